@@ -1,0 +1,65 @@
+"""What was there stays until what comes is complete."""
+
+import errno
+import os
+
+import pyarrow as pa
+import pytest
+
+from vlmt_cli.base import files
+from vlmt_cli.base.errors import VlmtError
+
+
+def test_a_write_replaces_the_file_and_leaves_nothing_beside_it(tmp_path):
+    path = tmp_path / "new" / "notes.txt"
+    files.write_text(path, "one")
+    files.write_text(path, "two")
+    assert path.read_text() == "two"
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("trouble", [KeyboardInterrupt(), ValueError("no"), OSError(errno.EIO, "broken")])
+def test_an_interrupted_write_leaves_the_old_file(tmp_path, trouble):
+    path = tmp_path / "notes.txt"
+    files.write_text(path, "old")
+    with pytest.raises(type(trouble)), files.atomic(path) as temporary:
+        temporary.write_text("half")
+        raise trouble
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "table.parquet"
+    files.write_parquet(path, pa.table({"a": [1]}))
+    old = path.read_bytes()
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(VlmtError, match="no space left") as caught:
+        files.write_parquet(path, pa.table({"a": [2]}))
+    assert "\n" not in str(caught.value) and str(path) in str(caught.value)
+    assert path.read_bytes() == old
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_moves_in_whole_or_not_at_all(tmp_path):
+    folder = tmp_path / "clean"
+    with files.atomic_folder(folder) as new:
+        (new / "a").write_text("1")
+        (new / "b").write_text("1")
+    (folder / "mine").write_text("kept")
+    with pytest.raises(RuntimeError), files.atomic_folder(folder) as new:
+        (new / "a").write_text("2")
+        raise RuntimeError
+    assert {file.name: file.read_text() for file in folder.iterdir()} == {"a": "1", "b": "1", "mine": "kept"}
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_leftovers_of_a_killed_process_are_removed(tmp_path):
+    (tmp_path / ".x.abcd.partial").write_text("half")
+    (tmp_path / "x").write_text("whole")
+    files.remove_leftovers(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["x"]

@@ -1,0 +1,35 @@
+"""Image keys name images and nothing else."""
+
+import pytest
+
+from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.keys import check_image_key, image_keys, read_image_list
+
+
+def test_ids_of_different_sources_become_different_keys():
+    assert image_keys("coco", [9, 30, 9], "f").to_pylist() == ["coco:9", "coco:30", "coco:9"]
+    assert image_keys("vg", [9], "f").to_pylist() == ["vg:9"]
+    assert image_keys("nlvr2", ["dev-850-0-img0"], "f").to_pylist() == ["nlvr2:dev-850-0-img0"]
+    assert image_keys("flickr30k", [2**40], "f").to_pylist() == ["flickr30k:1099511627776"]
+
+
+@pytest.mark.parametrize("bad", ["../x", "a/b", "..", ".", "a..b", "", "a b", "x\n", "é"])
+def test_an_id_that_could_leave_its_folder_is_refused_by_record(bad):
+    with pytest.raises(DataError, match=r"file\.json: record 1"):
+        image_keys("gqa", ["n1", bad, "n2"], "file.json")
+    with pytest.raises(DataError):
+        check_image_key(f"gqa:{bad}", "list.txt:1")
+
+
+def test_a_negative_id_is_refused():
+    with pytest.raises(DataError, match="'-1'"):
+        image_keys("coco", [4, -1], "file.json")
+
+
+def test_an_image_list_skips_comments_and_names_the_bad_line(tmp_path):
+    path = tmp_path / "list.txt"
+    path.write_text("# my images\ncoco:1\n\nvg:2  # mine\ncoco:1\n")
+    assert read_image_list(path) == ["coco:1", "vg:2"]
+    path.write_text("coco:1\n262148\n")
+    with pytest.raises(DataError, match=r"list.txt:2: '262148' is no image key"):
+        read_image_list(path)

@@ -1,0 +1,239 @@
+"""vlmt clean, end to end, on a world in official files."""
+
+import errno
+import gzip
+import json
+import os
+import pickle
+import shutil
+
+import pyarrow.parquet as pq
+import pytest
+from commands.running import run
+
+from vlmt_cli.datasets.catalog import TWELVE
+
+
+def files(folder):
+    return {file.relative_to(folder): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
+
+
+def test_all_twelve_are_cleaned_and_test_sets_stay(vlmt, world):
+    code, out, _ = vlmt("clean", "--data", world, "--json", "--dry-run")
+    report = json.loads(out)
+    assert code == 0
+    assert report["union"] == list(TWELVE)
+    assert not report["warnings"]
+    for split in report["splits"]:
+        assert split["kept"] + split["removed"] == split["examples"]
+        assert split["role"] != "test" or split["removed"] == 0
+    assert all(cell["hit"] == 0 for row in report["test_images_after"].values() for cell in row.values())
+    assert report["test_images_before"]["refcoco"]["vqa"]["hit"] == report["test_images_before"]["refcoco"]["vqa"]["of"]
+
+
+def test_keep_and_removed_share_out_all_examples(world):
+    keep, removed = (pq.read_table(world / "clean" / f"{name}.parquet") for name in ("keep", "removed"))
+    total = sum(
+        pq.read_metadata(path).num_rows
+        for name in TWELVE
+        for path in (world / "examples" / name).glob("*.parquet")
+        if path.stem != "links"
+    )
+    assert keep.num_rows + removed.num_rows == total
+    assert all(hits for hits in removed["hits"].to_pylist())
+    relations = {hit["how"] for hits in removed["hits"].to_pylist() for hit in hits}
+    assert {"id", "crosswalk", "flickr", "url"} <= relations
+
+
+def test_cleaning_again_changes_no_byte(vlmt, own_world):
+    assert vlmt("clean", "--data", own_world)[0] == 0
+    before = files(own_world / "clean")
+    shutil.rmtree(own_world / "examples")
+    assert vlmt("clean", "--data", own_world)[0] == 0
+    assert files(own_world / "clean") == before
+
+
+def test_the_check_passes_and_fails_when_the_crosswalk_learns_of_a_leak(vlmt, own_world):
+    path = own_world / "raw" / "vg_qa" / "image_data.json"
+    whole = json.loads(path.read_text())
+    assert vlmt("clean", "--data", own_world)[0] == 0
+    code, out, _ = vlmt("clean", "--data", own_world, "--check")
+    assert code == 0 and "none of" in out
+
+    removed = pq.read_table(own_world / "clean" / "removed.parquet").to_pylist()
+    by_crosswalk = {
+        hit["image"] for row in removed if all(h["how"] == "crosswalk" for h in row["hits"]) for hit in row["hits"]
+    }
+    known = sorted(int(key.removeprefix("vg:")) for key in by_crosswalk if key.startswith("vg:"))
+    forgotten = [
+        image | {"coco_id": None, "flickr_id": None} if image["image_id"] in known else image for image in whole
+    ]
+    path.write_text(json.dumps(forgotten))
+    assert vlmt("clean", "--data", own_world)[0] == 0
+    one_more = [new if old["image_id"] == known[0] else old for old, new in zip(forgotten, whole, strict=True)]
+    path.write_text(json.dumps(one_more))
+    code, _, err = vlmt("clean", "--data", own_world, "--check")
+    assert code == 4
+    assert "kept examples show test images" in err and err.count("\n") == 1
+
+
+def test_the_papers_identity_is_blind_to_photos_and_addresses(vlmt, world):
+    strict = json.loads(vlmt("clean", "--data", world, "--json", "--dry-run")[1])
+    paper = json.loads(vlmt("clean", "--data", world, "--json", "--dry-run", "--identity", "paper")[1])
+    assert "vg_qa" not in paper["union"]
+    assert paper["split_hash"] != strict["split_hash"]
+    by_paper = {(one["dataset"], one["split"]): one["removed_under_paper_identity"] for one in strict["splits"]}
+    assert {(one["dataset"], one["split"]): one["removed"] for one in paper["splits"]} == by_paper
+    assert all({"flickr", "url"}.isdisjoint(one["by_relation"]) for one in paper["splits"])
+
+
+def test_missing_files_are_listed_and_available_goes_on_and_says_so(vlmt, own_world):
+    shutil.rmtree(own_world / "raw" / "nlvr2")
+    (own_world / "raw" / "vg_qa" / "image_data.json").unlink()
+    code, _, err = vlmt("clean", "--data", own_world)
+    assert code == 3
+    assert "nlvr2/train.json, nlvr2/dev.json, nlvr2/test1.json" in err and "--available" in err
+    code, out, _ = vlmt("clean", "--data", own_world, "--available", "--json")
+    warnings = json.loads(out)["warnings"]
+    assert code == 0
+    assert "Clean only among vqa" in warnings[0] and "nlvr2/train.json" in warnings[0]
+    assert "none of them is recognised in vg_qa, gqa, visual7w" in warnings[1]
+
+
+def test_a_dry_run_writes_no_split(vlmt, own_world):
+    assert vlmt("clean", "--data", own_world, "--dry-run")[0] == 0
+    assert not (own_world / "clean").exists()
+
+
+def test_image_lists_join_as_test_train_and_detector(vlmt, own_world, tmp_path):
+    assert vlmt("clean", "--data", own_world, "--datasets", "snli_ve", "--dry-run")[0] == 0
+    key = pq.read_table(own_world / "examples" / "snli_ve" / "train.parquet")["images"][0][0].as_py()
+    (tmp_path / "list.txt").write_text(f"{key}\n")
+    arguments = ["clean", "--data", own_world, "--datasets", "snli_ve", "--json"]
+    lists = [f"mine:{role}={tmp_path / 'list.txt'}" for role in ("test", "train", "detector")]
+    code, out, _ = vlmt(*arguments, *(part for one in lists for part in ("--image-list", one)))
+    report = json.loads(out)
+    counts = {(one["dataset"], one["split"]): (one["kept"], one["removed"]) for one in report["splits"]}
+    assert code == 0
+    assert counts["snli_ve", "train"][1] > 0
+    assert counts["mine", "train-images"] == (0, 1)
+    assert counts["mine", "detector-images"] == (1, 0)
+    assert report["test_images_after"]["mine"]["mine (detector)"] == {"hit": 1, "of": 1}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["--datasets", "vqa2"], "did you mean vqa"),
+        (["--identity", "loose"], "choose strict or paper"),
+        (["--image-list", "x=y"], "NAME:ROLE=FILE"),
+        (["--set", "vqa.minvl=1"], "did you mean vqa.minval"),
+        (["some-folder"], "--near-duplicates"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_exit_2(vlmt, world, arguments, hint):
+    code, _, err = vlmt("clean", "--data", world, "--dry-run", *arguments)
+    assert code == 2
+    assert hint in err and err.count("\n") == 1
+
+
+class Evil:
+    def __reduce__(self):
+        return os.system, ("touch ran",)
+
+
+def replaced(old, new):
+    return lambda data: data.replace(old, new, 1)
+
+
+DAMAGE = {
+    "cut short": ("vqa/v2_mscoco_val2014_annotations.json", lambda data: data[: len(data) // 2]),
+    "another kind": ("coco/dataset_coco.json", lambda data: b"[1, 2]"),
+    "no field": ("vg_qa/question_answers.json", replaced(b'"question"', b'"query"')),
+    "wrong type": ("visual7w/dataset_v7w_pointing.json", replaced(b'"image_id": ', b'"image_id": "x", "y": ')),
+    "hostile pickle": ("refcoco/refs(unc).p", lambda data: pickle.dumps([Evil()])),
+    "path in an id": ("gqa/testdev_balanced_questions.json", replaced(b'"imageId": "n', b'"imageId": "../n')),
+    "gz cut short": ("guesswhat/guesswhat.valid.jsonl.gz", lambda data: data[:-40]),
+    "gz of nothing": ("guesswhat/guesswhat.train.jsonl.gz", lambda data: gzip.compress(b"{}\n")),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_file_is_one_line_exit_3_and_leaves_the_split_that_was_there(vlmt, own_world, damage, monkeypatch):
+    monkeypatch.chdir(own_world)
+    assert vlmt("clean", "--data", own_world)[0] == 0
+    before = files(own_world / "clean")
+    name, change = DAMAGE[damage]
+    path = own_world / "raw" / name
+    good = path.read_bytes()
+    assert change(good) != good
+    path.write_bytes(change(good))
+    code, _, err = vlmt("clean", "--data", own_world)
+    assert code == 3
+    assert path.name in err and err.count("\n") == 1
+    assert files(own_world / "clean") == before
+    assert not list(own_world.rglob("*.partial")) and not (own_world / "ran").exists()
+
+
+@pytest.mark.parametrize(("trouble", "exit_code"), [(OSError(errno.ENOSPC, "full"), 1), (KeyboardInterrupt(), 130)])
+def test_a_full_disk_or_ctrl_c_leaves_the_split_that_was_there(vlmt, own_world, monkeypatch, trouble, exit_code):
+    assert vlmt("clean", "--data", own_world)[0] == 0
+    before = files(own_world / "clean")
+    replace, calls = os.replace, []
+
+    def fail(source, target):
+        calls.append(target)
+        if str(target).endswith("report.md"):
+            raise trouble
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", fail)
+    code, _, err = vlmt("clean", "--data", own_world, "--identity", "paper")
+    assert code == exit_code
+    assert len(calls) > 1 and err.count("\n") <= 2 and "Traceback" not in err
+    assert files(own_world / "clean") == before
+    assert not list(own_world.rglob("*.partial"))
+
+
+@pytest.fixture(scope="module")
+def real_report(real_data, tmp_path_factory):
+    """The report of cleaning the real files: the official lists of SNLI-VE's images stand in for its train file."""
+    folder = tmp_path_factory.mktemp("real")
+    (folder / "raw").symlink_to(real_data / "raw")
+    lists = {
+        "snli_ve:train": "snli_ve_train_val.txt",
+        "snli_ve:test": "snli_ve_test.txt",
+        "bottom_up:detector": "visual_genome_detector_train.txt",
+    }
+    named = [f"--image-list={name}={real_data / 'ids' / file}" for name, file in lists.items()]
+    assert run("clean", "--data", str(folder), "--available", *named) == 0
+    report = json.loads((folder / "clean" / "report.json").read_text())
+    return report, (folder / "clean" / "report.md").read_text()
+
+
+def test_the_real_files_give_the_papers_figures(real_report):
+    report, page = real_report
+    images = {one["dataset"]: one for one in report["images"]}
+    train = next(one for one in report["splits"] if (one["dataset"], one["split"]) == ("flickr30k", "train"))
+    before = report["test_images_before"]
+    assert before["flickr30k"]["snli_ve"] == {"hit": 975, "of": 1000}  # table 1: 98%
+    assert before["snli_ve"]["flickr30k"] == {"hit": 937, "of": 1000}  # table 1: 94%
+    assert images["flickr30k"]["train_val"] == 30_014  # table 7
+    assert images["flickr30k"]["cleaned_train_val_under_paper_identity"] == 29_077
+    assert (images["snli_ve"]["train_val"], images["snli_ve"]["cleaned_train_val"]) == (30_783, 29_808)
+    assert images["nlvr2"]["test"] == 8_056
+    assert train["examples"] == 145_000  # table 8
+    assert train["examples"] - train["removed_under_paper_identity"] == 140_485
+    assert before["vg_qa"]["bottom_up (detector)"]["hit"] > 0
+    assert "97.5% (98%)" in page and "93.7% (94%)" in page
+
+
+def test_the_real_files_hold_leaks_that_the_paper_did_not_see(real_report):
+    report, _ = real_report
+    splits = {(one["dataset"], one["split"]): one for one in report["splits"]}
+    before = report["test_images_before"]
+    assert before["nlvr2"]["nlvr2"]["hit"] == 45  # dev and test1 share addresses
+    assert splits["nlvr2", "val"]["by_relation"]["url"] == 86
+    # A Doberman that leaps through water: photo 2637959357 is in Flickr30k's train and in NLVR2's test1.
+    assert before["nlvr2"]["flickr30k"]["hit"] == 1
+    assert splits["flickr30k", "train"]["by_relation"]["flickr"] == 5

@@ -1,0 +1,56 @@
+"""vlmt data: files, examples and images."""
+
+import json
+
+import pytest
+
+
+def test_status_lists_what_is_there_and_what_is_missing(vlmt, world, tmp_path):
+    code, out, _ = vlmt("data", "status", "--data", world, "--json")
+    status = json.loads(out)
+    assert code == 0
+    assert all(one["missing"] == [] for one in status.values())
+    assert status["vqa"]["splits"]["test"] > 0
+    code, out, _ = vlmt("data", "status", "--data", tmp_path)
+    assert code == 0 and "0 of 5" in out and "nlvr2/train.json" in out
+
+
+def test_show_prints_the_first_examples_in_words(vlmt, world):
+    code, out, _ = vlmt("data", "show", "snli_ve", "val", "-n", "2", "--data", world, "--json")
+    first = json.loads(out)
+    assert code == 0 and len(first) == 2 and first[0]["images"][0].startswith("flickr30k:")
+    code, out, _ = vlmt("data", "show", "snli_ve", "val", "-n", "1", "--data", world)
+    assert code == 0 and first[0]["text"] in out and first[1]["text"] not in out.replace(first[0]["text"], "")
+
+
+def test_explain_finds_an_image_under_its_other_names(vlmt, world):
+    image = json.loads(vlmt("data", "show", "refcoco", "testA", "-n", "1", "--data", world, "--json")[1])[0]["images"][
+        0
+    ]
+    code, out, _ = vlmt("data", "explain", image, "--data", world, "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert {("refcoco", "testA"), ("refcoco+", "testA"), ("vqa", "train")} <= {
+        (one["dataset"], one["split"]) for one in found
+    }
+    assert next(one for one in found if one["dataset"] == "refcoco")["how"] == "id"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "hint"),
+    [
+        (["show", "vqa3"], 2, "choose among vqa"),
+        (["show", "vqa", "testA"], 2, "its splits are"),
+        (["explain", "../../etc/passwd"], 3, "is no image key"),
+        (["explain", "262148"], 3, "such as coco:262148"),
+    ],
+)
+def test_a_wrong_question_is_one_line(vlmt, world, arguments, exit_code, hint):
+    code, _, err = vlmt("data", *arguments, "--data", world)
+    assert code == exit_code
+    assert hint in err and err.count("\n") == 1
+
+
+def test_explain_before_anything_was_read_says_what_to_do(vlmt, tmp_path):
+    code, _, err = vlmt("data", "explain", "coco:1", "--data", tmp_path)
+    assert code == 3 and "vlmt clean" in err

@@ -1,0 +1,55 @@
+"""The program as a whole: its help, its manners, and what it imports."""
+
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[1] / "docs"
+make_cli = runpy.run_path(str(DOCS / "make_cli.py"))
+
+
+def vlmt(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "vlmt_cli", *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+    )
+
+
+def test_the_page_of_commands_is_what_the_help_says():
+    assert (DOCS / "cli.md").read_text(encoding="utf-8") == make_cli["render"](), "stale; run make docs"
+
+
+@pytest.mark.parametrize(("name", "command"), list(make_cli["commands"]()))
+def test_every_command_and_option_has_help(name, command):
+    assert command.help, f"{name} has no help"
+    for parameter in command.params:
+        assert parameter.help, f"{name} {parameter.name} has no help"
+
+
+def test_help_imports_nothing_heavy():
+    heavy = "{'pyarrow', 'numpy', 'torch', 'pandas', 'matplotlib', 'pydantic', 'transformers', 'spacy'}"
+    code = f"import sys, vlmt_cli.app; print(sorted({heavy} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
+def test_version_and_usage_errors():
+    assert vlmt("--version").stdout.startswith("vlmt 0.")
+    wrong = vlmt("claen")
+    assert wrong.returncode == 2 and "clean" in wrong.stderr
+
+
+def test_a_defect_shows_its_traceback_only_when_asked(tmp_path):
+    (tmp_path / "examples" / "vqa").mkdir(parents=True)
+    (tmp_path / "examples" / "vqa" / "manifest.json").write_text("{}")
+    code = "import vlmt_cli.app, vlmt_cli.commands.data as d, sys; d.Path = None; vlmt_cli.app.main()"
+    broken = [sys.executable, "-c", code, "data", "explain", "coco:1", "--data", str(tmp_path)]
+    quiet = subprocess.run(broken, capture_output=True, text=True)
+    assert quiet.returncode != 0 and "Traceback" not in quiet.stderr and quiet.stderr.count("\n") == 1
+    loud = subprocess.run([*broken, "--debug"], capture_output=True, text=True)
+    assert "Traceback" in loud.stderr

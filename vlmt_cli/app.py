@@ -1,0 +1,65 @@
+"""The ``vlmt`` command: one line a command; nothing heavy is imported before a command runs."""
+
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from vlmt_cli.base.errors import VlmtError
+from vlmt_cli.commands import clean, data, demo
+
+app = typer.Typer(
+    name="vlmt",
+    help="12-in-1 multi-task vision and language learning: clean data, training, understanding.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("demo")(demo.demo)
+app.command("clean")(clean.clean)
+app.add_typer(data.app, name="data")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from vlmt_cli import __version__
+
+        typer.echo(f"vlmt {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Options that stand before or after any command."""
+
+
+def main() -> None:
+    """Run ``vlmt`` and turn every error into one line and an exit code."""
+    debug = "--debug" in sys.argv
+    sys.argv = [argument for argument in sys.argv if argument != "--debug"]
+    try:
+        app()
+    except SystemExit as error:
+        if error.code == 130:
+            print("vlmt: interrupted; the same command goes on from what is complete", file=sys.stderr)
+        raise
+    except VlmtError as error:
+        if debug:
+            traceback.print_exc()
+        print(f"vlmt: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever reads our output has seen enough
+        sys.exit(1)
+    except Exception as error:
+        if debug:
+            raise
+        print(f"vlmt: defect: {type(error).__name__}: {error}; --debug shows where", file=sys.stderr)
+        sys.exit(1)

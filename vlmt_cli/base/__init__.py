@@ -1,0 +1,1 @@
+"""Errors, files, pickles and image identity: what every floor above stands on."""

@@ -1,0 +1,101 @@
+"""Files that are never half-written.
+
+Everything is written under a temporary name beside its place and renamed when it
+is complete, so that a crash, a full disk or Ctrl-C leaves what was there before.
+"""
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vlmt_cli.base.errors import VlmtError
+
+
+@contextlib.contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` that takes its place when the block succeeds.
+
+    Parent folders are created. On any exception the temporary file is removed and
+    ``path`` stays as it was.
+
+    Raises:
+        VlmtError: the disk is full or the folder cannot be written.
+    """
+    temporary = _beside(path)
+    with _explained(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder whose files all move into ``folder`` when the block succeeds.
+
+    Files of other names in ``folder`` stay. On any exception nothing in ``folder`` changes.
+
+    Raises:
+        VlmtError: the disk is full or the folder cannot be written.
+    """
+    temporary = _beside(folder)
+    with _explained(folder):
+        try:
+            temporary.mkdir(parents=True)
+            yield temporary
+            folder.mkdir(exist_ok=True)
+            for file in sorted(temporary.iterdir()):
+                os.replace(file, folder / file.name)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a killed process left of ``atomic`` writes into ``folder``."""
+    for leftover in folder.glob(".*.partial"):
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path``, whole or not at all."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` as UTF-8, whole or not at all."""
+    write_bytes(path, text.encode())
+
+
+def write_parquet(path: Path, table: pa.Table) -> None:
+    """Write an Arrow table to ``path``, whole or not at all."""
+    with atomic(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd", compression_level=1)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            todo = "free some space and run the command again"
+            raise VlmtError("no space left on the disk", where=path, todo=todo) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
+            raise VlmtError(f"cannot be written ({error.strerror})", where=path) from error
+        raise

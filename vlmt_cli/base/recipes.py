@@ -1,0 +1,90 @@
+"""Recipes: YAML files with every choice, and ``--set key=value`` to override one.
+
+An unknown key is an error that offers the nearest right one.
+"""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from vlmt_cli.base.errors import DataError, UsageError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def recipes_folder() -> Path:
+    """Return the folder of the recipes that come with the program, installed or in a checkout."""
+    installed = Path(str(files("vlmt_cli"))) / "recipes"
+    return installed if installed.is_dir() else installed.parents[1] / "recipes"
+
+
+def load_recipe(name: str, model: type[Model], settings: Sequence[str] = ()) -> Model:
+    """Read a recipe and apply settings to it.
+
+    Args:
+        name: a recipe that comes with the program (``data``), or the path of a YAML file.
+        model: what the recipe must be.
+        settings: overrides, ``vqa.minval=5000``; the value is read as YAML.
+
+    Raises:
+        UsageError: there is no such recipe or key, or a value is not of its kind.
+        DataError: the file is no YAML.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else recipes_folder() / f"{name}.yaml"
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError as error:
+        known = [recipe.stem for recipe in sorted(recipes_folder().glob("*.yaml"))]
+        raise UsageError(f"there is no recipe {name!r}", todo=_nearest(name, known)) from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DataError(f"is no YAML ({' '.join(str(error).split())})", where=path) from error
+    if not isinstance(values, dict):
+        raise DataError("holds no keys and values", where=path)
+    for setting in settings:
+        _apply(values, setting)
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise UsageError(f"there is no key {key!r}", where=path.name, todo=_nearest(key, _keys(model))) from error
+        raise UsageError(f"{key}: {first['msg'][0].lower()}{first['msg'][1:]}", where=path.name) from error
+
+
+def _apply(values: dict[str, Any], setting: str) -> None:
+    key, equals, value = setting.partition("=")
+    if not equals or not key:
+        raise UsageError(f"--set {setting!r} has no key and value", todo="write it as --set key=value")
+    *parents, last = key.split(".")
+    section = values
+    for parent in parents:
+        section = section.setdefault(parent, {})
+        if not isinstance(section, dict):
+            raise UsageError(f"--set {setting!r}: {parent!r} has no keys of its own")
+    try:
+        section[last] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise UsageError(f"--set {setting!r} has no readable value") from error
+
+
+def _keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+    keys = []
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            keys += _keys(kind, f"{prefix}{name}.")
+        else:
+            keys.append(prefix + name)
+    return keys
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
+    return f"did you mean {' or '.join(close)}?" if close else f"choose one of {', '.join(known)}"

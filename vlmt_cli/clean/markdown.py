@@ -1,0 +1,204 @@
+"""The report of a clean split as a page to read: ``report.md``, with the paper's tables beside ours."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from vlmt_cli import paper
+from vlmt_cli.clean.report import Cells, Report
+
+# A dataset is taken for the real one when its size is this close to the paper's.
+_CLOSE = 0.02
+
+
+def render(report: Report) -> str:
+    """Render a report as Markdown."""
+    parts = [
+        "# Clean split",
+        _verdict(report),
+        f"Split hash `{report.split_hash}`, identity `{report.identity}`, vlmt {report.vlmt}.",
+    ]
+    if report.warnings:
+        parts += ["## What this split cannot promise", *(f"- {warning}" for warning in report.warnings)]
+    parts += [
+        "## Images (table 7)",
+        _images(report),
+        "## Training examples (table 8)",
+        _examples(report),
+        "## Test images in other datasets' train and val images (table 1)",
+        "Before cleaning: share of the row's distinct test images that are in the column's train and val images"
+        " (pre-training and detector images where a column says so)." + _paper_note(report),
+        _matrix(report.test_images_before, _paper_cells(report)),
+        "The same by ids and the Visual Genome crosswalk only, as the paper compares them:",
+        _matrix(report.test_images_before_under_paper_identity, {}),
+        "After cleaning:",
+        _matrix(report.test_images_after, {}),
+        "## Training and validation examples that show a test image",
+        "Before cleaning: share of the column's examples that show a test image of the row.",
+        _matrix(report.examples_before, {}),
+        "## Why examples were removed",
+        _reasons(report),
+        "## Texts of test sets in other datasets' training sets",
+        "Share of the row's distinct test texts that are in the column's cleaned training set. Counted, never removed.",
+        _matrix(report.texts, {}),
+    ]
+    if report.near_duplicates:
+        found = report.near_duplicates
+        pairs = ", ".join(f"{count:,} {how}" for how, count in found.pairs.items()) or "none"
+        parts += ["## Near-duplicate image files", f"{found.files:,} files compared; pairs found: {pairs}."]
+        parts += [f"- unreadable: {damaged}" for damaged in found.damaged]
+    if report.notes:
+        parts += ["## Oddities in the official files"]
+        parts += [
+            f"- {name}: {note}: {count:,}" for name, notes in report.notes.items() for note, count in notes.items()
+        ]
+    return "\n\n".join(_join_lists(parts)) + "\n"
+
+
+def real_datasets(report: Report) -> set[str]:
+    """Return the datasets whose number of train and val images is within 2% of the paper's table 7."""
+    published = paper.numbers("table7_images", "dataset", "train_val")
+    return {
+        images.dataset
+        for images in report.images
+        if images.dataset in published and _is_close(images.train_val, published[images.dataset])
+    }
+
+
+def _verdict(report: Report) -> str:
+    before = sum(split.removed for split in report.splits)
+    examples = sum(split.examples for split in report.splits if split.role in ("train", "val", "pretrain"))
+    share = f"{100 * before / examples:.1f}%" if examples else "0%"
+    after = sum(cell.hit for name, row in report.test_images_after.items() if name in report.union
+                for column, cell in row.items() if not column.endswith("(detector)"))  # fmt: skip
+    kept = "No test image is left in any of them." if not after else f"**{after} test images are left in them.**"
+    return (
+        f"{before:,} of {examples:,} train, validation and pre-training examples ({share}) showed an image of the"
+        f" test sets of {', '.join(report.union) or 'no dataset'}. They are removed. {kept}"
+    )
+
+
+def _images(report: Report) -> str:
+    published = {row["dataset"]: row for row in paper.table("table7_images")}
+    real = real_datasets(report)
+    header = ["dataset", "train+val", "cleaned", "by the paper's identity", "removed", "test"]
+    columns = {"train+val": "train_val", "cleaned": "cleaned_train_val", "removed": "removed_percent", "test": "test"}
+    rows = [
+        [
+            images.dataset,
+            f"{images.train_val:,}",
+            f"{images.cleaned_train_val:,}",
+            f"{images.cleaned_train_val_under_paper_identity:,}",
+            f"{images.removed_percent:.2f}%" if images.train_val else "-",
+            f"{images.test:,}",
+            *_theirs(published.get(images.dataset), images.dataset in real, columns),
+        ]
+        for images in report.images
+    ]
+    return _with_paper(header, rows, columns, real)
+
+
+def _examples(report: Report) -> str:
+    published = {row["dataset"]: row for row in paper.table("table8_samples")}
+    train = [split for split in report.splits if split.role in ("train", "pretrain")]
+    real = {
+        split.dataset
+        for split in train
+        if split.dataset in published and _is_close(split.examples, float(published[split.dataset]["full_train"]))
+    }
+    header = ["dataset", "train", "cleaned", "by the paper's identity", "removed"]
+    columns = {"train": "full_train", "cleaned": "cleaned_train"}
+    rows = [
+        [
+            split.dataset,
+            f"{split.examples:,}",
+            f"{split.kept:,}",
+            f"{split.examples - split.removed_under_paper_identity:,}",
+            f"{100 * split.removed / split.examples:.2f}%" if split.examples else "-",
+            *_theirs(published.get(split.dataset), split.dataset in real, columns),
+        ]
+        for split in train
+    ]
+    return _with_paper(header, rows, columns, real)
+
+
+def _reasons(report: Report) -> str:
+    rows = [
+        [
+            f"{split.dataset} {split.split}",
+            f"{split.removed:,}",
+            ", ".join(f"{name} {count:,}" for name, count in split.by_test_set.items()),
+            ", ".join(f"{how} {count:,}" for how, count in split.by_relation.items()),
+        ]
+        for split in report.splits
+        if split.removed
+    ]
+    header = ["split", "removed", "test sets hit", "known by"]
+    return _table(header, rows) if rows else "Nothing was removed."
+
+
+def _matrix(cells: Cells, published: dict[tuple[str, str], str]) -> str:
+    columns = list(dict.fromkeys(column for row in cells.values() for column in row))
+    rows = []
+    for test, row in cells.items():
+        shown = [f"**{test}**"]
+        for column in columns:
+            cell = row.get(column)
+            value = "" if cell is None else "-" if not cell.hit else f"{100 * cell.hit / cell.of:.1f}%"
+            theirs = published.get((test, column))
+            shown.append(f"{value} ({theirs}%)" if theirs else value)
+        rows.append(shown)
+    return _table(["test of", *columns], rows) if rows else "There is no test set."
+
+
+def _paper_cells(report: Report) -> dict[tuple[str, str], str]:
+    """The cells of table 1 whose row and column are both the real datasets."""
+    tests = {images.dataset: images.test for images in report.images}
+    published = paper.numbers("table7_images", "dataset", "test")
+    rows = {name for name, count in tests.items() if name in published and _is_close(count, published[name])}
+    columns = real_datasets(report)
+    return {
+        (row["test_of"], column): row[column]
+        for row in paper.table("table1_overlap")
+        for column in columns
+        if row["test_of"] in rows
+    }
+
+
+def _paper_note(report: Report) -> str:
+    return " The paper's figures stand in brackets." if _paper_cells(report) else ""
+
+
+def _with_paper(header: list[str], rows: list[list[str]], columns: Mapping[str, str], real: Collection[str]) -> str:
+    """A table with the paper's columns at its right, which are left away where no dataset is the real one."""
+    whole = [*header, *(f"paper: {name}" for name in columns)]
+    width = len(whole) if real else len(header)
+    return _table(whole[:width], [row[:width] for row in rows])
+
+
+def _theirs(published: dict[str, str] | None, is_real: bool, columns: Mapping[str, str]) -> list[str]:
+    if published is None or not is_real:
+        return [""] * len(columns)
+    return [
+        "" if not published[name] else f"{float(published[name]):.2f}%" if "percent" in name
+        else f"{float(published[name]):,.0f}"
+        for name in columns.values()
+    ]  # fmt: skip
+
+
+def _is_close(ours: float, theirs: float) -> bool:
+    return abs(ours - theirs) <= _CLOSE * theirs
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _join_lists(parts: Sequence[str]) -> list[str]:
+    """Put list items that follow each other into one block."""
+    blocks: list[str] = []
+    for part in parts:
+        if part.startswith("- ") and blocks and blocks[-1].startswith("- "):
+            blocks[-1] += "\n" + part
+        else:
+            blocks.append(part)
+    return blocks

@@ -1,0 +1,266 @@
+"""Image files that show the same picture under ids that do not match.
+
+Two questions are asked of every two files. *Pixels*: are they equal, pixel for pixel,
+once decoded? *Perceptual*: do they look the same, that is, do their 256-bit perceptual
+hashes differ in few bits? ``image_hashes`` says what the default distances catch.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations
+from math import comb
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.base.identity import LINKS
+from vlmt_cli.base.keys import check_image_key
+
+SAME, BORDERLINE = 24, 48
+PAIRS = pa.schema(
+    [
+        ("image_a", pa.string()),
+        ("image_b", pa.string()),
+        ("path_a", pa.string()),
+        ("path_b", pa.string()),
+        ("distance", pa.int32()),
+        ("how", pa.string()),
+    ]
+)
+
+
+_WIDEST = 64  # bits; above it different photos begin
+_AT_ONCE = 1 << 20  # candidates held in memory
+
+
+class Near(NamedTuple):
+    """Pairs of hashes: row numbers with a < b, their distance in bits, and how many pairs were looked at."""
+
+    a: NDArray[np.int32]
+    b: NDArray[np.int32]
+    distance: NDArray[np.int32]
+    examined: int
+
+
+def find_pairs(hashes: pa.Table, same: int = SAME, borderline: int = BORDERLINE) -> pa.Table:
+    """Find the files that show the same picture under different image keys.
+
+    Files with equal pixels, and files with equal hashes, are represented by the first
+    of them (by image key and path): each other one is paired with that one only, and
+    only that one is compared with the rest. So ten thousand copies of a placeholder
+    give ten thousand pairs, not fifty million; any two files within ``same`` are
+    joined, if not by a pair then by several or by an equal key.
+
+    Args:
+        hashes: a table of ``HASHES``.
+        same: bits in which two hashes of the same picture differ at most.
+        borderline: bits up to which a person should judge; at most 64.
+
+    Returns:
+        A table of ``PAIRS``, ``how`` being pixels, perceptual or borderline, ``distance``
+        in bits and 0 for pixels, ``image_a < image_b``; pixels first, then by distance.
+
+    Raises:
+        UsageError: not 0 <= same <= borderline <= 64.
+    """
+    if not 0 <= same <= borderline <= _WIDEST:
+        raise UsageError(
+            f"distances of {same} (same) and {borderline} (borderline) bits do not go together",
+            todo=f"keep 0 <= same <= borderline <= {_WIDEST}: different photos differ in about 128 of 256 bits",
+        )
+    hashes = hashes.sort_by([("image", "ascending"), ("path", "ascending")])
+    everything = np.arange(len(hashes))
+    first = _first_with_equal(hashes["pixels"])
+    copies = everything != first
+
+    hashed = np.flatnonzero(~copies & pc.is_valid(hashes["phash"]).to_numpy())
+    twin = _first_with_equal(hashes["phash"].take(hashed))
+    twins = np.arange(len(hashed)) != twin
+    distinct = hashed[~twins]
+    near = near_hashes(_words(hashes["phash"].take(distinct)), borderline)
+
+    a = np.concatenate([first[copies], hashed[twin[twins]], distinct[near.a]])
+    b = np.concatenate([everything[copies], hashed[twins], distinct[near.b]])
+    distance = np.concatenate([np.zeros(copies.sum() + twins.sum(), np.int32), near.distance])
+    how = np.where(distance <= same, "perceptual", "borderline").astype(object)
+    how[: copies.sum()] = "pixels"
+    pairs = pa.table(
+        [
+            *(hashes[name].take(rows) for name in ("image", "path") for rows in (a, b)),
+            distance,
+            pa.array(how, pa.string()),
+        ],
+        schema=PAIRS,
+    )
+    pairs = pairs.filter(pc.not_equal(pairs["image_a"], pairs["image_b"]))
+    rank = pc.index_in(pairs["how"], pa.array(["pixels", "perceptual", "borderline"]))
+    order = [("rank", "ascending"), ("distance", "ascending"), *((name, "ascending") for name in PAIRS.names[:4])]
+    return pairs.append_column("rank", rank).sort_by(order).drop_columns("rank")
+
+
+def near_hashes(words: NDArray[np.uint64], radius: int) -> Near:
+    """Find all pairs of 256-bit hashes within a Hamming distance, without looking at all pairs.
+
+    Multi-index hashing (Norouzi, Punjani and Fleet, CVPR 2012): the bits are dealt into
+    m bands. With radius = m * r + rest, two hashes within the radius differ in at most r
+    bits in one of the first rest + 1 bands or in at most r - 1 in one of the others, for
+    otherwise they would differ in more than radius bits altogether. So only those that
+    agree so far in a band are candidates. None is missed, and each is found once.
+
+    Args:
+        words: (N, 4), the hashes, distinct.
+        radius: bits, 0 to 64.
+
+    Returns:
+        The pairs. Memory grows with N and with the pairs found, not with the candidates.
+    """
+    n = len(words)
+    columns = np.ascontiguousarray(words.T)
+    widths, reach = _plan(n, radius)
+    bands = _deal(words, widths)
+    kept = [(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.uint16))]
+    examined = 0
+    for band, (width, bits) in enumerate(zip(widths, reach, strict=True)):
+        for a, b in _agreeing(bands[band], width, bits):
+            examined += len(a)
+            distance = np.zeros(len(a), np.uint16)
+            for column in columns:
+                distance += np.bitwise_count(column[a] ^ column[b])
+            close = np.flatnonzero(distance <= radius)
+            a, b, distance = a[close], b[close], distance[close]
+            known = np.zeros(len(a), bool)
+            for earlier in range(band):
+                known |= np.bitwise_count(bands[earlier][a] ^ bands[earlier][b]) <= reach[earlier]
+            a, b, distance = a[~known], b[~known], distance[~known]
+            kept.append((np.minimum(a, b), np.maximum(a, b), distance))
+    first, second, distances = (np.concatenate(column) for column in zip(*kept, strict=True))
+    return Near(first, second, distances.astype(np.int32), examined)
+
+
+def _plan(n: int, radius: int) -> tuple[list[int], list[int]]:
+    """Choose the bands that cost least for N evenly spread hashes: width and reach in bits of those in use."""
+    plans = []
+    for m in range(12, max(12, radius + 1) + 1):
+        r, rest = divmod(radius, m)
+        widths = [256 // m + (band < 256 % m) for band in range(m)]
+        reach = [r if band <= rest else r - 1 for band in range(m)]
+        used = [(width, bits) for width, bits in zip(widths, reach, strict=True) if bits >= 0]
+        masks = [sum(comb(width, k) for k in range(bits + 1)) for width, bits in used]
+        candidates = sum(count * n * n / 2 ** (width + 1) for count, (width, _) in zip(masks, used, strict=True))
+        tables = sum(2**width for width, _ in used)
+        cost = sum(masks) * (5_000 + n) + tables + candidates  # in the time that one candidate takes
+        plans.append((cost, [width for width, _ in used], [bits for _, bits in used]))
+    return min(plans)[1:]
+
+
+def _deal(words: NDArray[np.uint64], widths: Sequence[int]) -> list[NDArray[np.uint32]]:
+    """Deal the bits into bands, mixed, for neighbouring frequencies go together and would crowd a band."""
+    bits = np.random.default_rng(0).permutation(256)
+    unpacked = np.unpackbits(words.view(np.uint8).reshape(-1, 32), axis=1)
+    ends = np.cumsum(widths)
+    bands = []
+    for end, width in zip(ends, widths, strict=True):
+        band: NDArray[np.uint32] = np.zeros(len(words), np.uint32)
+        for bit in bits[end - width : end]:
+            band = (band << 1 | unpacked[:, bit]).astype(np.uint32)
+        bands.append(band)
+    return bands
+
+
+def _agreeing(
+    band: NDArray[np.uint32], width: int, reach: int
+) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int32]]]:
+    """Yield all pairs of rows whose band differs in at most ``reach`` of its ``width`` bits, each once, in pieces."""
+    order = np.argsort(band, kind="stable").astype(np.int32)
+    values = band[order]
+    starts = np.concatenate([[0], np.cumsum(np.bincount(band, minlength=1 << width))])
+    position = np.arange(len(band))
+    for count in range(reach + 1):
+        for flipped in combinations(range(width), count):
+            if not flipped:
+                rows, begin, end = position, position + 1, starts[values + 1]
+            else:
+                # Both ends of such a pair would find it: only the one without the highest of these bits looks.
+                rows = np.flatnonzero(values >> flipped[-1] & 1 == 0)
+                there = values[rows] ^ sum(1 << bit for bit in flipped)
+                begin, end = starts[there], starts[there + 1]
+            yield from _expand(order, rows, begin, end - begin)
+
+
+def _expand(
+    order: NDArray[np.int32], rows: NDArray[np.int64], begin: NDArray[np.int64], sizes: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int32]]]:
+    """Pair each row with the ``sizes`` places from ``begin`` on, about ``_AT_ONCE`` pairs at a time."""
+    some = np.flatnonzero(sizes)
+    rows, begin, sizes = rows[some], begin[some], sizes[some]
+    total = np.cumsum(sizes)
+    low = 0
+    while low < len(rows):
+        done = total[low - 1] if low else 0
+        high = max(low + 1, int(np.searchsorted(total, done + _AT_ONCE, "right")))
+        piece = sizes[low:high]
+        offset = np.repeat(begin[low:high] - (total[low:high] - piece - done), piece)
+        yield order[np.repeat(rows[low:high], piece)], order[offset + np.arange(len(offset))]
+        low = high
+
+
+def _first_with_equal(column: pa.ChunkedArray) -> NDArray[np.int64]:
+    """For each of N values the first row that has the same."""
+    codes = column.combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    _, first, which = np.unique(codes, return_index=True, return_inverse=True)
+    return first[which]
+
+
+def _words(column: pa.ChunkedArray) -> NDArray[np.uint64]:
+    return np.frombuffer(b"".join(column.to_pylist()), np.uint64).reshape(-1, 4)
+
+
+def read_allow_list(path: Path) -> set[frozenset[str]]:
+    """Read the pairs that a person has judged to be different images: two image keys a line, ``#`` comments.
+
+    Raises:
+        DataError: the file cannot be read, or a line is no pair of two image keys.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot be read as a list of pairs ({error})", where=path) from error
+    allowed = set()
+    for number, line in enumerate(lines, 1):
+        where = f"{path}:{number}"
+        pair = frozenset(check_image_key(key, where) for key in line.partition("#")[0].split())
+        if pair and (len(pair) != 2 or len(line.partition("#")[0].split()) != 2):
+            raise DataError("is no pair of two images", where=where, todo="write two image keys: coco:1 vg:2")
+        if pair:
+            allowed.add(pair)
+    return allowed
+
+
+def without(pairs: pa.Table, allowed: Iterable[frozenset[str]]) -> pa.Table:
+    """Leave out of ``PAIRS`` those whose two images a person has judged to be different."""
+    judged = pa.array([" ".join(sorted(pair)) for pair in allowed], pa.string())
+    both = pc.binary_join_element_wise(pairs["image_a"], pairs["image_b"], " ")
+    return pairs.filter(pc.invert(pc.is_in(both, value_set=judged)))
+
+
+def links(pairs: pa.Table, allowed: Iterable[frozenset[str]] = ()) -> pa.Table:
+    """Turn pairs into identity links; borderline pairs and pairs judged to be different never link.
+
+    Two images judged to be different are still the same image where a third one is
+    linked to both: judge that pair too.
+
+    Args:
+        pairs: a table of ``PAIRS``.
+        allowed: pairs of image keys, from ``read_allow_list``.
+
+    Returns:
+        A table of ``LINKS``, each two images once, by pixels where they can be.
+    """
+    believed = without(pairs, allowed).filter(pc.field("how") != "borderline")
+    found = believed.group_by(["image_a", "image_b"]).aggregate([("how", "max")])  # "pixels" > "perceptual"
+    found = found.sort_by([("image_a", "ascending"), ("image_b", "ascending")])
+    return pa.table([found["image_a"], found["image_b"], found["how_max"]], schema=LINKS)

@@ -1,0 +1,96 @@
+"""The splits that cleaning compares: example tables, and lists of images.
+
+The cleaner sees of a split only which example shows which images.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.base.keys import read_image_list
+
+ROLES = ("train", "val", "test", "pretrain", "detector")
+CLEANED_ROLES = ("train", "val", "pretrain")
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of one dataset.
+
+    Attributes:
+        dataset: ``vqa``, or the name of an image list.
+        name: ``train``, ``testA``, ...
+        role: one of ``ROLES``. Train, val and pretrain are cleaned; a detector has seen
+            what it has seen, and is only compared.
+        ids: the N example ids.
+        images: N lists of image keys, none of them empty.
+        path: the example table, which holds the texts; None for a list of images.
+    """
+
+    dataset: str
+    name: str
+    role: str
+    ids: pa.Array
+    images: pa.ListArray
+    path: Path | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def offsets(self) -> NDArray[np.int32]:
+        """Where each example's images begin among all of the split's images, and the end: N + 1 numbers."""
+        offsets: NDArray[np.int32] = self.images.offsets.to_numpy()
+        return offsets - offsets[:1]
+
+
+def role_of(split: str) -> str:
+    """Return the role of a dataset's split: ``testA`` and ``testdev`` are test sets."""
+    return "test" if split.startswith("test") else split
+
+
+def read_split(dataset: str, name: str, path: Path) -> Split:
+    """Read the ids and image keys of an example table.
+
+    Raises:
+        DataError: an example has no image, or the file is damaged.
+    """
+    try:
+        table = pq.read_table(path, columns=["example_id", "images"])
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"cannot be read ({error})", where=path, todo="delete it and run the command again") from error
+    images = table["images"].combine_chunks()
+    split = Split(dataset, name, role_of(name), table["example_id"].combine_chunks(), images, path)
+    if len(split) and (np.diff(split.offsets) < 1).any():
+        row = int(np.argmin(np.diff(split.offsets)))
+        raise DataError("the example shows no image", where=f"{path}: {split.ids[row].as_py()}")
+    return split
+
+
+def image_list(name: str, role: str, path: Path) -> Split:
+    """Take a text file of image keys as a split whose examples are the images.
+
+    Raises:
+        UsageError: there is no such role.
+        DataError: a line is no image key.
+    """
+    if role not in ROLES:
+        raise UsageError(f"an image list has no role {role!r}", where=path, todo=f"choose one of {', '.join(ROLES)}")
+    return image_split(name, role, pa.array(read_image_list(path), pa.string()))
+
+
+def image_split(name: str, role: str, keys: pa.Array) -> Split:
+    """Take N image keys as a split whose examples are the images."""
+    images = pa.ListArray.from_arrays(np.arange(len(keys) + 1, dtype=np.int32), keys)
+    return Split(name, f"{role}-images", role, keys, images)
+
+
+def with_role(splits: Iterable[Split], *roles: str) -> list[Split]:
+    """Return the splits that have one of these roles."""
+    return [split for split in splits if split.role in roles]

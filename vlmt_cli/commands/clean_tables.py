@@ -1,0 +1,84 @@
+"""A clean split's report in the terminal."""
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from vlmt_cli.clean.report import Cell, Report
+from vlmt_cli.commands.show import table
+
+# Column heads of the matrix, so that twelve of them fit beside each other.
+_SHORT = {
+    "vqa": "VQA",
+    "vg_qa": "VG",
+    "gqa": "GQA",
+    "coco": "COCO",
+    "flickr30k": "F30k",
+    "refcoco": "Ref",
+    "refcoco+": "Ref+",
+    "refcocog": "Refg",
+    "visual7w": "V7W",
+    "guesswhat": "GW",
+    "snli_ve": "SNLI",
+    "nlvr2": "NLVR",
+    "flickr30k_entities": "Ent",
+    "conceptual_captions": "CC",
+}
+
+
+def matrix_table(report: Report) -> Group:
+    """Show, in percent, the test images of each row that were in each column's train and val images."""
+    columns = list(dict.fromkeys(column for row in report.test_images_before.values() for column in row))
+    grid = Table("test images of", *(_SHORT.get(column, column) for column in columns), box=None, header_style="dim")
+    for column in grid.columns[1:]:
+        column.justify = "right"
+    for test, row in report.test_images_before.items():
+        grid.add_row(test, *(_shade(row.get(column)) for column in columns))
+    title = Text("Test images in train and val images before cleaning, in %", style="bold")
+    return Group(title, grid, "")
+
+
+def images_table(report: Report) -> Group:
+    """Show each dataset's images and examples before and after."""
+    rows = []
+    for images in report.images:
+        cleaned = [
+            one for one in report.splits if one.dataset == images.dataset and one.role not in ("test", "detector")
+        ]
+        examples, kept = sum(one.examples for one in cleaned), sum(one.kept for one in cleaned)
+        tests = sum(one.examples for one in report.splits if one.dataset == images.dataset and one.role == "test")
+        rows.append(
+            [
+                images.dataset,
+                f"{images.train_val:,}",
+                f"{images.cleaned_train_val:,}",
+                f"{images.removed_percent:.1f}%",
+                f"{examples:,}",
+                f"{kept:,}",
+                f"{100 * (1 - kept / examples):.1f}%" if examples else "-",
+                f"{images.test:,}",
+                f"{tests:,}",
+            ]
+        )
+    header = ["dataset", "train+val images", "cleaned", "removed", "examples", "cleaned", "removed"]
+    return Group(table([*header, "test images", "examples"], rows, "Before and after cleaning"), "")
+
+
+def verdict(report: Report) -> str:
+    """Say in a sentence what was removed."""
+    removed = sum(one.removed for one in report.splits)
+    paper = sum(one.removed_under_paper_identity for one in report.splits)
+    return (
+        f"{removed:,} examples that showed test images are removed (the paper's identity, ids and Visual Genome's"
+        f" crosswalk, finds {paper:,}); test sets are untouched."
+    )
+
+
+def _shade(cell: Cell | None) -> Text:
+    if cell is None:
+        return Text("")
+    if not cell.hit:
+        return Text("·", style="dim")
+    percent = 100 * cell.hit / cell.of
+    style = "red bold" if percent >= 50 else "red" if percent >= 10 else "yellow"
+    return Text(f"{percent:.0f}" if percent >= 1 else "<1", style=style)

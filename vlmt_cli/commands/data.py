@@ -1,0 +1,148 @@
+"""``vlmt data``: what is there, what it looks like, and who else has an image."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vlmt_cli.commands.options import DATA, DataFolder, Json, Recipe, Settings
+
+app = typer.Typer(help="Look at datasets: files, examples, images.", no_args_is_help=True)
+
+
+@app.command()
+def status(data: DataFolder = DATA, as_json: Json = False) -> None:
+    """Show which official files are there, which are missing, and what was read from them.
+
+    Example:
+
+      vlmt data status
+    """
+    import json
+
+    from vlmt_cli.commands.show import stdout, table
+    from vlmt_cli.datasets.catalog import DATASETS
+    from vlmt_cli.datasets.prepare import missing_files, prepared
+
+    result: dict[str, Any] = {}
+    for name in DATASETS:
+        examples = prepared(data, name)
+        result[name] = {
+            "missing": missing_files(data, name),
+            "splits": examples.manifest.splits if examples else None,
+        }
+    if as_json:
+        print(json.dumps(result, indent=2))
+        return
+    rows = []
+    for name, one in result.items():
+        total = len(DATASETS[name].files)
+        read = ", ".join(f"{split} {count:,}" for split, count in (one["splits"] or {}).items())
+        there = total - len(one["missing"])
+        rows.append([name, f"{there} of {total}", read or "not read yet", ", ".join(one["missing"])])
+    layout = table(["dataset", "files", "examples", "missing"], rows, f"Official files below {data / 'raw'}", left=4)
+    for column in layout.columns[2:]:
+        column.overflow = "fold"
+    stdout().print(layout)
+
+
+@app.command()
+def show(
+    dataset: Annotated[str, typer.Argument(help="A dataset, such as vqa.")],
+    split: Annotated[str, typer.Argument(help="Its split.")] = "train",
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many examples.")] = 5,
+    data: DataFolder = DATA,
+    recipe: Recipe = "data",
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """Show the first examples of a split.
+
+    Example:
+
+      vlmt data show guesswhat val -n 2
+    """
+    import json
+
+    import pyarrow.parquet as pq
+
+    from vlmt_cli.base.errors import UsageError
+    from vlmt_cli.commands.show import stdout
+
+    examples = _read(data, dataset, recipe, settings)
+    if split not in examples.manifest.splits:
+        known = ", ".join(examples.manifest.splits) or "none: its official files are missing"
+        raise UsageError(f"{dataset} has no split {split!r}", todo=f"its splits are {known}")
+    file = pq.ParquetFile(examples.path(split))
+    rows = next(file.iter_batches(batch_size=count)).to_pylist() if file.metadata.num_rows else []
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    console = stdout()
+    console.print(f"{dataset} {split}: {file.metadata.num_rows:,} examples", style="bold")
+    for row in rows:
+        console.print(f"\n{row['example_id']}  {' '.join(row['images'])}", style="cyan", markup=False)
+        for name, value in row.items():
+            if name not in ("example_id", "images") and value is not None:
+                console.print(f"  {name:<10} {_readable(value)}", markup=False)
+
+
+@app.command()
+def explain(
+    key: Annotated[str, typer.Argument(help="An image key, such as coco:262148.")],
+    data: DataFolder = DATA,
+    as_json: Json = False,
+) -> None:
+    """Show every dataset, split and example that has an image, under any of its names.
+
+    Looks into the example tables that were read so far.
+
+    Example:
+
+      vlmt data explain coco:262148
+    """
+    import json
+
+    from vlmt_cli.base.errors import DataError
+    from vlmt_cli.base.keys import check_image_key
+    from vlmt_cli.clean.explain import explain_image
+    from vlmt_cli.clean.splits import read_split
+    from vlmt_cli.commands.show import stdout, table
+    from vlmt_cli.datasets.prepare import all_datasets, prepared
+
+    check_image_key(key, "vlmt data explain")
+    examples = [one for name in all_datasets() if (one := prepared(data, name))]
+    if not examples:
+        raise DataError("nothing was read yet", where=data / "examples", todo="read the datasets with vlmt clean")
+    splits = [read_split(one.name, split, one.path(split)) for one in examples for split in one.manifest.splits]
+    found = explain_image(key, splits, [one.links() for one in examples])
+    if as_json:
+        print(json.dumps([vars(one) for one in found], indent=2))
+        return
+    if not found:
+        stdout().print(f"No dataset that was read has {key}.")
+        return
+    rows = [
+        [one.dataset, one.split, one.image, one.how, f"{one.examples:,}", ", ".join(one.first_ids)] for one in found
+    ]
+    stdout().print(table(["dataset", "split", "as", "known by", "examples", "ids"], rows, key, left=4))
+
+
+def _read(data: Path, dataset: str, recipe: str, settings: list[str] | None) -> Any:
+    from vlmt_cli.base.errors import UsageError
+    from vlmt_cli.base.recipes import load_recipe
+    from vlmt_cli.commands.show import progress
+    from vlmt_cli.datasets.catalog import DATASETS
+    from vlmt_cli.datasets.options import Options
+    from vlmt_cli.datasets.prepare import prepare
+
+    if dataset not in DATASETS:
+        raise UsageError(f"there is no dataset {dataset!r}", todo=f"choose among {', '.join(DATASETS)}")
+    with progress("Reading annotations", size=True) as update:
+        return prepare(data, [dataset], load_recipe(recipe, Options, settings or ()), update)[dataset]
+
+
+def _readable(value: object) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(_readable(item) for item in value) + "]"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,56 @@
+"""What commands print: results to stdout, progress to stderr."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+
+def stdout() -> Console:
+    """Return a console for results; rich obeys NO_COLOR, and a pipe gets lines of full width."""
+    return Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+
+
+def say(text: str) -> None:
+    """Print a line about what is going on."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
+
+
+@contextmanager
+def progress(what: str, size: bool = False) -> Iterator[Callable[[str, int, int], None]]:
+    """Show a bar with rate and time left on stderr.
+
+    Args:
+        what: what is being done.
+        size: whether the numbers are bytes.
+
+    Yields:
+        A function to call with the latest item's name, how much is done, and how much there is.
+    """
+    amount = DownloadColumn() if size else MofNCompleteColumn()
+    rate = TextColumn("{task.fields[rate]}")
+    columns = (TextColumn("{task.description}"), BarColumn(), amount, rate, TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None, rate="")
+
+        def update(name: str, done: int, total: int) -> None:
+            speed = bar.tasks[0].speed
+            unit = f"{speed / 1e6:.0f} MB/s" if speed and size else f"{speed:.0f}/s" if speed else ""
+            bar.update(task, description=f"{what}: {name}" if name else what, completed=done, total=total, rate=unit)
+
+        yield update
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None, left: int = 1) -> Table:
+    """Lay out rows; the first ``left`` columns are words, the others numbers."""
+    result = Table(*header, title=title, title_justify="left", title_style="bold", header_style="dim", box=None)
+    for place, column in enumerate(result.columns):
+        column.justify = "left" if place < left else "right"
+        column.no_wrap = place >= left
+    for row in rows:
+        result.add_row(*row)
+    return result

@@ -1,0 +1,1 @@
+"""Official annotation files, one module a format, and the dict of all datasets."""

@@ -1,0 +1,159 @@
+"""Flickr30k Entities: phrases of Flickr30k captions and their boxes, one example a phrase that has a box.
+
+Sentences/1000092795.txt, a caption a line
+    [/EN#1/people Two young guys] with [/EN#2/bodyparts shaggy hair] look at [/EN#3/bodyparts their hands] ...
+Annotations/1000092795.xml
+    <annotation><filename>1000092795.jpg</filename><size><width>333</width><height>500</height><depth>3</depth></size>
+      <object><name>1</name>
+        <bndbox><xmin>178</xmin><ymin>76</ymin><xmax>265</xmax><ymax>403</ymax></bndbox></object>
+      <object><name>2</name><name>5</name><nobndbox>1</nobndbox></object> <object>...<scene>1</scene></object> ...
+train.txt (val.txt and test.txt alike)
+    one image a line
+
+From https://github.com/BryanPlummer/flickr30k_entities. 29,783 / 1,000 / 1,000 images, which is not the Karpathy split.
+The extra task of table 5, "Flickr30k grounding". An example is named image#caption#phrase, both counted from 0.
+
+Traps: the number after EN# is a chain: phrases of all five captions that mean the same, which may own several boxes, as
+may a box several chains; chain 0 is what is not visible; coordinates count from 1; a phrase may have several coarse
+types, which stay joined: "clothing/bodyparts".
+"""
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.keys import image_keys
+from vlmt_cli.datasets.options import Flickr30kEntitiesOptions
+from vlmt_cli.datasets.source import find, read_lines
+from vlmt_cli.datasets.tables import Examples, check_unique, example_table, lists
+
+SENTENCES, ANNOTATIONS = "Sentences", "Annotations"
+SPLITS = ("train", "val", "test")
+
+Row = tuple[int, int, float, float, float, float]
+"""Image, chain, and a box as it is written."""
+
+_PHRASE = re.compile(r"\[/EN#(\d{1,9})/([^\s\]]+) ([^\[\]]*)\]")
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+
+
+class Phrase(msgspec.Struct, gc=False):
+    image: int
+    caption: int
+    number: int
+    chain: int
+    kind: str
+    text: str
+
+
+def read(raw: Path, options: Flickr30kEntitiesOptions) -> Examples:
+    """Read the phrases that have a box; the others are counted in the notes."""
+    result = Examples()
+    sentences, annotations = find(raw, SENTENCES), find(raw, ANNOTATIONS)
+    if sentences is None or annotations is None:
+        return result
+    for split in SPLITS:
+        if path := find(raw, f"{split}.txt"):
+            ids = pa.array([line.strip() for line in read_lines(path) if line.strip()], pa.string())
+            keys = image_keys("flickr30k", ids, path)  # no id leads out of the folders
+            check_unique(ids, path)
+            names = ids.to_pylist()
+            phrases = [each for n, name in enumerate(names) for each in _phrases(n, sentences / f"{name}.txt")]
+            boxes = [each for n, name in enumerate(names) for each in _boxes(n, annotations / f"{name}.xml")]
+            result.splits[split] = table = _table(path, names, keys, phrases, boxes, options.box == "first")
+            if unboxed := len(phrases) - len(table):
+                result.notes[f"phrases without a box in {split}, left out"] = unboxed
+    return result
+
+
+def _table(
+    path: Path, names: list[str], keys: pa.Array, phrases: list[Phrase], boxes: list[Row], first: bool
+) -> pa.Table:
+    owner, corners = _chain_boxes(boxes, first)
+    chain_boxes = pa.FixedSizeListArray.from_arrays(pa.array(corners.ravel()), 4)
+    image = owner[:, 0]
+    sizes = np.bincount(image, minlength=len(names))
+
+    asked = np.array([(phrase.image, phrase.chain) for phrase in phrases], dtype=np.int64).reshape(-1, 2)
+    # One number for image and chain, which sorts as the pair does.
+    step = max(owner[:, 1].max(initial=0), asked[:, 1].max(initial=0)) + 1
+    wanted, known = asked @ (step, 1), owner @ (step, 1)
+    boxed = np.flatnonzero(np.isin(wanted, known))
+    meant = np.searchsorted(known, wanted[boxed])
+    shown = pa.array(image[meant])
+    kept = [phrases[i] for i in boxed]
+    return example_table(
+        "referring",
+        path,
+        example_id=[f"{names[each.image]}#{each.caption}#{each.number}" for each in kept],
+        images=keys.take(shown),
+        text=[each.text for each in kept],
+        box=chain_boxes.take(pa.array(meant)),
+        candidates=lists(sizes, chain_boxes).take(shown),
+        target=meant - (np.cumsum(sizes) - sizes)[image[meant]],
+        category=[each.kind for each in kept],
+    )
+
+
+def _chain_boxes(boxes: list[Row], first: bool) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Give every chain one box, the union of its boxes or the first of them.
+
+    Returns:
+        (C, 2) image and chain, sorted, and (C, 4) corners that count from 0.
+    """
+    rows = np.array(boxes, dtype=np.float64).reshape(-1, 6)
+    owner, corners = rows[:, :2].astype(np.int64), rows[:, 2:].astype(np.float32) - 1
+    order = np.lexsort((owner[:, 1], owner[:, 0]))
+    owner, corners = owner[order], corners[order]
+    starts = np.flatnonzero(np.any(np.diff(owner, axis=0, prepend=-1) != 0, axis=1))
+    if first or not len(starts):
+        return owner[starts], corners[starts]
+    low, high = np.minimum.reduceat(corners[:, :2], starts), np.maximum.reduceat(corners[:, 2:], starts)
+    return owner[starts], np.hstack([low, high])
+
+
+def _phrases(image: int, path: Path) -> list[Phrase]:
+    found = []
+    for caption, line in enumerate(_text(path).split("\n")):
+        phrases = _PHRASE.findall(line)
+        if len(phrases) != line.count("[/EN#"):
+            raise DataError(
+                "a phrase is not written [/EN#chain/type words]",
+                where=f"{path}: line {caption + 1}",
+                todo="download the official file again",
+            )
+        found += [Phrase(image, caption, n, int(chain), kind, text) for n, (chain, kind, text) in enumerate(phrases)]
+    return found
+
+
+def _boxes(image: int, path: Path) -> list[Row]:
+    text = _text(path)
+    rows = []
+    try:
+        if "<!DOCTYPE" in text:  # entities that it defines could grow without end
+            raise ValueError("a DOCTYPE has no place in it")
+        for each in ElementTree.fromstring(text).iter("object"):
+            names = [part.text for part in each if part.tag == "name"]
+            for box in each.iter("bndbox"):
+                corners = {side.tag: side.text for side in box}
+                x1, y1, x2, y2 = (float(corners[name] or "") for name in _CORNERS)
+                rows += [(image, int(name or ""), x1, y1, x2, y2) for name in names]
+    except (ElementTree.ParseError, KeyError, ValueError) as error:
+        raise DataError(
+            f"is no intact annotation ({error})", where=path, todo="download the official file again"
+        ) from error
+    return rows
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no UTF-8 text"
+        raise DataError(f"cannot be read ({reason})", where=path, todo="download the official files again") from error

@@ -1,0 +1,87 @@
+"""GQA: compositional questions about Visual Genome images, one answer each.
+
+train_balanced_questions.json (val and testdev alike; test_balanced_questions.json has no answers)
+    {"05451384": {"imageId": "2382986", "question": "Are there blankets under the brown cat?", "answer": "no",
+                  "fullAnswer": "...", "isBalanced": true, "types": {...}, "groups": {...}, "semantic": [...],
+                  "annotations": {...}, "entailed": [...], "equivalent": [...], "semanticStr": "..."}, ...}
+
+From https://cs.stanford.edu/people/dorarad/gqa/download.html. 943,000 train, 132,062 val and 12,578 testdev questions.
+The paper trains on balanced train and val less the last 3,000 questions by id: 1,072,062 (table 8), with a vocabulary
+of 1,533 answers. Its test set is testdev; test, whose answers are secret, joins where its file is there.
+
+Traps: the file is one dict whose keys are the question ids; ``imageId`` is a string, a Visual Genome id in train and
+val, and "n161313" for images that are from elsewhere.
+"""
+
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.keys import image_keys
+from vlmt_cli.datasets import answers
+from vlmt_cli.datasets.options import GqaOptions, held_out
+from vlmt_cli.datasets.source import count_bytes, find, read_json
+from vlmt_cli.datasets.tables import Examples, check_unique, example_table, lists
+
+FILE = "{}_balanced_questions.json"
+
+
+class Question(msgspec.Struct, gc=False):
+    imageId: str
+    question: str
+    answer: str | None = None
+
+
+def read(raw: Path, options: GqaOptions) -> Examples:
+    """Read GQA's balanced questions; the vocabulary holds the most frequent answers of train and val."""
+    names = ("train", "val", "testdev", "test")
+    tables = {name: _read(path) for name in names if (path := find(raw, FILE.format(name)))}
+    splits, known = {}, None
+    if labelled := [tables[name] for name in ("train", "val") if name in tables]:
+        table = pa.concat_tables(labelled)
+        check_unique(table["example_id"], raw)
+        table = table.take(pc.sort_indices(table["example_id"].cast(pa.int64())))
+        train = len(table) - held_out(options.minval, len(table))
+        splits["train"], splits["val"] = table.slice(0, train), table.slice(train)
+        right = pc.list_flatten(table["answers"].combine_chunks()).dictionary_encode()
+        known = answers.vocabulary(right, at_most=options.vocabulary)
+    splits |= {name: tables[name] for name in ("testdev", "test") if name in tables}
+    return Examples(splits, answers=known)
+
+
+def _read(path: Path) -> pa.Table:
+    questions = read_json(path, dict[str, Question])
+    if len(questions) != (written := count_bytes(path, b'"imageId"')):
+        raise DataError(
+            f"{written - len(questions)} of {written} questions have the id of another",
+            where=path,
+            todo="download the official file again",
+        )
+    right = pa.array((question.answer for question in questions.values()), pa.string())
+    return example_table(
+        "vqa",
+        path,
+        example_id=pa.array(questions, pa.string()),
+        images=_image_keys(pa.array((question.imageId for question in questions.values()), pa.string()), path),
+        text=pa.array((question.question for question in questions.values()), pa.string()),
+        **_answers(right),
+    )
+
+
+def _answers(right: pa.Array) -> dict[str, pa.Array]:
+    if right.null_count == 0:
+        distinct, counts = answers.single_answers(answers.normalise_answers(right))
+        return {"answers": distinct, "counts": counts}
+    known = right.is_valid().cast(pa.int32())
+    distinct, counts = answers.single_answers(answers.normalise_answers(right.drop_null()))
+    lengths = known.to_numpy()
+    return {"answers": lists(lengths, distinct.values), "counts": lists(lengths, counts.values)}
+
+
+def _image_keys(ids: pa.Array, path: Path) -> pa.Array:
+    """Name numeric images after Visual Genome, the others ("n161313") after GQA."""
+    ours = pc.starts_with(ids, "n")
+    return pc.if_else(ours, image_keys("gqa", ids, path), image_keys("vg", ids, path))

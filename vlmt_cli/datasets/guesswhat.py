@@ -1,0 +1,154 @@
+"""GuessWhat?!: a dialogue of yes-no questions finds one object of a COCO image, one example a successful game.
+
+guesswhat.train.jsonl.gz (valid and test alike), a game a line
+    {"dialogue_id": 2400, "status": "success", "picture_id": 489209, "object_id": 1733422, "questioner_id": 0,
+     "picture": {"file_name": "COCO_train2014_000000489209.jpg", "flickr_url": "...", "width": 640, "height": 480, ...},
+     "qas": [{"id": 4967, "q": "Is it a person?", "a": "No"}, ...], "timestamp": "...",
+     "objects": {"1733422": {"object_id": 1733422, "category": "car", "category_id": 3, "area": 1.0, "iscrowd": false,
+                             "bbox": [103.93, 299.99, 134.22, 177.42], "segment": [[...]]}, ...}}
+or, in the other release
+    {"id": 2400, "status": "success", "image": {"id": 489209, "flickr_url": "...", ...}, "object_id": 1733422,
+     "qas": [{"id": 4967, "question": "Is it a person?", "answer": "No"}, ...],
+     "objects": [{"id": 1733422, "category": "car", "bbox": [103.93, 299.99, 134.22, 177.42], ...}, ...]}
+
+From https://github.com/GuessWhatGame/guesswhat. 113,221 train and 23,785 test games (table 8). The dialogue is one text
+in the words of figure 13, "is it a person? no. is it red? yes."; candidates are all objects of the game, by object id.
+
+Traps: the paper's games are those with status "success", the files also hold "failure" and "incomplete"; answers are
+Yes, No and N/A; ``valid`` is called val here; boxes are [x, y, width, height].
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import chain
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.keys import image_keys
+from vlmt_cli.datasets.crosswalks import flickr_links
+from vlmt_cli.datasets.source import Int64, find, read_json_lines
+from vlmt_cli.datasets.tables import Examples, Xywh, boxes_xyxy, check_unique, example_table, lists
+
+FILE = "guesswhat.{}.jsonl"
+SPLITS = {"train": "train", "val": "valid", "test": "test"}
+
+
+class Picture(msgspec.Struct, gc=False, frozen=True):
+    id: Int64 | None = None
+    flickr_url: str | None = None
+
+
+class Turn(msgspec.Struct, gc=False):
+    q: str | None = None
+    question: str | None = None
+    a: str | None = None
+    answer: str | None = None
+
+
+class Object(msgspec.Struct, gc=False):
+    category: str
+    bbox: Xywh
+    object_id: Int64 | None = None
+    id: Int64 | None = None
+
+
+class Game(msgspec.Struct, gc=False):
+    status: str
+    object_id: Int64
+    qas: list[Turn]
+    objects: dict[str, Object] | list[Object]
+    dialogue_id: Int64 | None = None
+    id: Int64 | None = None
+    picture_id: Int64 | None = None
+    picture: Picture = Picture()
+    image: Picture = Picture()
+
+
+def read(raw: Path) -> Examples:
+    """Read the successful games; the others are counted in the notes."""
+    result = Examples()
+    pictures: dict[int, str | None] = {}
+    for split, name in SPLITS.items():
+        if path := find(raw, FILE.format(name)):
+            games = read_json_lines(path, Game)
+            images = _either(path, games, np.arange(len(games)), "picture_id", "image.id", pa.int64())
+            result.splits[split] = _table(path, games, image_keys("coco", images, path))
+            urls = (game.picture.flickr_url or game.image.flickr_url for game in games)
+            pictures |= zip(images.to_pylist(), urls, strict=True)
+            for status, count in Counter(game.status for game in games if game.status != "success").items():
+                note = f"games with status {status!r}, left out"
+                result.notes[note] = result.notes.get(note, 0) + count
+    result.links = flickr_links(list(pictures), list(pictures.values()), raw)
+    return result
+
+
+def _table(path: Path, games: list[Game], keys: pa.Array) -> pa.Table:
+    ids = _either(path, games, np.arange(len(games)), "dialogue_id", "id", pa.int64())
+    check_unique(ids, path)
+    won = np.flatnonzero([game.status == "success" for game in games])
+    games = [games[i] for i in won]
+
+    several = [list(game.objects.values()) if isinstance(game.objects, dict) else game.objects for game in games]
+    objects = list(chain.from_iterable(several))
+    sizes = np.array(list(map(len, several)), dtype=np.int64)
+    game_of = np.repeat(np.arange(len(games)), sizes)
+    object_ids = _either(path, objects, won[game_of], "object_id", "id", pa.int64()).to_numpy()
+    order = np.lexsort((object_ids, game_of))
+    boxes = boxes_xyxy([each.bbox for each in objects])
+    goals = np.array([game.object_id for game in games], dtype=np.int64)
+    meant = np.flatnonzero(object_ids[order] == goals[game_of])
+    _check_goals(path, np.bincount(game_of[meant], minlength=len(games)), goals, won)
+    return example_table(
+        "referring",
+        path,
+        example_id=ids.take(pa.array(won)),
+        images=keys.take(pa.array(won)),
+        text=_dialogues(path, games, won),
+        box=boxes.take(pa.array(order[meant])),
+        candidates=lists(sizes, boxes.take(pa.array(order))),
+        target=meant - (np.cumsum(sizes) - sizes),
+        category=[objects[i].category for i in order[meant]],
+    )
+
+
+def _dialogues(path: Path, games: list[Game], record: NDArray[np.int64]) -> pa.Array:
+    turns = list(chain.from_iterable(game.qas for game in games))
+    sizes = np.array([len(game.qas) for game in games], dtype=np.int64)
+    record = np.repeat(record, sizes)
+    asked = pc.utf8_trim_whitespace(_either(path, turns, record, "q", "question", pa.string()))
+    answered = _either(path, turns, record, "a", "answer", pa.string())
+    sentences = pc.binary_join_element_wise(asked, " ", answered, ".", "")
+    return pc.binary_join(lists(sizes, pc.utf8_lower(sentences)), " ")
+
+
+def _check_goals(path: Path, found: NDArray[np.int64], goals: NDArray[np.int64], record: NDArray[np.int64]) -> None:
+    """Raise a DataError unless every game's goal is once among its objects."""
+    if (found != 1).any():
+        game = int(np.argmax(found != 1))
+        raise DataError(
+            f"object {goals[game]} is {found[game]} times among the objects of the game, not once",
+            where=f"{path}: line {record[game] + 1}",
+            todo="correct or remove that line",
+        )
+
+
+def _either(
+    path: Path, records: Sequence[Any], line: NDArray[np.int64], one: str, other: str, kind: pa.DataType
+) -> pa.Array:
+    """Build a column of what one release calls so and the other so; each record must have one of the two.
+
+    ``line`` is the line of the file, counted from 0, on which each record is.
+    """
+    column = pc.coalesce(*(pa.array(map(attrgetter(name), records), kind) for name in (one, other)))
+    if column.null_count:
+        missing = line[column.is_null().index(True).as_py()]
+        raise DataError(f"a record has neither {one} nor {other}", where=f"{path}: line {missing + 1}")
+    return column

@@ -1,0 +1,144 @@
+"""RefCOCO, RefCOCO+ and RefCOCOg: expressions that refer to one object of a COCO image, one example a sentence.
+
+refs(unc).p, refs(umd).p or refs(google).p, a pickle
+    [{"ref_id": 0, "ann_id": 1719310, "category_id": 1, "image_id": 581857, "split": "train", "sent_ids": [0, 1, 2],
+      "file_name": "COCO_train2014_000000581857_16.jpg", "sentences": [
+          {"sent_id": 0, "sent": "the lady with the blue shirt", "raw": "THE LADY WITH THE BLUE SHIRT",
+           "tokens": ["the", "lady", ...]}, ...]}, ...]
+instances.json
+    {"images": [{"id": 581857, "flickr_url": "...", ...}, ...], "categories": [{"id": 1, "name": "person", ...}, ...],
+     "annotations": [{"id": 1719310, "image_id": 581857, "category_id": 1, "bbox": [103.93, 299.99, 134.22, 177.42],
+                      "area": 1.0, "iscrowd": 0, "segmentation": [[...]]}, ...], ...}
+
+From https://github.com/lichengunc/refer. Train sentences: RefCOCO 120,624, RefCOCO+ 120,191, RefCOCOg 80,512 (table 8);
+test images: 1,500, 1,500 and 2,600 (table 7). Candidates are all annotated objects of the image.
+
+Traps: the pickles are Python 2's, and a pickle can run code, so that only plain data is read; RefCOCO and RefCOCO+ have
+two test sets, testA (people) and testB (the rest); google's split of RefCOCOg shares images between train and val.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.keys import image_keys
+from vlmt_cli.base.pickles import read_pickle
+from vlmt_cli.datasets.crosswalks import CocoImage, flickr_links
+from vlmt_cli.datasets.source import Int64, find, read_json, typed
+from vlmt_cli.datasets.tables import Examples, Xywh, boxes_xyxy, check_unique, example_table, lists
+
+REFS = "refs({}).p"
+INSTANCES = "instances.json"
+SPLITS = ("train", "val", "testA", "testB", "test")
+
+
+class Sentence(msgspec.Struct, gc=False):
+    sent_id: Int64
+    sent: str | None = None
+    raw: str | None = None
+
+
+class Ref(msgspec.Struct, gc=False):
+    ann_id: Int64
+    image_id: Int64
+    split: Literal["train", "val", "testA", "testB", "test"]
+    sentences: list[Sentence]
+
+
+class Annotation(msgspec.Struct, gc=False):
+    id: Int64
+    image_id: Int64
+    category_id: Int64
+    bbox: Xywh
+
+
+class Category(msgspec.Struct, gc=False):
+    id: Int64
+    name: str
+
+
+class Instances(msgspec.Struct, gc=False):
+    images: list[CocoImage]
+    annotations: list[Annotation]
+    categories: list[Category]
+
+
+def read(raw: Path, refs_file: str) -> Examples:
+    """Read one of the three; ``refs_file`` says whose split: ``refs(unc).p``, ``refs(umd).p`` or ``refs(google).p``."""
+    path, objects_path = find(raw, refs_file), find(raw, INSTANCES)
+    if path is None or objects_path is None:
+        return Examples()
+    refs = typed(path, read_pickle(path), list[Ref])
+    instances = read_json(objects_path, Instances)
+    objects = instances.annotations
+    boxes = boxes_xyxy([each.bbox for each in objects])
+    row = _rows_of_refs(refs, objects, path, objects_path)
+
+    # One list of candidates an image, in the order of the annotations.
+    image_of = np.array([each.image_id for each in objects], dtype=np.int64)
+    in_order = np.argsort(image_of, kind="stable")
+    images, starts, sizes = np.unique(image_of[in_order], return_index=True, return_counts=True)
+    candidates = lists(sizes, boxes.take(pa.array(in_order)))
+    place = np.empty(len(objects), dtype=np.int64)
+    place[in_order] = np.arange(len(objects)) - np.repeat(starts, sizes)
+
+    said = np.repeat(np.arange(len(refs)), [len(ref.sentences) for ref in refs])
+    meant = row[said]
+    table = example_table(
+        "referring",
+        path,
+        example_id=pa.array((each.sent_id for ref in refs for each in ref.sentences), pa.int64()),
+        images=image_keys("coco", [ref.image_id for ref in refs], path).take(pa.array(said)),
+        text=_text(refs, path),
+        box=boxes.take(pa.array(meant)),
+        candidates=candidates.take(pa.array(np.searchsorted(images, image_of[meant]))),
+        target=place[meant],
+        category=_names(instances, objects_path).take(pa.array(meant)),
+    )
+    split = pa.array([ref.split for ref in refs], pa.string()).take(pa.array(said))
+    parts = {name: table.filter(pc.equal(split, name)) for name in SPLITS}
+    urls = [image.flickr_url for image in instances.images]
+    return Examples(
+        {name: part for name, part in parts.items() if len(part)},
+        links=flickr_links([image.id for image in instances.images], urls, objects_path),
+    )
+
+
+def _rows_of_refs(refs: list[Ref], objects: list[Annotation], path: Path, objects_path: Path) -> NDArray[np.int64]:
+    """Find each reference's object among the annotations."""
+    ids = pa.array([each.id for each in objects], pa.int64())
+    check_unique(ids, objects_path)
+    rows = pc.index_in(pa.array([ref.ann_id for ref in refs], pa.int64()), ids)
+    for number, (ref, row) in enumerate(zip(refs, rows.to_pylist(), strict=True)):
+        if row is None or objects[row].image_id != ref.image_id:
+            raise DataError(
+                f"object {ref.ann_id} is not among those of image {ref.image_id} in {objects_path.name}",
+                where=f"{path}: $[{number}]",
+                todo="download both files again, from the same release",
+            )
+    return np.asarray(rows, dtype=np.int64)
+
+
+def _names(instances: Instances, path: Path) -> pa.Array:
+    """Name the category of each annotation."""
+    categories = instances.categories
+    wanted = pa.array([each.category_id for each in instances.annotations], pa.int64())
+    rows = pc.index_in(wanted, pa.array([category.id for category in categories], pa.int64()))
+    if rows.null_count:
+        number = rows.is_null().index(True).as_py()
+        raise DataError(f"category {wanted[number]} is not defined", where=f"{path}: $.annotations[{number}]")
+    return pa.array([category.name for category in categories], pa.string()).take(rows)
+
+
+def _text(refs: list[Ref], path: Path) -> list[str]:
+    sentences = [(number, each) for number, ref in enumerate(refs) for each in ref.sentences]
+    for number, each in sentences:
+        if each.sent is None and each.raw is None:
+            raise DataError(f"sentence {each.sent_id} has neither sent nor raw", where=f"{path}: $[{number}]")
+    return [each.sent if each.sent is not None else str(each.raw).lower() for _, each in sentences]

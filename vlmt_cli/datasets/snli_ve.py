@@ -1,0 +1,69 @@
+"""SNLI-VE: does a Flickr30k image entail a sentence, contradict it, or neither?
+
+snli_ve_train.jsonl (dev and test alike), a pair a line
+    {"Flikr30kID": "3416050480.jpg", "captionID": "3416050480.jpg#4", "pairID": "3416050480.jpg#4r1c",
+     "gold_label": "contradiction", "annotator_labels": ["contradiction", ...],
+     "sentence1": "...", "sentence2": "...", "sentence1_parse": "...", ...}
+
+From https://github.com/necla-ml/SNLI-VE. 529,527 train, 17,858 dev and 17,901 test pairs; 30,783 train and dev and
+1,000 test images (tables 7 and 8). The image is the premise; its caption, sentence1, is kept beside it and not shown
+to a model. The label's place in ``LABELS`` is the authors' number for it.
+
+Traps: the image field is spelled Flikr30kID, with ".jpg", in one release and Flickr30K_ID, without, in another; the
+gold label "-" means that the annotators had no majority, and becomes -1; ``dev`` is called val here.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.keys import image_keys
+from vlmt_cli.datasets.source import find, read_json_lines
+from vlmt_cli.datasets.tables import Examples, example_table
+
+FILE = "snli_ve_{}.jsonl"
+SPLITS = {"train": "train", "val": "dev", "test": "test"}
+LABELS = ("contradiction", "neutral", "entailment")
+
+
+class Pair(msgspec.Struct, gc=False):
+    pairID: str
+    gold_label: Literal["contradiction", "neutral", "entailment", "-"]
+    sentence2: str
+    sentence1: str = ""
+    Flikr30kID: str | None = None
+    Flickr30K_ID: str | None = None
+
+
+def read(raw: Path) -> Examples:
+    """Read SNLI-VE; pairs without a majority label are kept, and counted in the notes."""
+    result = Examples()
+    for split, name in SPLITS.items():
+        if path := find(raw, FILE.format(name)):
+            result.splits[split] = table = _read(path)
+            if undecided := pc.sum(pc.less(table["label"], 0)).as_py():
+                result.notes[f"gold label '-' in {split}"] = undecided
+    return result
+
+
+def _read(path: Path) -> pa.Table:
+    pairs = read_json_lines(path, Pair)
+    ids = [pair.Flikr30kID if pair.Flikr30kID is not None else pair.Flickr30K_ID for pair in pairs]
+    if None in ids:
+        raise DataError("the pair has neither Flikr30kID nor Flickr30K_ID", where=f"{path}: line {ids.index(None) + 1}")
+    images = pc.replace_substring_regex(pa.array(ids, pa.string()), r"\.jpg$", "")
+    gold = pc.index_in(pa.array([pair.gold_label for pair in pairs], pa.string()), pa.array(LABELS))
+    premise = pa.array([pair.sentence1 or None for pair in pairs], pa.string())
+    return example_table(
+        "verification",
+        path,
+        example_id=[pair.pairID for pair in pairs],
+        images=image_keys("flickr30k", images, path),
+        text=[pair.sentence2 for pair in pairs],
+        label=gold.fill_null(-1),
+        premise=premise,
+    )

@@ -1,0 +1,62 @@
+"""Visual Genome QA: free questions about Visual Genome images, one answer each.
+
+question_answers.json
+    [{"id": 1, "qas": [{"qa_id": 986768, "image_id": 1, "question": "What color is the clock?", "answer": "Green.",
+                        "a_objects": [], "q_objects": []}, ...]}, ...]
+
+From https://homes.cs.washington.edu/~ranjay/visualgenome/api.html. About 1.44 million questions on 108,249 images.
+There is no official split: the last 5,000 questions by id are the paper's test set (tables 2 and 8 call it val), and
+5,000 more before them are held out here for validation, so that no test question decides when training stops.
+
+Traps: answers are short sentences ("Green.") and are normalised like VQA's, whose vocabulary they share (section 3.2);
+one image has a dozen questions, which cleaning then takes out of train together.
+"""
+
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vlmt_cli.base.keys import image_keys
+from vlmt_cli.datasets import answers
+from vlmt_cli.datasets.options import VgQaOptions, held_out
+from vlmt_cli.datasets.source import Int64, find, read_json
+from vlmt_cli.datasets.tables import Examples, example_table
+
+FILE = "question_answers.json"
+
+
+class Question(msgspec.Struct, gc=False):
+    qa_id: Int64
+    image_id: Int64
+    question: str
+    answer: str
+
+
+class Image(msgspec.Struct, gc=False):
+    qas: list[Question]
+
+
+def read(raw: Path, options: VgQaOptions) -> Examples:
+    """Read Visual Genome QA, split by question id."""
+    path = find(raw, FILE)
+    if path is None:
+        return Examples()
+    questions = [question for image in read_json(path, list[Image]) for question in image.qas]
+    distinct, counts = answers.single_answers(
+        answers.normalise_answers(pa.array((question.answer for question in questions), pa.string()))
+    )
+    ids = pa.array((question.qa_id for question in questions), pa.int64())
+    table = example_table(
+        "vqa",
+        path,
+        example_id=ids,
+        images=image_keys("vg", pa.array((question.image_id for question in questions), pa.int64()), path),
+        text=pa.array((question.question for question in questions), pa.string()),
+        answers=distinct,
+        counts=counts,
+    ).take(pc.sort_indices(ids))
+    test = len(table) - held_out(options.test, len(table))
+    val = test - held_out(options.val, len(table))
+    return Examples({"train": table.slice(0, val), "val": table.slice(val, test - val), "test": table.slice(test)})

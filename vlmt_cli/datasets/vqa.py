@@ -1,0 +1,132 @@
+"""VQA v2: questions about COCO images, ten answers each.
+
+v2_OpenEnded_mscoco_train2014_questions.json
+    {"info": {...}, "task_type": "Open-Ended", "data_type": "mscoco", "license": {...}, "data_subtype": "train2014",
+     "questions": [{"image_id": 458752, "question": "What is this photo taken looking through?",
+                    "question_id": 458752000}, ...]}
+v2_mscoco_train2014_annotations.json
+    {..., "annotations": [{"question_type": "what is this", "multiple_choice_answer": "net", "answers": [
+        {"answer": "net", "answer_confidence": "maybe", "answer_id": 1}, ... ten],
+        "image_id": 458752, "answer_type": "other", "question_id": 458752000}, ...]}
+
+From https://visualqa.org/download.html. 443,757 train, 214,354 val and 447,793 test questions. The paper trains on
+train and val less the last 3,000 val questions ("minval"): 655,111 (table 8).
+
+Traps: questions and annotations come in separate files, in an order that need not agree; the test set's answers are
+secret, and test-dev is a part of it.
+"""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.keys import image_keys
+from vlmt_cli.datasets import answers
+from vlmt_cli.datasets.options import VqaOptions, held_out
+from vlmt_cli.datasets.source import Int64, find, read_json
+from vlmt_cli.datasets.tables import Examples, check_unique, example_table, lists
+
+QUESTIONS = "v2_OpenEnded_mscoco_{}_questions.json"
+ANNOTATIONS = "v2_mscoco_{}_annotations.json"
+
+
+class Question(msgspec.Struct, gc=False):
+    question_id: Int64
+    image_id: Int64
+    question: str
+
+
+class Questions(msgspec.Struct, gc=False):
+    questions: list[Question]
+
+
+class Answer(msgspec.Struct, gc=False):
+    answer: str
+
+
+class Annotation(msgspec.Struct, gc=False):
+    question_id: Int64
+    multiple_choice_answer: str
+    answers: list[Answer]
+
+
+class Annotations(msgspec.Struct, gc=False):
+    annotations: list[Annotation]
+
+
+def read(raw: Path, options: VqaOptions) -> Examples:
+    """Read VQA v2; the vocabulary holds the right answers of at least nine train and val questions."""
+    labelled, right = {}, []
+    for year in ("train2014", "val2014"):
+        asked, answered = find(raw, QUESTIONS.format(year)), find(raw, ANNOTATIONS.format(year))
+        if asked and answered:
+            labelled[year], best = _read_labelled(asked, answered, options)
+            right.append(best)
+    splits = {}
+    if labelled:
+        everything = pa.concat_tables(labelled.values())
+        check_unique(everything["example_id"], raw)
+        minval = held_out(options.minval, len(labelled.get("val2014", ())))
+        if "val2014" in labelled:
+            in_order = pc.sort_indices(labelled["val2014"]["example_id"].cast(pa.int64()))
+            order = np.arange(len(everything))
+            first = len(everything) - len(in_order)
+            order[first:] = first + in_order.to_numpy()
+            everything = everything.take(pa.array(order))
+            splits["val"] = everything.slice(len(everything) - minval)
+        splits["train"] = everything.slice(0, len(everything) - minval)
+    if path := find(raw, QUESTIONS.format("test2015")):
+        questions = read_json(path, Questions).questions
+        nothing = np.zeros(len(questions), dtype=np.int32)
+        splits["test"] = _table(
+            path, questions, lists(nothing, pa.array([], pa.string())), lists(nothing, pa.array([], pa.int8()))
+        )
+    known = None
+    if right:
+        known = answers.vocabulary(answers.normalise_answers(pa.concat_arrays(right)), options.min_answer_count)
+    return Examples(splits, answers=known)
+
+
+def _read_labelled(asked: Path, answered: Path, options: VqaOptions) -> tuple[pa.Table, pa.Array]:
+    """Read questions with their answers; the second result is each question's one right answer."""
+    annotations = read_json(answered, Annotations).annotations
+    ids = np.array([annotation.question_id for annotation in annotations], dtype=np.int64)
+    right = pa.array([annotation.multiple_choice_answer for annotation in annotations], pa.string())
+    annotated = np.array([len(annotation.answers) for annotation in annotations], dtype=np.int64)
+    said = pa.array((answer.answer for annotation in annotations for answer in annotation.answers), pa.string())
+    del annotations
+    given = answers.normalise_answers(said) if options.count_answers == "normalised" else said.dictionary_encode()
+    distinct, counts = answers.count_answers(annotated, given)
+
+    questions = read_json(asked, Questions).questions
+    rows = _align(np.array([question.question_id for question in questions], dtype=np.int64), ids, asked, answered)
+    return _table(asked, questions, distinct.take(rows), counts.take(rows)), right
+
+
+def _align(wanted: NDArray[np.int64], ids: NDArray[np.int64], asked: Path, answered: Path) -> pa.Array:
+    """Find each question's row among the annotations."""
+    check_unique(pa.array(ids), answered)
+    rows = pc.index_in(pa.array(wanted), pa.array(ids))
+    if rows.null_count:
+        missing = int(wanted[rows.is_null().to_numpy(zero_copy_only=False)][0])
+        raise DataError(
+            f"question {missing} has no annotation in {answered.name}", where=asked, todo="download both files again"
+        )
+    return rows
+
+
+def _table(path: Path, questions: list[Question], distinct: pa.ListArray, counts: pa.ListArray) -> pa.Table:
+    return example_table(
+        "vqa",
+        path,
+        example_id=pa.array([question.question_id for question in questions], pa.int64()),
+        images=image_keys("coco", pa.array([question.image_id for question in questions], pa.int64()), path),
+        text=[question.question for question in questions],
+        answers=distinct,
+        counts=counts,
+    )
