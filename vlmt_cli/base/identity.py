@@ -42,7 +42,7 @@ def links_table(images: pa.Array, aliases: pa.Array, relation: str) -> pa.Table:
 
 def flickr30k_links(keys: pa.Array) -> pa.Table:
     """Link every Flickr30k key to its Flickr photo: the id of a Flickr30k image *is* its photo's id."""
-    ours = keys.filter(pc.starts_with(keys, "flickr30k:"))
+    ours = keys.filter(pc.starts_with(keys, "flickr30k:")).unique()
     return links_table(ours, pc.replace_substring(ours, "flickr30k:", "flickr:", max_replacements=1), "flickr")
 
 
