@@ -220,7 +220,7 @@ def describe(folder: Path, records: dict[str, int], scale: float, rounds: list[d
         "",
         f"{cpu_model()}, {os.cpu_count()} cores, {psutil.virtual_memory().total / GB:.0f} GB memory; Python "
         f"{platform.python_version()}, {', '.join(f'{name} {version(name)}' for name in PACKAGES)}. "
-        f"{len(records)} files, {sum(sizes.values()) / GB:.2f} GB, written by `benchmarks/official_files.py`, in the "
+        f"{len(records)} files, {sum(sizes.values()) / GB:.2f} GB, written by `benchmarks/official_files/`, in the "
         f"page cache. {'One run' if len(rounds) == 1 else f'Median of {len(rounds)} runs'}.",
         "",
         "| | wall time (s) | CPU time (s) | peak memory, all processes (PSS, GB) | largest process (RSS, GB) |",

@@ -10,6 +10,7 @@ import shutil
 import pyarrow.parquet as pq
 import pytest
 from commands.running import run
+from PIL import Image
 
 from vlmt_cli.datasets.catalog import TWELVE
 
@@ -238,3 +239,27 @@ def test_the_real_files_hold_leaks_that_the_paper_did_not_see(real_report):
     # A Doberman that leaps through water: photo 2637959357 is in Flickr30k's and SNLI-VE's train and NLVR2's test1.
     assert before["nlvr2"]["flickr30k"]["hit"] == before["nlvr2"]["snli_ve"]["hit"] == 1
     assert splits["flickr30k", "train"]["by_relation"]["flickr"] == 5
+
+
+def test_a_copy_of_a_test_image_under_another_name_goes_and_a_judged_pair_stays(vlmt, own_world, tmp_path):
+    assert vlmt("clean", "--data", own_world)[0] == 0
+    keep = pq.read_table(own_world / "clean" / "keep.parquet").to_pylist()
+    kept = next(row for row in keep if (row["dataset"], row["split"]) == ("vg_qa", "train"))
+    train = pq.read_table(own_world / "examples" / "vg_qa" / "train.parquet")["images"][kept["row"]][0].as_py()
+    test = pq.read_table(own_world / "examples" / "flickr30k" / "test.parquet")["images"][0][0].as_py()
+    picture = Image.effect_noise((64, 48), 60)
+    for key in (train, test):
+        source, _, stem = key.partition(":")
+        (tmp_path / source).mkdir()
+        picture.save(tmp_path / source / f"{stem}.png")
+    folders = ["--near-duplicates", tmp_path / "vg", tmp_path / "flickr30k"]
+    code, out, _ = vlmt("clean", "--data", own_world, "--json", *folders)
+    report = json.loads(out)
+    vg = next(one for one in report["splits"] if (one["dataset"], one["split"]) == ("vg_qa", "train"))
+    assert code == 0
+    assert report["near_duplicates"] == {"files": 2, "pairs": {"pixels": 1}, "damaged": []}
+    assert vg["by_relation"]["pixels"] > 0
+    (tmp_path / "judged.txt").write_text(f"{train} {test}  # they only look alike\n")
+    code, out, _ = vlmt("clean", "--data", own_world, "--json", "--allow-list", tmp_path / "judged.txt", *folders)
+    vg = next(one for one in json.loads(out)["splits"] if (one["dataset"], one["split"]) == ("vg_qa", "train"))
+    assert code == 0 and "pixels" not in vg["by_relation"]
