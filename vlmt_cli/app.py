@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vlmt_cli.base.errors import VlmtError
-from vlmt_cli.commands import clean, data, demo
+from vlmt_cli.commands import clean, convert, data, demo
 
 app = typer.Typer(
     name="vlmt",
@@ -20,6 +20,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("clean")(clean.clean)
 app.add_typer(data.app, name="data")
+app.command("convert")(convert.convert)
 
 
 def _show_version(wanted: bool) -> None:
@@ -40,6 +41,14 @@ def options(
     """Options that stand before or after any command."""
 
 
+def _stdout_is_read() -> bool:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return False
+    return True
+
+
 def main() -> None:
     """Run ``vlmt`` and turn every error into one line and an exit code."""
     debug = "--debug" in sys.argv
@@ -55,8 +64,14 @@ def main() -> None:
             traceback.print_exc()
         print(f"vlmt: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever reads our output has seen enough
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) and not _stdout_is_read():
+            sys.stderr.close()  # whoever reads our output has seen enough
+            sys.exit(1)
+        if debug:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"vlmt: {where}{error.strerror or error}; --debug shows where", file=sys.stderr)
         sys.exit(1)
     except Exception as error:
         if debug:

@@ -16,9 +16,9 @@ def test_ids_of_different_sources_become_different_keys():
 @pytest.mark.parametrize("bad", ["../x", "a/b", "..", ".", "a..b", "", "a b", "x\n", "é"])
 def test_an_id_that_could_leave_its_folder_is_refused_by_record(bad):
     with pytest.raises(DataError, match=r"file\.json: record 1"):
-        image_keys("gqa", ["n1", bad, "n2"], "file.json")
+        image_keys("cc", ["n1", bad, "n2"], "file.json")
     with pytest.raises(DataError):
-        check_image_key(f"gqa:{bad}", "list.txt:1")
+        check_image_key(f"cc:{bad}", "list.txt:1")
 
 
 def test_a_negative_id_is_refused():
@@ -33,3 +33,23 @@ def test_an_image_list_skips_comments_and_names_the_bad_line(tmp_path):
     path.write_text("coco:1\n262148\n")
     with pytest.raises(DataError, match=r"list.txt:2: '262148' is no image key"):
         read_image_list(path)
+    path.write_text("\n# nothing yet\n")
+    with pytest.raises(DataError, match="names no image"):
+        read_image_list(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("coco:000000416345", "coco:416345"),
+        ("coco:COCO_val2014_000000416345.jpg", "coco:416345"),
+        ("flickr30k:5401158165.jpg", "flickr30k:5401158165"),
+        ("vg:1.jpg", "vg:1"),
+        ("coco:abc", "as the dataset's own files do"),
+        ("gqa:2318308", "as the dataset's own files do"),
+        ("nlvr2:dev-850-0", "as the dataset's own files do"),
+    ],
+)
+def test_a_file_name_is_no_key_and_the_key_is_offered(name, meant):
+    with pytest.raises(DataError, match=f"is no image key; write .*{meant}"):
+        check_image_key(name)

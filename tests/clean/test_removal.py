@@ -76,7 +76,7 @@ def test_the_split_hash_is_sha256_of_the_sorted_kept_lines():
     removal = remove_test_images(compare(world.splits(), world.links_table()), "strict")
     lines = ["a\ttestA\t0", "a\ttrain\t0", *(f"b\ttrain\t{i}" for i in range(11))]
     expected = hashlib.sha256("".join(f"{line}\n" for line in sorted(lines)).encode()).hexdigest()
-    assert split_hash(removal) == expected
+    assert split_hash(removal.overlap.splits, removal.kept) == expected
     assert keep_table(removal).num_rows == len(lines)
 
 

@@ -60,6 +60,7 @@ def test_the_check_passes_and_fails_when_the_crosswalk_learns_of_a_leak(vlmt, ow
     assert vlmt("clean", "--data", own_world)[0] == 0
     code, out, _ = vlmt("clean", "--data", own_world, "--check")
     assert code == 0 and "none of" in out
+    assert vlmt("clean", "--data", own_world, "--identity", "paper", "--dry-run")[0] == 0
 
     removed = pq.read_table(own_world / "clean" / "removed.parquet").to_pylist()
     by_crosswalk = {
@@ -111,6 +112,8 @@ def test_image_lists_join_as_test_train_and_detector(vlmt, own_world, tmp_path):
     key = pq.read_table(own_world / "examples" / "snli_ve" / "train.parquet")["images"][0][0].as_py()
     (tmp_path / "list.txt").write_text(f"{key}\n")
     arguments = ["clean", "--data", own_world, "--datasets", "snli_ve", "--json"]
+    code, _, err = vlmt(*arguments, "--image-list", f"snli_ve:train={tmp_path / 'list.txt'}")
+    assert code == 2 and "snli_ve has train images already" in err
     lists = [f"mine:{role}={tmp_path / 'list.txt'}" for role in ("test", "train", "detector")]
     code, out, _ = vlmt(*arguments, *(part for one in lists for part in ("--image-list", one)))
     report = json.loads(out)
@@ -118,7 +121,7 @@ def test_image_lists_join_as_test_train_and_detector(vlmt, own_world, tmp_path):
     assert code == 0
     assert counts["snli_ve", "train"][1] > 0
     assert counts["mine", "train-images"] == (0, 1)
-    assert counts["mine", "detector-images"] == (1, 0)
+    assert counts["mine", "detector-images"] == (0, 0)
     assert report["test_images_after"]["mine"]["mine (detector)"] == {"hit": 1, "of": 1}
 
 
@@ -130,6 +133,7 @@ def test_image_lists_join_as_test_train_and_detector(vlmt, own_world, tmp_path):
         (["--image-list", "x=y"], "NAME:ROLE=FILE"),
         (["--set", "vqa.minvl=1"], "did you mean vqa.minval"),
         (["some-folder"], "--near-duplicates"),
+        (["--allow-list", "x.txt"], "--near-duplicates"),
     ],
 )
 def test_a_wrong_command_line_is_one_line_and_exit_2(vlmt, world, arguments, hint):
@@ -203,7 +207,6 @@ def real_report(real_data, tmp_path_factory):
     (folder / "raw").symlink_to(real_data / "raw")
     lists = {
         "snli_ve:train": "snli_ve_train_val.txt",
-        "snli_ve:test": "snli_ve_test.txt",
         "bottom_up:detector": "visual_genome_detector_train.txt",
     }
     named = [f"--image-list={name}={real_data / 'ids' / file}" for name, file in lists.items()]
@@ -257,9 +260,38 @@ def test_a_copy_of_a_test_image_under_another_name_goes_and_a_judged_pair_stays(
     report = json.loads(out)
     vg = next(one for one in report["splits"] if (one["dataset"], one["split"]) == ("vg_qa", "train"))
     assert code == 0
-    assert report["near_duplicates"] == {"files": 2, "pairs": {"pixels": 1}, "damaged": []}
+    found = {"files": 2, "pairs": {"pixels": 1}, "judged_different": 0, "to_judge": 0, "damaged": []}
+    assert report["near_duplicates"] == found
     assert vg["by_relation"]["pixels"] > 0
     (tmp_path / "judged.txt").write_text(f"{train} {test}  # they only look alike\n")
     code, out, _ = vlmt("clean", "--data", own_world, "--json", "--allow-list", tmp_path / "judged.txt", *folders)
     vg = next(one for one in json.loads(out)["splits"] if (one["dataset"], one["split"]) == ("vg_qa", "train"))
     assert code == 0 and "pixels" not in vg["by_relation"]
+
+
+def test_the_check_looks_under_the_identity_and_for_the_test_sets_that_are_asked_for(vlmt, own_world):
+    assert vlmt("clean", "--data", own_world, "--identity", "paper")[0] == 0
+    assert vlmt("clean", "--data", own_world, "--check", "--identity", "paper")[0] == 0
+    assert vlmt("clean", "--data", own_world, "--check")[0] == 4
+    assert vlmt("clean", "--data", own_world, "--datasets", "vqa,coco")[0] == 0
+    assert vlmt("clean", "--data", own_world, "--check", "--datasets", "vqa,coco")[0] == 0
+    assert vlmt("clean", "--data", own_world, "--check")[0] == 4
+
+
+def test_a_part_of_the_examples_that_is_gone_or_damaged_comes_back(vlmt, own_world):
+    assert vlmt("clean", "--data", own_world)[0] == 0
+    before = files(own_world / "clean")
+    (own_world / "examples" / "coco" / "train.parquet").unlink()
+    assert vlmt("clean", "--data", own_world)[0] == 0
+    (own_world / "examples" / "coco" / "train.parquet").write_text("junk")
+    code, _, err = vlmt("clean", "--data", own_world)
+    assert code == 3 and f"delete {own_world / 'examples' / 'coco'}" in err
+    assert files(own_world / "clean") == before
+
+
+def test_files_without_examples_and_a_folder_that_is_not_there_are_errors(vlmt, own_world, tmp_path):
+    (own_world / "raw" / "coco" / "dataset_coco.json").write_text('{"images": []}')
+    code, _, err = vlmt("clean", "--data", own_world)
+    assert code == 3 and "the files of coco hold no example" in err
+    code, _, err = vlmt("clean", "--data", tmp_path / "nowhere", "--available")
+    assert code == 3 and "there is no such folder" in err and not (tmp_path / "nowhere").exists()

@@ -10,6 +10,7 @@ def test_status_lists_what_is_there_and_what_is_missing(vlmt, world, tmp_path):
     status = json.loads(out)
     assert code == 0
     assert all(one["missing"] == [] for one in status.values())
+    assert status["vg_images"]["optional"] == {"vg_qa/image_data.json": True}
     assert status["vqa"]["splits"]["test"] > 0
     code, out, _ = vlmt("data", "status", "--data", tmp_path)
     assert code == 0 and "0 of 5" in out and "nlvr2/train.json" in out
@@ -40,7 +41,7 @@ def test_explain_finds_an_image_under_its_other_names(vlmt, world):
     ("arguments", "exit_code", "hint"),
     [
         (["show", "vqa3"], 2, "choose among vqa"),
-        (["show", "vqa", "testA"], 2, "its splits are"),
+        (["show", "vqa", "testA"], 2, "choose val, train, test"),
         (["explain", "../../etc/passwd"], 3, "is no image key"),
         (["explain", "262148"], 3, "such as coco:262148"),
     ],

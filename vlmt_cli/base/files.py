@@ -6,6 +6,7 @@ is complete, so that a crash, a full disk or Ctrl-C leaves what was there before
 
 import contextlib
 import errno
+import fcntl
 import os
 import secrets
 import shutil
@@ -29,7 +30,7 @@ def atomic(path: Path) -> Iterator[Path]:
         VlmtError: the disk is full or the folder cannot be written.
     """
     temporary = _beside(path)
-    with _explained(path):
+    with explained(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
@@ -50,7 +51,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         VlmtError: the disk is full or the folder cannot be written.
     """
     temporary = _beside(folder)
-    with _explained(folder):
+    with explained(folder):
         try:
             temporary.mkdir(parents=True)
             yield temporary
@@ -65,6 +66,16 @@ def remove_leftovers(folder: Path) -> None:
     """Remove what a killed process left of ``atomic`` writes into ``folder``."""
     for leftover in folder.glob(".*.partial"):
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other processes out of ``folder``, which is created, until the block ends; waits for those that are in."""
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder / ".lock", "w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -89,7 +100,8 @@ def _beside(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while ``path`` is written into a VlmtError of one line."""
     try:
         yield
     except OSError as error:

@@ -13,11 +13,18 @@ import pyarrow.compute as pc
 
 from vlmt_cli.base.errors import DataError
 
-SOURCES = ("coco", "vg", "gqa", "flickr30k", "nlvr2", "cc")
-
-# No slash, no leading dot and no "..": a key never leaves the folder that it is looked up in.
-_ID = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]|\.[A-Za-z0-9_-])*"
-_KEY = re.compile(rf"[a-z][a-z0-9]*:{_ID}")
+# What an id is in each source. No slash, no leading dot and no "..": a key never leaves the folder that it is looked
+# up in; no leading zero and no ".jpg": an image has one key.
+_NUMBER = r"(?:0|[1-9][0-9]*)"
+_IDS = {
+    "coco": _NUMBER,
+    "vg": _NUMBER,
+    "gqa": r"n[0-9]+",
+    "flickr30k": _NUMBER,
+    "nlvr2": r"[A-Za-z0-9]+(?:-[0-9]+)+-img[01]",
+    "cc": r"[A-Za-z0-9_](?:[A-Za-z0-9_-]|\.[A-Za-z0-9_-])*",
+}
+SOURCES = tuple(_IDS)
 
 
 def image_keys(source: str, ids: Sequence[int] | Sequence[str] | pa.Array, where: object) -> pa.Array:
@@ -37,7 +44,7 @@ def image_keys(source: str, ids: Sequence[int] | Sequence[str] | pa.Array, where
     assert source in SOURCES, source
     distinct = pa.array(ids).dictionary_encode()
     names = distinct.dictionary.cast(pa.string())
-    valid = pc.match_substring_regex(names, rf"^{_ID}$")
+    valid = pc.match_substring_regex(names, rf"^(?:{_IDS[source]})\z")
     if not pc.all(valid, min_count=0).as_py():
         bad = names.filter(pc.invert(valid))[0].as_py()
         record = distinct.dictionary.cast(pa.string()).index(bad).as_py()
@@ -48,14 +55,18 @@ def image_keys(source: str, ids: Sequence[int] | Sequence[str] | pa.Array, where
     return pc.binary_join_element_wise(source, names, ":").take(distinct.indices)
 
 
-def check_image_key(key: str, where: object) -> str:
+def check_image_key(key: str, where: object = None) -> str:
     """Return ``key``, or raise a DataError that says why it names no image."""
-    if not _KEY.fullmatch(key) or key.partition(":")[0] not in SOURCES:
-        raise DataError(
-            f"{key!r} is no image key",
-            where=where,
-            todo=f"write source:id with a source of {', '.join(SOURCES)}, such as coco:262148",
-        )
+    source, _, name = key.partition(":")
+    if source not in _IDS:
+        todo = f"write source:id with a source of {', '.join(SOURCES)}, such as coco:262148"
+        raise DataError(f"{key!r} is no image key", where=where, todo=todo)
+    if not re.fullmatch(_IDS[source], name):
+        # 000000262148, COCO_val2014_000000262148.jpg and 262148.jpg are file names of image 262148.
+        number = re.fullmatch(r"(?:.*_)?0*(\d+)(?:\.\w+)?", name)
+        meant = f"{source}:{number[1]}" if number and re.fullmatch(_IDS[source], number[1]) else None
+        todo = f"write {meant}" if meant else "write the id as the dataset's own files do"
+        raise DataError(f"{key!r} is no image key", where=where, todo=todo)
     return key
 
 
@@ -66,8 +77,12 @@ def read_image_list(path: Path) -> list[str]:
         DataError: the file cannot be read, or a line is no image key.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot be read as a list of image keys ({error})", where=path) from error
+        reason = error.strerror if isinstance(error, OSError) else "no UTF-8 text"
+        raise DataError(f"cannot be read as a list of image keys ({reason})", where=path) from error
     numbered = ((number, line.partition("#")[0].strip()) for number, line in enumerate(lines, 1))
-    return list(dict.fromkeys(check_image_key(key, f"{path}:{number}") for number, key in numbered if key))
+    keys = list(dict.fromkeys(check_image_key(key, f"{path}:{number}") for number, key in numbered if key))
+    if not keys:
+        raise DataError("names no image", where=path, todo="write one image key a line, such as coco:262148")
+    return keys

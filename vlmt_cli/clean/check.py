@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.clean.overlap import Overlap
-from vlmt_cli.clean.removal import KEEP, LAST_RELATION, union_of
+from vlmt_cli.clean.overlap import Overlap, compare
+from vlmt_cli.clean.removal import KEEP, LAST_RELATION, split_hash, union_of
+from vlmt_cli.clean.split_folder import KEEP_FILE, read_report
 from vlmt_cli.clean.splits import CLEANED_ROLES, Split
 
 
@@ -29,6 +30,61 @@ class Leak:
     image: str
     test_set: str
     test_image: str
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What checking a split found.
+
+    Attributes:
+        split_hash, identity: of what was checked, and how images were compared.
+        examples: how many kept train, validation and pre-training examples were looked at.
+        tests: the test sets whose images were looked for.
+        leaks: how many of the examples show a test image.
+        first: the first leak of each split.
+    """
+
+    split_hash: str
+    identity: str
+    examples: int
+    tests: list[str]
+    leaks: int
+    first: list[Leak]
+
+
+def check_split(folder: Path, splits: Sequence[Split], links: pa.Table, identity: str) -> Checked:
+    """Check the split in a folder against the images and links as they are now.
+
+    Args:
+        folder: with ``keep.parquet`` and ``report.json``.
+        splits: those that the split was made of, and test sets to look for beside its own.
+        links: identity links.
+        identity: ``strict`` or ``paper``.
+
+    Raises:
+        DataError: there is no split, it is damaged, or it was made of other examples.
+    """
+    path, report = folder / KEEP_FILE, read_report(folder)
+    made_of = {(one.dataset, one.split) for one in report.splits if one.role != "detector"}
+    if absent := made_of - {(split.dataset, split.name) for split in splits}:
+        names = ", ".join(sorted(" ".join(one) for one in absent))
+        todo = "check it with the same --datasets and --image-list"
+        raise DataError(f"the split also holds {names}", where=path, todo=todo)
+    splits = [split for split in splits if (split.dataset, split.name) in made_of or split.role == "test"]
+    keep = read_keep(path)
+    is_part = [(split.dataset, split.name) in made_of for split in splits]
+    kept = [
+        kept_rows(keep, split, path) if part else np.ones(len(split), bool)
+        for split, part in zip(splits, is_part, strict=True)
+    ]
+    parts = [(split, rows) for split, rows, part in zip(splits, kept, is_part, strict=True) if part]
+    if split_hash([split for split, _ in parts], [rows for _, rows in parts]) != report.split_hash:
+        todo = "make the split again"
+        raise DataError("keep.parquet and report.json do not belong together", where=folder, todo=todo)
+    overlap = compare(splits, links)
+    leaks, first = find_leaks(overlap, kept, identity)
+    examples = sum(int(rows.sum()) for split, rows in zip(splits, kept, strict=True) if split.role in CLEANED_ROLES)
+    return Checked(report.split_hash, identity, examples, union_of(overlap, identity), leaks, first)
 
 
 def read_keep(path: Path) -> pa.Table:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from vlmt_cli import paper
-from vlmt_cli.clean.report import Cells, Report
+from vlmt_cli.clean.report import Cell, Cells, Report, detectors, verdict
 
 # A dataset is taken for the real one when its size is this close to the paper's.
 _CLOSE = 0.02
@@ -11,9 +11,10 @@ _CLOSE = 0.02
 
 def render(report: Report) -> str:
     """Render a report as Markdown."""
+    any_left = any(cell.hit for row in report.test_images_after.values() for cell in row.values())
     parts = [
         "# Clean split",
-        _verdict(report),
+        " ".join([verdict(report), *detectors(report)]),
         f"Split hash `{report.split_hash}`, identity `{report.identity}`, vlmt {report.vlmt}.",
     ]
     if report.warnings:
@@ -29,8 +30,8 @@ def render(report: Report) -> str:
         _matrix(report.test_images_before, _paper_cells(report)),
         "The same by ids and the Visual Genome crosswalk only, as the paper compares them:",
         _matrix(report.test_images_before_under_paper_identity, {}),
-        "After cleaning:",
-        _matrix(report.test_images_after, {}),
+        "After cleaning, pre-training and detector images included:",
+        _matrix(report.test_images_after, {}) if any_left else "Every cell is zero.",
         "## Training and validation examples that show a test image",
         "Before cleaning: share of the column's examples that show a test image of the row.",
         _matrix(report.examples_before, {}),
@@ -43,7 +44,12 @@ def render(report: Report) -> str:
     if report.near_duplicates:
         found = report.near_duplicates
         pairs = ", ".join(f"{count:,} {how}" for how, count in found.pairs.items()) or "none"
-        parts += ["## Near-duplicate image files", f"{found.files:,} files compared; pairs found: {pairs}."]
+        parts += [
+            "## Near-duplicate image files",
+            f"{found.files:,} files compared; pairs found: {pairs}. {found.judged_different:,} pairs were judged to be"
+            f" different images before; {found.to_judge:,} borderline pairs of a test image and one that is trained on"
+            " wait for a person.",
+        ]
         parts += [f"- unreadable: {damaged}" for damaged in found.damaged]
     if report.notes:
         parts += ["## Oddities in the official files"]
@@ -61,19 +67,6 @@ def real_datasets(report: Report) -> set[str]:
         for images in report.images
         if images.dataset in published and _is_close(images.train_val, published[images.dataset])
     }
-
-
-def _verdict(report: Report) -> str:
-    before = sum(split.removed for split in report.splits)
-    examples = sum(split.examples for split in report.splits if split.role in ("train", "val", "pretrain"))
-    share = f"{100 * before / examples:.1f}%" if examples else "0%"
-    after = sum(cell.hit for name, row in report.test_images_after.items() if name in report.union
-                for column, cell in row.items() if not column.endswith("(detector)"))  # fmt: skip
-    kept = "No test image is left in any of them." if not after else f"**{after} test images are left in them.**"
-    return (
-        f"{before:,} of {examples:,} train, validation and pre-training examples ({share}) showed an image of the"
-        f" test sets of {', '.join(report.union) or 'no dataset'}. They are removed. {kept}"
-    )
 
 
 def _images(report: Report) -> str:
@@ -142,11 +135,18 @@ def _matrix(cells: Cells, published: dict[tuple[str, str], str]) -> str:
         shown = [f"**{test}**"]
         for column in columns:
             cell = row.get(column)
-            value = "" if cell is None else "-" if not cell.hit else f"{100 * cell.hit / cell.of:.1f}%"
+            value = "" if cell is None else _share(cell)
             theirs = published.get((test, column))
             shown.append(f"{value} ({theirs}%)" if theirs else value)
         rows.append(shown)
     return _table(["test of", *columns], rows) if rows else "There is no test set."
+
+
+def _share(cell: Cell) -> str:
+    if not cell.hit:
+        return "-"
+    percent = 100 * cell.hit / cell.of
+    return f"{percent:.1f}%" if percent >= 0.05 else "<0.1%"
 
 
 def _paper_cells(report: Report) -> dict[tuple[str, str], str]:
@@ -164,7 +164,9 @@ def _paper_cells(report: Report) -> dict[tuple[str, str], str]:
 
 
 def _paper_note(report: Report) -> str:
-    return " The paper's figures stand in brackets." if _paper_cells(report) else ""
+    if _paper_cells(report):
+        return " The paper's figures stand in brackets."
+    return " The paper's figures stand beside ours where a dataset has the real one's size; none here has."
 
 
 def _with_paper(header: list[str], rows: list[list[str]], columns: Mapping[str, str], real: Collection[str]) -> str:

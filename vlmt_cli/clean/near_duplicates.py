@@ -264,3 +264,18 @@ def links(pairs: pa.Table, allowed: Iterable[frozenset[str]] = ()) -> pa.Table:
     found = believed.group_by(["image_a", "image_b"]).aggregate([("how", "max")])  # "pixels" > "perceptual"
     found = found.sort_by([("image_a", "ascending"), ("image_b", "ascending")])
     return pa.table([found["image_a"], found["image_b"], found["how_max"]], schema=LINKS)
+
+
+def crossing(pairs: pa.Table, tested: pa.Array, trained: pa.Array) -> pa.Table:
+    """Keep the pairs that could be a leak: a test image on one side, an image that is trained on on the other.
+
+    Args:
+        pairs: a table of ``PAIRS``.
+        tested, trained: the image keys of the test sets, and of the splits that are cleaned.
+    """
+    a, b = pairs["image_a"], pairs["image_b"]
+    either = pc.or_(
+        pc.and_(pc.is_in(a, value_set=tested), pc.is_in(b, value_set=trained)),
+        pc.and_(pc.is_in(b, value_set=tested), pc.is_in(a, value_set=trained)),
+    )
+    return pairs.filter(either)

@@ -5,7 +5,7 @@ all training and validation sets; [...] the test sets [...] are not modified in 
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,7 +78,8 @@ def remove_test_images(overlap: Overlap, identity: str) -> Removal:
 
 def keep_table(removal: Removal) -> pa.Table:
     """List the kept examples of all splits, test sets among them: dataset, split, row of its table, example id."""
-    tables = [_rows(split, np.flatnonzero(keep), KEEP) for split, keep in _in_order(removal)]
+    splits, kept = removal.overlap.splits, removal.kept
+    tables = [_rows(splits[index], np.flatnonzero(kept[index]), KEEP) for index in _order(splits)]
     return pa.concat_tables([KEEP.empty_table(), *tables]).unify_dictionaries()
 
 
@@ -103,10 +104,11 @@ def removed_table(removal: Removal) -> pa.Table:
     return pa.concat_tables([REMOVED.empty_table(), *tables]).unify_dictionaries()
 
 
-def split_hash(removal: Removal) -> str:
+def split_hash(splits: Sequence[Split], kept: Sequence[NDArray[np.bool_]]) -> str:
     """Hash what is kept: sha256 over the sorted lines ``dataset TAB split TAB example id NEWLINE``."""
     digest = hashlib.sha256()
-    for split, keep in _in_order(removal):
+    for index in _order(splits):
+        split, keep = splits[index], kept[index]
         ids = split.ids if keep.all() else split.ids.filter(pa.array(keep))
         ids = ids.take(pc.sort_indices(ids))
         lines = pc.binary_join_element_wise(f"{split.dataset}\t{split.name}\t", ids, "\n", "")
@@ -138,7 +140,3 @@ def _order(splits: Sequence[Split]) -> list[int]:
     """The places of the splits that are part of the clean split, in the order of their names."""
     own = (index for index, split in enumerate(splits) if split.role != "detector")
     return sorted(own, key=lambda index: (splits[index].dataset, splits[index].name))
-
-
-def _in_order(removal: Removal) -> Iterable[tuple[Split, NDArray[np.bool_]]]:
-    return ((removal.overlap.splits[index], removal.kept[index]) for index in _order(removal.overlap.splits))

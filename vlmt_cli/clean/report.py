@@ -58,10 +58,20 @@ class ImageReport(_Model):
 
 
 class NearDuplicates(_Model):
-    """What comparing image files found."""
+    """What comparing image files found.
+
+    Attributes:
+        files: files compared; those of images that no dataset has are passed over.
+        pairs: pairs by pixels, perceptual and borderline, less those judged to be different.
+        judged_different: pairs that the allow-list takes out.
+        to_judge: borderline pairs of a test image and one that is trained on.
+        damaged: files that cannot be read, with the reason.
+    """
 
     files: int
     pairs: dict[str, int]
+    judged_different: int
+    to_judge: int
     damaged: list[str]
 
 
@@ -84,6 +94,41 @@ class Report(_Model):
     links: dict[str, int]
     near_duplicates: NearDuplicates | None = None
     notes: dict[str, dict[str, int]] = {}
+
+
+def verdict(report: Report) -> str:
+    """Say in a few sentences what cleaning did, and whether a test image is left."""
+    removed = sum(split.removed for split in report.splits)
+    by_paper = sum(split.removed_under_paper_identity for split in report.splits)
+    examples = sum(split.examples for split in report.splits if split.role in CLEANED_ROLES)
+    share = 100 * removed / examples if examples else 0.0
+    left = sum(
+        cell.hit
+        for test, row in report.test_images_after.items()
+        if test in report.union
+        for column, cell in row.items()
+        if not column.endswith("(detector)")
+    )
+    return (
+        f"{removed:,} of {examples:,} train, val and pre-training examples ({share:.1f}%) showed test images of"
+        f" {', '.join(report.union) or 'no dataset'}, and are removed; test sets are untouched."
+        + (f" {left:,} test images are left!" if left else " No test image is left.")
+        + (" That is as far as ids and Visual Genome's crosswalk show, as in the paper." if report.identity == "paper"
+           else f" By ids and Visual Genome's crosswalk alone, as in the paper, it would be {by_paper:,}.")
+    )  # fmt: skip
+
+
+def detectors(report: Report) -> list[str]:
+    """Say of each detector's image list which test images it has seen."""
+    sentences = []
+    columns = dict.fromkeys(column for row in report.test_images_before.values() for column in row)
+    for column in (column for column in columns if column.endswith("(detector)")):
+        cells = {test: row[column] for test, row in report.test_images_before.items()}
+        seen = [f"{cell.hit:,} of {test}'s {cell.of:,}" for test, cell in cells.items() if cell.hit]
+        sentences.append(
+            f"{column.removesuffix(' (detector)')} has seen {', '.join(seen) or 'none of the'} test images."
+        )
+    return sentences
 
 
 def make_report(
@@ -114,7 +159,7 @@ def make_report(
         vlmt=version,
         identity=removal.identity,
         union=removal.union,
-        split_hash=split_hash(removal),
+        split_hash=split_hash(overlap.splits, removal.kept),
         warnings=list(warnings),
         splits=_splits(removal, by_paper, removed),
         images=_images(removal, by_paper),
@@ -134,7 +179,7 @@ def _splits(removal: Removal, by_paper: Removal, removed: pa.Table) -> list[Spli
     counts = _reasons(removed)
     reports = []
     for index, split in enumerate(removal.overlap.splits):
-        kept = int(removal.kept[index].sum())
+        kept = int(removal.kept[index].sum()) if split.role != "detector" else 0
         by_test_set, by_relation = counts.get((split.dataset, split.name), ({}, {}))
         reports.append(
             SplitReport(
@@ -143,7 +188,7 @@ def _splits(removal: Removal, by_paper: Removal, removed: pa.Table) -> list[Spli
                 role=split.role,
                 examples=len(split),
                 kept=kept,
-                removed=len(split) - kept,
+                removed=int((~removal.kept[index]).sum()),
                 removed_under_paper_identity=int((~by_paper.kept[index]).sum()),
                 by_test_set={test: by_test_set[test] for test in removal.union if test in by_test_set},
                 by_relation={how: by_relation[how] for how in HOW if how in by_relation},

@@ -64,7 +64,8 @@ def read_split(dataset: str, name: str, path: Path) -> Split:
     try:
         table = pq.read_table(path, columns=["example_id", "images"])
     except (OSError, pa.ArrowException) as error:
-        raise DataError(f"cannot be read ({error})", where=path, todo="delete it and run the command again") from error
+        todo = f"delete {path.parent} and run the command again"
+        raise DataError(f"is damaged ({str(error).splitlines()[0]})", where=path, todo=todo) from error
     images = table["images"].combine_chunks()
     split = Split(dataset, name, role_of(name), table["example_id"].combine_chunks(), images, path)
     if len(split) and (np.diff(split.offsets) < 1).any():

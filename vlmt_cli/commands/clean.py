@@ -10,7 +10,7 @@ from vlmt_cli.commands.options import DATA, DataFolder, Json, Recipe, Settings
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from vlmt_cli.clean.report import NearDuplicates, Report
+    from vlmt_cli.clean.report import NearDuplicates
     from vlmt_cli.clean.splits import Split
     from vlmt_cli.datasets.options import Options
     from vlmt_cli.datasets.prepare import Prepared
@@ -59,7 +59,7 @@ def clean(
 
       vlmt clean --datasets all
 
-      vlmt clean --available --image-list detector:detector=visual_genome_detector_train.txt
+      vlmt clean --available --image-list bottom_up:detector=visual_genome_detector_train.txt
 
       vlmt clean --near-duplicates vg=VG_100K train2014 val2014
 
@@ -68,27 +68,33 @@ def clean(
     from vlmt_cli.base.errors import UsageError
     from vlmt_cli.base.recipes import load_recipe
     from vlmt_cli.clean.removal import LAST_RELATION
+    from vlmt_cli.commands.show import say
     from vlmt_cli.datasets.options import Options
 
     if identity not in LAST_RELATION:
         raise UsageError(f"there is no identity {identity!r}", todo=f"choose {' or '.join(LAST_RELATION)}")
     if folders and not near_duplicates:
         raise UsageError(f"unexpected argument {folders[0]!r}", todo="folders go with --near-duplicates")
+    if allow_list and not near_duplicates:
+        raise UsageError("--allow-list goes with --near-duplicates")
     options = load_recipe(recipe, Options, settings or ())
 
     names = _names(datasets)
     missing = _require(data, names, available)
     examples = _prepare(data, names, options)
     splits, links = _splits(examples, image_list or ())
+    found = None
     if near_duplicates:
-        more, found = _compare_files(data, folders or [str(data / "images")], allow_list)
+        gallery = None if dry_run or check else data / "near_duplicates" / "gallery.html"
+        more, found = _compare_files(data, splits, folders or [str(data / "images")], allow_list, options, gallery)
         links = _concat(links, more)
-    else:
-        found = None
+    warnings = _warnings(data, splits, examples, missing)
     if check:
-        _check(data, splits, links, as_json)
+        for warning in warnings:
+            say(f"Warning: {warning}")
+        _check(data, splits, links, identity, as_json)
     else:
-        _clean(data, splits, links, identity, examples, missing, found, dry_run, as_json)
+        _clean(data, splits, links, identity, examples, warnings, found, dry_run, as_json)
 
 
 def _names(datasets: str) -> list[str]:
@@ -99,7 +105,7 @@ def _names(datasets: str) -> list[str]:
     from vlmt_cli.datasets.catalog import DATASETS, TWELVE
 
     names: list[str] = []
-    for name in datasets.split(","):
+    for name in (part.strip() for part in datasets.split(",")):
         if name != "all" and name not in DATASETS:
             close = difflib.get_close_matches(name, DATASETS, n=1)
             todo = f"did you mean {close[0]}?" if close else f"choose among all, {', '.join(DATASETS)}"
@@ -113,11 +119,15 @@ def _require(data: Path, names: list[str], available: bool) -> list[str]:
     from vlmt_cli.base.errors import DataError
     from vlmt_cli.datasets.prepare import missing_files
 
+    raw = data / "raw"
+    if not raw.is_dir():
+        todo = "put the official files below it, or name another data folder with --data"
+        raise DataError("there is no such folder", where=raw, todo=todo)
     missing = [file for name in names for file in missing_files(data, name)]
     if missing and not available:
         raise DataError(
             f"{len(missing)} official files are missing: {', '.join(missing)}",
-            where=data / "raw",
+            where=raw,
             todo="download them, or take what is there with --available",
         )
     return missing
@@ -133,6 +143,7 @@ def _prepare(data: Path, names: list[str], options: "Options") -> "dict[str, Pre
 
 
 def _splits(examples: "dict[str, Prepared]", image_lists: "list[str] | tuple[()]") -> "tuple[list[Split], pa.Table]":
+    """Read the splits of the examples, and the image lists that join them."""
     from vlmt_cli.base.errors import DataError, UsageError
     from vlmt_cli.clean.splits import image_list, read_split
 
@@ -144,6 +155,8 @@ def _splits(examples: "dict[str, Prepared]", image_lists: "list[str] | tuple[()]
         role, equals, path = rest.partition("=")
         if not (name and colon and equals):
             raise UsageError(f"--image-list {given!r}", todo="write it as NAME:ROLE=FILE")
+        if any((split.dataset, split.role) == (name, role) for split in splits):
+            raise UsageError(f"--image-list {given!r}: {name} has {role} images already", todo="give it another name")
         splits.append(image_list(name, role, Path(path)))
     if not splits:
         raise DataError("there is nothing to clean", todo="put official files below raw/, or name an --image-list")
@@ -156,39 +169,40 @@ def _concat(*tables: "pa.Table") -> "pa.Table":
     return pa.concat_tables(tables)
 
 
-def _compare_files(data: Path, folders: list[str], allow_list: Path | None) -> "tuple[pa.Table, NearDuplicates]":
-    """Compare image files, write the gallery of borderline pairs, and return links and what was found."""
+def _compare_files(
+    data: Path,
+    splits: "list[Split]",
+    folders: list[str],
+    allow_list: Path | None,
+    options: "Options",
+    page: Path | None,
+) -> "tuple[pa.Table, NearDuplicates]":
+    """Compare image files, write the gallery for a person to judge to ``page``, and return links and counts."""
     import os
 
-    import pyarrow.compute as pc
-
-    from vlmt_cli.clean import gallery
-    from vlmt_cli.clean import near_duplicates as near
-    from vlmt_cli.clean.image_files import image_files
-    from vlmt_cli.clean.image_hashes import hash_images
-    from vlmt_cli.clean.report import NearDuplicates
+    from vlmt_cli.clean.compare_files import compare_files
+    from vlmt_cli.clean.gallery import write_gallery
+    from vlmt_cli.clean.near_duplicates import read_allow_list
     from vlmt_cli.commands.show import progress, say
 
-    allowed = near.read_allow_list(allow_list) if allow_list else set()
-    files, skipped = image_files(folders)
+    allowed = read_allow_list(allow_list) if allow_list else set()
     with progress("Hashing images") as update:
-        hashes, damaged = hash_images(
-            files,
-            data / "near_duplicates" / "hashes.parquet",
-            os.cpu_count() or 1,
-            lambda done, total: update("", done, total),
+        compared = compare_files(
+            splits,
+            folders,
+            allowed=allowed,
+            same=options.near_duplicates.same,
+            borderline=options.near_duplicates.borderline,
+            cache=data / "near_duplicates" / "hashes.parquet",
+            workers=os.cpu_count() or 1,
+            progress=lambda done, total: update("", done, total),
         )
-    pairs = near.find_pairs(hashes)
-    page = data / "near_duplicates" / "gallery.html"
-    gallery.write_gallery(page, pairs, allowed)
-    say(f"Pairs for a person to judge: {page}")
-    counts = {entry["values"]: entry["counts"] for entry in pc.value_counts(pairs["how"]).to_pylist()}
-    found = NearDuplicates(
-        files=len(files),
-        pairs=dict(sorted(counts.items())),
-        damaged=[f"{one.path}: {one.reason}" for one in [*skipped, *damaged]],
-    )
-    return near.links(pairs, allowed), found
+    pairs = ", ".join(f"{count:,} {how}" for how, count in compared.found.pairs.items()) or "none"
+    say(f"{compared.found.files:,} image files compared; pairs: {pairs}; unreadable: {len(compared.found.damaged):,}")
+    if page and len(compared.to_judge):
+        write_gallery(page, compared.to_judge, allowed)
+        say(f"Pairs of test and training images for a person to judge: {page}")
+    return compared.links, compared.found
 
 
 def _clean(
@@ -197,7 +211,7 @@ def _clean(
     links: "pa.Table",
     identity: str,
     examples: "dict[str, Prepared]",
-    missing: list[str],
+    warnings: list[str],
     near_duplicates: "NearDuplicates | None",
     dry_run: bool,
     as_json: bool,
@@ -206,8 +220,10 @@ def _clean(
     from vlmt_cli.clean import split_folder
     from vlmt_cli.clean.overlap import compare
     from vlmt_cli.clean.removal import remove_test_images, removed_table
-    from vlmt_cli.clean.report import make_report
+    from vlmt_cli.clean.report import detectors, make_report, verdict
     from vlmt_cli.clean.text_leaks import text_leaks
+    from vlmt_cli.commands.clean_tables import images_table, matrix_table
+    from vlmt_cli.commands.show import stdout
 
     removal = remove_test_images(compare(splits, links), identity)
     removed = removed_table(removal)
@@ -216,88 +232,12 @@ def _clean(
         removed,
         version=__version__,
         texts=text_leaks(splits, removal.kept),
-        warnings=_warnings(splits, examples, missing),
+        warnings=warnings,
         notes={name: one.manifest.notes for name, one in examples.items() if one.manifest.notes},
         near_duplicates=near_duplicates,
     )
     if not dry_run:
         split_folder.write(data / "clean", removal, removed, report)
-    _show(report, None if dry_run else data / "clean", as_json)
-
-
-def _warnings(splits: "list[Split]", examples: "dict[str, Prepared]", missing: list[str]) -> list[str]:
-    """Say what the split cannot promise for lack of files."""
-    warnings = []
-    datasets = list(dict.fromkeys(split.dataset for split in splits))
-    if missing:
-        warnings.append(
-            f"Clean only among {', '.join(datasets)}, as far as their files are there. Missing: {', '.join(missing)}."
-        )
-    genome = [name for name in ("vg_qa", "gqa", "visual7w") if name in datasets]
-    if genome and not examples["vg_images"].manifest.links:
-        warnings.append(
-            "vg_qa/image_data.json is missing, or names no COCO image and no Flickr photo: of 108,077 Visual Genome"
-            f" images about 51,000 are COCO images, and none of them is recognised in {', '.join(genome)}."
-        )
-    coco = [name for name in ("vqa", "coco", "refcoco", "refcoco+", "refcocog", "guesswhat") if name in datasets]
-    others = [name for name in (*genome, "flickr30k", "snli_ve", "flickr30k_entities") if name in datasets]
-    if coco and others and not examples["coco_images"].manifest.links:
-        warnings.append(
-            "COCO's instances_*.json or captions_*.json are missing: photos that COCO shares with Visual Genome or"
-            f" Flickr30k under Flickr ids are recognised in {', '.join(coco)} only where RefCOCO*'s and GuessWhat's own"
-            " files name the photo."
-        )
-    return warnings
-
-
-def _check(data: Path, splits: "list[Split]", links: "pa.Table", as_json: bool) -> None:
-    """Verify the split in ``data/clean``."""
-    import json
-
-    from vlmt_cli.base.errors import DataError, LeakError
-    from vlmt_cli.clean import split_folder
-    from vlmt_cli.clean.check import find_leaks, kept_rows, read_keep
-    from vlmt_cli.clean.overlap import compare
-    from vlmt_cli.clean.removal import Removal, split_hash
-    from vlmt_cli.commands.show import stdout
-
-    path = data / "clean" / split_folder.KEEP_FILE
-    report = split_folder.read_report(data / "clean")
-    keep = read_keep(path)
-    compared = {(one.dataset, one.split) for one in report.splits}
-    splits = [split for split in splits if (split.dataset, split.name) in compared]
-    if absent := compared - {(split.dataset, split.name) for split in splits}:
-        raise DataError(
-            f"the split also holds {', '.join(sorted(' '.join(one) for one in absent))}",
-            where=path,
-            todo="check it with the same --datasets and --image-list",
-        )
-    overlap = compare(splits, links)
-    kept = [kept_rows(keep, split, path) for split in splits]
-    if split_hash(Removal(overlap, report.identity, kept)) != report.split_hash:
-        raise DataError(
-            "keep.parquet and report.json do not belong together", where=path.parent, todo="make the split again"
-        )
-    count, leaks = find_leaks(overlap, kept, report.identity)
-    if as_json:
-        print(json.dumps({"split_hash": report.split_hash, "leaks": count, "first": [vars(leak) for leak in leaks]}))
-    if count:
-        first = leaks[0]
-        raise LeakError(
-            f"{count} kept examples show test images, the first of them {first.dataset} {first.split}"
-            f" {first.example_id} ({first.image}, which is {first.test_image} of {first.test_set}'s test set)",
-            where=path,
-            todo="make the split again with vlmt clean",
-        )
-    if not as_json:
-        examples = sum(int(rows.sum()) for split, rows in zip(splits, kept, strict=True) if split.role != "test")
-        stdout().print(f"Clean: none of {examples:,} kept examples shows a test image. Split hash {report.split_hash}.")
-
-
-def _show(report: "Report", folder: Path | None, as_json: bool) -> None:
-    from vlmt_cli.commands.clean_tables import images_table, matrix_table, verdict
-    from vlmt_cli.commands.show import stdout
-
     if as_json:
         print(report.model_dump_json(indent=2))
         return
@@ -306,7 +246,66 @@ def _show(report: "Report", folder: Path | None, as_json: bool) -> None:
     console.print(images_table(report))
     for warning in report.warnings:
         console.print(f"Warning: {warning}", style="yellow", markup=False)
-    console.print(verdict(report))
+    for sentence in [verdict(report), *detectors(report)]:
+        console.print(sentence, markup=False)
     console.print(f"Split hash {report.split_hash}")
-    if folder:
+    if not dry_run:
+        folder = data / "clean"
         console.print(f"Written to {folder}: report.md, overlap.png, keep.parquet, removed.parquet, report.json")
+
+
+def _warnings(data: Path, splits: "list[Split]", examples: "dict[str, Prepared]", missing: list[str]) -> list[str]:
+    """Say what the split cannot promise for lack of files."""
+    from vlmt_cli.datasets.prepare import optional_files
+
+    warnings = []
+    datasets = list(dict.fromkeys(split.dataset for split in splits))
+    if missing:
+        warnings.append(
+            f"Clean only among {', '.join(datasets)}, as far as their files are there. Missing: {', '.join(missing)}."
+        )
+    genome = [name for name in ("vg_qa", "gqa", "visual7w") if name in datasets]
+    if genome and not examples["vg_images"].manifest.links:
+        there = any(optional_files(data, "vg_images").values())
+        warnings.append(
+            f"vg_qa/image_data.json {'names no COCO image and no Flickr photo' if there else 'is missing'}: of 108,077"
+            " Visual Genome images about 51,000 are COCO images, and none of them is recognised in"
+            f" {', '.join(genome)}."
+        )
+    coco = [name for name in ("vqa", "coco", "refcoco", "refcoco+", "refcocog", "guesswhat") if name in datasets]
+    others = [name for name in (*genome, "flickr30k", "snli_ve", "flickr30k_entities", "nlvr2") if name in datasets]
+    if coco and others and not examples["coco_images"].manifest.links:
+        warnings.append(
+            "COCO's instances_*.json or captions_*.json are missing: photos that COCO shares with Visual Genome,"
+            f" Flickr30k or NLVR2 under Flickr ids are recognised in {', '.join(coco)} only where RefCOCO*'s and"
+            " GuessWhat's own files name the photo."
+        )
+    return warnings
+
+
+def _check(data: Path, splits: "list[Split]", links: "pa.Table", identity: str, as_json: bool) -> None:
+    """Verify the split in ``data/clean``."""
+    import json
+    from dataclasses import asdict
+
+    from vlmt_cli.base.errors import LeakError
+    from vlmt_cli.clean.check import check_split
+    from vlmt_cli.commands.show import stdout
+
+    checked = check_split(data / "clean", splits, links, identity)
+    if as_json:
+        print(json.dumps(asdict(checked), indent=2))
+    if checked.leaks:
+        first = checked.first[0]
+        raise LeakError(
+            f"{checked.leaks:,} kept examples show test images, the first of them {first.dataset} {first.split}"
+            f" {first.example_id} ({first.image}, which is {first.test_image} of {first.test_set}'s test set)",
+            where=data / "clean",
+            todo="make the split again with vlmt clean",
+        )
+    if not as_json:
+        stdout().print(
+            f"Clean: none of {checked.examples:,} kept examples shows a test image of {', '.join(checked.tests)},"
+            f" under {identity} identity. Split hash {checked.split_hash}.",
+            markup=False,
+        )

@@ -5,6 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vlmt_cli.clean.report import Cell, Report
+from vlmt_cli.clean.splits import CLEANED_ROLES
 from vlmt_cli.commands.show import table
 
 # Column heads of the matrix, so that twelve of them fit beside each other.
@@ -39,14 +40,11 @@ def matrix_table(report: Report) -> Group:
 
 
 def images_table(report: Report) -> Group:
-    """Show each dataset's images and examples before and after."""
+    """Show each dataset's train and val images and examples, before and after."""
     rows = []
     for images in report.images:
-        cleaned = [
-            one for one in report.splits if one.dataset == images.dataset and one.role not in ("test", "detector")
-        ]
+        cleaned = [one for one in report.splits if one.dataset == images.dataset and one.role in CLEANED_ROLES]
         examples, kept = sum(one.examples for one in cleaned), sum(one.kept for one in cleaned)
-        tests = sum(one.examples for one in report.splits if one.dataset == images.dataset and one.role == "test")
         rows.append(
             [
                 images.dataset,
@@ -57,21 +55,10 @@ def images_table(report: Report) -> Group:
                 f"{kept:,}",
                 f"{100 * (1 - kept / examples):.1f}%" if examples else "-",
                 f"{images.test:,}",
-                f"{tests:,}",
             ]
         )
-    header = ["dataset", "train+val images", "cleaned", "removed", "examples", "cleaned", "removed"]
-    return Group(table([*header, "test images", "examples"], rows, "Before and after cleaning"), "")
-
-
-def verdict(report: Report) -> str:
-    """Say in a sentence what was removed."""
-    removed = sum(one.removed for one in report.splits)
-    paper = sum(one.removed_under_paper_identity for one in report.splits)
-    return (
-        f"{removed:,} examples that showed test images are removed (the paper's identity, ids and Visual Genome's"
-        f" crosswalk, finds {paper:,}); test sets are untouched."
-    )
+    header = ["dataset", "images", "kept", "removed", "examples", "kept", "removed", "test images"]
+    return Group(table(header, rows, "Train and val images and examples before and after cleaning"), "")
 
 
 def _shade(cell: Cell | None) -> Text:

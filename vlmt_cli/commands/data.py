@@ -21,26 +21,31 @@ def status(data: DataFolder = DATA, as_json: Json = False) -> None:
     import json
 
     from vlmt_cli.commands.show import stdout, table
-    from vlmt_cli.datasets.catalog import DATASETS
-    from vlmt_cli.datasets.prepare import missing_files, prepared
+    from vlmt_cli.datasets.prepare import all_datasets, missing_files, optional_files, prepared
 
     result: dict[str, Any] = {}
-    for name in DATASETS:
+    for name, dataset in all_datasets().items():
         examples = prepared(data, name)
         result[name] = {
+            "files": len(dataset.files),
             "missing": missing_files(data, name),
+            "optional": optional_files(data, name),
             "splits": examples.manifest.splits if examples else None,
+            "links": examples.manifest.links if examples else None,
         }
     if as_json:
         print(json.dumps(result, indent=2))
         return
     rows = []
     for name, one in result.items():
-        total = len(DATASETS[name].files)
         read = ", ".join(f"{split} {count:,}" for split, count in (one["splits"] or {}).items())
-        there = total - len(one["missing"])
-        rows.append([name, f"{there} of {total}", read or "not read yet", ", ".join(one["missing"])])
-    layout = table(["dataset", "files", "examples", "missing"], rows, f"Official files below {data / 'raw'}", left=4)
+        if not all_datasets()[name].group and one["links"]:
+            read = f"{one['links']:,} links between images"
+        optional = [f"{file} ({'there' if there else 'optional'})" for file, there in one["optional"].items()]
+        there = f"{one['files'] - len(one['missing'])} of {one['files']}" if one["files"] else ""
+        rows.append([name, there, read or "not read yet", ", ".join([*one["missing"], *optional])])
+    header = ["dataset", "files", "examples", "missing, and optional"]
+    layout = table(header, rows, f"Official files below {data / 'raw'}", left=4)
     for column in layout.columns[2:]:
         column.overflow = "fold"
     stdout().print(layout)
@@ -71,8 +76,9 @@ def show(
 
     examples = _read(data, dataset, recipe, settings)
     if split not in examples.manifest.splits:
-        known = ", ".join(examples.manifest.splits) or "none: its official files are missing"
-        raise UsageError(f"{dataset} has no split {split!r}", todo=f"its splits are {known}")
+        known = ", ".join(examples.manifest.splits)
+        todo = f"choose {known}" if known else "put its official files in place; vlmt data status lists them"
+        raise UsageError(f"{dataset} has no split {split!r}", todo=todo)
     file = pq.ParquetFile(examples.path(split))
     rows = next(file.iter_batches(batch_size=count)).to_pylist() if file.metadata.num_rows else []
     if as_json:
@@ -110,7 +116,7 @@ def explain(
     from vlmt_cli.commands.show import stdout, table
     from vlmt_cli.datasets.prepare import all_datasets, prepared
 
-    check_image_key(key, "vlmt data explain")
+    check_image_key(key)
     examples = [one for name in all_datasets() if (one := prepared(data, name))]
     if not examples:
         raise DataError("nothing was read yet", where=data / "examples", todo="read the datasets with vlmt clean")

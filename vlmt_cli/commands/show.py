@@ -10,8 +10,10 @@ from rich.table import Table
 
 
 def stdout() -> Console:
-    """Return a console for results; rich obeys NO_COLOR, and a pipe gets lines of full width."""
-    return Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+    """Return a console for results; rich obeys NO_COLOR. Tables are never squeezed below 80 columns."""
+    console = Console(highlight=False)
+    console.width = max(console.width, 80) if sys.stdout.isatty() else 200
+    return console
 
 
 def say(text: str) -> None:
@@ -50,7 +52,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str | Non
     result = Table(*header, title=title, title_justify="left", title_style="bold", header_style="dim", box=None)
     for place, column in enumerate(result.columns):
         column.justify = "left" if place < left else "right"
-        column.no_wrap = place >= left
+        column.no_wrap = place >= left or place == 0
     for row in rows:
         result.add_row(*row)
     return result

@@ -84,4 +84,5 @@ def _answers(right: pa.Array) -> dict[str, pa.Array]:
 def _image_keys(ids: pa.Array, path: Path) -> pa.Array:
     """Name numeric images after Visual Genome, the others ("n161313") after GQA."""
     ours = pc.starts_with(ids, "n")
-    return pc.if_else(ours, image_keys("gqa", ids, path), image_keys("vg", ids, path))
+    elsewhere = image_keys("gqa", pc.if_else(ours, ids, "n0"), path)
+    return pc.if_else(ours, elsewhere, image_keys("vg", pc.if_else(ours, "0", ids), path))

@@ -69,7 +69,6 @@ def _images(pairs: list[Pair], path: Path) -> pa.Array:
     if stems.null_count:
         number = stems.is_null().index(True).as_py()
         raise DataError(f"{pairs[number].identifier!r} does not end in a number", where=f"{path}: line {number + 1}")
-    keys = image_keys("nlvr2", stems, path)
-    left, right = (pc.binary_join_element_wise(keys, f"img{side}", "-") for side in (0, 1))
+    left, right = (image_keys("nlvr2", pc.binary_join_element_wise(stems, f"img{side}", "-"), path) for side in (0, 1))
     in_turn = np.arange(2 * len(pairs)).reshape(2, -1).T.ravel()
     return pa.concat_arrays([left, right]).take(pa.array(in_turn))

@@ -62,11 +62,21 @@ class Flickr30kEntitiesOptions(_Section):
     """The box of a phrase that has several: their union, or the first (as the authors did)."""
 
 
+class NearDuplicateOptions(_Section):
+    """Comparing image files; distances are bits of a 256-bit hash."""
+
+    same: NonNegativeInt = 24
+    """Two files that differ in so many bits at most are the same image."""
+    borderline: NonNegativeInt = 48
+    """Up to so many bits a person should judge; at most 64."""
+
+
 class Options(_Section):
-    """The choices of all readers."""
+    """The choices of all readers, and of comparing image files."""
 
     vqa: VqaOptions = VqaOptions()
     vg_qa: VgQaOptions = VgQaOptions()
     gqa: GqaOptions = GqaOptions()
     refcocog: RefcocogOptions = RefcocogOptions()
     flickr30k_entities: Flickr30kEntitiesOptions = Flickr30kEntitiesOptions()
+    near_duplicates: NearDuplicateOptions = NearDuplicateOptions()

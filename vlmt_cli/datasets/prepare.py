@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vlmt_cli.base.errors import DataError, VlmtError
-from vlmt_cli.base.files import remove_leftovers, write_bytes, write_parquet
+from vlmt_cli.base.files import locked, remove_leftovers, write_bytes, write_parquet
 from vlmt_cli.base.identity import LINKS
 from vlmt_cli.datasets.catalog import CROSSWALKS, DATASETS, Dataset
 from vlmt_cli.datasets.options import Options
@@ -73,6 +73,12 @@ def missing_files(data: Path, name: str) -> list[str]:
     folder = raw_folder(data, name)
     absent = (names for names in all_datasets()[name].files if not find(folder, *names.split("|")))
     return [f"{folder.name}/{names.partition('|')[0]}" for names in absent]
+
+
+def optional_files(data: Path, name: str) -> dict[str, bool]:
+    """Say of each official file that a dataset can do without, as a path below ``data/raw``, whether it is there."""
+    folder = raw_folder(data, name)
+    return {f"{folder.name}/{file}": find(folder, file) is not None for file in all_datasets()[name].also}
 
 
 def prepare(
@@ -161,8 +167,20 @@ def _read_in_worker(name: str, data: Path, options: Options) -> str:
 
 
 def _read(name: str, data: Path, options: Options) -> str:
-    raw, folder = _fingerprint(data, name), _folder(data, name)
-    examples = all_datasets()[name].read(raw_folder(data, name), options)
+    folder = _folder(data, name)
+    with locked(folder):
+        if not _current(data, name, options):  # another process may have read it meanwhile
+            _write(name, data, options, folder)
+    return name
+
+
+def _write(name: str, data: Path, options: Options, folder: Path) -> None:
+    dataset, raw = all_datasets()[name], _fingerprint(data, name)
+    examples = dataset.read(raw_folder(data, name), options)
+    if dataset.group and not missing_files(data, name) and not any(map(len, examples.splits.values())):
+        raise DataError(
+            f"the files of {name} hold no example", where=raw_folder(data, name), todo="download them again"
+        )
     (folder / "manifest.json").unlink(missing_ok=True)
     remove_leftovers(folder)
     for old in folder.glob("*.parquet"):
@@ -182,7 +200,6 @@ def _read(name: str, data: Path, options: Options) -> str:
         dict(sorted(examples.notes.items())),
     )
     write_bytes(folder / "manifest.json", msgspec.json.format(msgspec.json.encode(manifest)))
-    return name
 
 
 def _current(data: Path, name: str, options: Options) -> bool:
@@ -190,6 +207,8 @@ def _current(data: Path, name: str, options: Options) -> bool:
     if not (_folder(data, name) / "manifest.json").exists():
         return False
     manifest = _manifest(data, name)
+    if not all((_folder(data, name) / f"{part}.parquet").exists() for part in (*manifest.splits, "links")):
+        return False
     return (manifest.version, manifest.options, manifest.raw) == (
         READERS_VERSION,
         _choices(name, options),

@@ -155,4 +155,5 @@ def _fail(path: Path, record: str | None, error: msgspec.MsgspecError) -> NoRetu
     what, _, at = str(error).partition(" - at `")
     where = ": ".join(part for part in (str(path), record, at.rstrip("`") if at != "$`" else "") if part)
     todo = f"correct that record, or {_AGAIN}" if isinstance(error, msgspec.ValidationError) else _AGAIN
-    raise DataError(what[0].lower() + what[1:], where=where, todo=todo) from error
+    what = what if what[:2].isupper() else what[0].lower() + what[1:]
+    raise DataError(what, where=where, todo=todo) from error

@@ -1,0 +1,1 @@
+"""Region features: from photos or from files that others made, into a store, and out of it at memory speed."""

@@ -1,0 +1,127 @@
+"""One image's regions, as an object and as the bytes of a store's record.
+
+A record is a header of 32 bytes, then boxes (float32), features (float16) and, where the store has them, class
+scores (float16), each as they lie in memory: reading one takes no parsing and no copy but the one into the batch.
+
+======  ======  =====================================
+offset  type    field
+======  ======  =====================================
+0       4 s     ``VLF1``
+4       uint32  regions N
+8       uint32  feature width F
+12      uint32  classes C, 0 without class scores
+16      uint32  image width
+20      uint32  image height
+24      uint32  CRC-32 of all that follows the header
+28      uint32  0
+======  ======  =====================================
+"""
+
+import struct
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlmt_cli.base.errors import DataError
+
+_HEADER = struct.Struct("<4s7I")
+_MAGIC = b"VLF1"
+_LARGEST = np.finfo(np.float16).max
+
+
+@dataclass(frozen=True)
+class Regions:
+    """The regions of one image.
+
+    Attributes:
+        boxes: (N, 4) float32, [x1, y1, x2, y2] in pixels.
+        features: (N, F), float16 or float32.
+        width, height: of the image, in pixels.
+        scores: (N, C) class probabilities, or None.
+    """
+
+    boxes: NDArray[np.float32]
+    features: NDArray[np.floating]
+    width: int
+    height: int
+    scores: NDArray[np.floating] | None = None
+
+
+def problem(regions: Regions) -> str | None:
+    """Say what is wrong with regions, or None: shapes, values that are no numbers, boxes outside the image."""
+    boxes, features, scores = regions.boxes, regions.features, regions.scores
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        return f"boxes have shape {boxes.shape}, not (N, 4)"
+    if features.ndim != 2 or len(features) != len(boxes):
+        return f"features have shape {features.shape} for {len(boxes)} boxes"
+    if scores is not None and (scores.ndim != 2 or len(scores) != len(boxes)):
+        return f"class scores have shape {scores.shape} for {len(boxes)} boxes"
+    if not len(boxes):
+        return "the image has no region"
+    if regions.width < 1 or regions.height < 1:
+        return f"the image is {regions.width} x {regions.height} pixels"
+    for name, values in (("boxes", boxes), ("features", features), ("class scores", scores)):
+        if values is not None and not np.isfinite(values).all():
+            return f"{name} hold values that are no numbers"
+    if np.abs(features).max(initial=0) > _LARGEST:
+        return f"a feature of {np.abs(features).max():g} is too large for float16"
+    if (boxes[:, 2:] < boxes[:, :2]).any():
+        return "a box ends before it begins"
+    # Detectors clip to the last pixel or to the border, and some round.
+    if (boxes < -1).any() or (boxes > np.array([regions.width, regions.height] * 2) + 1).any():
+        return f"a box lies outside the {regions.width} x {regions.height} image"
+    return None
+
+
+def encode(regions: Regions) -> bytes:
+    """Turn regions into a record. Raises a ValueError that says what is wrong with them."""
+    if wrong := problem(regions):
+        raise ValueError(wrong)
+    parts = [np.ascontiguousarray(regions.boxes, "<f4").tobytes(), _half(regions.features)]
+    if regions.scores is not None:
+        parts.append(_half(regions.scores))
+    payload = b"".join(parts)
+    classes = 0 if regions.scores is None else regions.scores.shape[1]
+    numbers = (len(regions.boxes), regions.features.shape[1], classes, regions.width, regions.height)
+    return _HEADER.pack(_MAGIC, *numbers, zlib.crc32(payload), 0) + payload
+
+
+def decode(record: memoryview | bytes, where: object, verify: bool = False) -> Regions:
+    """View a record's regions in place: the arrays are valid as long as ``record`` is.
+
+    Args:
+        record: the bytes.
+        where: the store and key, for the error.
+        verify: whether to compare the checksum, which reads every byte.
+
+    Raises:
+        DataError: the record is damaged.
+    """
+    try:
+        magic, n, width, classes, image_width, image_height, checksum, _ = _HEADER.unpack_from(record)
+    except struct.error as error:
+        raise DataError("the record is cut short", where=where, todo="pack it again") from error
+    boxes_end = _HEADER.size + 16 * n
+    features_end = boxes_end + 2 * n * width
+    if magic != _MAGIC or len(record) != features_end + 2 * n * classes:
+        raise DataError("the record is damaged", where=where, todo="pack it again")
+    if verify and zlib.crc32(memoryview(record)[_HEADER.size :]) != checksum:
+        raise DataError("the record's checksum is wrong", where=where, todo="pack it again")
+    return Regions(
+        boxes=np.frombuffer(record, "<f4", 4 * n, _HEADER.size).reshape(n, 4),
+        features=np.frombuffer(record, "<f2", n * width, boxes_end).reshape(n, width),
+        width=image_width,
+        height=image_height,
+        scores=np.frombuffer(record, "<f2", n * classes, features_end).reshape(n, classes) if classes else None,
+    )
+
+
+def checksum_of(record: memoryview | bytes) -> int:
+    """Return the checksum that a record's header states."""
+    return int(_HEADER.unpack_from(record)[6])
+
+
+def _half(values: NDArray[np.floating]) -> bytes:
+    return np.ascontiguousarray(values, "<f2").tobytes()

@@ -1,0 +1,1 @@
+"""ViLBERT: the trunk, its pre-training heads, and its weights in and out."""

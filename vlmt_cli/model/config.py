@@ -1,0 +1,136 @@
+"""The shape of a ViLBERT: sizes of the two streams, and where co-attention joins them.
+
+``base`` is the paper's model (sections 3.1 and 8.4): BERT base for text, six layers of width 1024 for
+image regions, six co-attention layers.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError, model_validator
+
+from vlmt_cli.base.errors import UsageError
+
+Rate = float
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StreamConfig(_Model):
+    """One stream of transformer (TRM) layers."""
+
+    width: PositiveInt
+    layers: NonNegativeInt
+    heads: PositiveInt
+    feedforward: PositiveInt
+    dropout: Rate = 0.1
+    attention_dropout: Rate = 0.1
+
+    @model_validator(mode="after")
+    def _divides(self) -> "StreamConfig":
+        if self.width % self.heads:
+            raise ValueError(f"a width of {self.width} does not divide into {self.heads} heads")
+        return self
+
+
+class ViLBERTConfig(_Model):
+    """A ViLBERT.
+
+    The k-th co-attention layer runs when ``text_placement[k]`` text layers and
+    ``vision_placement[k]`` vision layers have run; the layers that are left run after
+    the last one.
+    """
+
+    text: StreamConfig
+    vision: StreamConfig
+    co_width: PositiveInt
+    co_heads: PositiveInt
+    text_placement: tuple[NonNegativeInt, ...]
+    vision_placement: tuple[NonNegativeInt, ...]
+    vocabulary: PositiveInt = 30522
+    positions: PositiveInt = 512
+    segments: PositiveInt = 2
+    task_tokens: NonNegativeInt = 20
+    region_features: PositiveInt = 2048
+    region_classes: PositiveInt = 1601
+    fusion: Literal["product", "sum"] = "product"
+    fusion_dropout: Rate = 0.1
+    init_std: float = 0.02
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> "ViLBERTConfig":
+        if self.co_width % self.co_heads:
+            raise ValueError(f"a co_width of {self.co_width} does not divide into {self.co_heads} co_heads")
+        if len(self.text_placement) != len(self.vision_placement):
+            raise ValueError(
+                f"text_placement names {len(self.text_placement)} co-attention layers, vision_placement"
+                f" {len(self.vision_placement)}"
+            )
+        for name, stream in (("text", self.text), ("vision", self.vision)):
+            placement = getattr(self, f"{name}_placement")
+            if list(placement) != sorted(placement):
+                raise ValueError(f"{name}_placement {list(placement)} does not rise")
+            if placement and placement[-1] > stream.layers:
+                raise ValueError(
+                    f"{name}_placement asks for {placement[-1]} layers before co-attention, of {stream.layers}"
+                )
+        return self
+
+    def order(self) -> list[tuple[str, int]]:
+        """Return the layers as they run, each a kind (text, vision, co) and a number."""
+        steps: list[tuple[str, int]] = []
+        text = vision = 0
+        for k, (text_end, vision_end) in enumerate(zip(self.text_placement, self.vision_placement, strict=True)):
+            steps += [("text", i) for i in range(text, text_end)]
+            steps += [("vision", i) for i in range(vision, vision_end)]
+            steps.append(("co", k))
+            text, vision = text_end, vision_end
+        steps += [("text", i) for i in range(text, self.text.layers)]
+        return steps + [("vision", i) for i in range(vision, self.vision.layers)]
+
+
+PRESETS = {
+    "base": ViLBERTConfig(
+        text=StreamConfig(width=768, layers=12, heads=12, feedforward=3072),
+        vision=StreamConfig(width=1024, layers=6, heads=8, feedforward=1024),
+        co_width=1024,
+        co_heads=8,
+        text_placement=(6, 7, 8, 9, 10, 11),
+        vision_placement=(0, 1, 2, 3, 4, 5),
+    ),
+    "tiny": ViLBERTConfig(
+        text=StreamConfig(width=64, layers=2, heads=4, feedforward=128),
+        vision=StreamConfig(width=64, layers=2, heads=4, feedforward=128),
+        co_width=64,
+        co_heads=4,
+        text_placement=(1, 2),
+        vision_placement=(0, 1),
+        vocabulary=1000,
+        positions=128,
+        region_features=64,
+        region_classes=64,
+    ),
+}
+
+
+def make_config(preset: str = "base", **changes: Any) -> ViLBERTConfig:
+    """Return a preset, with changes.
+
+    Raises:
+        UsageError: there is no such preset, or the changes make no possible model.
+    """
+    if preset not in PRESETS:
+        raise UsageError(f"there is no model {preset!r}", todo=f"choose {' or '.join(PRESETS)}, or give a whole config")
+    return parse_config(PRESETS[preset].model_dump() | changes, where=f"model {preset}")
+
+
+def parse_config(values: dict[str, Any], where: object) -> ViLBERTConfig:
+    """Check a config that was read from ``where``. Raises a UsageError that names the first key that is wrong."""
+    try:
+        return ViLBERTConfig.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{key}: {message}" if key else message, where=where, todo="correct the config") from error

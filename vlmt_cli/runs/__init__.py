@@ -1,0 +1,1 @@
+"""What a run folder is: checkpoints, and where their weights came from."""

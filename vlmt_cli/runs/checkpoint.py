@@ -1,0 +1,296 @@
+"""A checkpoint: weights with everything that gives them meaning, as a run folder or as one ``.pt``.
+
+==================  ==================================================================
+model.safetensors   weights, by our names
+config.json         sizes, heads, forms (``ModelConfig``)
+labels.json         the answer order of every classifier
+tokenizer.json      as the ``tokenizers`` library reads it
+lineage.json        stages of training behind the weights, with clean splits and images
+images*             the image keys that a stage trained on, where lineage names a file
+unread.safetensors  tensors of the authors' file that nothing here reads, kept for export
+README.md           model card
+==================  ==================================================================
+
+The ``.pt`` holds the same in one dict of tensors and plain data, so that ``torch.load(..., weights_only=True)``
+reads it. Nothing that a checkpoint holds is ever run.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import RootModel
+from torch import Tensor
+
+from vlmt_cli.base.errors import DataError, UsageError, VlmtError
+from vlmt_cli.base.files import atomic, atomic_folder
+from vlmt_cli.runs.card import model_card
+from vlmt_cli.runs.lineage import Lineage, parse, to_json
+from vlmt_cli.runs.tensors import (
+    Misfits,
+    check_finite,
+    compare,
+    fitting,
+    make_model,
+    on_cpu,
+    only_tensors,
+    read_safetensors,
+    read_torch,
+    shapes_of,
+)
+from vlmt_cli.tasks.multitask import ModelConfig, MultiTaskModel
+
+FORMAT = "vlmt checkpoint 1"
+WEIGHTS, CONFIG, LABELS, TOKENIZER = "model.safetensors", "config.json", "labels.json", "tokenizer.json"
+LINEAGE, UNREAD, CARD = "lineage.json", "unread.safetensors", "README.md"
+FILES = (WEIGHTS, CONFIG, LABELS, TOKENIZER, LINEAGE, UNREAD, CARD)
+CLASSES = {"nlvr2": 2, "snli_ve": 3}
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights and their meaning.
+
+    Attributes:
+        model: in evaluation mode.
+        labels: the answers of each classifier head, in the order of its outputs.
+        tokenizer: the text of a ``tokenizer.json``; None when unknown.
+        lineage: where the weights came from.
+        unread: tensors of the authors' file that nothing here reads, by their names.
+        images: the files that ``lineage`` names, by name.
+        misfits: what did not fit when it was loaded with ``partial``.
+    """
+
+    model: MultiTaskModel
+    labels: dict[str, list[str]]
+    tokenizer: str | None
+    lineage: Lineage
+    unread: dict[str, Tensor] = field(default_factory=dict)
+    images: dict[str, bytes] = field(default_factory=dict)
+    misfits: Misfits = field(default_factory=Misfits)
+
+    @property
+    def config(self) -> ModelConfig:
+        """The model's."""
+        return self.model.config
+
+
+class _Labels(RootModel[dict[str, list[str]]]):
+    pass
+
+
+def save_pretrained(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint into a run folder; the run's other files stay.
+
+    Raises:
+        VlmtError: it cannot be written; what was there before is still there.
+    """
+    from safetensors.torch import save_file
+
+    check_whole(checkpoint)
+    texts = {
+        CONFIG: to_json(checkpoint.config.model_dump(mode="json")),
+        LABELS: to_json(checkpoint.labels),
+        LINEAGE: to_json(checkpoint.lineage.model_dump(mode="json")),
+        CARD: model_card(checkpoint.model, checkpoint.labels, checkpoint.lineage),
+    }
+    if checkpoint.tokenizer is not None:
+        texts[TOKENIZER] = checkpoint.tokenizer
+    with atomic_folder(folder) as temporary:
+        for name, text in texts.items():
+            (temporary / name).write_text(text, encoding="utf-8")
+        for name, tensors in ((WEIGHTS, checkpoint.model.state_dict()), (UNREAD, checkpoint.unread)):
+            if tensors:
+                save_file(on_cpu(tensors), temporary / name, metadata={"format": "pt"})
+                # safetensors makes files that only their owner may read.
+                (temporary / name).chmod((temporary / CONFIG).stat().st_mode)
+        for name, content in checkpoint.images.items():
+            (temporary / name).write_bytes(content)
+        written = {file.name for file in temporary.iterdir()}
+    for name in {UNREAD, TOKENIZER} - written:  # of another checkpoint that was here
+        (folder / name).unlink(missing_ok=True)
+
+
+def save_single_file(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint as one ``.pt``.
+
+    Raises:
+        VlmtError: it cannot be written; what was there before is still there.
+    """
+    check_whole(checkpoint)
+    content = {
+        "format": FORMAT,
+        "config": checkpoint.config.model_dump(mode="json"),
+        "weights": on_cpu(checkpoint.model.state_dict()),
+        "labels": checkpoint.labels,
+        "tokenizer": checkpoint.tokenizer,
+        "lineage": checkpoint.lineage.model_dump(mode="json"),
+        "unread": on_cpu(checkpoint.unread),
+        "images": checkpoint.images,
+    }
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        torch.save(content, file)  # into an open file: torch writes a path's name into what it writes
+
+
+def load_checkpoint(source: str | Path, partial: bool = False) -> Checkpoint:
+    """Load a checkpoint.
+
+    Args:
+        source: a run folder, a ``.pt`` that we wrote, or a hub id (``owner/name``).
+        partial: whether to load what fits; ``misfits`` then says what did not.
+
+    Raises:
+        UsageError: there is nothing of this name, or it is a file of the authors' weights.
+        DataError: a file is damaged, asks to run something, does not fit its config, or holds weights that are no
+            numbers. Nothing is loaded then.
+    """
+    path = Path(source)
+    if path.is_file():
+        content = read_torch(path)
+        if not is_ours(content):
+            todo = "turn the authors' weights into a checkpoint with vlmt convert"
+            raise UsageError("is no checkpoint that vlmt wrote", where=path, todo=todo)
+        return from_content(content, path, partial)
+    return from_pretrained(source, partial)
+
+
+def from_pretrained(source: str | Path, partial: bool = False) -> Checkpoint:
+    """Load a checkpoint from a run folder or a hub id; arguments and errors are ``load_checkpoint``'s."""
+    folder = Path(source)
+    if not folder.is_dir():
+        folder = _download(str(source))
+    content: dict[str, Any] = {"config": _read_json(folder / CONFIG), "weights": read_safetensors(folder / WEIGHTS)}
+    content["labels"] = _read_json(folder / LABELS)
+    content["lineage"] = _read_json(folder / LINEAGE)
+    content["tokenizer"] = _read_text(folder / TOKENIZER) if (folder / TOKENIZER).exists() else None
+    content["unread"] = read_safetensors(folder / UNREAD) if (folder / UNREAD).exists() else {}
+    stages = parse(Lineage, content["lineage"], folder / LINEAGE).stages
+    content["images"] = {stage.images: _read_bytes(folder / stage.images) for stage in stages if stage.images}
+    return _assemble(content, {key: folder / name for key, name in _PLACES.items()}, partial)
+
+
+def is_ours(content: Any) -> bool:
+    """Return whether what ``torch.load`` gave is a checkpoint that we wrote."""
+    return isinstance(content, Mapping) and content.get("format") == FORMAT
+
+
+def from_content(content: Mapping[str, Any], path: Path, partial: bool = False) -> Checkpoint:
+    """Make a checkpoint of what a ``.pt`` holds."""
+    if absent := _PLACES.keys() - content.keys():
+        raise DataError(f"the checkpoint lacks its {', '.join(sorted(absent))}", where=path)
+    return _assemble(content, dict.fromkeys(_PLACES, path), partial)
+
+
+def push_to_hub(folder: Path, repository: str) -> str:
+    """Upload a run folder's checkpoint, and nothing else that is in the folder; returns its address.
+
+    Raises:
+        VlmtError: the hub refuses it or cannot be reached.
+    """
+    from huggingface_hub import HfApi
+
+    try:
+        api = HfApi()
+        api.create_repo(repository, exist_ok=True)
+        api.upload_folder(folder_path=folder, repo_id=repository, allow_patterns=[*FILES, "images*"])
+    except Exception as error:  # the hub client, its network client and its validators each have their own
+        message = " ".join(str(error).split())[:200]
+        raise VlmtError(f"not uploaded ({message})", where=repository, todo="log in with hf auth login") from error
+    return f"https://huggingface.co/{repository}"
+
+
+def check_whole(checkpoint: Checkpoint) -> None:
+    """Raise a DataError when a checkpoint's labels do not fit its heads, or lineage names a file that is not there."""
+    _check_labels(checkpoint.labels, checkpoint.config, "the checkpoint")
+    for stage in checkpoint.lineage.stages:
+        if stage.images is not None and stage.images not in checkpoint.images:
+            raise DataError(f"the training images of stage {stage.name} are not there", where=stage.images)
+
+
+_PLACES = {
+    "config": CONFIG,
+    "weights": WEIGHTS,
+    "labels": LABELS,
+    "tokenizer": TOKENIZER,
+    "lineage": LINEAGE,
+    "unread": UNREAD,
+    "images": LINEAGE,
+}
+
+
+def _assemble(content: Mapping[str, Any], places: Mapping[str, Path], partial: bool) -> Checkpoint:
+    config = parse_model_config(content["config"], places["config"])
+    lineage = parse(Lineage, content["lineage"], places["lineage"])
+    labels = parse(_Labels, content["labels"], places["labels"]).root
+    _check_labels(labels, config, places["labels"])
+    tensors = only_tensors(content["weights"], places["weights"])
+    needed = {name: tensor.shape for name, tensor in shapes_of(config).state_dict().items()}
+    misfits = compare(needed, tensors)
+    if not partial:
+        misfits.refuse(places["weights"])
+    tensors = fitting(misfits, tensors)
+    check_finite(tensors, places["weights"])
+    unread = only_tensors(content["unread"], places["unread"]) if content["unread"] else {}
+    tokenizer, images = content["tokenizer"], content["images"]
+    if not isinstance(tokenizer, str | None):
+        raise DataError("the tokenizer is no text", where=places["tokenizer"])
+    if not isinstance(images, dict) or not all(isinstance(part, bytes) for part in images.values()):
+        raise DataError("the training images are no files", where=places["images"])
+    checkpoint = Checkpoint(make_model(config, tensors), labels, tokenizer, lineage, unread, images, misfits)
+    check_whole(checkpoint)
+    return checkpoint
+
+
+def parse_model_config(values: Any, where: object, error: type[VlmtError] = DataError) -> ModelConfig:
+    """Check a whole model's config that was read from ``where``. Raises ``error``, which names what is wrong."""
+    return parse(ModelConfig, values, where, error)
+
+
+def _check_labels(labels: Mapping[str, list[str]], config: ModelConfig, where: object) -> None:
+    outputs: dict[str, int | None] = {head: (config.answers | CLASSES).get(head) for head in config.heads}
+    for head, names in labels.items():
+        if outputs.get(head) is None:
+            raise DataError(f"there are answers for {head}, which is no classifier of this model", where=where)
+        if len(names) != outputs[head]:
+            raise DataError(f"{len(names):,} answers for {head}, whose classifier has {outputs[head]:,}", where=where)
+
+
+def _download(repository: str) -> Path:
+    if not HUB_ID.fullmatch(repository):
+        todo = "give a run folder, a .pt that vlmt convert wrote, or a hub id (owner/name)"
+        raise UsageError("there is no such checkpoint", where=repository, todo=todo)
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(repository, allow_patterns=[*FILES, "images*"]))
+    except Exception as error:  # the hub client, its network client and its validators each have their own
+        message = " ".join(str(error).split())[:200]
+        todo = "check the path, or the hub id and the network"
+        what = f"is no folder here and was not found on the hub ({message})"
+        raise DataError(what, where=repository, todo=todo) from error
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})", where=path) from error
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return _read_bytes(path).decode()
+    except UnicodeDecodeError as error:
+        raise DataError("is no text", where=path) from error
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(_read_text(path))
+    except json.JSONDecodeError as error:
+        raise DataError(f"is no JSON ({error})", where=path) from error

@@ -1,0 +1,84 @@
+"""Where weights came from: every stage of training behind them, with its clean split and its images.
+
+Whoever tests a model can so ask whether a test image was in any stage's training set.
+"""
+
+import json
+from pathlib import PurePath
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError, field_validator
+
+from vlmt_cli.base.errors import DataError, VlmtError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Stage(_Model):
+    """One training.
+
+    Attributes:
+        name: what was trained, such as ``pretrain`` or ``all-tasks``.
+        split_hash: of the clean split that it read; None when unknown.
+        recipe_hash: of its recipe; None when unknown.
+        images: a file beside the weights, parquet or text, with the image keys that it trained on; None when unknown.
+        steps: optimizer steps.
+    """
+
+    name: str
+    split_hash: str | None = None
+    recipe_hash: str | None = None
+    images: str | None = None
+    steps: NonNegativeInt = 0
+
+    @field_validator("images")
+    @classmethod
+    def _stands_beside(cls, images: str | None) -> str | None:
+        if images is not None and (PurePath(images).name != images or not images.startswith("images")):
+            raise ValueError(f"{images!r} is no file name that starts with images")
+        return images
+
+
+class Extractor(_Model):
+    """The detector behind the region features."""
+
+    name: str
+    hash: str
+
+
+class Lineage(_Model):
+    """Where weights came from.
+
+    Attributes:
+        stages: every training behind them, the first first.
+        extractor: of the features that they were trained on; None when unknown.
+        source: the weights that the first stage began with, or that were converted.
+    """
+
+    stages: tuple[Stage, ...] = ()
+    extractor: Extractor | None = None
+    source: str | None = None
+
+
+def parse(kind: type[Model], values: Any, where: object, error: type[VlmtError] = DataError) -> Model:
+    """Check what a file holds.
+
+    Raises:
+        error: a key is wrong; it is named.
+    """
+    try:
+        return kind.model_validate(values)
+    except ValidationError as invalid:
+        first = invalid.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise error(f"{key}: {message}" if key else message, where=where) from invalid
+
+
+def to_json(value: Any) -> str:
+    """Lay a file's content out for people."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
