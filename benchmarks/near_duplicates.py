@@ -20,9 +20,11 @@ import pyarrow as pa
 from vlmt_cli.base.files import write_text
 from vlmt_cli.clean.image_files import image_files
 from vlmt_cli.clean.image_hashes import HASHES, hash_images
-from vlmt_cli.clean.near_duplicates import BORDERLINE, SAME, find_pairs, near_hashes
+from vlmt_cli.clean.near_duplicates import find_pairs, near_hashes
+from vlmt_cli.datasets.options import NearDuplicateOptions
 
 IMAGES, PLANTED = 120_000, 10_000
+SAME, BORDERLINE = NearDuplicateOptions().same, NearDuplicateOptions().borderline
 WORKERS = 2
 RESULTS = Path(__file__).with_name("RESULTS.md")
 START, END = "<!-- near-duplicates:start -->", "<!-- near-duplicates:end -->"

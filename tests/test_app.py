@@ -45,11 +45,14 @@ def test_version_and_usage_errors():
 
 
 def test_a_defect_shows_its_traceback_only_when_asked(tmp_path):
-    (tmp_path / "examples" / "vqa").mkdir(parents=True)
-    (tmp_path / "examples" / "vqa" / "manifest.json").write_text("{}")
-    code = "import vlmt_cli.app, vlmt_cli.commands.data as d, sys; d.Path = None; vlmt_cli.app.main()"
-    broken = [sys.executable, "-c", code, "data", "explain", "coco:1", "--data", str(tmp_path)]
+    code = (
+        "import vlmt_cli.app, vlmt_cli.datasets.prepare as prepare\n"
+        "def broken(*_): raise RuntimeError('oh')\n"
+        "prepare.missing_files = broken\n"
+        "vlmt_cli.app.main()"
+    )
+    broken = [sys.executable, "-c", code, "data", "status", "--data", str(tmp_path)]
     quiet = subprocess.run(broken, capture_output=True, text=True)
-    assert quiet.returncode != 0 and "Traceback" not in quiet.stderr and quiet.stderr.count("\n") == 1
+    assert quiet.returncode == 1 and quiet.stderr == "vlmt: defect: RuntimeError: oh; --debug shows where\n"
     loud = subprocess.run([*broken, "--debug"], capture_output=True, text=True)
     assert "Traceback" in loud.stderr

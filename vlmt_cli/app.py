@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vlmt_cli.base.errors import VlmtError
-from vlmt_cli.commands import clean, convert, data, demo
+from vlmt_cli.commands import clean, convert, data, demo, doctor, extract, pack
 
 app = typer.Typer(
     name="vlmt",
@@ -20,7 +20,10 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("clean")(clean.clean)
 app.add_typer(data.app, name="data")
+app.command("extract")(extract.extract)
+app.command("pack")(pack.pack)
 app.command("convert")(convert.convert)
+app.command("doctor")(doctor.doctor)
 
 
 def _show_version(wanted: bool) -> None:

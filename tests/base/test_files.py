@@ -58,6 +58,36 @@ def test_a_folder_moves_in_whole_or_not_at_all(tmp_path):
     assert list(tmp_path.iterdir()) == [folder]
 
 
+@pytest.mark.parametrize("failing", [1, 2])
+def test_a_folder_whose_replacement_fails_half_way_is_put_back(tmp_path, monkeypatch, failing):
+    folder = tmp_path / "clean"
+    folder.mkdir()
+    (folder / "a").write_text("old")
+    replace, calls = os.replace, []
+
+    def fail(source, target):
+        calls.append(target)
+        if len(calls) == failing:
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(KeyboardInterrupt), files.atomic_folder(folder) as new:
+        (new / "a").write_text("new")
+    assert (folder / "a").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_what_a_killed_process_put_aside_comes_back(tmp_path):
+    aside = tmp_path / ".clean.abcd.old"
+    aside.mkdir()
+    (aside / "a").write_text("old")
+    with pytest.raises(RuntimeError), files.atomic_folder(tmp_path / "clean"):
+        raise RuntimeError
+    assert (tmp_path / "clean" / "a").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [tmp_path / "clean"]
+
+
 def test_leftovers_of_a_killed_process_are_removed(tmp_path):
     (tmp_path / ".x.abcd.partial").write_text("half")
     (tmp_path / "x").write_text("whole")

@@ -35,3 +35,11 @@ BAD = {
 def test_bad_input_is_named(damage, case):
     change, message = BAD[case]
     damage(NAME, official(NAME) | change, message)
+
+
+def test_an_empty_line_leaves_a_row_out_and_is_counted(tmp_path):
+    examples = read(NAME, write(tmp_path, official(NAME) | {f"{TRAIN}.images.txt": "a1\n\nc3\n"}))
+    table = examples.splits["train"]
+    assert table["example_id"].to_pylist() == ["0", "2"]
+    assert table["images"].to_pylist() == [["cc:a1"], ["cc:c3"]]
+    assert examples.notes == {"captions in train without an image, left out": 1}

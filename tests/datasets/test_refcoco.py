@@ -1,6 +1,9 @@
 """RefCOCO, RefCOCO+ and RefCOCOg."""
 
+import pytest
 from handmade import links, official, read, rows, write
+
+from vlmt_cli.base.errors import DataError
 
 
 def test_each_sentence_is_an_example_among_all_objects_of_its_image(tmp_path):
@@ -31,4 +34,5 @@ def test_the_split_of_refcocog_is_a_choice(tmp_path):
     assert list(read("refcocog", tmp_path).splits) == ["val"]
     assert list(read("refcocog", tmp_path, split_by="google").splits) == ["train"]
     (tmp_path / "refs(google).p").unlink()
-    assert read("refcocog", tmp_path, split_by="google").splits == {}
+    with pytest.raises(DataError, match=r"there is no refs\(google\)\.p.*refcocog\.split_by"):
+        read("refcocog", tmp_path, split_by="google")

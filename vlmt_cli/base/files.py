@@ -43,23 +43,39 @@ def atomic(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder whose files all move into ``folder`` when the block succeeds.
+    """Yield a temporary folder that takes the place of ``folder`` when the block succeeds.
 
-    Files of other names in ``folder`` stay. On any exception nothing in ``folder`` changes.
+    Entries of other names in ``folder`` stay. On any exception ``folder`` stays as it was; what a process that was
+    killed in between left aside is put back by the next.
 
     Raises:
         VlmtError: the disk is full or the folder cannot be written.
     """
     temporary = _beside(folder)
+    aside = temporary.with_suffix(".old")
     with explained(folder):
+        _restore(folder)
         try:
             temporary.mkdir(parents=True)
             yield temporary
-            folder.mkdir(exist_ok=True)
-            for file in sorted(temporary.iterdir()):
-                os.replace(file, folder / file.name)
+            if folder.exists():
+                os.replace(folder, aside)
+            os.replace(temporary, folder)
         finally:
+            _restore(folder)
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _restore(folder: Path) -> None:
+    """Bring back what replacing ``folder`` left aside: all of it, or what the new one does not have."""
+    for aside in folder.parent.glob(f".{folder.name}.*.old"):
+        if not folder.exists():
+            os.replace(aside, folder)
+            continue
+        for entry in aside.iterdir():
+            if not (folder / entry.name).exists():
+                os.replace(entry, folder / entry.name)
+        shutil.rmtree(aside)
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -77,6 +77,9 @@ def check_split(folder: Path, splits: Sequence[Split], links: pa.Table, identity
         kept_rows(keep, split, path) if part else np.ones(len(split), bool)
         for split, part in zip(splits, is_part, strict=True)
     ]
+    if len(keep) != sum(int(rows.sum()) for rows, part in zip(kept, is_part, strict=True) if part):
+        todo = "make the split again"
+        raise DataError("it lists examples twice, or of splits that report.json does not know", where=path, todo=todo)
     parts = [(split, rows) for split, rows, part in zip(splits, kept, is_part, strict=True) if part]
     if split_hash([split for split, _ in parts], [rows for _, rows in parts]) != report.split_hash:
         todo = "make the split again"
@@ -107,7 +110,7 @@ def kept_rows(keep: pa.Table, split: Split, path: Path) -> NDArray[np.bool_]:
     mine = pc.and_(pc.equal(keep["dataset"], split.dataset), pc.equal(keep["split"], split.name))
     table = keep.filter(mine)
     rows = table["row"].to_numpy()
-    fits = len(rows) == 0 or rows.max() < len(split)
+    fits = len(rows) == 0 or (rows.min() >= 0 and rows.max() < len(split))
     if not fits or not split.ids.take(pa.array(rows)).equals(table["example_id"].combine_chunks()):
         raise DataError(
             f"the split was made of other examples of {split.dataset} {split.name}",

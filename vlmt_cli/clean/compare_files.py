@@ -4,9 +4,11 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vlmt_cli.base.identity import HOW, same_image
 from vlmt_cli.clean.image_files import image_files
 from vlmt_cli.clean.image_hashes import hash_images
 from vlmt_cli.clean.near_duplicates import crossing, find_pairs, links, without
@@ -48,10 +50,11 @@ def compare_files(
     trained = _images(with_role(splits, *CLEANED_ROLES))
     known = set(_images(splits).to_pylist())
     hashes, damaged = hash_images([file for file in files if file.image in known], cache, workers, progress)
-    pairs = find_pairs(hashes, same, borderline)
+    pairs = find_pairs(hashes, same, borderline, apart={key for pair in allowed for key in pair})
     unjudged = without(pairs, allowed)
     counts = {entry["values"]: entry["counts"] for entry in pc.value_counts(unjudged["how"]).to_pylist()}
-    to_judge = crossing(unjudged, tested, trained)
+    believed = links(pairs, allowed)
+    to_judge = crossing(unjudged, *(_with_copies(images, hashes, believed) for images in (tested, trained)))
     found = NearDuplicates(
         files=len(hashes),
         pairs=dict(sorted(counts.items())),
@@ -59,8 +62,16 @@ def compare_files(
         to_judge=pc.sum(pc.equal(to_judge["how"], "borderline")).as_py() or 0,
         damaged=[f"{one.path}: {one.reason}" for one in [*skipped, *damaged]],
     )
-    return Compared(links(pairs, allowed), to_judge, found)
+    return Compared(believed, to_judge, found)
 
 
 def _images(splits: Sequence[Split]) -> pa.Array:
     return pa.concat_arrays([pa.array([], pa.string()), *(split.images.flatten() for split in splits)]).unique()
+
+
+def _with_copies(images: pa.Array, hashes: pa.Table, believed: pa.Table) -> pa.Array:
+    """Add to image keys those that are the same image by files: a pair may show a copy in an image's place."""
+    keys = hashes["image"].combine_chunks().unique()
+    numbers = same_image(keys, believed)[HOW[-1]]
+    there = numbers[pc.is_in(keys, value_set=images).to_numpy(zero_copy_only=False)]
+    return pa.concat_arrays([images, keys.filter(pa.array(np.isin(numbers, there)))])

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from PIL import Image
 
 from vlmt_cli.base.files import write_text
-from vlmt_cli.clean.image_hashes import open_image
+from vlmt_cli.base.images import open_image
 from vlmt_cli.clean.near_duplicates import without
 
 _THUMBNAIL = 360  # pixels, the longer side

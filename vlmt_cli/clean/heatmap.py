@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from vlmt_cli.base.files import atomic
-from vlmt_cli.clean.report import Cells, Report
+from vlmt_cli.clean.overlap import Matrix
+from vlmt_cli.clean.report import Report
 
 
 def draw(report: Report, path: Path) -> None:
@@ -37,12 +38,12 @@ def draw(report: Report, path: Path) -> None:
         figure.savefig(temporary, format="png", dpi=130, metadata={"Software": None})
 
 
-def _panel(axes: Any, title: str, cells: Cells, columns: list[str]) -> None:
+def _panel(axes: Any, title: str, cells: Matrix, columns: list[str]) -> None:
     values = np.full((len(cells), len(columns)), np.nan)
     for i, row in enumerate(cells.values()):
         for j, column in enumerate(columns):
             if (cell := row.get(column)) is not None:
-                values[i, j] = 100 * cell.hit / cell.of if cell.of else 0.0
+                values[i, j] = cell.percent
     axes.set_title(title, fontsize=10, loc="left")
     axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right", fontsize=8)
     axes.set_yticks(range(len(cells)), list(cells), fontsize=8)
@@ -63,5 +64,5 @@ def _panel(axes: Any, title: str, cells: Cells, columns: list[str]) -> None:
             axes.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if value > 55 else "#444444")
 
 
-def _columns(cells: Cells) -> list[str]:
+def _columns(cells: Matrix) -> list[str]:
     return list(dict.fromkeys(column for row in cells.values() for column in row))

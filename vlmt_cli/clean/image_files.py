@@ -2,14 +2,13 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from vlmt_cli.base.errors import DataError, UsageError
-from vlmt_cli.base.keys import SOURCES, check_image_key
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
+from vlmt_cli.base.image_names import SUFFIXES, image_key_of
+from vlmt_cli.base.keys import SOURCES
 
 
 class ImageFile(NamedTuple):
@@ -22,14 +21,6 @@ class Damaged(NamedTuple):
     reason: str
 
 
-# Official file names that say by themselves which image they are.
-_NAMES = (
-    (re.compile(r"COCO_(?:train|val|test)20\d\d_0*(\d{1,12})(?:_\d+)?", re.ASCII), "coco:{}"),
-    (re.compile(r"v7w_0*(\d+)", re.ASCII), "vg:{}"),
-    (re.compile(r"((?:train|dev|test1|test2)-\d+-\d+-img\d)", re.ASCII), "nlvr2:{}"),
-    (re.compile(r"(n\d+)", re.ASCII), "gqa:{}"),
-)
-_COCO_NUMBER = re.compile(r"0\d{11}")
 # What a bare number means by the folder that it lies in; GQA's numbers are Visual Genome's.
 _FOLDERS = (
     (re.compile(r"vg_100k(?:_2)?|vg|gqa"), "vg"),
@@ -39,16 +30,12 @@ _FOLDERS = (
 )
 
 
-def image_files(
-    folders: Sequence[str], known: Mapping[str, str] | None = None
-) -> tuple[list[ImageFile], list[Damaged]]:
+def image_files(folders: Sequence[str]) -> tuple[list[ImageFile], list[Damaged]]:
     """Find the image files of some folders and name each one's image by its official file name.
 
     Args:
         folders: ``DIR`` or ``source=DIR``; the source is what a bare number as file
             name means there, where the name of the folder does not say it.
-        known: image keys of file names that no rule knows, such as a list of the
-            downloads of Conceptual Captions.
 
     Returns:
         The files in the order of their paths, each once, subfolders included; and what
@@ -68,7 +55,7 @@ def image_files(
             if problem:
                 skipped[_printable(path)] = problem
             else:
-                found[str(path)] = (known or {}).get(path.name) or _image_key(path, root, source)
+                found[str(path)] = _image_key(path, root, source)
         if is_empty:
             raise DataError("has no image files", where=root, todo=f"name a folder with {', '.join(SUFFIXES)} files")
     files = [ImageFile(found[path], path) for path in sorted(found)]
@@ -107,16 +94,8 @@ def _printable(path: Path) -> str:
 
 
 def _image_key(path: Path, root: Path, source: str | None) -> str:
-    for pattern, key in _NAMES:
-        if match := pattern.fullmatch(path.stem):
-            return key.format(match[1])
-    source = source or _source_of_folder(path, root)
-    if path.stem.isascii() and path.stem.isdigit():
-        source = source or ("coco" if _COCO_NUMBER.fullmatch(path.stem) else None)
-        if source:
-            return f"{'vg' if source == 'gqa' else source}:{int(path.stem)}"
-    elif source in ("cc", "nlvr2"):
-        return check_image_key(f"{source}:{path.stem}", path)
+    if key := image_key_of(path.name, source or _source_of_folder(path, root), path):
+        return key
     raise UsageError(
         "the file's name does not say which image it is",
         where=path,

@@ -39,11 +39,9 @@ to be told from another by their signs. Such a picture has no perceptual hash (n
 and is a duplicate by its pixels only.
 """
 
-import contextlib
 import hashlib
 import multiprocessing
 import signal
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -54,10 +52,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from PIL import Image, ImageOps
+from PIL import Image
 
 from vlmt_cli.base.errors import DataError, VlmtError
 from vlmt_cli.base.files import write_parquet
+from vlmt_cli.base.images import open_image, why_unreadable
 from vlmt_cli.clean.image_files import Damaged, ImageFile
 
 HASHES = pa.schema(
@@ -70,7 +69,6 @@ HASHES = pa.schema(
         ("phash", pa.binary(32)),
     ]
 )
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 _GREY = 64  # width and height of the grey version
 # A coefficient counts when it is several times the noise that rounding to 8 bits makes (0.3). Of the 64 real
 # photos none has fewer than 150 that count, a gradient has 11, stripes 16, one centred square 59.
@@ -84,29 +82,6 @@ _ROWS = _DCT[: max(_U.max(), _V.max()) + 1]
 
 _CACHE_VERSION = {b"vlmt": b"image hashes 1"}  # to be raised when hashes come out differently
 _CACHE = pa.schema([("file", pa.string()), *(field for field in HASHES if field.name != "image")])
-
-
-def open_image(path: str) -> Image.Image:
-    """Decode an image to RGB: upright by its EXIF orientation, on white where it is transparent, the first frame.
-
-    Raises:
-        Exception: whatever Pillow raises on a file that is damaged, or so large that it
-            may be a decompression bomb (``Image.MAX_IMAGE_PIXELS``, 89 million).
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(path, formats=_FORMATS) as file:
-            file.load()
-            image: Image.Image = file
-            # Damaged EXIF beside sound pixels is common in photos from the web.
-            with contextlib.suppress(Exception):
-                ImageOps.exif_transpose(image, in_place=True)
-            if image.mode.startswith("I"):  # 16 bits, which Pillow would clip to white
-                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-            if image.has_transparency_data:
-                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
-            return image.convert("RGB")
 
 
 def perceptual_hash(image: Image.Image) -> bytes | None:
@@ -175,10 +150,8 @@ def _hash(path: str) -> _Hashed | str:
         pixels = hashlib.sha256(b"%d %d " % image.size)
         pixels.update(image.tobytes())
         return *image.size, pixels.digest(), perceptual_hash(image)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        return f"more than {Image.MAX_IMAGE_PIXELS:,} pixels"
     except Exception as error:  # on damaged files decoders raise nearly anything
-        return " ".join((str(error) or type(error).__name__).replace(repr(path), "file").split())
+        return why_unreadable(error, path)
 
 
 def _hash_all(paths: Sequence[str], workers: int) -> Iterator[_Hashed | str]:

@@ -3,7 +3,8 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from vlmt_cli import paper
-from vlmt_cli.clean.report import Cell, Cells, Report, detectors, verdict
+from vlmt_cli.clean.overlap import Matrix, Share
+from vlmt_cli.clean.report import Report, detectors, verdict
 
 # A dataset is taken for the real one when its size is this close to the paper's.
 _CLOSE = 0.02
@@ -128,7 +129,7 @@ def _reasons(report: Report) -> str:
     return _table(header, rows) if rows else "Nothing was removed."
 
 
-def _matrix(cells: Cells, published: dict[tuple[str, str], str]) -> str:
+def _matrix(cells: Matrix, published: dict[tuple[str, str], str]) -> str:
     columns = list(dict.fromkeys(column for row in cells.values() for column in row))
     rows = []
     for test, row in cells.items():
@@ -142,11 +143,10 @@ def _matrix(cells: Cells, published: dict[tuple[str, str], str]) -> str:
     return _table(["test of", *columns], rows) if rows else "There is no test set."
 
 
-def _share(cell: Cell) -> str:
+def _share(cell: Share) -> str:
     if not cell.hit:
         return "-"
-    percent = 100 * cell.hit / cell.of
-    return f"{percent:.1f}%" if percent >= 0.05 else "<0.1%"
+    return f"{cell.percent:.1f}%" if cell.percent >= 0.05 else "<0.1%"
 
 
 def _paper_cells(report: Report) -> dict[tuple[str, str], str]:

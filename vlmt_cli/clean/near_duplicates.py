@@ -5,7 +5,7 @@ once decoded? *Perceptual*: do they look the same, that is, do their 256-bit per
 hashes differ in few bits? ``image_hashes`` says what the default distances catch.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import combinations
 from math import comb
 from pathlib import Path
@@ -20,7 +20,6 @@ from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.identity import LINKS
 from vlmt_cli.base.keys import check_image_key
 
-SAME, BORDERLINE = 24, 48
 PAIRS = pa.schema(
     [
         ("image_a", pa.string()),
@@ -46,7 +45,7 @@ class Near(NamedTuple):
     examined: int
 
 
-def find_pairs(hashes: pa.Table, same: int = SAME, borderline: int = BORDERLINE) -> pa.Table:
+def find_pairs(hashes: pa.Table, same: int, borderline: int, apart: Collection[str] = ()) -> pa.Table:
     """Find the files that show the same picture under different image keys.
 
     Files with equal pixels, and files with equal hashes, are represented by the first
@@ -59,6 +58,8 @@ def find_pairs(hashes: pa.Table, same: int = SAME, borderline: int = BORDERLINE)
         hashes: a table of ``HASHES``.
         same: bits in which two hashes of the same picture differ at most.
         borderline: bits up to which a person should judge; at most 64.
+        apart: image keys whose files are compared with all others, as none of them may stand for them: those of which
+            a person has judged a pair.
 
     Returns:
         A table of ``PAIRS``, ``how`` being pixels, perceptual or borderline, ``distance``
@@ -83,11 +84,12 @@ def find_pairs(hashes: pa.Table, same: int = SAME, borderline: int = BORDERLINE)
     distinct = hashed[~twins]
     near = near_hashes(_words(hashes["phash"].take(distinct)), borderline)
 
-    a = np.concatenate([first[copies], hashed[twin[twins]], distinct[near.a]])
-    b = np.concatenate([everything[copies], hashed[twins], distinct[near.b]])
-    distance = np.concatenate([np.zeros(copies.sum() + twins.sum(), np.int32), near.distance])
-    how = np.where(distance <= same, "perceptual", "borderline").astype(object)
-    how[: copies.sum()] = "pixels"
+    extra = _against_all(hashes, pc.is_in(hashes["image"], value_set=pa.array(sorted(apart), pa.string())), borderline)
+    a = np.concatenate([first[copies], hashed[twin[twins]], distinct[near.a], extra.a])
+    b = np.concatenate([everything[copies], hashed[twins], distinct[near.b], extra.b])
+    distance = np.concatenate([np.zeros(copies.sum() + twins.sum(), np.int32), near.distance, extra.distance])
+    equal = pc.equal(hashes["pixels"].take(a), hashes["pixels"].take(b)).to_numpy()
+    how = np.where(equal, "pixels", np.where(distance <= same, "perceptual", "borderline")).astype(object)
     pairs = pa.table(
         [
             *(hashes[name].take(rows) for name in ("image", "path") for rows in (a, b)),
@@ -97,9 +99,31 @@ def find_pairs(hashes: pa.Table, same: int = SAME, borderline: int = BORDERLINE)
         schema=PAIRS,
     )
     pairs = pairs.filter(pc.not_equal(pairs["image_a"], pairs["image_b"]))
+    if len(extra.a):  # a pair of two of these was found twice, if not three times
+        pairs = pairs.group_by(PAIRS.names, use_threads=False).aggregate([])
     rank = pc.index_in(pairs["how"], pa.array(["pixels", "perceptual", "borderline"]))
     order = [("rank", "ascending"), ("distance", "ascending"), *((name, "ascending") for name in PAIRS.names[:4])]
     return pairs.append_column("rank", rank).sort_by(order).drop_columns("rank")
+
+
+def _against_all(hashes: pa.Table, chosen: pa.ChunkedArray, borderline: int) -> Near:
+    """Pair each chosen row with all rows that have its pixels, or a hash within ``borderline`` bits of its own."""
+    found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]] = []
+    rows = np.flatnonzero(chosen)
+    if len(rows):
+        has_hash = pc.is_valid(hashes["phash"]).to_numpy()
+        words = _words(pc.fill_null(hashes["phash"], bytes(32)))
+        pixels = hashes["pixels"].combine_chunks().dictionary_encode().indices.to_numpy()
+        for row in rows:
+            distance = np.bitwise_count(words ^ words[row]).sum(axis=1).astype(np.int64)
+            equal = pixels == pixels[row]
+            distance[equal] = 0
+            near = np.flatnonzero(equal | (has_hash & has_hash[row] & (distance <= borderline)))
+            near = near[near != row]
+            found.append((np.minimum(near, row), np.maximum(near, row), distance[near]))
+    nothing = (np.zeros(0, np.int64),) * 3
+    a, b, distances = (np.concatenate(column).astype(np.int32) for column in zip(nothing, *found, strict=True))
+    return Near(a, b, distances, len(rows) * len(hashes))
 
 
 def near_hashes(words: NDArray[np.uint64], radius: int) -> Near:

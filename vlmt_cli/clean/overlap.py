@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from vlmt_cli.base.errors import UsageError
@@ -64,6 +65,7 @@ def compare(splits: Sequence[Split], links: pa.Table) -> Overlap:
     if len(tests) > 64:
         raise UsageError(f"{len(tests)} test sets are more than 64", todo="compare them in two runs")
 
+    links = _without_lone_addresses(links)
     keys, codes = encode([split.images.flatten() for split in splits])
     # A Flickr30k key that only a link names joins images, too.
     named = pa.concat_arrays([keys, *links["image"].chunks, *links["alias"].chunks])
@@ -85,6 +87,14 @@ def encode(columns: Sequence[pa.Array]) -> tuple[pa.Array, list[NDArray[np.int32
     encoded = pa.concat_arrays([pa.array([], pa.string()), *columns]).dictionary_encode()
     codes = encoded.indices.to_numpy()
     return encoded.dictionary, np.split(codes, np.cumsum([len(column) for column in columns])[:-1])
+
+
+def _without_lone_addresses(links: pa.Table) -> pa.Table:
+    """Drop the addresses of Conceptual Captions' three million images that no other source has: they join nothing."""
+    is_address = pc.equal(links["relation"], "url")
+    is_caption = pc.and_(is_address, pc.starts_with(links["image"], "cc:"))
+    others = links["alias"].filter(pc.and_not(is_address, is_caption)).combine_chunks()
+    return links.filter(pc.or_(pc.invert(is_caption), pc.is_in(links["alias"], value_set=others)))
 
 
 @dataclass(frozen=True)
@@ -120,8 +130,9 @@ def image_matrix(overlap: Overlap, kept: Sequence[NDArray[np.bool_]] | None = No
     columns: dict[str, NDArray[np.bool_]] = {}
     for index, (split, codes) in enumerate(zip(overlap.splits, overlap.codes, strict=True)):
         images = codes if kept is None else codes[np.repeat(kept[index], np.diff(split.offsets))]
-        name, table = (split.dataset, rows) if split.role == "test" else (column_of(split), columns)
-        table.setdefault(name, np.zeros(size, bool))[number[images]] = True
+        is_test = split.role == "test"
+        name = split.dataset if is_test else column_name(split.dataset, split.role)
+        (rows if is_test else columns).setdefault(name, np.zeros(size, bool))[number[images]] = True
     return {
         test: {name: Share(int((held & inside).sum()), int(held.sum())) for name, inside in columns.items()}
         for test, held in rows.items()
@@ -138,15 +149,15 @@ def example_matrix(overlap: Overlap, kept: Sequence[NDArray[np.bool_]] | None = 
         if kept is not None:
             masks = masks[kept[index]]
         for test in overlap.tests:
-            before = matrix[test].get(column_of(split), Share(0, 0))
+            before = matrix[test].get(column_name(split.dataset, split.role), Share(0, 0))
             hit = int(np.count_nonzero(masks & overlap.bits([test])))
-            matrix[test][column_of(split)] = Share(before.hit + hit, before.of + len(masks))
+            matrix[test][column_name(split.dataset, split.role)] = Share(before.hit + hit, before.of + len(masks))
     return matrix
 
 
-def column_of(split: Split) -> str:
-    """Return a split's column: its dataset, or for pre-training and detector images their name and role."""
-    return split.dataset if split.role in ("train", "val") else f"{split.dataset} ({split.role})"
+def column_name(dataset: str, role: str) -> str:
+    """Name a split's column: its dataset, or for pre-training and detector images their name and role."""
+    return dataset if role in ("train", "val") else f"{dataset} ({role})"
 
 
 def hits_by_image(overlap: Overlap, tests: Iterable[str], how: str = HOW[-1]) -> pa.ListArray:

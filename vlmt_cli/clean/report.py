@@ -9,23 +9,13 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from vlmt_cli.base.identity import HOW, PAPER_RELATIONS
-from vlmt_cli.clean.overlap import Matrix, count_images, example_matrix, image_matrix
+from vlmt_cli.clean.overlap import Matrix, column_name, count_images, example_matrix, image_matrix
 from vlmt_cli.clean.removal import LAST_RELATION, Removal, remove_test_images, split_hash
 from vlmt_cli.clean.splits import CLEANED_ROLES
 
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid")
-
-
-class Cell(_Model):
-    """``hit`` of ``of``."""
-
-    hit: int
-    of: int
-
-
-Cells = dict[str, dict[str, Cell]]
 
 
 class SplitReport(_Model):
@@ -85,12 +75,12 @@ class Report(_Model):
     warnings: list[str]
     splits: list[SplitReport]
     images: list[ImageReport]
-    test_images_before: Cells
-    test_images_before_under_paper_identity: Cells
-    test_images_after: Cells
-    examples_before: Cells
-    examples_after: Cells
-    texts: Cells
+    test_images_before: Matrix
+    test_images_before_under_paper_identity: Matrix
+    test_images_after: Matrix
+    examples_before: Matrix
+    examples_after: Matrix
+    texts: Matrix
     links: dict[str, int]
     near_duplicates: NearDuplicates | None = None
     notes: dict[str, dict[str, int]] = {}
@@ -107,7 +97,7 @@ def verdict(report: Report) -> str:
         for test, row in report.test_images_after.items()
         if test in report.union
         for column, cell in row.items()
-        if not column.endswith("(detector)")
+        if column not in detectors_of(report)
     )
     return (
         f"{removed:,} of {examples:,} train, val and pre-training examples ({share:.1f}%) showed test images of"
@@ -118,16 +108,18 @@ def verdict(report: Report) -> str:
     )  # fmt: skip
 
 
+def detectors_of(report: Report) -> list[str]:
+    """Return the columns of detectors' image lists."""
+    return [column_name(split.dataset, split.role) for split in report.splits if split.role == "detector"]
+
+
 def detectors(report: Report) -> list[str]:
     """Say of each detector's image list which test images it has seen."""
     sentences = []
-    columns = dict.fromkeys(column for row in report.test_images_before.values() for column in row)
-    for column in (column for column in columns if column.endswith("(detector)")):
+    for column in detectors_of(report):
         cells = {test: row[column] for test, row in report.test_images_before.items()}
         seen = [f"{cell.hit:,} of {test}'s {cell.of:,}" for test, cell in cells.items() if cell.hit]
-        sentences.append(
-            f"{column.removesuffix(' (detector)')} has seen {', '.join(seen) or 'none of the'} test images."
-        )
+        sentences.append(f"{column} has seen {', '.join(seen) or 'none of the'} test images.")
     return sentences
 
 
@@ -163,12 +155,12 @@ def make_report(
         warnings=list(warnings),
         splits=_splits(removal, by_paper, removed),
         images=_images(removal, by_paper),
-        test_images_before=_cells(image_matrix(overlap, how=last)),
-        test_images_before_under_paper_identity=_cells(image_matrix(overlap, how=PAPER_RELATIONS[-1])),
-        test_images_after=_cells(image_matrix(overlap, removal.kept, last)),
-        examples_before=_cells(example_matrix(overlap, how=last)),
-        examples_after=_cells(example_matrix(overlap, removal.kept, last)),
-        texts=_cells(texts),
+        test_images_before=image_matrix(overlap, how=last),
+        test_images_before_under_paper_identity=image_matrix(overlap, how=PAPER_RELATIONS[-1]),
+        test_images_after=image_matrix(overlap, removal.kept, last),
+        examples_before=example_matrix(overlap, how=last),
+        examples_after=example_matrix(overlap, removal.kept, last),
+        texts=texts,
         links={entry["values"]: entry["counts"] for entry in sorted(relations, key=lambda e: HOW.index(e["values"]))},
         near_duplicates=near_duplicates,
         notes=notes,
@@ -233,7 +225,7 @@ def _images(removal: Removal, by_paper: Removal) -> list[ImageReport]:
                 train_val=count_images(numbers, (overlap.codes[index] for index in cleaned)),
                 cleaned_train_val=count_images(numbers, (_kept_codes(removal, index) for index in cleaned)),
                 cleaned_train_val_under_paper_identity=count_images(
-                    numbers, (_kept_codes(by_paper, index) for index in cleaned)
+                    overlap.numbers[PAPER_RELATIONS[-1]], (_kept_codes(by_paper, index) for index in cleaned)
                 ),
                 test=count_images(numbers, tests),
             )
@@ -244,10 +236,3 @@ def _images(removal: Removal, by_paper: Removal) -> list[ImageReport]:
 def _kept_codes(removal: Removal, index: int) -> NDArray[np.int32]:
     overlap = removal.overlap
     return overlap.codes[index][np.repeat(removal.kept[index], np.diff(overlap.splits[index].offsets))]
-
-
-def _cells(matrix: Matrix) -> Cells:
-    return {
-        row: {column: Cell(hit=share.hit, of=share.of) for column, share in cells.items()}
-        for row, cells in matrix.items()
-    }

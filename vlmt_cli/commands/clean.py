@@ -65,6 +65,8 @@ def clean(
 
       vlmt clean --check
     """
+    import pyarrow as pa
+
     from vlmt_cli.base.errors import UsageError
     from vlmt_cli.base.recipes import load_recipe
     from vlmt_cli.clean.removal import LAST_RELATION
@@ -87,8 +89,8 @@ def clean(
     if near_duplicates:
         gallery = None if dry_run or check else data / "near_duplicates" / "gallery.html"
         more, found = _compare_files(data, splits, folders or [str(data / "images")], allow_list, options, gallery)
-        links = _concat(links, more)
-    warnings = _warnings(data, splits, examples, missing)
+        links = pa.concat_tables([links, more])
+    warnings = _warnings(splits, links, examples, missing)
     if check:
         for warning in warnings:
             say(f"Warning: {warning}")
@@ -144,6 +146,10 @@ def _prepare(data: Path, names: list[str], options: "Options") -> "dict[str, Pre
 
 def _splits(examples: "dict[str, Prepared]", image_lists: "list[str] | tuple[()]") -> "tuple[list[Split], pa.Table]":
     """Read the splits of the examples, and the image lists that join them."""
+    import re
+
+    import pyarrow as pa
+
     from vlmt_cli.base.errors import DataError, UsageError
     from vlmt_cli.clean.splits import image_list, read_split
 
@@ -153,20 +159,15 @@ def _splits(examples: "dict[str, Prepared]", image_lists: "list[str] | tuple[()]
     for given in image_lists:
         name, colon, rest = given.partition(":")
         role, equals, path = rest.partition("=")
-        if not (name and colon and equals):
-            raise UsageError(f"--image-list {given!r}", todo="write it as NAME:ROLE=FILE")
+        if not (re.fullmatch(r"[\w+.-]+", name) and colon and equals):
+            todo = "write it as NAME:ROLE=FILE, NAME in letters, digits and + - . _"
+            raise UsageError(f"--image-list {given!r}", todo=todo)
         if any((split.dataset, split.role) == (name, role) for split in splits):
             raise UsageError(f"--image-list {given!r}: {name} has {role} images already", todo="give it another name")
         splits.append(image_list(name, role, Path(path)))
     if not splits:
         raise DataError("there is nothing to clean", todo="put official files below raw/, or name an --image-list")
-    return splits, _concat(*(one.links() for one in examples.values()))
-
-
-def _concat(*tables: "pa.Table") -> "pa.Table":
-    import pyarrow as pa
-
-    return pa.concat_tables(tables)
+    return splits, pa.concat_tables([one.links() for one in examples.values()])
 
 
 def _compare_files(
@@ -217,6 +218,7 @@ def _clean(
     as_json: bool,
 ) -> None:
     from vlmt_cli import __version__
+    from vlmt_cli.base.files import locked
     from vlmt_cli.clean import split_folder
     from vlmt_cli.clean.overlap import compare
     from vlmt_cli.clean.removal import remove_test_images, removed_table
@@ -233,11 +235,12 @@ def _clean(
         version=__version__,
         texts=text_leaks(splits, removal.kept),
         warnings=warnings,
-        notes={name: one.manifest.notes for name, one in examples.items() if one.manifest.notes},
+        notes={name: one.manifest.notes for name, one in examples.items() if one.manifest.splits},
         near_duplicates=near_duplicates,
     )
     if not dry_run:
-        split_folder.write(data / "clean", removal, removed, report)
+        with locked(data):
+            split_folder.write(data / "clean", removal, removed, report)
     if as_json:
         print(report.model_dump_json(indent=2))
         return
@@ -251,35 +254,22 @@ def _clean(
     console.print(f"Split hash {report.split_hash}")
     if not dry_run:
         folder = data / "clean"
-        console.print(f"Written to {folder}: report.md, overlap.png, keep.parquet, removed.parquet, report.json")
+        names = "report.md, overlap.png, keep.parquet, removed.parquet, report.json"
+        console.print(f"Written to {folder}: {names}", markup=False)
 
 
-def _warnings(data: Path, splits: "list[Split]", examples: "dict[str, Prepared]", missing: list[str]) -> list[str]:
+def _warnings(
+    splits: "list[Split]", links: "pa.Table", examples: "dict[str, Prepared]", missing: list[str]
+) -> list[str]:
     """Say what the split cannot promise for lack of files."""
-    from vlmt_cli.datasets.prepare import optional_files
+    from vlmt_cli.clean.blind_spots import blind_spots
+    from vlmt_cli.datasets.crosswalks import IMAGES
 
-    warnings = []
-    datasets = list(dict.fromkeys(split.dataset for split in splits))
+    warnings = blind_spots(splits, links, examples["vg_images"].manifest.notes.get(IMAGES, 0))
     if missing:
-        warnings.append(
-            f"Clean only among {', '.join(datasets)}, as far as their files are there. Missing: {', '.join(missing)}."
-        )
-    genome = [name for name in ("vg_qa", "gqa", "visual7w") if name in datasets]
-    if genome and not examples["vg_images"].manifest.links:
-        there = any(optional_files(data, "vg_images").values())
-        warnings.append(
-            f"vg_qa/image_data.json {'names no COCO image and no Flickr photo' if there else 'is missing'}: of 108,077"
-            " Visual Genome images about 51,000 are COCO images, and none of them is recognised in"
-            f" {', '.join(genome)}."
-        )
-    coco = [name for name in ("vqa", "coco", "refcoco", "refcoco+", "refcocog", "guesswhat") if name in datasets]
-    others = [name for name in (*genome, "flickr30k", "snli_ve", "flickr30k_entities", "nlvr2") if name in datasets]
-    if coco and others and not examples["coco_images"].manifest.links:
-        warnings.append(
-            "COCO's instances_*.json or captions_*.json are missing: photos that COCO shares with Visual Genome,"
-            f" Flickr30k or NLVR2 under Flickr ids are recognised in {', '.join(coco)} only where RefCOCO*'s and"
-            " GuessWhat's own files name the photo."
-        )
+        datasets = ", ".join(dict.fromkeys(split.dataset for split in splits))
+        files = f"Clean only among {datasets}, as far as their files are there. Missing: {', '.join(missing)}."
+        warnings.insert(0, files)
     return warnings
 
 

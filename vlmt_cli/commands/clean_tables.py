@@ -4,7 +4,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from vlmt_cli.clean.report import Cell, Report
+from vlmt_cli.clean.overlap import Share
+from vlmt_cli.clean.report import Report
 from vlmt_cli.clean.splits import CLEANED_ROLES
 from vlmt_cli.commands.show import table
 
@@ -61,11 +62,11 @@ def images_table(report: Report) -> Group:
     return Group(table(header, rows, "Train and val images and examples before and after cleaning"), "")
 
 
-def _shade(cell: Cell | None) -> Text:
+def _shade(cell: Share | None) -> Text:
     if cell is None:
         return Text("")
     if not cell.hit:
         return Text("·", style="dim")
-    percent = 100 * cell.hit / cell.of
+    percent = cell.percent
     style = "red bold" if percent >= 50 else "red" if percent >= 10 else "yellow"
     return Text(f"{percent:.0f}" if percent >= 1 else "<1", style=style)

@@ -19,6 +19,8 @@ def demo(
     """
     from vlmt_cli.base.errors import UsageError, VlmtError
     from vlmt_cli.commands.clean import clean
+    from vlmt_cli.commands.extract import extract
+    from vlmt_cli.commands.pack import pack
     from vlmt_cli.commands.show import progress, say
     from vlmt_cli.miniworld.sizes import Sizes
     from vlmt_cli.miniworld.world import write_world
@@ -35,3 +37,7 @@ def demo(
         raise VlmtError(f"cannot be written ({error.strerror or error})", where=folder) from error
     say(f"$ vlmt clean --datasets all --data {folder}")
     clean(data=folder, datasets="all")
+    say(f"$ vlmt extract --extractor pixels --data {folder}")
+    extract(data=folder, extractor="pixels")
+    say(f"$ vlmt pack --hard-negatives {folder}/features/pixels --data {folder}")
+    pack(folder / "features" / "pixels", hard_negatives=True, data=folder)

@@ -84,7 +84,7 @@ DATASETS = {
     "refcocog": Dataset(
         "RefCOCOg",
         "referring",
-        (refcoco.REFS.format("umd"), refcoco.INSTANCES),
+        (f"{refcoco.REFS.format('umd')}|{refcoco.REFS.format('google')}", refcoco.INSTANCES),
         lambda raw, options: refcoco.read(raw, refcoco.REFS.format(options.refcocog.split_by)),
         also=(refcoco.REFS.format("google"),),
     ),

@@ -7,7 +7,8 @@ From https://ai.google.com/research/ConceptualCaptions/download. 3,318,333 train
 million images could still be downloaded when the paper was written (section 8.2).
 
 Whoever downloads the images names them. Here they are cc:<row> in train and cc:val-<row> in validation, rows counted
-from 0; where <file>.images.txt lies beside a file, its lines are the images' ids instead, one for each row.
+from 0; where <file>.images.txt lies beside a file, its lines are the images' ids instead, one for each row, and an
+empty line leaves a row out whose image could not be downloaded.
 
 Traps: quotation marks are literal.
 """
@@ -38,28 +39,26 @@ def read(raw: Path) -> Examples:
     for split, name in FILES.items():
         if path := find(raw, name):
             captions, urls = _columns(path)
-            images = _images(path, raw, split, len(captions))
-            rows = _rows(split, len(captions))
+            rows = pc.binary_join_element_wise(_PREFIX[split], pa.array(np.arange(len(captions))).cast(pa.string()), "")
+            ids, named_in = rows, path
+            if beside := find(raw, IMAGES.format(name)):
+                ids, named_in = _ids(beside, len(captions), path.name), beside
+                there = pc.not_equal(ids, "")
+                if absent := len(ids) - pc.sum(there).as_py():
+                    result.notes[f"captions in {split} without an image, left out"] = absent
+                ids, rows, captions, urls = (column.filter(there) for column in (ids, rows, captions, urls))
+            images = image_keys("cc", ids, named_in)
             result.splits[split] = example_table("retrieval", path, example_id=rows, images=images, text=captions)
             result.links = pa.concat_tables([result.links, address_links(images, urls)])
     return result
 
 
-def _rows(split: str, count: int) -> pa.Array:
-    return pc.binary_join_element_wise(_PREFIX[split], pa.array(np.arange(count)).cast(pa.string()), "")
-
-
-def _images(path: Path, raw: Path, split: str, count: int) -> pa.Array:
-    ids, named_in = _rows(split, count), path
-    if beside := find(raw, IMAGES.format(FILES[split])):
-        ids, named_in = pa.array(read_lines(beside), pa.string()), beside
-        if len(ids) != count:
-            raise DataError(
-                f"{len(ids)} image ids for {count} captions",
-                where=beside,
-                todo=f"give every line of {path.name} one",
-            )
-    return image_keys("cc", ids, named_in)
+def _ids(path: Path, count: int, captions: str) -> pa.Array:
+    ids = pa.array(read_lines(path), pa.string())
+    if len(ids) != count:
+        todo = f"give every line of {captions} one, and an empty line where there is no image"
+        raise DataError(f"{len(ids)} image ids for {count} captions", where=path, todo=todo)
+    return ids
 
 
 def _columns(path: Path) -> tuple[pa.Array, pa.Array]:
@@ -88,9 +87,9 @@ def _columns(path: Path) -> tuple[pa.Array, pa.Array]:
 def _check_lines(path: Path) -> None:
     """Raise a DataError that names the first wrong line, which pyarrow, reading in parallel, does not know."""
     for number, line in enumerate(read_lines(path), 1):
-        if (tabs := line.count("\t")) != 1:
+        if (tabs := line.count("\t")) != 1 or "\r" in line:
             raise DataError(
-                f"{tabs} tabs, not the one between caption and address",
+                f"{tabs} tabs, not the one between caption and address" if tabs != 1 else "a line break in the line",
                 where=f"{path}: line {number}",
                 todo="correct that line, or download the official file again",
             )

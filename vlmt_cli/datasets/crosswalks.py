@@ -10,8 +10,8 @@ instances_train2014.json, captions_val2017.json, ... (COCO)
 About 51,000 of the 108,077 Visual Genome images are COCO images under other ids. Those pairs are the paper's only
 crosswalk; the Flickr photo ids also join both to Flickr30k, whose file names they are.
 
-Traps: older releases of image_data.json say ``id`` for ``image_id``; ``coco_id`` may be null or -1; Flickr ids exceed
-32 bits.
+Traps: older releases of image_data.json say ``id`` for ``image_id``; ``coco_id`` may be null, -1 or 0; Flickr ids
+exceed 32 bits.
 """
 
 from collections.abc import Iterable
@@ -28,6 +28,7 @@ from vlmt_cli.datasets.source import Int64, find, read_json
 from vlmt_cli.datasets.tables import Examples
 
 VG_FILE = "image_data.json"
+IMAGES = "images listed"
 COCO_FILES = tuple(
     f"{kind}_{part}{year}.json"
     for kind in ("instances", "captions")
@@ -64,7 +65,7 @@ def read_vg(raw: Path) -> Examples:
     keys = image_keys("vg", ids, path)
     crosswalk = links_table(keys, _numbered("coco", (image.coco_id for image in images)), "crosswalk")
     photos = links_table(keys, _numbered("flickr", (image.flickr_id for image in images)), "flickr")
-    return Examples(links=pa.concat_tables([crosswalk, photos]))
+    return Examples(links=pa.concat_tables([crosswalk, photos]), notes={IMAGES: len(images)})
 
 
 def read_coco(raw: Path) -> Examples:
@@ -96,7 +97,7 @@ def _photos(urls: pa.Array) -> pa.Array:
 
 def _numbered(source: str, ids: Iterable[int | None]) -> pa.Array:
     numbers = pa.array(ids, pa.int64())
-    return _named(source, pc.if_else(pc.greater_equal(numbers, 0), numbers, None).cast(pa.string()))
+    return _named(source, pc.if_else(pc.greater(numbers, 0), numbers, None).cast(pa.string()))
 
 
 def _named(source: str, ids: pa.Array) -> pa.Array:

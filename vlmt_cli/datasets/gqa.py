@@ -9,8 +9,9 @@ From https://cs.stanford.edu/people/dorarad/gqa/download.html. 943,000 train, 13
 The paper trains on balanced train and val less the last 3,000 questions by id: 1,072,062 (table 8), with a vocabulary
 of 1,533 answers. Its test set is testdev; test, whose answers are secret, joins where its file is there.
 
-Traps: the file is one dict whose keys are the question ids; ``imageId`` is a string, a Visual Genome id in train and
-val, and "n161313" for images that are from elsewhere.
+Traps: the file is one dict whose keys are the question ids; answers are compared as they are ("t-shirt"), not
+normalised as VQA's; ``imageId`` is a string, a Visual Genome id in train and val, and "n161313" for images that are
+from elsewhere.
 """
 
 from pathlib import Path
@@ -73,10 +74,10 @@ def _read(path: Path) -> pa.Table:
 
 def _answers(right: pa.Array) -> dict[str, pa.Array]:
     if right.null_count == 0:
-        distinct, counts = answers.single_answers(answers.normalise_answers(right))
+        distinct, counts = answers.single_answers(right.dictionary_encode())
         return {"answers": distinct, "counts": counts}
     known = right.is_valid().cast(pa.int32())
-    distinct, counts = answers.single_answers(answers.normalise_answers(right.drop_null()))
+    distinct, counts = answers.single_answers(right.drop_null().dictionary_encode())
     lengths = known.to_numpy()
     return {"answers": lists(lengths, distinct.values), "counts": lists(lengths, counts.values)}
 

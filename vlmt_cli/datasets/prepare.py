@@ -86,7 +86,6 @@ def prepare(
     names: Sequence[str],
     options: Options,
     progress: Progress | None = None,
-    workers: int | None = None,
 ) -> dict[str, Prepared]:
     """Read the official files of datasets and crosswalks into ``data/examples``.
 
@@ -95,7 +94,6 @@ def prepare(
         names: keys of ``DATASETS`` or ``CROSSWALKS``.
         options: the readers' choices.
         progress: called with a dataset's name and the bytes read so far and in all.
-        workers: processes, by default one a core.
 
     Returns:
         The example files of each name, in the order given; those whose examples are
@@ -105,9 +103,9 @@ def prepare(
         DataError: an official file is damaged; nothing of its dataset is written.
     """
     stale = {name: _raw_files(data, name) for name in names if not _current(data, name, options)}
-    sizes = {name: sum(path.stat().st_size for path in paths) for name, paths in stale.items()}
+    sizes = {name: sum(_size_and_time(path)[0] for path in paths) for name, paths in stale.items()}
     total, done = sum(sizes.values()), 0
-    workers = min(workers or os.cpu_count() or 1, len(stale))
+    workers = min(os.cpu_count() or 1, len(stale))
     largest_first = sorted(stale, key=lambda name: -sizes[name])
     for name in _each(largest_first, data, options, workers if total >= _WORTH_A_PROCESS else 1):
         done += sizes[name]
@@ -235,8 +233,13 @@ def _raw_files(data: Path, name: str) -> list[Path]:
 
 
 def _fingerprint(data: Path, name: str) -> dict[str, list[int]]:
-    stats = {path.name: path.stat() for path in _raw_files(data, name)}
-    return {file: [stat.st_size, stat.st_mtime_ns] for file, stat in sorted(stats.items())}
+    return {path.name: list(_size_and_time(path)) for path in sorted(_raw_files(data, name))}
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    """The size and time of change of a file, or of all files of a folder together."""
+    stats = [entry.stat() for entry in os.scandir(path)] if path.is_dir() else [path.stat()]
+    return sum(stat.st_size for stat in stats), max((stat.st_mtime_ns for stat in stats), default=0)
 
 
 def _folder(data: Path, name: str) -> Path:

@@ -72,6 +72,9 @@ class Instances(msgspec.Struct, gc=False):
 def read(raw: Path, refs_file: str) -> Examples:
     """Read one of the three; ``refs_file`` says whose split: ``refs(unc).p``, ``refs(umd).p`` or ``refs(google).p``."""
     path, objects_path = find(raw, refs_file), find(raw, INSTANCES)
+    if path is None and list(raw.glob("refs(*).p*")):
+        todo = "download it, or choose the split that is there with --set refcocog.split_by"
+        raise DataError(f"there is no {refs_file}", where=raw, todo=todo)
     if path is None or objects_path is None:
         return Examples()
     refs = typed(path, read_pickle(path), list[Ref])

@@ -8,8 +8,9 @@ From https://homes.cs.washington.edu/~ranjay/visualgenome/api.html. About 1.44 m
 There is no official split: the last 5,000 questions by id are the paper's test set (tables 2 and 8 call it val), and
 5,000 more before them are held out here for validation, so that no test question decides when training stops.
 
-Traps: answers are short sentences ("Green.") and are normalised like VQA's, whose vocabulary they share (section 3.2);
-one image has a dozen questions, which cleaning then takes out of train together.
+Traps: an older release has no ``qas`` and is refused; answers are short sentences ("Green.") and are normalised like
+VQA's, whose vocabulary they share (section 3.2); one image has a dozen questions, which cleaning then takes out of
+train together.
 """
 
 from pathlib import Path

@@ -33,6 +33,7 @@ from vlmt_cli.datasets.tables import Examples, check_unique, example_table, list
 
 QUESTIONS = "v2_OpenEnded_mscoco_{}_questions.json"
 ANNOTATIONS = "v2_mscoco_{}_annotations.json"
+_BOTH = "download both files again"
 
 
 class Question(msgspec.Struct, gc=False):
@@ -53,6 +54,7 @@ class Annotation(msgspec.Struct, gc=False):
     question_id: Int64
     multiple_choice_answer: str
     answers: list[Answer]
+    image_id: Int64 | None = None
 
 
 class Annotations(msgspec.Struct, gc=False):
@@ -97,6 +99,7 @@ def _read_labelled(asked: Path, answered: Path, options: VqaOptions) -> tuple[pa
     annotations = read_json(answered, Annotations).annotations
     ids = np.array([annotation.question_id for annotation in annotations], dtype=np.int64)
     right = pa.array([annotation.multiple_choice_answer for annotation in annotations], pa.string())
+    shown = pa.array([annotation.image_id for annotation in annotations], pa.int64())
     annotated = np.array([len(annotation.answers) for annotation in annotations], dtype=np.int64)
     said = pa.array((answer.answer for annotation in annotations for answer in annotation.answers), pa.string())
     del annotations
@@ -105,7 +108,11 @@ def _read_labelled(asked: Path, answered: Path, options: VqaOptions) -> tuple[pa
 
     questions = read_json(asked, Questions).questions
     rows = _align(np.array([question.question_id for question in questions], dtype=np.int64), ids, asked, answered)
-    return _table(asked, questions, distinct.take(rows), counts.take(rows)), right
+    differs = pc.not_equal(shown.take(rows), pa.array([question.image_id for question in questions], pa.int64()))
+    if pc.any(differs).as_py():
+        question = questions[differs.index(True).as_py()].question_id
+        raise DataError(f"question {question} is about another image in {answered.name}", where=asked, todo=_BOTH)
+    return _table(asked, questions, distinct.take(rows), counts.take(rows)), right.take(rows)
 
 
 def _align(wanted: NDArray[np.int64], ids: NDArray[np.int64], asked: Path, answered: Path) -> pa.Array:
@@ -114,9 +121,7 @@ def _align(wanted: NDArray[np.int64], ids: NDArray[np.int64], asked: Path, answe
     rows = pc.index_in(pa.array(wanted), pa.array(ids))
     if rows.null_count:
         missing = int(wanted[rows.is_null().to_numpy(zero_copy_only=False)][0])
-        raise DataError(
-            f"question {missing} has no annotation in {answered.name}", where=asked, todo="download both files again"
-        )
+        raise DataError(f"question {missing} has no annotation in {answered.name}", where=asked, todo=_BOTH)
     return rows
 
 

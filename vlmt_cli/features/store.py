@@ -7,6 +7,7 @@ opening of one path, and a forked child must not use its parent's).
 import ctypes
 import hashlib
 import os
+import shutil
 import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,13 +21,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vlmt_cli.base.errors import DataError, VlmtError
+from vlmt_cli.base.files import explained
 from vlmt_cli.base.keys import check_image_key
+from vlmt_cli.features.lmdb_file import check_length
 from vlmt_cli.features.record import Regions, checksum_of, decode, encode
 
 SCHEMA = 1
 META = b"__meta__"
 _OPEN: dict[str, tuple[int, Any]] = {}
 _GROWTH = 1 << 30
+_PAGES = 1 << 20  # what LMDB writes beside the records of a commit, at most
+_LONGEST_KEY = 511  # bytes, LMDB's limit
 _EVERY = 64  # records a transaction: what a killed process loses at most
 
 
@@ -63,8 +68,13 @@ class FeatureStore:
         self.path = Path(path)
         if not _is_lmdb(self.path):
             raise DataError("there is no feature store", where=self.path, todo="make one with vlmt pack or extract")
-        with _environment(self.path).begin(buffers=True) as transaction:
-            self.meta = _read_meta(transaction, self.path)
+        check_length(self.path)
+        try:
+            with _environment(self.path).begin(buffers=True) as transaction:
+                self.meta = _read_meta(transaction, self.path)
+        except DataError:
+            _close(self.path)
+            raise
 
     def __len__(self) -> int:
         return int(_environment(self.path).stat()["entries"]) - 1
@@ -76,7 +86,8 @@ class FeatureStore:
     def keys(self) -> list[str]:
         """List the image keys, in order of their bytes."""
         with _environment(self.path).begin() as transaction:
-            return [key.decode() for key in transaction.cursor().iternext(values=False) if key != META]
+            names = (key for key in transaction.cursor().iternext(values=False) if key != META)
+            return [name.decode(errors="backslashreplace") for name in names]
 
     def read(self, key: str, verify: bool = False) -> Regions:
         """Read one image's regions into memory of their own. Raises a DataError when the store has none."""
@@ -88,7 +99,7 @@ class FeatureStore:
         with _environment(self.path).begin(buffers=True) as transaction:
             for key, record in transaction.cursor():
                 if bytes(key) != META:
-                    name = bytes(key).decode()
+                    name = bytes(key).decode(errors="backslashreplace")
                     yield name, decode(record, f"{self.path}: {name}", verify)
 
     def read_into(
@@ -106,8 +117,14 @@ class FeatureStore:
             How many regions each image has there, (B,), and the images' sizes, (B, 2), width and height in pixels.
 
         Raises:
-            DataError: an image is not in the store.
+            DataError: an image is not in the store, or the batch is made for features of another width.
         """
+        if features_BVF.shape[-1] != self.meta.feature_width:
+            raise DataError(
+                f"holds features of width {self.meta.feature_width}, where {features_BVF.shape[-1]} is wanted",
+                where=self.path,
+                todo="take the features that the model was trained on",
+            )
         counts = torch.zeros(len(keys), dtype=torch.long)
         sizes = torch.zeros(len(keys), 2)
         room = features_BVF.shape[1] - first
@@ -115,9 +132,9 @@ class FeatureStore:
             for i, key in enumerate(keys):
                 regions = decode(self._record(transaction, key), f"{self.path}: {key}")
                 n = min(len(regions.boxes), room)
-                # torch converts float16 on the way, twenty times as fast as numpy.
-                features_BVF[i, first : first + n].copy_(_tensor(regions.features)[:n])
-                boxes_BV4[i, first : first + n].copy_(_tensor(regions.boxes)[:n])
+                if n:  # torch converts float16 on the way, twenty times as fast as numpy
+                    features_BVF[i, first : first + n].copy_(_tensor(regions.features)[:n])
+                    boxes_BV4[i, first : first + n].copy_(_tensor(regions.boxes)[:n])
                 features_BVF[i, first + n :].zero_()
                 boxes_BV4[i, first + n :].zero_()
                 counts[i] = n
@@ -147,16 +164,32 @@ class StoreWriter:
 
     def __init__(self, path: Path | str, meta: Meta) -> None:
         self.path = Path(path)
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._environment = lmdb.open(str(self.path), map_size=_size_on_disk(self.path) + _GROWTH)
+        self.meta = meta
         self._waiting: dict[bytes, bytes] = {}
-        with self._environment.begin(buffers=True) as transaction:
-            self.meta = meta
-            if transaction.get(META) is not None:
-                self.meta = _read_meta(transaction, self.path)
-        if difference := _difference(self.meta, meta):
+        if self.path.is_file():
+            raise DataError("is a file", where=self.path, todo="name a folder")
+        if is_new := not _is_lmdb(self.path):
+            with explained(self.path):
+                self.path.mkdir(parents=True, exist_ok=True)
+        else:
+            check_length(self.path)
+        _close(self.path)  # this process may have read from it
+        try:
+            self._environment = lmdb.open(str(self.path), map_size=_size_on_disk(self.path) + _GROWTH)
+        except lmdb.Error as error:
+            raise DataError(f"cannot be opened ({error})", where=self.path) from error
+        try:
+            if is_new or not self._environment.stat()["entries"]:
+                self._commit({META: msgspec.json.encode(meta)})  # so that what a killed process leaves is a store
+            else:
+                with self._environment.begin(buffers=True) as transaction:
+                    self.meta = _read_meta(transaction, self.path)
+                if difference := _difference(self.meta, meta):
+                    what, todo = f"the store holds other features: {difference}", "name another store"
+                    raise DataError(what, where=self.path, todo=todo)
+        except VlmtError:
             self._environment.close()
-            raise DataError(f"the store holds other features: {difference}", where=self.path, todo="name another store")
+            raise
 
     def __contains__(self, key: str) -> bool:
         if key.encode() in self._waiting:
@@ -182,8 +215,11 @@ class StoreWriter:
             raise DataError(str(error), where=f"{self.path}: {key}") from error
 
     def put_record(self, key: str, record: bytes) -> None:
-        """Add an image's record as it is, such as one of another store."""
-        self._waiting[key.encode()] = record
+        """Add an image's record as it is, such as one of another store. Raises a DataError when the key is too long."""
+        name = key.encode()
+        if len(name) > _LONGEST_KEY:
+            raise DataError(f"the key {key[:40]}... is too long", where=self.path)
+        self._waiting[name] = record
         if len(self._waiting) >= _EVERY:
             self.flush()
 
@@ -215,9 +251,11 @@ class StoreWriter:
                 return
             except lmdb.MapFullError:
                 self._environment.set_mapsize(self._environment.info()["map_size"] + _GROWTH)
-            except (lmdb.DiskError, lmdb.Error) as error:
+            except lmdb.Error as error:
+                full = shutil.disk_usage(self.path).free < sum(map(len, records.values())) + _PAGES
+                what = "no space left on the disk" if full else f"cannot be written ({error})"
                 todo = "free some space and run the command again: it goes on where it was"
-                raise VlmtError(f"cannot be written ({error})", where=self.path, todo=todo) from error
+                raise VlmtError(what, where=self.path, todo=todo) from error
 
     def __enter__(self) -> Self:
         return self

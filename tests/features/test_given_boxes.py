@@ -1,0 +1,121 @@
+"""Boxes that are given: from files, from example tables, and fitted to the photo."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from vlmt_cli.base.errors import DataError
+from vlmt_cli.datasets.tables import SCHEMAS
+from vlmt_cli.features.extract import extract
+from vlmt_cli.features.given_boxes import candidate_boxes, fit_boxes, read_boxes
+from vlmt_cli.features.pixels import WIDTH, pixels_extractor
+from vlmt_cli.features.store import FeatureStore
+
+BOXES = {"coco:9": [[0.5, 1, 20, 30.5], [0, 0, 10, 10]], "vg:7": [[3, 4, 5, 6]]}
+
+
+def write_lines(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def rows_of(boxes):
+    return [{"image": image, "boxes": one} for image, one in boxes.items()]
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_reads_both_forms_in_their_order(tmp_path, form):
+    path = tmp_path / f"boxes.{form}"
+    if form == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows_of(BOXES)), path)
+    else:
+        write_lines(path, rows_of(BOXES))
+    found = read_boxes(path)
+    assert {image: boxes.tolist() for image, boxes in found.items()} == BOXES
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"image": "9", "boxes": [[0, 0, 1, 1]]}, "is no image key"),
+        ({"image": "coco:9", "boxes": [[0, 0, 1, 1]]}, "coco:9 occurs twice"),
+        ({"image": "coco:8", "boxes": []}, "coco:8 has no box"),
+        ({"image": "coco:8", "boxes": [[0, 0, 0, 1]]}, r"\[0, 0, 0, 1\] is no box of coco:8"),
+        ({"image": "coco:8", "boxes": [[0, 0, 1]]}, "boxes"),
+        ({"image": "coco:8"}, "missing required field"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path, row, reason):
+    path = write_lines(tmp_path / "boxes.jsonl", [*rows_of(BOXES), row])
+    with pytest.raises(DataError, match=reason) as caught:
+        read_boxes(path)
+    assert "boxes.jsonl:3" in str(caught.value)
+
+
+def test_files_that_are_none_are_named(tmp_path):
+    (tmp_path / "bad.parquet").write_bytes(b"PAR1")
+    pq.write_table(pa.table({"image": ["coco:1"], "boxes": [[[1.0, 2.0]]]}), tmp_path / "short.parquet")
+    (tmp_path / "empty.jsonl").write_text("\n")
+    for name, reason in (
+        ("bad.parquet", "cannot be read as boxes"),
+        ("short.parquet", "cannot be read as boxes"),
+        ("empty.jsonl", "names no image"),
+        ("nothing.jsonl", "cannot be read"),
+    ):
+        with pytest.raises(DataError, match=reason):
+            read_boxes(tmp_path / name)
+
+
+def test_candidates_are_distinct_and_in_an_order_of_their_own(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [
+        {
+            "example_id": str(i),
+            "images": [f"vg:{rng.integers(4)}"],
+            "text": "which?",
+            "box": [0, 0, 1, 1],
+            "candidates": rng.integers(0, 3, (4, 4)).astype(float).tolist(),
+            "target": 0,
+            "category": "dog",
+        }
+        for i in range(40)
+    ]
+    (tmp_path / "visual7w").mkdir()
+    pq.write_table(pa.Table.from_pylist(rows[:25], SCHEMAS["referring"]), tmp_path / "visual7w" / "train.parquet")
+    pq.write_table(pa.Table.from_pylist(rows[25:], SCHEMAS["referring"]), tmp_path / "visual7w" / "val.parquet")
+    pq.write_table(pa.table({"image": ["vg:1"]}), tmp_path / "visual7w" / "links.parquet")
+    wanted = {
+        image: sorted({tuple(box) for row in rows if row["images"] == [image] for box in row["candidates"]})
+        for image in {row["images"][0] for row in rows}
+    }
+    found = candidate_boxes(tmp_path, "visual7w")
+    assert {image: [tuple(box) for box in boxes.tolist()] for image, boxes in found.items()} == wanted
+    with pytest.raises(DataError, match="has no example tables; make them with vlmt clean --datasets refcoco"):
+        candidate_boxes(tmp_path, "refcoco")
+
+
+def test_boxes_are_clipped_or_named():
+    boxes = np.array([[-3, 5, 20, 130], [1, 1, 2, 2]], np.float32)
+    np.testing.assert_array_equal(fit_boxes(boxes, 100, 120), [[0, 5, 20, 120], [1, 1, 2, 2]])
+    assert fit_boxes(boxes + 110, 100, 120) == "the given box [107, 115, 130, 240] lies outside the 100 x 120 photo"
+
+
+def test_a_store_of_given_boxes(tmp_path):
+    files = []
+    for number in (9, 10, 11):
+        Image.new("RGB", (60, 50), (number, 0, 0)).save(tmp_path / f"{number}.png")
+        files.append((f"coco:{number}", str(tmp_path / f"{number}.png")))
+    boxes = {
+        "coco:9": np.array([[30, 5, 40, 20], [0, 0, 10, 10]], np.float32),
+        "coco:11": np.array([[70, 0, 80, 9]], np.float32),
+    }
+    result = extract(files, tmp_path / "store", pixels_extractor(np.zeros((2, WIDTH), np.float32)), boxes=boxes)
+    assert (result.written, result.without_boxes, len(result.failed)) == (1, 1, 1)
+    assert "lies outside the 60 x 50 photo" in result.failed[files[2][1]]
+    store = FeatureStore(tmp_path / "store")
+    np.testing.assert_array_equal(store.read("coco:9").boxes, boxes["coco:9"])
+    store.close()

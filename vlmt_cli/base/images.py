@@ -1,0 +1,59 @@
+"""Image files, opened with care: damaged ones, turned ones and bombs are common in photos from the web."""
+
+import contextlib
+import warnings
+from pathlib import Path
+from stat import S_ISREG
+
+import numpy as np
+from PIL import Image, ImageOps
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
+
+
+def open_image(path: str) -> Image.Image:
+    """Decode an image to RGB: upright by its EXIF orientation, on white where it is transparent, the first frame.
+
+    Raises:
+        Exception: whatever Pillow raises on a file that is damaged, or so large that it
+            may be a decompression bomb (``Image.MAX_IMAGE_PIXELS``, 89 million).
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with Image.open(path, formats=_FORMATS) as file:
+            file.load()
+            image: Image.Image = file
+            # Damaged EXIF beside sound pixels is common in photos from the web.
+            with contextlib.suppress(Exception):
+                ImageOps.exif_transpose(image, in_place=True)
+            if image.mode.startswith("I"):  # 16 bits, which Pillow would clip to white
+                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+            if image.has_transparency_data:
+                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+            return image.convert("RGB")
+
+
+def read_image(path: str) -> Image.Image | str:
+    """Decode an image as ``open_image`` does, or say why that cannot be done."""
+    if reason := no_image_file(path):
+        return reason
+    try:
+        return open_image(path)
+    except Exception as error:  # on damaged files decoders raise nearly anything
+        return why_unreadable(error, path)
+
+
+def no_image_file(path: str) -> str | None:
+    """Say why no image can be read from a path, before it is opened: it is missing, a folder, a pipe."""
+    try:
+        return None if S_ISREG(Path(path).stat().st_mode) else "no regular file"
+    except OSError as error:
+        return error.strerror or str(error)
+
+
+def why_unreadable(error: Exception, path: str) -> str:
+    """Put what a decoder raised into a few words."""
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return f"more than {Image.MAX_IMAGE_PIXELS:,} pixels"
+    return " ".join((str(error) or type(error).__name__).replace(repr(path), "file").split())

@@ -1,0 +1,88 @@
+"""``vlmt doctor``: is a store of features sound, and whose images are in it?"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vlmt_cli.commands.options import DATA, DataFolder, Json
+
+if TYPE_CHECKING:
+    from vlmt_cli.features.compare import Comparison
+    from vlmt_cli.features.doctor import Report
+
+
+def doctor(
+    features: Annotated[Path, typer.Argument(help="A store, as vlmt pack and extract make them.")],
+    other: Annotated[Path | None, typer.Argument(help="Another one, to compare: are these the same features?")] = None,
+    data: DataFolder = DATA,
+    as_json: Json = False,
+) -> None:
+    """Examine features: every checksum, values, boxes, and which datasets' images they cover.
+
+    Exits with 3 when something is damaged.
+
+    Examples:
+
+      vlmt doctor data/features/coco
+
+      vlmt doctor data/features/coco data/features/mine
+    """
+    import msgspec
+
+    from vlmt_cli.base.errors import DataError
+    from vlmt_cli.commands.show import progress
+    from vlmt_cli.features.doctor import examine
+
+    with progress("Examining") as update:
+        report = examine(features, data, other, update)
+    if as_json:
+        print(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
+    else:
+        _show(report)
+    if report.is_damaged:
+        records = sum(problem.count for problem in report.problems.values())
+        what = "; ".join([*report.store_problems, *([f"{records:,} records are damaged"] if records else [])])
+        raise DataError(what, where=features, todo="pack or extract them again, into a new store")
+
+
+def _show(report: "Report") -> None:
+    from vlmt_cli.commands.show import stdout, table
+    from vlmt_cli.features.problems import sentence
+
+    meta, console = report.meta, stdout()
+    regions = report.regions
+    rows = [
+        ["extractor", f"{meta.extractor} ({meta.extractor_hash})"],
+        ["images", f"{report.images:,}"],
+        ["features a region", f"{meta.feature_width:,} of {meta.dtype}"],
+        ["class scores a region", f"{meta.classes:,}"],
+        ["regions an image", f"{regions.least} to {regions.most}, mean {regions.mean:.1f}" if regions else "none"],
+        ["bytes an image", f"{report.bytes_an_image:,.0f}"],
+        ["checksum", meta.checksum or "not finished"],
+    ]
+    console.print(table(["store", ""], rows, report.path, left=2))
+    if report.coverage:
+        rows = [
+            [one.dataset, one.split, f"{one.images:,}", f"{one.with_features:,}", f"{one.share:.1%}",
+             ", ".join(one.first_missing)] for one in report.coverage
+        ]  # fmt: skip
+        header = ["dataset", "split", "images", "with features", "share", "without"]
+        console.print(table(header, rows, "\nImages of the datasets", left=2))
+    if report.comparison:
+        console.print(_comparison(report.comparison), markup=False)
+    for problem in report.problems.values():
+        console.print(f"Damaged: {sentence(problem)}", style="yellow", markup=False)
+    if not report.is_damaged:
+        console.print("Sound: every record is what it says.")
+
+
+def _comparison(found: "Comparison") -> str:
+    images = f"{found.shared:,} images in both, {found.only_here:,} only here, {found.only_there:,} only there"
+    if found.matched is None:
+        return f"\nCompared: {found.verdict}; {images}"
+    cosine = "; widths differ"
+    if found.cosine is not None:
+        cosine = f"; cosine {found.cosine:.4f}, at least {found.lowest_cosine:.4f}; lengths x {found.scale:.3f}"
+    matched = f"{found.matched:.1%} of regions have a partner, of IoU {found.iou or 0:.3f}{cosine}"
+    return f"\nCompared: {found.verdict}. {images}; in {found.compared:,} of them {matched}"

@@ -1,0 +1,249 @@
+"""``vlmt extract``: photos to region features."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vlmt_cli.commands.options import DATA, DataFolder, Json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vlmt_cli.features.extract import Extracted, File
+    from vlmt_cli.features.extractor import Boxes, Extractor
+
+NAMED = 10  # unreadable photos that are named one by one
+
+
+def extract(
+    folders: Annotated[
+        list[str] | None, typer.Argument(help="Folders of photos, FOLDER or source=FOLDER; else DATA/images.")
+    ] = None,
+    data: DataFolder = DATA,
+    to: Annotated[
+        Path | None, typer.Option("--to", help="The store; else DATA/features/ and the extractor's name.")
+    ] = None,
+    extractor: Annotated[
+        str, typer.Option(help="detector: networks of transformers. pixels: for drawn worlds, without weights.")
+    ] = "detector",
+    detector: Annotated[
+        str, typer.Option(help="Detector for boxes and class scores: hub id or folder.")
+    ] = "PekingU/rtdetr_r50vd",
+    backbone: Annotated[
+        str, typer.Option(help="Backbone for the boxes' features: hub id or folder.")
+    ] = "facebook/dinov2-base",
+    boxes: Annotated[
+        str | None,
+        typer.Option(
+            help="Boxes instead of detected ones: FILE.parquet or FILE.jsonl with image and boxes, or a dataset whose"
+            " candidates are taken: visual7w, guesswhat, refcoco, refcoco+, refcocog."
+        ),
+    ] = None,
+    regions: Annotated[int, typer.Option(min=1, help="Detected boxes a photo.")] = 100,
+    batch: Annotated[int, typer.Option(min=1, help="Photos at a time.")] = 8,
+    workers: Annotated[int | None, typer.Option(min=0, help="Processes that decode photos; else as fits.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:1; auto takes a GPU where there is one.")] = "auto",
+    gpus: Annotated[int | None, typer.Option(min=1, help="One process each on so many GPUs.")] = None,
+    shard: Annotated[str | None, typer.Option(help="Extract one part only, such as 3/64.")] = None,
+    merge: Annotated[bool, typer.Option("--merge", help="Merge the shards of the store, and remove them.")] = False,
+    launcher: Annotated[
+        str | None, typer.Option(help="slurm: one array of cluster jobs, merged at the end. local: the same here.")
+    ] = None,
+    shards: Annotated[int, typer.Option(min=1, help="With --launcher: how many jobs.")] = 16,
+    sbatch: Annotated[
+        list[str] | None, typer.Option(help="With --launcher slurm: an option, partition=gpu. Repeat it for more.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Turn photos into a store of region features. Goes on where it was when it is run again.
+
+    Examples:
+
+      vlmt extract
+
+      vlmt extract train2014 val2014 vg=VG_100K --gpus 8
+
+      vlmt extract --extractor pixels --data demo
+
+      vlmt extract vg=VG_100K --boxes visual7w
+
+      vlmt extract --shard 3/64      (on each machine its own, then vlmt extract --merge)
+
+      vlmt extract --launcher slurm --shards 64 --sbatch partition=gpu
+    """
+    import msgspec
+
+    from vlmt_cli.base.errors import UsageError
+    from vlmt_cli.commands.show import progress, say
+    from vlmt_cli.features import shards as parts
+
+    store = to or data / "features" / _name(extractor, detector, backbone, boxes)
+    if sum((shard is not None, merge, launcher is not None)) > 1:
+        raise UsageError("--shard, --merge and --launcher exclude each other")
+    if launcher not in (None, "slurm", "local"):
+        raise UsageError(f"there is no launcher {launcher!r}", todo="choose slurm or local")
+    if gpus is not None and device != "auto":
+        raise UsageError("--gpus and --device exclude each other")
+    if merge:
+        with progress("Merging") as update:
+            meta = parts.merge(store, lambda done, total: update("", done, total))
+        _show(store, {"store": str(store), "images": meta.images, "checksum": meta.checksum}, as_json)
+        return
+
+    number, of = parts.read_shard(shard) if shard else (1, 1)
+    options = dict(_option(one) for one in sbatch or ())
+    devices = _devices(device, gpus, elsewhere=launcher == "slurm") if extractor != "pixels" else ["cpu"]
+    given = _boxes(boxes, data)
+    files, skipped = _photos(folders or [str(data / "images")])
+    make = _maker(extractor, files, store, detector if boxes is None else None, backbone, regions, batch)
+    workers = _workers(extractor, devices) if workers is None else workers
+    job = parts.Job(files, store, make, devices, batch, given, workers)
+    with progress("Extracting") as update:
+
+        def report(done: int, total: int) -> None:
+            update("", done, total)
+
+        if launcher:
+            result = parts.submit(job, shards, launcher, options, report)
+        else:
+            result = parts.run(parts.shard_of(job, number, of) if shard else job, report)
+    result.failed = skipped | result.failed
+    _complain(result)
+    if shard:
+        store = parts.shard_of(job, number, of).store
+        say(f"Shard {number} of {of}; when all are there: vlmt extract --merge --to {to or job.store}")
+    _show(store, {"store": str(store), **msgspec.to_builtins(result)}, as_json)
+
+
+def _name(extractor: str, detector: str, backbone: str, boxes: str | None) -> str:
+    """Name the default store."""
+    from vlmt_cli.base.errors import UsageError
+    from vlmt_cli.features.networks import short_name
+
+    if extractor not in ("detector", "pixels"):
+        raise UsageError(f"there is no extractor {extractor!r}", todo="choose detector or pixels")
+    if extractor == "pixels":
+        return f"pixels-{Path(boxes).stem}" if boxes else "pixels"
+    return f"{Path(boxes).stem if boxes else short_name(detector)}+{short_name(backbone)}"
+
+
+def _option(text: str) -> tuple[str, str]:
+    from vlmt_cli.base.errors import UsageError
+
+    name, equals, value = text.removeprefix("--").partition("=")
+    if not name or not equals:
+        raise UsageError(f"--sbatch {text!r}", todo="write it as --sbatch partition=gpu")
+    return name, value
+
+
+def _devices(device: str, gpus: int | None, elsewhere: bool) -> list[str]:
+    """Name the devices, one process each. What other machines have is not known here."""
+    import torch
+
+    from vlmt_cli.base.errors import UsageError
+
+    there = torch.cuda.device_count()
+    if gpus is not None:
+        if gpus > there and not elsewhere:
+            raise UsageError(f"--gpus {gpus}: there are {there}", todo="leave it out to run on the CPU")
+        return [f"cuda:{number}" for number in range(gpus)]
+    if device == "auto":
+        return ["cuda:0" if there else "cpu"]
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as error:
+        raise UsageError(f"there is no device {device!r}", todo="write cpu, cuda or cuda:1") from error
+    if kind == "cuda" and not there and not elsewhere:
+        raise UsageError(f"--device {device}: there is no GPU that torch can use", todo="give --device cpu")
+    return [device]
+
+
+def _workers(extractor: str, devices: list[str]) -> int:
+    """Choose how many processes decode: a GPU waits for them, a CPU has no time for them."""
+    import os
+
+    cores = os.cpu_count() or 1
+    if extractor == "pixels" or devices[0] == "cpu":
+        return 0
+    return max(1, min(8, cores // len(devices) - 1))
+
+
+def _boxes(boxes: str | None, data: Path) -> "dict[str, Boxes] | None":
+    from vlmt_cli.features.given_boxes import WITH_CANDIDATES, candidate_boxes, read_boxes
+
+    if boxes is None:
+        return None
+    return candidate_boxes(data / "examples", boxes) if boxes in WITH_CANDIDATES else read_boxes(Path(boxes))
+
+
+def _photos(folders: list[str]) -> "tuple[list[File], dict[str, str]]":
+    """Find the photos, and what is passed over with the reason."""
+    from vlmt_cli.clean.image_files import image_files
+
+    files, skipped = image_files(folders)
+    return [(file.image, file.path) for file in files], {one.path: one.reason for one in skipped}
+
+
+def _maker(
+    extractor: str,
+    files: "list[File]",
+    store: Path,
+    detector: str | None,
+    backbone: str,
+    regions: int,
+    batch: int,
+) -> "Callable[[str], Extractor]":
+    """Return what makes the extractor in each process."""
+    from functools import partial
+
+    from vlmt_cli.commands.show import say
+    from vlmt_cli.features.extractor import network_extractor
+    from vlmt_cli.features.pixels import pixels_extractor, sample_clusters
+
+    if extractor == "detector":
+        return partial(network_extractor, detector=detector, backbone=backbone, most=regions, batch=batch)
+    # All stores beside each other share them, so that given boxes get the class scores of proposed ones.
+    path = store.parent / "pixels.clusters.npy"
+    if not path.exists():
+        say(f"Clustering crops of a sample of the photos into {path}")
+    return partial(pixels_extractor, sample_clusters(path, files))
+
+
+def _complain(result: "Extracted") -> None:
+    """Name the photos that have no regions."""
+    from vlmt_cli.base.errors import DataError
+    from vlmt_cli.commands.show import say
+
+    for path, reason in list(result.failed.items())[:NAMED]:
+        say(f"{path}: {reason}")
+    if len(result.failed) > NAMED:
+        say(f"... and {len(result.failed) - NAMED:,} more")
+    if result.failed and not result.images:
+        path, reason = next(iter(result.failed.items()))
+        raise DataError(f"none of {len(result.failed):,} photos has regions ({reason})", where=path)
+
+
+def _show(store: Path, result: dict[str, object], as_json: bool) -> None:
+    import json
+
+    from vlmt_cli.commands.show import stdout, table
+
+    if as_json:
+        print(json.dumps(result, indent=2))
+        return
+    names = {
+        "written": "new",
+        "already": "there before",
+        "without_boxes": "without given boxes, left out",
+        "failed": "without regions",
+        "images": "in the store",
+    }
+    rows = []
+    for name, label in names.items():
+        value = result.get(name)
+        count = len(value) if isinstance(value, dict) else value
+        if count or name == "images":
+            rows.append([label, f"{count:,}"])
+    stdout().print(table(["photos", "count"], rows, f"{store}"))
+    stdout().print(f"Checksum {result['checksum']}")

@@ -1,0 +1,151 @@
+"""``vlmt pack``: features that exist, into a store."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vlmt_cli.commands.options import DATA, DataFolder, Json
+
+
+def pack(
+    source: Annotated[
+        Path,
+        typer.Argument(help="Features: an LMDB, a TSV, a folder of .npy or .npz, or HDF5. Or a store, see below."),
+    ],
+    store: Annotated[Path | None, typer.Argument(help="The store to make, or to add to.")] = None,
+    format: Annotated[
+        str | None, typer.Option("--format", help="lmdb, tensorpack, tsv, arrays or hdf5, where it is not recognised.")
+    ] = None,
+    image_source: Annotated[
+        str | None,
+        typer.Option("--source", help="What bare numbers as image names mean: coco, vg, gqa, flickr30k, nlvr2 or cc."),
+    ] = None,
+    extractor: Annotated[
+        str | None, typer.Option(help="The name of what made the features, which a training run then insists on.")
+    ] = None,
+    regions: Annotated[int | None, typer.Option(min=1, help="Keep the first regions of an image only.")] = None,
+    ids: Annotated[
+        Path | None, typer.Option(help="For HDF5: the pickle or JSON that says which image each row is.")
+    ] = None,
+    whole_image_boxes: Annotated[
+        bool, typer.Option("--whole-image-boxes", help="Take features without boxes; each region is the whole image.")
+    ] = False,
+    hard_negatives: Annotated[
+        bool,
+        typer.Option(
+            "--hard-negatives", help="Instead: from the store SOURCE, find each cleaned train image's nearest others."
+        ),
+    ] = False,
+    neighbours: Annotated[int, typer.Option(min=1, help="With --hard-negatives: how many an image.")] = 100,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="With --hard-negatives: leave images without features out.")
+    ] = False,
+    data: DataFolder = DATA,
+    as_json: Json = False,
+) -> None:
+    """Import features into a store, whatever form they come in.
+
+    What was interrupted goes on where it was; files packed one after another make one store. Damaged records are left
+    out, counted, and named in STORE.problems.jsonl. Pickles are read without running anything in them.
+
+    Examples:
+
+      vlmt pack COCO_trainval_resnext152_faster_rcnn_genome.lmdb data/features/coco --source coco --extractor X-152
+
+      vlmt pack train2014_obj36.tsv data/features/coco36 --extractor bottom-up-attention
+
+      vlmt pack --hard-negatives data/features/coco
+    """
+    from vlmt_cli.base.errors import UsageError
+
+    if hard_negatives:
+        if store is not None:
+            raise UsageError(f"unexpected argument {str(store)!r}", todo="--hard-negatives takes one store")
+        _hard_negatives(source, data, neighbours, partial, as_json)
+        return
+    if store is None:
+        raise UsageError("the store to make is missing", todo="name it after the features: vlmt pack SOURCE STORE")
+    if partial:
+        raise UsageError("--partial goes with --hard-negatives")
+    _pack(source, store, format, image_source, extractor, regions, ids, whole_image_boxes, as_json)
+
+
+def _pack(
+    source: Path,
+    store: Path,
+    format: str | None,
+    image_source: str | None,
+    extractor: str | None,
+    regions: int | None,
+    ids: Path | None,
+    whole_image_boxes: bool,
+    as_json: bool,
+) -> None:
+    import json
+    from dataclasses import asdict
+
+    import msgspec
+
+    from vlmt_cli.commands.show import progress, say, stdout
+    from vlmt_cli.features.formats.entry import Options
+    from vlmt_cli.features.pack import UNKNOWN, beside
+    from vlmt_cli.features.pack import pack as pack_features
+    from vlmt_cli.features.problems import sentence
+
+    with progress("Packing") as update:
+        packed = pack_features(
+            source,
+            store,
+            format=format,
+            image_source=image_source,
+            extractor=extractor,
+            regions=regions,
+            options=Options(ids, whole_image_boxes),
+            progress=update,
+        )
+    if as_json:
+        print(json.dumps({**asdict(packed), "meta": msgspec.to_builtins(packed.meta)}, indent=2))
+    else:
+        meta = packed.meta
+        scores = f" and {meta.classes:,} class scores" if meta.classes else ""
+        stdout().print(
+            f"{store}: {packed.images:,} images packed, {packed.there:,} already there, {meta.images:,} in all;"
+            f" {meta.feature_width:,} features{scores} a region, by {meta.extractor}. Checksum {meta.checksum}",
+            markup=False,
+        )
+        if packed.captions:
+            stdout().print(f"{packed.captions:,} captions: {beside(store, 'captions.parquet')}", markup=False)
+    if packed.meta.extractor == UNKNOWN:
+        say("Warning: the extractor is not known; --extractor NAME lets runs refuse the features of another one.")
+    if left_out := sum(problem.count for problem in packed.problems.values()):
+        kinds = "; ".join(sentence(problem) for problem in packed.problems.values())
+        say(f"Warning: {left_out:,} records left out, named in {beside(store, 'problems.jsonl')}: {kinds}")
+
+
+def _hard_negatives(store: Path, data: Path, neighbours: int, partial: bool, as_json: bool) -> None:
+    import json
+
+    from vlmt_cli.base.errors import DataError
+    from vlmt_cli.commands.show import progress, say, stdout
+    from vlmt_cli.features.hard_negatives import DATASETS, write_hard_negatives
+    from vlmt_cli.features.store import FeatureStore
+
+    names = [name for name in DATASETS if (data / "examples" / name / "train.parquet").exists()]
+    if not names:
+        raise DataError(
+            f"there are no train images of {' or '.join(DATASETS)}",
+            where=data / "examples",
+            todo="run vlmt clean first",
+        )
+    features, result = FeatureStore(store), []
+    for name in names:
+        with progress(f"Hard negatives of {name}") as update:
+            result.append(write_hard_negatives(features, data, name, neighbours, partial, update))
+    if as_json:
+        print(json.dumps([{**vars(one), "path": str(one.path)} for one in result], indent=2))
+    for one in result:
+        if not as_json:
+            stdout().print(f"{one.path}: the nearest of {one.with_features:,} images to each of them", markup=False)
+        if lacking := one.images - one.with_features:
+            say(f"Warning: {lacking:,} of {one.images:,} train images of {one.dataset} lack features and are left out.")

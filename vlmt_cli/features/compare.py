@@ -1,0 +1,123 @@
+"""Are two stores' features the same? Boxes are matched by overlap, then the features of matched regions compared."""
+
+from typing import Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from vlmt_cli.features.record import Regions
+from vlmt_cli.features.store import FeatureStore
+
+Verdict = Literal["same features", "same boxes, other features", "different", "no shared images"]
+
+MATCHED = 0.5  # the IoU from which two boxes may be the same
+_SAMPLE = 1000
+_SAME_BOXES = 0.95
+_SAME_COSINE = 0.999
+_SAME_SCALE = 0.01
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """What two stores have in common.
+
+    Attributes:
+        shared, only_here, only_there: images.
+        compared: shared images that were looked at, evenly spaced.
+        matched: the share of regions that have a partner, of the store with fewer an image.
+        iou: mean overlap of partners.
+        cosine, lowest_cosine: mean and least cosine of partners' features; None where widths differ.
+        scale: mean length of the other's features as a multiple of this one's; None where widths differ.
+        verdict: in words.
+    """
+
+    shared: int
+    only_here: int
+    only_there: int
+    compared: int
+    matched: float | None = None
+    iou: float | None = None
+    cosine: float | None = None
+    lowest_cosine: float | None = None
+    scale: float | None = None
+    verdict: Verdict
+
+
+def compare(here: FeatureStore, there: FeatureStore, damaged: set[str]) -> Comparison:
+    """Compare two stores on up to 1,000 of the images that both have, without the ``damaged`` ones.
+
+    Same boxes means that 95% of regions have a partner of IoU 0.5 or more, and partners overlap by 0.95 on average;
+    same features means that these also have a mean cosine of 0.999 or more, and lengths within 1%.
+
+    Raises:
+        DataError: a record of ``there`` is damaged.
+    """
+    ours, theirs = set(here.keys()), set(there.keys())
+    shared = sorted((ours & theirs) - damaged)
+    places = np.unique(np.linspace(0, len(shared) - 1, min(len(shared), _SAMPLE)).round().astype(int))
+    counts = {
+        "shared": len(ours & theirs),
+        "only_here": len(ours - theirs),
+        "only_there": len(theirs - ours),
+        "compared": len(places),
+    }
+    if not shared:
+        return Comparison(**counts, verdict="no shared images")
+    regions, overlaps, cosines, scales = 0, [], [], []
+    for key in (shared[place] for place in places):
+        one, other = here.read(key), there.read(key, verify=True)
+        rows, partners, iou = match(one, other)
+        regions += min(len(one.boxes), len(other.boxes))
+        overlaps.append(iou)
+        if one.features.shape[1] == other.features.shape[1]:
+            a, b = one.features[rows].astype(np.float32), other.features[partners].astype(np.float32)
+            lengths = np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1)
+            cosines.append((a * b).sum(1) / np.maximum(lengths[0] * lengths[1], 1e-12))
+            scales.append(lengths[1] / np.maximum(lengths[0], 1e-12))
+    iou, cosine, scale = (np.concatenate(values) if values else np.empty(0) for values in (overlaps, cosines, scales))
+    matched = len(iou) / regions if regions else 0.0
+    is_same = matched >= _SAME_BOXES and iou.mean() >= _SAME_BOXES
+    has_same_features = (
+        is_same and len(cosine) > 0 and cosine.mean() >= _SAME_COSINE and abs(scale.mean() - 1) <= _SAME_SCALE
+    )
+    return Comparison(
+        **counts,
+        matched=matched,
+        iou=_mean(iou),
+        cosine=_mean(cosine),
+        lowest_cosine=float(cosine.min()) if len(cosine) else None,
+        scale=_mean(scale),
+        verdict="same features" if has_same_features else "same boxes, other features" if is_same else "different",
+    )
+
+
+def match(one: Regions, other: Regions) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.floating]]:
+    """Pair the boxes of an image that choose each other: of N and M boxes, P pairs of rows, and their IoU.
+
+    Boxes are compared as shares of their image, which two extractors may have resized differently.
+    """
+    iou = _iou(_shares(one), _shares(other))
+    # Of equal boxes the one in the same place is the partner.
+    preferred = iou + 1e-6 * np.eye(*iou.shape)
+    best, best_back = preferred.argmax(1), preferred.argmax(0)
+    rows = np.arange(len(iou))
+    pairs = (best_back[best] == rows) & (iou[rows, best] >= MATCHED)
+    return rows[pairs], best[pairs], iou[rows, best][pairs]
+
+
+def _shares(regions: Regions) -> NDArray[np.float64]:
+    return np.asarray(regions.boxes / np.array([regions.width, regions.height] * 2, float))
+
+
+def _iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the overlap of N and M boxes, (N, M); equal boxes without area overlap wholly."""
+    corners = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
+    shared = corners.clip(0).prod(2)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(1) for boxes in (a, b)]
+    union = areas[0][:, None] + areas[1] - shared
+    same = (a[:, None] == b[None]).all(2)
+    return np.where(same, 1.0, shared / np.where(union > 0, union, 1))
+
+
+def _mean(values: NDArray[np.floating]) -> float | None:
+    return float(values.mean()) if len(values) else None

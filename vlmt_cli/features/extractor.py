@@ -1,0 +1,107 @@
+"""What turns photos into regions: the pair of functions that ``extract`` drives, and who they are."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vlmt_cli.features import backbone as backbones
+from vlmt_cli.features import detector as detectors
+from vlmt_cli.features.networks import Network, resized
+from vlmt_cli.features.record import Regions
+
+Boxes = NDArray[np.float32]
+REGIONS = 100
+"""Boxes a photo, as in the paper (section 3.2)."""
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """Photos to regions, in two steps.
+
+    Attributes:
+        name: for people.
+        hash: two parts with a dash between them. Where the first is equal, equal boxes have equal features; where
+            both are, boxes and class scores come from the same source too.
+        feature_width, classes: F and C of the regions; 0 classes without class scores.
+        prepare: what can be done in another process than the network's; its result goes between processes.
+        regions: from what ``prepare`` made of N photos, and of each the boxes that were given (else None), to each
+            one's regions, or a string that says why there are none.
+    """
+
+    name: str
+    hash: str
+    feature_width: int
+    classes: int
+    prepare: Callable[[Image.Image], Any]
+    regions: Callable[[Sequence[Any], Sequence[Boxes | None]], list[Regions | str]]
+
+
+class Photo(NamedTuple):
+    """A photo, resized for both networks: (3, H, W) bytes each."""
+
+    size: tuple[int, int]
+    for_detector: NDArray[np.uint8] | None
+    for_backbone: NDArray[np.uint8]
+
+
+def network_extractor(
+    device: str,
+    detector: str | None = detectors.DEFAULT,
+    backbone: str = backbones.DEFAULT,
+    most: int = REGIONS,
+    batch: int = 1,
+) -> Extractor:
+    """Load a detector for boxes and a backbone for their features.
+
+    Args:
+        device: ``cpu``, ``cuda`` or ``cuda:1``.
+        detector: hub id or folder; None for boxes that are given.
+        backbone: hub id or folder.
+        most: boxes a photo.
+        batch: photos at once on a GPU; a CPU takes one by one, which is as fast and the same for every batch size.
+
+    Raises:
+        DataError: a network cannot be had.
+    """
+    finder = detectors.load_detector(detector, device) if detector else None
+    looker = backbones.load_backbone(backbone, device)
+    together = 1 if looker.device.type == "cpu" else batch
+    return Extractor(
+        name=f"{finder.name if finder else 'given'}+{looker.name}",
+        hash=f"{looker.hash}-{f'{finder.hash}.{most}' if finder else 'given'}",
+        feature_width=backbones.feature_width(looker),
+        classes=int(finder.model.config.num_labels) if finder else 0,
+        prepare=partial(_prepare, finder.processor if finder else None, looker.processor, backbones.side(looker)),
+        regions=partial(_regions, finder, looker, most, together),
+    )
+
+
+def _prepare(for_detector: Any, for_backbone: Any, side: int, image: Image.Image) -> Photo:
+    found = resized(for_detector, image) if for_detector else None
+    return Photo(image.size, found, backbones.squeeze(for_backbone, side, image))
+
+
+def _regions(
+    finder: Network | None,
+    looker: Network,
+    most: int,
+    together: int,
+    photos: Sequence[Photo],
+    given: Sequence[Boxes | None],
+) -> list[Regions | str]:
+    sizes = [photo.size for photo in photos]
+    found: list[tuple[Boxes, NDArray[np.float32] | None]] = [(boxes, None) for boxes in given if boxes is not None]
+    if finder:
+        pixels = [photo.for_detector for photo in photos if photo.for_detector is not None]
+        found = [*detectors.detect(finder, pixels, sizes, most, together)]
+    boxes = [one for one, _ in found]
+    features = backbones.region_features(looker, [photo.for_backbone for photo in photos], sizes, boxes, together)
+    return [
+        Regions(one, feature, *size, scores) if len(one) else "no box was found"
+        for (one, scores), feature, size in zip(found, features, sizes, strict=True)
+    ]

@@ -1,0 +1,103 @@
+"""The authors' LMDB for pre-training on Conceptual Captions, which tensorpack wrote.
+
+training_feat_all.lmdb, training_feat_part_<rank>.lmdb, validation_feat_all.lmdb
+    b"00000000" -> msgpack of [features float32 (36, 2048), cls_prob float32 (36, 1601), boxes float32 (36, 4) in
+        pixels, num_boxes 36, image_h 480, image_w 640, image_id "0", caption "a very typical bus station"]
+    b"__keys__" -> msgpack of [b"00000000", ...]
+    arrays as msgpack_numpy has them: {b"nd": True, b"type": "<f4", b"kind": b"", b"shape": [36, 2048], b"data": ...}
+
+Made by each user of the authors' train_concap.py; the script that makes them was never published.
+
+Traps: keys count records and name no image, which is field 7. Where pyarrow was installed, tensorpack wrote
+pyarrow.serialize's form instead, which pyarrow has since dropped. Captions go to <store>.captions.parquet.
+"""
+
+import math
+from collections.abc import Generator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from vlmt_cli.base.errors import DataError
+from vlmt_cli.features.formats.authors_lmdb import readable
+from vlmt_cli.features.formats.entry import Entry, Options, assemble, damaged, numbers, whole
+from vlmt_cli.features.lmdb_file import opened
+from vlmt_cli.features.record import Regions
+
+KEYS = b"__keys__"
+_FIELDS = 8
+
+
+def entries(path: Path, options: Options) -> Generator[Entry]:
+    """Read the LMDB record by record; those that ``__keys__`` lists in vain come last."""
+    with opened(path) as transaction:
+        total = transaction.stat()["entries"]
+        for n, (key, value) in enumerate(transaction.cursor(), 1):
+            if key != KEYS:
+                yield _entry(readable(key), value, n / total)
+        listed = _decode(transaction.get(KEYS))
+        if not isinstance(listed, list):
+            raise DataError(
+                "its __keys__ are not msgpack", where=path, todo="write it again with tensorpack's msgpack serializer"
+            )
+        for key in listed:
+            name = readable(key) if isinstance(key, bytes) else str(key)
+            if transaction.get(name.encode()) is None:
+                yield damaged(f"record {name}", "listed among the keys, but there is no record", 1)
+
+
+def _entry(key: str, value: bytes, share: float) -> Entry:
+    fields = _decode(value)
+    if not isinstance(fields, list) or len(fields) != _FIELDS:
+        return damaged(f"record {key}", f"the record is not msgpack with {_FIELDS} fields", share)
+    try:
+        image, caption = _plain(fields[6]), _plain(fields[7])
+    except ValueError as error:
+        return damaged(f"record {key}", f"image_id or caption: {error}", share)
+    if not isinstance(image, (str, int)):
+        return damaged(f"record {key}", f"image_id is {type(image).__name__}", share)
+    return Entry(str(image), partial(_read, fields), share, caption if isinstance(caption, str) else None)
+
+
+def _read(fields: list[Any]) -> Regions:
+    features, scores, boxes, count, height, width = (_plain(field) for field in fields[:6])
+    regions = assemble(
+        numbers(boxes, "boxes"),
+        numbers(features, "features"),
+        whole(width, "image_w"),
+        whole(height, "image_h"),
+        None if scores is None else numbers(scores, "cls_prob"),
+    )
+    if whole(count, "num_boxes") > len(regions.boxes):
+        raise ValueError(f"there are {len(regions.boxes)} boxes, not {whole(count, 'num_boxes')}")
+    return regions
+
+
+def _decode(value: bytes | None) -> Any:
+    try:
+        return None if value is None else msgspec.msgpack.decode(value)
+    except msgspec.MsgspecError:
+        return None
+
+
+def _plain(value: Any) -> Any:
+    """Turn msgpack_numpy's dicts into arrays and numbers. Raises a ValueError for a damaged array."""
+    if not isinstance(value, dict) or b"nd" not in value:
+        return value
+    kind, data, shape = (value.get(name) for name in (b"type", b"data", b"shape"))
+    kind = kind.decode("latin1") if isinstance(kind, bytes) else kind
+    try:
+        dtype = np.dtype(kind) if isinstance(kind, str) else None
+    except TypeError:
+        dtype = None
+    if dtype is None or dtype.kind not in "fiuU" or not isinstance(data, bytes):
+        raise ValueError(f"an array of {kind!r:.20}, which is no plain number")
+    array = np.frombuffer(data, dtype)
+    if not value[b"nd"]:
+        return array.item()
+    if not isinstance(shape, list) or math.prod(shape) != array.size:
+        raise ValueError(f"an array of shape {shape} with {array.size} numbers")
+    return array.reshape(shape)

@@ -1,0 +1,136 @@
+"""Boxes that are given instead of detected: from a file, or the candidates of a dataset's examples."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.keys import check_image_key
+
+Boxes = NDArray[np.float32]
+
+WITH_CANDIDATES = ("visual7w", "guesswhat", "refcoco", "refcoco+", "refcocog")
+"""The datasets whose examples choose among boxes."""
+
+
+class _Line(msgspec.Struct):
+    image: str
+    boxes: list[tuple[float, float, float, float]]
+
+
+def read_boxes(path: Path) -> dict[str, Boxes]:
+    """Read boxes from a file.
+
+    Args:
+        path: Parquet with the columns ``image`` (key) and ``boxes`` (list of ``[x1, y1, x2, y2]`` in pixels), or JSON
+            lines with these fields: ``{"image": "coco:9", "boxes": [[0.5, 1, 20, 30.5]]}``.
+
+    Returns:
+        Image key to (R, 4), in the order of the file.
+
+    Raises:
+        DataError: the file cannot be read, an image occurs twice, has no box, or a box is none.
+    """
+    lines = _parquet_lines(path) if path.suffix == ".parquet" else _json_lines(path)
+    found: dict[str, Boxes] = {}
+    for where, image, boxes in lines:
+        if check_image_key(image, where) in found:
+            raise DataError(f"{image} occurs twice", where=where)
+        if not len(boxes):
+            raise DataError(f"{image} has no box", where=where, todo="leave it out")
+        is_box = np.isfinite(boxes).all(1) & (boxes[:, 2:] > boxes[:, :2]).all(1)
+        if not is_box.all():
+            values = ", ".join(f"{value:g}" for value in boxes[int(np.argmin(is_box))])
+            raise DataError(
+                f"[{values}] is no box of {image}",
+                where=where,
+                todo="write [x1, y1, x2, y2] in pixels, x1 < x2, y1 < y2",
+            )
+        found[image] = boxes
+    if not found:
+        raise DataError("names no image", where=path)
+    return found
+
+
+def candidate_boxes(examples: Path, dataset: str) -> dict[str, Boxes]:
+    """Collect the distinct candidate boxes of each image of a dataset's example tables, of all splits.
+
+    Args:
+        examples: the folder of example tables, ``<data>/examples``.
+        dataset: one of ``WITH_CANDIDATES``.
+
+    Returns:
+        Image key to (R, 4) in pixels, by rising x1, y1, x2, y2: an order that no file's order changes.
+
+    Raises:
+        DataError: the dataset was not read yet.
+    """
+    files = sorted((examples / dataset).glob("*.parquet"))
+    tables = [pq.read_table(file, columns=["images", "candidates"]) for file in files if "candidates" in _columns(file)]
+    if not tables:
+        raise DataError(
+            "has no example tables", where=examples / dataset, todo=f"make them with vlmt clean --datasets {dataset}"
+        )
+    table = pa.concat_tables(tables).combine_chunks()
+    keys = pc.list_element(table["images"], 0).combine_chunks().dictionary_encode()
+    candidates = table["candidates"].combine_chunks()
+    image = keys.indices.to_numpy()[pc.list_parent_indices(candidates).to_numpy()]
+    boxes = candidates.flatten().flatten().to_numpy().reshape(-1, 4)
+    distinct = np.unique(np.column_stack([image, boxes]).astype(np.float64), axis=0)
+    images, first = np.unique(distinct[:, 0].astype(np.int64), return_index=True)
+    parts = np.split(distinct[:, 1:].astype(np.float32), first[1:])
+    names = keys.dictionary.to_pylist()
+    return {names[image]: part for image, part in zip(images.tolist(), parts, strict=True)}
+
+
+def fit_boxes(boxes: Boxes, width: int, height: int) -> Boxes | str:
+    """Clip given boxes to a photo, or say which one lies outside it."""
+    clipped = np.clip(boxes, 0, np.array([width, height] * 2, np.float32))
+    is_inside = (clipped[:, 2:] > clipped[:, :2]).all(1)
+    if is_inside.all():
+        return clipped
+    values = ", ".join(f"{value:g}" for value in boxes[int(np.argmin(is_inside))])
+    return f"the given box [{values}] lies outside the {width} x {height} photo"
+
+
+def _columns(file: Path) -> list[str]:
+    names: list[str] = pq.read_schema(file).names
+    return names
+
+
+def _json_lines(path: Path) -> "list[tuple[str, str, Boxes]]":
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})", where=path) from error
+    decoder, found = msgspec.json.Decoder(_Line), []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                one = decoder.decode(line)
+            except msgspec.MsgspecError as error:
+                todo = 'write {"image": "coco:9", "boxes": [[x1, y1, x2, y2]]} a line'
+                raise DataError(str(error), where=f"{path}:{number}", todo=todo) from error
+            found.append((f"{path}:{number}", one.image, np.array(one.boxes, np.float32).reshape(-1, 4)))
+    return found
+
+
+def _parquet_lines(path: Path) -> "list[tuple[str, str, Boxes]]":
+    try:
+        table = pq.read_table(path, columns=["image", "boxes"])
+        table = table.cast(pa.schema([("image", pa.string()), ("boxes", pa.list_(pa.list_(pa.float32(), 4)))]))
+    except (OSError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())[:200]
+        todo = "write columns image (string) and boxes (list of lists of four numbers)"
+        raise DataError(f"cannot be read as boxes ({reason})", where=path, todo=todo) from error
+    images, boxes = table["image"].to_pylist(), table["boxes"].combine_chunks()
+    offsets = boxes.offsets.to_numpy()
+    values = boxes.values.flatten().to_numpy(zero_copy_only=False).reshape(-1, 4)
+    return [
+        (f"{path}: row {row}", str(image), values[offsets[row] : offsets[row + 1]]) for row, image in enumerate(images)
+    ]

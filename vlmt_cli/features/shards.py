@@ -1,0 +1,310 @@
+"""Extraction in parts: shards on many machines, one process a GPU, jobs of a cluster; and the merge at the end.
+
+Shard 3 of 64 of the store ``features/x`` is the store ``features/x.shards-of-64/3``; what the processes of one machine
+write lies in ``features/x.processes``. Both are stores like any other and are gone when they are merged.
+"""
+
+import multiprocessing
+import os
+import re
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from vlmt_cli.base.errors import DataError, UsageError, VlmtError
+from vlmt_cli.features.extract import Extracted, File, Progress, extract
+from vlmt_cli.features.extractor import Boxes, Extractor
+from vlmt_cli.features.store import FeatureStore, Meta, StoreWriter
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a process or machine must know to extract.
+
+    Attributes:
+        files: image keys and paths.
+        store: the store's folder.
+        make: makes the extractor on a device; called once a process.
+        devices: one process each; with one only, this process.
+        batch, boxes, workers: of ``extract``.
+    """
+
+    files: Sequence[File]
+    store: Path
+    make: Callable[[str], Extractor]
+    devices: Sequence[str] = ("cpu",)
+    batch: int = 8
+    boxes: Mapping[str, Boxes] | None = None
+    workers: int = 0
+
+
+def shard_of(job: Job, number: int, of: int) -> Job:
+    """Cut a job to its shard ``number`` of ``of``, counted from 1: every ``of``-th image of those in order of keys.
+
+    Raises:
+        UsageError: there is no such shard.
+    """
+    if not 1 <= number <= of:
+        raise UsageError(f"there is no shard {number} of {of}", todo="count from 1, such as --shard 1/64")
+    return replace(_part(job, number - 1, of), store=_shards_folder(job.store, of) / str(number))
+
+
+def run(job: Job, progress: Progress | None = None) -> Extracted:
+    """Run a job on its devices and return what became of the photos.
+
+    Raises:
+        VlmtError: as ``extract`` does, or a process died; what was extracted is kept for the next run.
+    """
+    folder = job.store.with_name(f"{job.store.name}.processes")
+    _collect(folder, job.store)  # of a run that was killed, on as many devices or others
+    if len(job.devices) == 1:
+        return _run_part(job, progress)
+
+    todo, already = _without_those_in(job)
+    parts = [
+        replace(_part(todo, i, len(job.devices)), store=folder / str(i + 1), devices=[device])
+        for i, device in enumerate(job.devices)
+    ]
+    results = _run_parts([part for part in parts if part.files], progress)
+    _collect(folder, job.store)
+    return _sum(results, read_meta(job.store), already)
+
+
+def submit(
+    job: Job,
+    shards: int,
+    launcher: str = "slurm",
+    options: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+) -> Extracted:
+    """Run a job as one array of cluster jobs through submitit, a shard each, wait for them, and merge.
+
+    Args:
+        job: the whole job; ``devices`` are those of one cluster job.
+        shards: how many cluster jobs.
+        launcher: ``slurm``, or ``local`` for processes of this machine.
+        options: further options of sbatch, such as ``{"partition": "gpu", "time": "04:00:00"}``.
+        progress: told how many shards are done, of how many.
+
+    Raises:
+        VlmtError: a cluster job failed; the shards that are done stay, and running it again does the others.
+    """
+    import submitit
+
+    logs = job.store.with_name(f"{job.store.name}.jobs")
+    executor = submitit.AutoExecutor(folder=logs, cluster=launcher)
+    gpus = sum(device.startswith("cuda") for device in job.devices)
+    executor.update_parameters(
+        name="vlmt-extract",
+        timeout_min=24 * 60,
+        cpus_per_task=max(1, len(job.devices) * (1 + job.workers)),
+        gpus_per_node=gpus,
+        slurm_additional_parameters=dict(options or {}),
+    )
+    jobs = executor.map_array(run, [shard_of(job, number, shards) for number in range(1, shards + 1)])
+    results, failed = [], []
+    for number, one in enumerate(jobs, 1):
+        try:
+            results.append(one.result())
+        except Exception as error:  # submitit's, or what the job raised
+            failed.append((number, " ".join(str(error).split())[-200:]))
+        if progress:
+            progress(number, shards)
+    if failed:
+        number, reason = failed[0]
+        raise VlmtError(
+            f"{len(failed)} of {shards} jobs failed, the first of them shard {number} ({reason})",
+            where=logs,
+            todo="run it again: it goes on with what is there",
+        )
+    return _sum(results, merge(job.store), 0)
+
+
+def merge(store: Path, progress: Progress | None = None) -> Meta:
+    """Merge the shards of a store into it, and remove them.
+
+    Args:
+        store: the store that the shards were named after; it may hold images already.
+        progress: told how many shards are done, of how many.
+
+    Raises:
+        DataError: there are no shards, some are missing, unfinished, damaged or of another extractor.
+    """
+    folders = sorted(store.parent.glob(f"{store.name}.shards-of-*"))
+    if len(folders) != 1:
+        found = "are no shards" if not folders else f"are shards of {len(folders)} kinds"
+        todo = "make them with --shard 1/64 and so on" if not folders else "remove those that are not wanted"
+        raise DataError(f"there {found} of it", where=store, todo=todo)
+    of = int(folders[0].name.rpartition("-")[2])
+    shards = [folders[0] / str(number) for number in range(1, of + 1)]
+    unfinished = [shard.name for shard in shards if not (shard / "data.mdb").exists() or not read_meta(shard).checksum]
+    if unfinished:
+        names = ", ".join(unfinished[:8]) + (", ..." if len(unfinished) > 8 else "")
+        todo = f"run --shard {unfinished[0]}/{of}" + (" and the others" if len(unfinished) > 1 else "")
+        raise DataError(f"{len(unfinished)} of {of} shards are missing or unfinished: {names}", where=store, todo=todo)
+    meta = _merge(shards, store, progress)
+    assert meta is not None
+    # Gone at once, so that a killed merge leaves all shards or none.
+    gone = folders[0].rename(store.with_name(f".{folders[0].name}.partial"))
+    shutil.rmtree(gone)
+    return meta
+
+
+def read_shard(text: str) -> tuple[int, int]:
+    """Read ``3/64``. Raises a UsageError."""
+    match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise UsageError(f"--shard {text!r}", todo="write it as NUMBER/OF, from 1/64 to 64/64")
+    return int(match[1]), int(match[2])
+
+
+def read_meta(path: Path) -> Meta:
+    """Read what a store says of itself."""
+    store = FeatureStore(path)
+    store.close()
+    return store.meta
+
+
+def _shards_folder(store: Path, of: int) -> Path:
+    return store.with_name(f"{store.name}.shards-of-{of}")
+
+
+def _part(job: Job, first: int, step: int) -> Job:
+    files = sorted(dict(reversed(job.files)).items())[first::step]
+    boxes = None if job.boxes is None else {key: job.boxes[key] for key, _ in files if key in job.boxes}
+    return replace(job, files=files, boxes=boxes)
+
+
+def _without_those_in(job: Job) -> tuple[Job, int]:
+    """Leave out the images that the job's store has; return how many these are."""
+    if not (job.store / "data.mdb").exists():
+        return job, 0
+    store = FeatureStore(job.store)
+    there = set(store.keys())
+    store.close()
+    files = [file for file in job.files if file[0] not in there]
+    return replace(job, files=files), len({key for key, _ in job.files} & there)
+
+
+def _run_part(job: Job, progress: Progress | None) -> Extracted:
+    return extract(
+        job.files,
+        job.store,
+        job.make(job.devices[0]),
+        batch=job.batch,
+        boxes=job.boxes,
+        workers=job.workers,
+        progress=progress,
+    )
+
+
+def _run_parts(parts: Sequence[Job], progress: Progress | None) -> list[Extracted]:
+    """Run each part in a process of its own; when one fails, the others stop after the batch that they are at."""
+    if not parts:
+        return []
+    context = multiprocessing.get_context("spawn")
+    done, stop = context.Array("Q", len(parts)), context.Event()
+    total = sum(len(part.files) for part in parts)
+    pool = ProcessPoolExecutor(len(parts), context, _begin_process, (done, stop))
+    try:
+        futures: list[Future[Extracted]] = [pool.submit(_run_in_process, i, part) for i, part in enumerate(parts)]
+        while wait(futures, 0.5, FIRST_EXCEPTION).not_done and not _errors(futures):
+            if progress:
+                progress(sum(done[:]), total)
+        for error in _errors(futures):
+            raise error
+        return [future.result() for future in futures]
+    except BrokenProcessPool as error:
+        todo = "run it again: it goes on where it was; memory may be short"
+        raise VlmtError("a process that extracts died", todo=todo) from error
+    finally:
+        stop.set()
+        pool.shutdown(cancel_futures=True)
+
+
+def _errors(futures: "Sequence[Future[Extracted]]") -> list[BaseException]:
+    return [error for future in futures if future.done() and (error := future.exception())]
+
+
+class _StopError(Exception):
+    """Another process failed."""
+
+
+_shared: Any = None
+
+
+def _begin_process(done: Any, stop: Any) -> None:
+    global _shared
+    _shared = done, stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _run_in_process(i: int, part: Job) -> Extracted:
+    done, stop = _shared
+
+    def report(number: int, total: int) -> None:
+        done[i] = number
+        if stop.is_set():
+            raise _StopError
+
+    return _run_part(part, report)
+
+
+def _merge(shards: Sequence[Path], store: Path, progress: Progress | None = None) -> Meta | None:
+    """Copy the records of those stores that are there into one, which is made like the first where it is not there."""
+    shards = [shard for shard in shards if (shard / "data.mdb").exists()]
+    if not shards:
+        return None
+    wanted = _uncounted(read_meta(shards[0]))
+    with StoreWriter(store, wanted) as writer:
+        for done, path in enumerate(shards, 1):
+            shard = FeatureStore(path)
+            try:
+                if _uncounted(shard.meta) != wanted:
+                    raise DataError(f"holds other features than {shards[0]}", where=path, todo="extract it again")
+                for key, regions in shard.items(verify=True):
+                    if key not in writer:
+                        writer.put(key, regions)
+            finally:
+                shard.close()
+            if progress:
+                progress(done, len(shards))
+    return writer.meta
+
+
+def _collect(folder: Path, store: Path) -> None:
+    """Merge what the processes of one machine wrote, and remove it."""
+    if folder.exists():
+        _merge(sorted(folder.iterdir()), store)
+        shutil.rmtree(folder)
+
+
+def _uncounted(meta: Meta) -> Meta:
+    return msgspec.structs.replace(meta, images=0, checksum="")
+
+
+def _sum(results: Sequence[Extracted], meta: Meta, already: int) -> Extracted:
+    return Extracted(
+        written=sum(one.written for one in results),
+        already=already + sum(one.already for one in results),
+        without_boxes=sum(one.without_boxes for one in results),
+        failed={path: reason for one in results for path, reason in one.failed.items()},
+        images=meta.images,
+        checksum=meta.checksum,
+    )
