@@ -41,7 +41,7 @@ from official_files import MANIFEST, make
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 START, END = "<!-- clean:start -->", "<!-- clean:end -->"
-PACKAGES = ("vlmt", "orjson", "msgspec", "pyarrow", "duckdb", "numpy")
+PACKAGES = ("vlmt", "orjson", "msgspec", "pyarrow", "numpy")
 SAMPLE_SECONDS = 0.1
 MB, GB = 1e6, 1e9
 

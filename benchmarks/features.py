@@ -19,18 +19,20 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import lmdb
 import numpy as np
 import torch
+from torch.utils.data import default_collate
 
 from vlmt_cli.base.files import write_text
 from vlmt_cli.features import store as store_module
 from vlmt_cli.features.record import Regions
 from vlmt_cli.features.store import FeatureStore, Meta, StoreWriter
 
-IMAGES, REGIONS, WIDTH, CLASSES, BATCH = 1000, 100, 2048, 1601, 32
+IMAGES, REGIONS, WIDTH, CLASSES, BATCH = 1000, 100, 2048, 1601, 128
 ROUNDS = 5
 RESULTS = Path(__file__).with_name("RESULTS.md")
 START, END = "<!-- features:start -->", "<!-- features:end -->"
@@ -61,11 +63,23 @@ def write_stores(folder: Path) -> None:
         environment.close()
 
 
-def read_ours(path: Path, with_mean: bool = True) -> tuple[Read, Callable[[], None]]:
+def by_two(read: Read) -> Read:
+    """Let two threads read half a batch each."""
+    pool = ThreadPoolExecutor(2)
+
+    def read_halves(numbers: list[int], features: torch.Tensor, boxes: torch.Tensor) -> None:
+        half = len(numbers) // 2
+        cuts = (slice(0, half), slice(half, len(numbers)))
+        list(pool.map(lambda cut: read(numbers[cut], features[cut], boxes[cut]), cuts))
+
+    return read_halves
+
+
+def read_ours(path: Path, with_mean: bool = True, threads: int = 1) -> tuple[Read, Callable[[], None]]:
     store = FeatureStore(path)
 
     def read(numbers: list[int], features: torch.Tensor, boxes: torch.Tensor) -> None:
-        counts, _ = store.read_into([f"coco:{number}" for number in numbers], features, boxes, first=1)
+        counts, _ = store.read_into([f"coco:{number}" for number in numbers], features, boxes, first=1, threads=threads)
         if with_mean:
             torch.sum(features[:, 1:], 1, out=features[:, 0]).div_(counts[:, None])
 
@@ -74,13 +88,14 @@ def read_ours(path: Path, with_mean: bool = True) -> tuple[Read, Callable[[], No
 
 def read_theirs(path: Path, is_base64: bool) -> tuple[Read, Callable[[], None]]:
     """Read as ``ImageFeaturesH5Reader`` and the datasets of vilbert-multi-task (and vilbert_beta before) do."""
-    environment = lmdb.open(str(path), max_readers=1, readonly=True, lock=False, readahead=False, meminit=False)
+    environment = lmdb.open(str(path), max_readers=4, readonly=True, lock=False, readahead=False, meminit=False)
 
     def array(value: object) -> np.ndarray:
         return np.frombuffer(base64.b64decode(value), dtype=np.float32) if is_base64 else value
 
     def read(numbers: list[int], features: torch.Tensor, boxes: torch.Tensor) -> None:
-        for row, number in enumerate(numbers):
+        examples = []
+        for number in numbers:
             with environment.begin(write=False) as transaction:
                 item = pickle.loads(transaction.get(str(number).encode()))  # noqa: S301 - written above
             height, width = int(item["image_h"]), int(item["image_w"])
@@ -96,8 +111,12 @@ def read_theirs(path: Path, is_base64: bool) -> tuple[Read, Callable[[], None]]:
             place = np.concatenate([np.array([[0, 0, 1, 1, 1]], np.float32), place], axis=0)
             padded = np.zeros((REGIONS + 1, WIDTH), np.float32)
             padded[: len(found)] = found
-            features[row].copy_(torch.from_numpy(padded))
-            boxes[row].copy_(torch.from_numpy(place[:, :4]))
+            mask = [1] * len(found) + [0] * (REGIONS + 1 - len(found))
+            examples.append((torch.tensor(padded).float(), torch.tensor(place).float(), torch.tensor(mask).long()))
+        # What a DataLoader does with the examples of a batch.
+        gathered, places, _ = default_collate(examples)
+        features.data = gathered
+        boxes.data = places[..., :4]
 
     return read, environment.close
 
@@ -193,6 +212,12 @@ def measure(folder: Path, load: float) -> list[str]:
     read, close = read_ours(ours, with_mean=False)
     half = rate(read, ROUNDS, torch.float16)
     close()
+    read, close = read_ours(ours, with_mean=False, threads=2)
+    half_by_two = rate(read, ROUNDS, torch.float16)
+    close()
+    read, close = read_theirs(older, True)
+    older_by_two = rate(by_two(read), ROUNDS)
+    close()
     plain, converting = copy_rates()
     gc.collect()
 
@@ -202,12 +227,14 @@ def measure(folder: Path, load: float) -> list[str]:
 
     first, second = warm[OLDER], warm[NEWER]
     warm["ours, regions only, into a float16 batch"] = half
+    warm["ours, regions only, into a float16 batch, two threads"] = half_by_two
+    warm["older, two threads"] = older_by_two
     lines = [
         "## Feature store",
         "",
         f"`python benchmarks/features.py`: {IMAGES:,} images of {REGIONS} x {WIDTH} features in random order into"
         f" batches of {BATCH}, float32 where nothing else is said, one process, one thread, on a machine with"
-        f" {os.cpu_count()} cores (load average {load:.1f} before the start: other work slows the measured times)."
+        f" {os.cpu_count()} cores (load average {load:.1f} before the start)."
         f" Warm: the best of {ROUNDS} rounds. Cold: the file was dropped from the page cache (what the disk itself"
         " caches stays). The older form holds class scores, too, which its reader unpickles and does not decode.",
         "",

@@ -195,6 +195,13 @@ def test_shards_that_are_missing_or_others_are_not_merged(files, tmp_path):
     assert read_shard("3/64") == (3, 64)
 
 
+def test_shards_leave_out_what_the_store_has(files, tmp_path):
+    job = Job(files, tmp_path / "store", MAKE)
+    extract(files[:7], job.store, MAKE("cpu"))
+    assert sum(run(shard_of(job, number, 2)).written for number in (1, 2)) == 13
+    assert merge(job.store).checksum == run(Job(files, tmp_path / "other", MAKE)).checksum
+
+
 def test_a_shard_may_be_empty(files, tmp_path):
     job = Job(files[:2], tmp_path / "store", MAKE)
     for number in (1, 2, 3):

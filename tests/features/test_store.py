@@ -31,6 +31,23 @@ def write(path, made, meta=META_32):
     return writer.meta
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.bfloat16])
+def test_threads_and_kinds_of_numbers_read_the_same(tmp_path, open_store, dtype):
+    made = images(7, most=6)
+    write(tmp_path / "s", made)
+    keys = [f"coco:{image.id}" for image in made]
+    store = open_store(tmp_path / "s")
+    read = []
+    for threads in (1, 3):
+        features, boxes = torch.full((7, 5, 32), 9.0, dtype=dtype), torch.full((7, 5, 4), 9.0)
+        read.append((features, boxes, *store.read_into(keys, features, boxes, first=1, threads=threads)))
+    for one, other in zip(*read, strict=True):
+        assert torch.equal(one, other)
+    for row, (image, count) in enumerate(zip(made, read[0][2], strict=True)):
+        stored = torch.from_numpy(image.features[:count].astype(np.float16))
+        assert torch.equal(read[0][0][row, 1 : 1 + count], stored.to(dtype))
+
+
 def test_a_store_grows_beyond_its_first_size_and_goes_on(tmp_path, monkeypatch, open_store):
     monkeypatch.setattr(store_module, "_GROWTH", 1 << 16)
     made = images(300, first=100)

@@ -2,6 +2,7 @@
 
 A photo's record depends on the photo and the extractor alone: neither on the batch, nor on the shard, nor on what was
 in the store before. So a killed run that is started again, and shards that are merged, end with the same checksum.
+(On a GPU photos go through the networks ``batch`` at a time, and another ``batch`` may change the last bits.)
 """
 
 import signal

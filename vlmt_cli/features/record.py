@@ -20,6 +20,7 @@ offset  type    field
 import struct
 import zlib
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,6 +89,32 @@ def encode(regions: Regions) -> bytes:
     return _HEADER.pack(_MAGIC, *numbers, zlib.crc32(payload), 0) + payload
 
 
+class Header(NamedTuple):
+    """What a record's header states, and where its boxes, features and scores begin."""
+
+    regions: int
+    width: int
+    image_width: int
+    image_height: int
+    classes: int
+    checksum: int
+    boxes_at: int
+    features_at: int
+    scores_at: int
+
+
+def read_header(record: memoryview | bytes) -> Header:
+    """Read a record's header alone. Raises a ValueError when the record is not as long as it says."""
+    if len(record) < _HEADER.size:
+        raise ValueError("the record is cut short")
+    magic, n, width, classes, image_width, image_height, checksum, _ = _HEADER.unpack_from(record)
+    features_at = _HEADER.size + 16 * n
+    scores_at = features_at + 2 * n * width
+    if magic != _MAGIC or len(record) != scores_at + 2 * n * classes:
+        raise ValueError("the record is damaged")
+    return Header(n, width, image_width, image_height, classes, checksum, _HEADER.size, features_at, scores_at)
+
+
 def decode(record: memoryview | bytes, where: object, verify: bool = False) -> Regions:
     """View a record's regions in place: the arrays are valid as long as ``record`` is.
 
@@ -100,27 +127,19 @@ def decode(record: memoryview | bytes, where: object, verify: bool = False) -> R
         DataError: the record is damaged.
     """
     try:
-        magic, n, width, classes, image_width, image_height, checksum, _ = _HEADER.unpack_from(record)
-    except struct.error as error:
-        raise DataError("the record is cut short", where=where, todo="pack it again") from error
-    boxes_end = _HEADER.size + 16 * n
-    features_end = boxes_end + 2 * n * width
-    if magic != _MAGIC or len(record) != features_end + 2 * n * classes:
-        raise DataError("the record is damaged", where=where, todo="pack it again")
-    if verify and zlib.crc32(memoryview(record)[_HEADER.size :]) != checksum:
-        raise DataError("the record's checksum is wrong", where=where, todo="pack it again")
+        header = read_header(record)
+        if verify and zlib.crc32(memoryview(record)[_HEADER.size :]) != header.checksum:
+            raise ValueError("the record's checksum is wrong")
+    except ValueError as error:
+        raise DataError(str(error), where=where, todo="pack it again") from error
+    n, width, classes = header.regions, header.width, header.classes
     return Regions(
-        boxes=np.frombuffer(record, "<f4", 4 * n, _HEADER.size).reshape(n, 4),
-        features=np.frombuffer(record, "<f2", n * width, boxes_end).reshape(n, width),
-        width=image_width,
-        height=image_height,
-        scores=np.frombuffer(record, "<f2", n * classes, features_end).reshape(n, classes) if classes else None,
+        boxes=np.frombuffer(record, "<f4", 4 * n, header.boxes_at).reshape(n, 4),
+        features=np.frombuffer(record, "<f2", n * width, header.features_at).reshape(n, width),
+        width=header.image_width,
+        height=header.image_height,
+        scores=np.frombuffer(record, "<f2", n * classes, header.scores_at).reshape(n, classes) if classes else None,
     )
-
-
-def checksum_of(record: memoryview | bytes) -> int:
-    """Return the checksum that a record's header states."""
-    return int(_HEADER.unpack_from(record)[6])
 
 
 def _half(values: NDArray[np.floating]) -> bytes:

@@ -49,12 +49,15 @@ class Job:
 def shard_of(job: Job, number: int, of: int) -> Job:
     """Cut a job to its shard ``number`` of ``of``, counted from 1: every ``of``-th image of those in order of keys.
 
+    Of these, the images that the whole store has already are left out.
+
     Raises:
         UsageError: there is no such shard.
     """
     if not 1 <= number <= of:
         raise UsageError(f"there is no shard {number} of {of}", todo="count from 1, such as --shard 1/64")
-    return replace(_part(job, number - 1, of), store=_shards_folder(job.store, of) / str(number))
+    part, _ = _without_those_in(_part(job, number - 1, of))
+    return replace(part, store=_shards_folder(job.store, of) / str(number))
 
 
 def run(job: Job, progress: Progress | None = None) -> Extracted:
@@ -125,7 +128,8 @@ def submit(
             where=logs,
             todo="run it again: it goes on with what is there",
         )
-    return _sum(results, merge(job.store), 0)
+    _, already = _without_those_in(job)
+    return _sum(results, merge(job.store), already)
 
 
 def merge(store: Path, progress: Progress | None = None) -> Meta:
