@@ -38,9 +38,8 @@ import orjson
 import psutil
 import pyarrow.parquet as pq
 from official_files import MANIFEST, make
+from results import write_section
 
-RESULTS = Path(__file__).with_name("RESULTS.md")
-START, END = "<!-- clean:start -->", "<!-- clean:end -->"
 PACKAGES = ("vlmt", "orjson", "msgspec", "pyarrow", "numpy")
 SAMPLE_SECONDS = 0.1
 MB, GB = 1e6, 1e9
@@ -77,7 +76,7 @@ def main() -> None:
         report = describe(folder, records, options.scale, rounds)
         print(report)
         if options.scale == 1 and not options.only_baseline:
-            put_section(RESULTS, report)
+            write_section("clean", report.splitlines())
     if not (options.keep or options.only_generate or options.only_baseline):
         forget_results(folder)
 
@@ -260,15 +259,6 @@ def examples_line(folder: Path) -> str:
 
 def rows(paths: Iterable[Path]) -> int:
     return sum(pq.read_metadata(path).num_rows for path in paths)
-
-
-def put_section(path: Path, section: str) -> None:
-    """Replace what stands between the two markers, or append it; the rest of the file stays as it is."""
-    text = path.read_text() if path.exists() else "# Measured\n"
-    before, found, rest = text.partition(START)
-    after = rest.partition(END)[2] if found else "\n"
-    gap = "" if found else "\n"
-    path.write_text(f"{before}{gap}{START}\n{section}\n{END}{after}")
 
 
 def middle(values: Iterable[float]) -> float:

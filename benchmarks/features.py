@@ -13,7 +13,6 @@ import ctypes
 import gc
 import os
 import pickle
-import re
 import resource
 import shutil
 import tempfile
@@ -25,17 +24,15 @@ from pathlib import Path
 import lmdb
 import numpy as np
 import torch
+from results import write_section
 from torch.utils.data import default_collate
 
-from vlmt_cli.base.files import write_text
 from vlmt_cli.features import store as store_module
 from vlmt_cli.features.record import Regions
 from vlmt_cli.features.store import FeatureStore, Meta, StoreWriter
 
 IMAGES, REGIONS, WIDTH, CLASSES, BATCH = 1000, 100, 2048, 1601, 128
 ROUNDS = 5
-RESULTS = Path(__file__).with_name("RESULTS.md")
-START, END = "<!-- features:start -->", "<!-- features:end -->"
 
 OLDER, NEWER = "older: pickle of base64 text", "newer: pickle of float32 arrays"
 
@@ -191,7 +188,7 @@ def main() -> None:
         lines = measure(folder, load)
     finally:
         shutil.rmtree(folder)
-    write_section(lines)
+    write_section("features", lines)
     print("\n".join(lines))
 
 
@@ -233,7 +230,7 @@ def measure(folder: Path, load: float) -> list[str]:
         "## Feature store",
         "",
         f"`python benchmarks/features.py`: {IMAGES:,} images of {REGIONS} x {WIDTH} features in random order into"
-        f" batches of {BATCH}, float32 where nothing else is said, one process, one thread, on a machine with"
+        f" batches of {BATCH}, float32 where nothing else is said, one process, one thread where two are not named, on"
         f" {os.cpu_count()} cores (load average {load:.1f} before the start)."
         f" Warm: the best of {ROUNDS} rounds. Cold: the file was dropped from the page cache (what the disk itself"
         " caches stays). The older form holds class scores, too, which its reader unpickles and does not decode.",
@@ -257,17 +254,6 @@ def measure(folder: Path, load: float) -> list[str]:
         f" lies in memory ({converting:,.0f}).",
     ]
     return lines
-
-
-def write_section(lines: list[str]) -> None:
-    """Replace what stands between our two markers; the rest of the file is others'."""
-    section = "\n".join([START, *lines, END])
-    text = RESULTS.read_text() if RESULTS.exists() else "# Benchmarks\n"
-    if START in text:
-        text = re.sub(f"{START}.*?{END}", lambda _: section, text, flags=re.DOTALL)
-    else:
-        text = f"{text.rstrip()}\n\n{section}\n"
-    write_text(RESULTS, text)
 
 
 if __name__ == "__main__":

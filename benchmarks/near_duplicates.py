@@ -7,7 +7,6 @@ that has ``photos/coco`` and ``photos/nlvr2`` to measure the hashing of images t
 """
 
 import os
-import re
 import resource
 import shutil
 import tempfile
@@ -16,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from results import write_section
 
-from vlmt_cli.base.files import write_text
 from vlmt_cli.clean.image_files import image_files
 from vlmt_cli.clean.image_hashes import HASHES, hash_images
 from vlmt_cli.clean.near_duplicates import find_pairs, near_hashes
@@ -26,8 +25,6 @@ from vlmt_cli.datasets.options import NearDuplicateOptions
 IMAGES, PLANTED = 120_000, 10_000
 SAME, BORDERLINE = NearDuplicateOptions().same, NearDuplicateOptions().borderline
 WORKERS = 2
-RESULTS = Path(__file__).with_name("RESULTS.md")
-START, END = "<!-- near-duplicates:start -->", "<!-- near-duplicates:end -->"
 
 
 def planted_hashes() -> tuple[np.ndarray, int]:
@@ -108,17 +105,6 @@ def hash_lines() -> list[str]:
     return lines
 
 
-def write_section(lines: list[str]) -> None:
-    """Replace what stands between our two markers; the rest of the file is others'."""
-    section = "\n".join([START, *lines, END])
-    text = RESULTS.read_text() if RESULTS.exists() else "# Benchmarks\n"
-    if START in text:
-        text = re.sub(f"{START}.*?{END}", lambda _: section, text, flags=re.DOTALL)
-    else:
-        text = f"{text.rstrip()}\n\n{section}\n"
-    write_text(RESULTS, text)
-
-
 def main() -> None:
     load = os.getloadavg()[0]
     hashing = hash_lines()
@@ -138,7 +124,7 @@ def main() -> None:
         "",
         *pairs,
     ]
-    write_section(lines)
+    write_section("near-duplicates", lines)
     print("\n".join(lines))
 
 

@@ -362,11 +362,8 @@ def test_the_gallery_is_one_page_that_escapes_and_counts(tmp_path: Path) -> None
 # --- real photos -------------------------------------------------------------------------------------------
 
 
-def test_versions_of_real_photos_are_caught_and_different_photos_are_not(tmp_path: Path) -> None:
-    real = os.environ.get("VLMT_REAL_DATA")
-    if not real:
-        pytest.skip("VLMT_REAL_DATA is not set")
-    folders = [f"{real}/photos/coco", f"{real}/photos/nlvr2"]
+def test_versions_of_real_photos_are_caught_and_different_photos_are_not(tmp_path: Path, real_data: Path) -> None:
+    folders = [str(real_data / "photos" / source) for source in ("coco", "nlvr2")]
     originals, _ = hash_images(image_files(folders)[0])
     assert len(originals) == 64 and originals["phash"].null_count == 0
     assert len(find_pairs(originals, 24, 48)) == 0
