@@ -29,10 +29,11 @@ from vlmt_cli.base.errors import DataError
 
 _HEADER = struct.Struct("<4s7I")
 _MAGIC = b"VLF1"
+_FLOAT, _HALF = np.dtype("<f4"), np.dtype("<f2")
 _LARGEST = np.finfo(np.float16).max
 
 
-@dataclass(frozen=True)
+@dataclass
 class Regions:
     """The regions of one image.
 
@@ -134,11 +135,11 @@ def decode(record: memoryview | bytes, where: object, verify: bool = False) -> R
         raise DataError(str(error), where=where, todo="pack it again") from error
     n, width, classes = header.regions, header.width, header.classes
     return Regions(
-        boxes=np.frombuffer(record, "<f4", 4 * n, header.boxes_at).reshape(n, 4),
-        features=np.frombuffer(record, "<f2", n * width, header.features_at).reshape(n, width),
-        width=header.image_width,
-        height=header.image_height,
-        scores=np.frombuffer(record, "<f2", n * classes, header.scores_at).reshape(n, classes) if classes else None,
+        np.frombuffer(record, _FLOAT, 4 * n, header.boxes_at).reshape(n, 4),
+        np.frombuffer(record, _HALF, n * width, header.features_at).reshape(n, width),
+        header.image_width,
+        header.image_height,
+        np.frombuffer(record, _HALF, n * classes, header.scores_at).reshape(n, classes) if classes else None,
     )
 
 

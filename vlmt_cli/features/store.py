@@ -139,22 +139,24 @@ class FeatureStore:
             counts_of, sizes_of = zip(*parts, strict=True)
             return torch.cat(counts_of), torch.cat(sizes_of)
         counts, sizes = np.zeros(len(keys), np.int64), np.zeros((len(keys), 2), np.float32)
-        boxes, where = boxes_BV4.numpy(), str(self.path)
+        room, boxes, where = features_BVF.shape[1], boxes_BV4.numpy(), f"{self.path}: "
         # numpy copies float16 as it is with the least ado; torch converts it, twenty times as fast as numpy.
         half = features_BVF.numpy() if features_BVF.dtype == torch.float16 else None
         with _environment(self.path).begin(buffers=True) as transaction:
             for i, key in enumerate(keys):
-                regions = decode(self._record(transaction, key), f"{where}: {key}")
-                last = first + min(len(regions.boxes), features_BVF.shape[1] - first)
-                boxes[i, first:last] = regions.boxes[: last - first]
-                boxes[i, last:] = 0
+                regions = decode(self._record(transaction, key), where + key)
+                count = min(len(regions.boxes), room - first)
+                last = first + count
+                boxes[i, first:last] = regions.boxes[:count]
                 if half is not None:
-                    half[i, first:last] = regions.features[: last - first]
-                elif last > first:
-                    features_BVF[i, first:last].copy_(_tensor(regions.features)[: last - first])
-                if last < features_BVF.shape[1]:
+                    half[i, first:last] = regions.features[:count]
+                elif count:
+                    features_BVF[i, first:last].copy_(_tensor(regions.features)[:count])
+                if last < room:
+                    boxes[i, last:] = 0
                     features_BVF[i, last:].zero_()
-                counts[i], sizes[i] = last - first, (regions.width, regions.height)
+                counts[i] = count
+                sizes[i, 0], sizes[i, 1] = regions.width, regions.height
         return torch.from_numpy(counts), torch.from_numpy(sizes)
 
     def _record(self, transaction: Any, key: str) -> Any:
