@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vlmt_cli.base.errors import VlmtError
-from vlmt_cli.commands import clean, convert, data, demo, doctor, extract, pack
+from vlmt_cli.commands import clean, convert, data, demo, doctor, extract, pack, pretrain, train
 
 app = typer.Typer(
     name="vlmt",
@@ -22,6 +22,8 @@ app.command("clean")(clean.clean)
 app.add_typer(data.app, name="data")
 app.command("extract")(extract.extract)
 app.command("pack")(pack.pack)
+app.command("pretrain")(pretrain.pretrain)
+app.command("train")(train.train)
 app.command("convert")(convert.convert)
 app.command("doctor")(doctor.doctor)
 

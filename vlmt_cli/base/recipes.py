@@ -1,10 +1,11 @@
 """Recipes: YAML files with every choice, and ``--set key=value`` to override one.
 
-An unknown key is an error that offers the nearest right one.
+A recipe that begins with ``base: other`` says only in what it differs from that one. An unknown key is an error that
+offers the nearest right one.
 """
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,18 +24,40 @@ def recipes_folder() -> Path:
     return installed if installed.is_dir() else installed.parents[1] / "recipes"
 
 
-def load_recipe(name: str, model: type[Model], settings: Sequence[str] = ()) -> Model:
+def load_recipe(
+    name: str, model: type[Model], settings: Sequence[str] = (), scale: str | None = None, **values: Any
+) -> Model:
     """Read a recipe and apply settings to it.
 
     Args:
         name: a recipe that comes with the program (``data``), or the path of a YAML file.
         model: what the recipe must be.
         settings: overrides, ``vqa.minval=5000``; the value is read as YAML.
+        scale: another recipe, laid over this one, such as ``mini``.
+        values: top-level keys that the command line gives, laid over both before the settings.
 
     Raises:
         UsageError: there is no such recipe or key, or a value is not of its kind.
         DataError: the file is no YAML.
     """
+    content, path = _read(name, ())
+    if scale is not None:
+        content = _laid_over(content, _read(scale, ())[0])
+    content = _laid_over(content, values)
+    for setting in settings:
+        _apply(content, setting)
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise UsageError(f"there is no key {key!r}", where=path.name, todo=_nearest(key, _keys(model))) from error
+        raise UsageError(f"{key}: {first['msg'][0].lower()}{first['msg'][1:]}", where=path.name) from error
+
+
+def _read(name: str, derived: tuple[str, ...]) -> tuple[dict[str, Any], Path]:
+    """Read a recipe's keys, laid over those of the recipes that it derives from."""
     path = Path(name) if name.endswith((".yaml", ".yml")) else recipes_folder() / f"{name}.yaml"
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
@@ -45,16 +68,21 @@ def load_recipe(name: str, model: type[Model], settings: Sequence[str] = ()) -> 
         raise DataError(f"is no YAML ({' '.join(str(error).split())})", where=path) from error
     if not isinstance(values, dict):
         raise DataError("holds no keys and values", where=path)
-    for setting in settings:
-        _apply(values, setting)
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            raise UsageError(f"there is no key {key!r}", where=path.name, todo=_nearest(key, _keys(model))) from error
-        raise UsageError(f"{key}: {first['msg'][0].lower()}{first['msg'][1:]}", where=path.name) from error
+    base = values.pop("base", None)
+    if base is None:
+        return values, path
+    if name in derived:
+        raise UsageError(f"the recipe derives from itself, over {' and '.join(derived)}", where=path)
+    return _laid_over(_read(str(base), (*derived, name))[0], values), path
+
+
+def _laid_over(values: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``values`` with the keys of ``over``; sections are merged, everything else is replaced."""
+    merged = dict(values)
+    for key, value in over.items():
+        old = merged.get(key)
+        merged[key] = _laid_over(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
 
 
 def _apply(values: dict[str, Any], setting: str) -> None:

@@ -55,7 +55,14 @@ def status(data: DataFolder = DATA, as_json: Json = False) -> None:
 def show(
     dataset: Annotated[str, typer.Argument(help="A dataset, such as vqa.")],
     split: Annotated[str, typer.Argument(help="Its split.")] = "train",
-    count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many examples.")] = 5,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many examples.")] = 6,
+    masking: Annotated[
+        bool, typer.Option("--masking", help="Draw what pre-training masks of them, into DATA/masking_DATASET.png.")
+    ] = False,
+    to: Annotated[Path | None, typer.Option("--to", help="With --masking: another PNG.")] = None,
+    features: Annotated[
+        Path | None, typer.Option("--features", help="With --masking: the store; else the one that has the images.")
+    ] = None,
     data: DataFolder = DATA,
     recipe: Recipe = "data",
     settings: Settings = None,
@@ -63,9 +70,11 @@ def show(
 ) -> None:
     """Show the first examples of a split.
 
-    Example:
+    Examples:
 
       vlmt data show guesswhat val -n 2
+
+      vlmt data show conceptual_captions --masking
     """
     import json
 
@@ -74,11 +83,19 @@ def show(
     from vlmt_cli.base.errors import UsageError
     from vlmt_cli.commands.show import stdout
 
+    if not masking and (to or features):
+        raise UsageError(f"{'--to' if to else '--features'} goes with --masking")
     examples = _read(data, dataset, recipe, settings)
     if split not in examples.manifest.splits:
         known = ", ".join(examples.manifest.splits)
         todo = f"choose {known}" if known else "put its official files in place; vlmt data status lists them"
         raise UsageError(f"{dataset} has no split {split!r}", todo=todo)
+    if masking:
+        from vlmt_cli.commands.masking_picture import show_masking
+
+        path = to or data / f"masking_{dataset}.png"
+        show_masking(examples.path(split), f"{dataset} {split}", path, count, data, features, as_json)
+        return
     file = pq.ParquetFile(examples.path(split))
     rows = next(file.iter_batches(batch_size=count)).to_pylist() if file.metadata.num_rows else []
     if as_json:

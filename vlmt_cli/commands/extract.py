@@ -37,7 +37,7 @@ def extract(
         str | None,
         typer.Option(
             help="Boxes instead of detected ones: FILE.parquet or FILE.jsonl with image and boxes, or a dataset whose"
-            " candidates are taken: visual7w, guesswhat, refcoco, refcoco+, refcocog."
+            " candidates are taken: visual7w, guesswhat, refcoco, refcoco+, refcocog; candidates for all of them."
         ),
     ] = None,
     regions: Annotated[int, typer.Option(min=1, help="Detected boxes a photo.")] = 100,
@@ -170,11 +170,15 @@ def _workers(extractor: str, devices: list[str]) -> int:
 
 
 def _boxes(boxes: str | None, data: Path) -> "dict[str, Boxes] | None":
-    from vlmt_cli.features.given_boxes import WITH_CANDIDATES, candidate_boxes, read_boxes
+    from vlmt_cli.features.given_boxes import ALL_CANDIDATES, WITH_CANDIDATES, candidate_boxes, read_boxes
 
     if boxes is None:
         return None
-    return candidate_boxes(data / "examples", boxes) if boxes in WITH_CANDIDATES else read_boxes(Path(boxes))
+    return (
+        candidate_boxes(data / "examples", boxes)
+        if boxes in (*WITH_CANDIDATES, ALL_CANDIDATES)
+        else read_boxes(Path(boxes))
+    )
 
 
 def _photos(folders: list[str]) -> "tuple[list[File], dict[str, str]]":

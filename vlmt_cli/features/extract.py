@@ -2,7 +2,8 @@
 
 A photo's record depends on the photo and the extractor alone: neither on the batch, nor on the shard, nor on what was
 in the store before. So a killed run that is started again, and shards that are merged, end with the same checksum.
-(On a GPU photos go through the networks ``batch`` at a time, and another ``batch`` may change the last bits.)
+(On a GPU photos go through the networks ``batch`` at a time, and another ``batch`` may change the last bits.) Only
+where an extractor says that the batch matters, a photo's neighbours in the order of keys count.
 """
 
 import signal
@@ -85,13 +86,19 @@ def extract(
         classes=extractor.classes,
     )
     with StoreWriter(store, meta) as writer:
-        new = [(key, wanted[key]) for key in sorted(wanted) if key not in writer]
-        result.already = len(wanted) - len(new)
+        ordered = sorted(wanted)
+        there = {key for key in ordered if key in writer}
+        result.already = len(there)
+        # Where it matters, a batch of which anything is missing is run again as it was.
+        step = batch if extractor.batch_matters else 1
+        parts = [ordered[first : first + step] for first in range(0, len(ordered), step)]
+        new = [(key, wanted[key]) for part in parts if not there.issuperset(part) for key in part]
         done, committed = 0, time.monotonic()
         for photos in _decoded(new, extractor, batch, workers):
             regions = _regions_of(photos, extractor, boxes)
             for photo in photos:
-                _put(writer, result, photo, regions[photo.key])
+                if photo.key not in there:
+                    _put(writer, result, photo, regions[photo.key])
             if time.monotonic() - committed > _COMMIT:
                 writer.flush()
                 committed = time.monotonic()
@@ -151,7 +158,7 @@ def _regions_of(
             if isinstance(fitted, str):
                 found[photo.key] = fitted
             else:
-                given[photo.key] = fitted
+                given[photo.key] = fitted if extractor.clips_boxes or boxes is None else boxes[photo.key]
     sound = [photo for photo in photos if photo.key in given]
     if sound:
         regions = extractor.regions([photo.prepared for photo in sound], [given[photo.key] for photo in sound])

@@ -31,6 +31,8 @@ class Extractor:
         prepare: what can be done in another process than the network's; its result goes between processes.
         regions: from what ``prepare`` made of N photos, and of each the boxes that were given (else None), to each
             one's regions, or a string that says why there are none.
+        batch_matters: whether photos that are given to ``regions`` together change each other's regions.
+        clips_boxes: whether given boxes are clipped to the photo before.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Extractor:
     classes: int
     prepare: Callable[[Image.Image], Any]
     regions: Callable[[Sequence[Any], Sequence[Boxes | None]], list[Regions | str]]
+    batch_matters: bool = False
+    clips_boxes: bool = True
 
 
 class Photo(NamedTuple):

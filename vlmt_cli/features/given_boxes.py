@@ -16,6 +16,8 @@ Boxes = NDArray[np.float32]
 
 WITH_CANDIDATES = ("visual7w", "guesswhat", "refcoco", "refcoco+", "refcocog")
 """The datasets whose examples choose among boxes."""
+ALL_CANDIDATES = "candidates"
+"""The name of them all together."""
 
 
 class _Line(msgspec.Struct):
@@ -62,7 +64,7 @@ def candidate_boxes(examples: Path, dataset: str) -> dict[str, Boxes]:
 
     Args:
         examples: the folder of example tables, ``<data>/examples``.
-        dataset: one of ``WITH_CANDIDATES``.
+        dataset: one of ``WITH_CANDIDATES``, or ``candidates`` for all of them that were read.
 
     Returns:
         Image key to (R, 4) in pixels, by rising x1, y1, x2, y2: an order that no file's order changes.
@@ -70,12 +72,12 @@ def candidate_boxes(examples: Path, dataset: str) -> dict[str, Boxes]:
     Raises:
         DataError: the dataset was not read yet.
     """
-    files = sorted((examples / dataset).glob("*.parquet"))
+    names = WITH_CANDIDATES if dataset == ALL_CANDIDATES else (dataset,)
+    files = [file for name in names for file in sorted((examples / name).glob("*.parquet"))]
     tables = [pq.read_table(file, columns=["images", "candidates"]) for file in files if "candidates" in _columns(file)]
     if not tables:
-        raise DataError(
-            "has no example tables", where=examples / dataset, todo=f"make them with vlmt clean --datasets {dataset}"
-        )
+        todo = f"make them with vlmt clean --datasets {','.join(names)}"
+        raise DataError("has no example tables", where=examples / names[0], todo=todo)
     table = pa.concat_tables(tables).combine_chunks()
     keys = pc.list_element(table["images"], 0).combine_chunks().dictionary_encode()
     candidates = table["candidates"].combine_chunks()

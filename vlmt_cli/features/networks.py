@@ -124,7 +124,7 @@ def run_network(
             rows = group[first : first + together]
             filled = rows + rows[-1:] * (together - len(rows))
             bytes_B3HW = torch.from_numpy(np.stack([pixels[i] for i in filled])).to(network.device)
-            with torch.inference_mode(), _exact(), _explained(network, together):
+            with torch.inference_mode(), exact_kernels(), explained(network.device, network.name, together > 1):
                 results.update(zip(rows, run(_normalised(network.processor, bytes_B3HW)), strict=False))
     return [results[i] for i in range(len(pixels))]
 
@@ -142,18 +142,19 @@ def _normalised(processor: Any, bytes_B3HW: Tensor) -> Tensor:
     return pixels
 
 
-def _exact() -> Any:
+def exact_kernels() -> Any:
     """Ask cuDNN for the same full float32 kernels every time."""
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
 
 
 @contextlib.contextmanager
-def _explained(network: Network, together: int) -> Iterator[None]:
+def explained(device: torch.device, name: str, is_batch: bool) -> Iterator[None]:
+    """Turn a lack of a device's memory into a VlmtError."""
     try:
         yield
     except torch.OutOfMemoryError as error:
-        todo = "give a smaller --batch" if together > 1 else "run it on another device"
-        raise VlmtError(f"{network.device} has too little memory for {network.name}", todo=todo) from error
+        todo = "give a smaller --batch" if is_batch else "run it on another device"
+        raise VlmtError(f"{device} has too little memory for {name}", todo=todo) from error
 
 
 def _hash(model: Any, processor: Any) -> str:

@@ -72,9 +72,19 @@ def problem(regions: Regions) -> str | None:
     if (boxes[:, 2:] < boxes[:, :2]).any():
         return "a box ends before it begins"
     # Detectors clip to the last pixel or to the border, and some round.
-    if (boxes < -1).any() or (boxes > np.array([regions.width, regions.height] * 2) + 1).any():
+    if (boxes < -1).any() or (boxes > reach(regions.width, regions.height) + 1).any():
         return f"a box lies outside the {regions.width} x {regions.height} image"
     return None
+
+
+def reach(width: int, height: int) -> float:
+    """Return how far to the right and down a box of a photo may reach, in the photo's pixels.
+
+    The detector of the released features took the padding of its batch for a part of the photo. With the shorter side
+    at 800 pixels (or the longer one at 1,333) that was up to 1,344 pixels either way; a fifth of the longer side
+    leaves room for smaller sizes. Boxes of the resized photo that nobody scaled back reach further.
+    """
+    return max(1344 / 800 * min(width, height), 1.2 * max(width, height))
 
 
 def encode(regions: Regions) -> bytes:

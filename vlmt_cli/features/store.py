@@ -106,7 +106,13 @@ class FeatureStore:
                     yield name, decode(record, f"{self.path}: {name}", verify)
 
     def read_into(
-        self, keys: Sequence[str], features_BVF: Tensor, boxes_BV4: Tensor, first: int = 0, threads: int = 1
+        self,
+        keys: Sequence[str],
+        features_BVF: Tensor,
+        boxes_BV4: Tensor,
+        first: int = 0,
+        threads: int = 1,
+        scores_BVC: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Copy the regions of B images straight from the store into a batch's memory.
 
@@ -117,12 +123,14 @@ class FeatureStore:
             boxes_BV4: where boxes go, float32, in pixels.
             first: the first row to fill; 1 leaves room for IMG. Regions beyond V are left out.
             threads: that copy side by side; they do not wait for each other, as copying needs no interpreter.
+            scores_BVC: where class scores go, if they are wanted.
 
         Returns:
             How many regions each image has there, (B,), and the images' sizes, (B, 2), width and height in pixels.
 
         Raises:
-            DataError: an image is not in the store, or the batch is made for features of another width.
+            DataError: an image is not in the store, the batch is made for features of another width, or class scores
+                are wanted and the store has none.
         """
         if features_BVF.shape[-1] != self.meta.feature_width:
             raise DataError(
@@ -130,11 +138,21 @@ class FeatureStore:
                 where=self.path,
                 todo="take the features that the model was trained on",
             )
+        if scores_BVC is not None and not self.meta.classes:
+            todo = "take a store that has them: masked regions are recognised as the detector's classes"
+            raise DataError("holds no class scores", where=self.path, todo=todo)
         if threads > 1 and len(keys) > 1:
             part = -(-len(keys) // threads)
             cuts = [slice(begin, begin + part) for begin in range(0, len(keys), part)]
             parts = _pool(threads).map(
-                lambda cut: self.read_into(keys[cut], features_BVF[cut], boxes_BV4[cut], first), cuts
+                lambda cut: self.read_into(
+                    keys[cut],
+                    features_BVF[cut],
+                    boxes_BV4[cut],
+                    first,
+                    scores_BVC=None if scores_BVC is None else scores_BVC[cut],
+                ),
+                cuts,
             )
             counts_of, sizes_of = zip(*parts, strict=True)
             return torch.cat(counts_of), torch.cat(sizes_of)
@@ -155,6 +173,9 @@ class FeatureStore:
                 if last < room:
                     boxes[i, last:] = 0
                     features_BVF[i, last:].zero_()
+                if scores_BVC is not None and regions.scores is not None:
+                    scores_BVC[i, first:last].copy_(_tensor(regions.scores)[:count])
+                    scores_BVC[i, last:].zero_()
                 counts[i] = count
                 sizes[i, 0], sizes[i, 1] = regions.width, regions.height
         return torch.from_numpy(counts), torch.from_numpy(sizes)

@@ -62,7 +62,14 @@ class PretrainingHeads(nn.Module):
     def forward(
         self, trunk: ViLBERT, encoded: Encoded, labels: PretrainingLabels, aligned_only: bool = True
     ) -> dict[str, Tensor]:
-        """Compute the three losses.
+        """Return the three losses of ``sums``, each by its count; a loss without a masked place is zero."""
+        sums = self.sums(trunk, encoded, labels, aligned_only)
+        return {name: total / count.clamp(min=1) for name, (total, count) in sums.items()}
+
+    def sums(
+        self, trunk: ViLBERT, encoded: Encoded, labels: PretrainingLabels, aligned_only: bool = True
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        """Compute the three losses, summed, so that parts of a batch can be added up.
 
         Args:
             trunk: it fuses, and its word embedding decodes.
@@ -71,9 +78,9 @@ class PretrainingHeads(nn.Module):
             aligned_only: whether the masked losses leave out misaligned pairs (section 8.2).
 
         Returns:
-            ``words``: cross-entropy over the masked words. ``regions``: KL divergence from the detector's
-            distributions, over the masked regions. ``alignment``: cross-entropy over pairs, class 0 aligned. A loss
-            without a masked place is zero.
+            Of each the sum and the count. ``words``: cross-entropy over the masked words. ``regions``: KL divergence
+            from the detector's distributions, over the masked regions. ``alignment``: cross-entropy over pairs, class
+            0 aligned.
         """
         assert encoded.text is not None and encoded.vision is not None
         aligned = (
@@ -87,9 +94,12 @@ class PretrainingHeads(nn.Module):
         regions = encoded.vision_rows.pack((labels.regions_BV.bool() & aligned).unsqueeze(-1)).squeeze(-1)
         classes = encoded.vision_rows.pack(labels.region_classes_BVC)[regions]
         region_logits = self.regions(encoded.vision[regions])
+        alignment = self.alignment(trunk.fuse(encoded))
         return {
-            "words": F.cross_entropy(word_logits, words[masked_words], reduction="sum")
-            / masked_words.sum().clamp(min=1),
-            "regions": F.kl_div(region_logits.log_softmax(-1), classes, reduction="sum") / regions.sum().clamp(min=1),
-            "alignment": F.cross_entropy(self.alignment(trunk.fuse(encoded)), labels.misaligned_B.long()),
+            "words": (F.cross_entropy(word_logits, words[masked_words], reduction="sum"), masked_words.sum()),
+            "regions": (F.kl_div(region_logits.log_softmax(-1), classes, reduction="sum"), regions.sum()),
+            "alignment": (
+                F.cross_entropy(alignment, labels.misaligned_B.long(), reduction="sum"),
+                torch.tensor(len(alignment), device=alignment.device),
+            ),
         }

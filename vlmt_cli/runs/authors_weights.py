@@ -17,22 +17,14 @@ from torch import Tensor
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.files import atomic, write_text
 from vlmt_cli.base.pickles import read_pickle
+from vlmt_cli.base.tensor_files import check_finite, only_tensors
 from vlmt_cli.datasets import nlvr2, snli_ve
 from vlmt_cli.model.authors import NAMES, TIED, authors_shapes, from_authors, tidy, to_authors, unread_shapes
 from vlmt_cli.model.authors_config import TASK_TOKENS, config_from_authors, config_from_shapes, config_to_authors
 from vlmt_cli.model.config import parse_config
 from vlmt_cli.runs.checkpoint import Checkpoint, parse_model_config
 from vlmt_cli.runs.lineage import Lineage, to_json
-from vlmt_cli.runs.tensors import (
-    check_finite,
-    compare,
-    file_hash,
-    fitting,
-    make_model,
-    on_cpu,
-    only_tensors,
-    shapes_of,
-)
+from vlmt_cli.runs.tensors import compare, file_hash, fitting, make_model, on_cpu, shapes_of
 from vlmt_cli.tasks.multitask import HEADS, Head, ModelConfig
 
 PAPER_ANSWERS = {"vqa": 3129, "gqa": 1533}

@@ -9,6 +9,7 @@ lineage.json        stages of training behind the weights, with clean splits and
 images*             the image keys that a stage trained on, where lineage names a file
 unread.safetensors  tensors of the authors' file that nothing here reads, kept for export
 README.md           model card
+state.pt            what training needs to go on: optimizer, DSG, batches taken
 ==================  ==================================================================
 
 The ``.pt`` holds the same in one dict of tensors and plain data, so that ``torch.load(..., weights_only=True)``
@@ -28,25 +29,16 @@ from torch import Tensor
 
 from vlmt_cli.base.errors import DataError, UsageError, VlmtError
 from vlmt_cli.base.files import atomic, atomic_folder
+from vlmt_cli.base.tensor_files import check_finite, only_tensors, read_safetensors
 from vlmt_cli.runs.card import model_card
 from vlmt_cli.runs.lineage import Lineage, parse, to_json
-from vlmt_cli.runs.tensors import (
-    Misfits,
-    check_finite,
-    compare,
-    fitting,
-    make_model,
-    on_cpu,
-    only_tensors,
-    read_safetensors,
-    read_torch,
-    shapes_of,
-)
+from vlmt_cli.runs.tensors import Misfits, compare, fitting, make_model, on_cpu, read_torch, shapes_of
 from vlmt_cli.tasks.multitask import ModelConfig, MultiTaskModel
 
 FORMAT = "vlmt checkpoint 1"
 WEIGHTS, CONFIG, LABELS, TOKENIZER = "model.safetensors", "config.json", "labels.json", "tokenizer.json"
 LINEAGE, UNREAD, CARD = "lineage.json", "unread.safetensors", "README.md"
+STATE = "state.pt"
 FILES = (WEIGHTS, CONFIG, LABELS, TOKENIZER, LINEAGE, UNREAD, CARD)
 CLASSES = {"nlvr2": 2, "snli_ve": 3}
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -84,8 +76,14 @@ class _Labels(RootModel[dict[str, list[str]]]):
     pass
 
 
-def save_pretrained(folder: Path, checkpoint: Checkpoint) -> None:
+def save_pretrained(folder: Path, checkpoint: Checkpoint, state: Mapping[str, Any] | None = None) -> None:
     """Write a checkpoint into a run folder; the run's other files stay.
+
+    Args:
+        folder: the run.
+        checkpoint: what is written.
+        state: what training needs to go on, ``state.pt``: tensors and plain data. It takes its place together with the
+            weights, so that a run that is killed leaves both of one moment.
 
     Raises:
         VlmtError: it cannot be written; what was there before is still there.
@@ -111,6 +109,9 @@ def save_pretrained(folder: Path, checkpoint: Checkpoint) -> None:
                 (temporary / name).chmod((temporary / CONFIG).stat().st_mode)
         for name, content in checkpoint.images.items():
             (temporary / name).write_bytes(content)
+        if state is not None:
+            with (temporary / STATE).open("wb") as file:
+                torch.save(dict(state), file)
         written = {file.name for file in temporary.iterdir()}
     for name in {UNREAD, TOKENIZER} - written:  # of another checkpoint that was here
         (folder / name).unlink(missing_ok=True)
@@ -135,6 +136,21 @@ def save_single_file(path: Path, checkpoint: Checkpoint) -> None:
     }
     with atomic(path) as temporary, temporary.open("wb") as file:
         torch.save(content, file)  # into an open file: torch writes a path's name into what it writes
+
+
+def load_state(folder: Path) -> dict[str, Any]:
+    """Read what training needs to go on.
+
+    Raises:
+        DataError: there is none, or it is damaged.
+    """
+    path = folder / STATE
+    if not path.exists():
+        raise DataError("holds no run that could go on", where=folder, todo="leave --resume out to begin one")
+    state = read_torch(path)
+    if not isinstance(state, dict) or "iteration" not in state:
+        raise DataError("is no state of a run", where=path, todo="begin the run again")
+    return state
 
 
 def load_checkpoint(source: str | Path, partial: bool = False) -> Checkpoint:

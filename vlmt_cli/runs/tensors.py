@@ -1,34 +1,20 @@
-"""Files of tensors, read without running anything, and whether they fit a model."""
+"""Whether a file's tensors fit a model, and the model that they make."""
 
 import hashlib
-import re
-import warnings
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from vlmt_cli.base import tensor_files
 from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.tensor_files import some
 from vlmt_cli.tasks.multitask import ModelConfig, MultiTaskModel
 
-AGAIN = "download or export the file again"
-
-
-class _Inert:
-    """Stands for an object of the authors' training loop, and keeps nothing of it."""
-
-    def __new__(cls, *_: Any) -> "_Inert":
-        return super().__new__(cls)
-
-    def __setstate__(self, state: Any) -> None:
-        pass
-
-
-# What their training checkpoints (``.tar``) hold besides tensors; each of these names becomes an inert object.
+# What the authors' training checkpoints (``.tar``) hold besides tensors.
 OBJECTS = (
     "vilbert.utils.MultiTaskStopOnPlateau",
     "vilbert.utils.tbLogger",
@@ -39,58 +25,8 @@ OBJECTS = (
 
 
 def read_torch(path: Path) -> Any:
-    """Read what ``torch.save`` wrote: tensors and plain data, memory-mapped where the file's form allows it.
-
-    Raises:
-        DataError: the file is missing, damaged, or asks to import anything but tensors; nothing of it was run.
-    """
-    if not path.is_file():
-        raise DataError("there is no such file", where=path)
-    inert: list[Any] = [(_Inert, name) for name in OBJECTS]
-    try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(inert):
-            warnings.simplefilter("ignore")  # of pickle protocols; what cannot be read is an error anyway
-            return torch.load(path, map_location="cpu", mmap=zipfile.is_zipfile(path), weights_only=True)
-    except Exception as error:  # a damaged file raises whatever its bytes run into
-        message = " ".join(str(error).split())
-        if asked := re.search(r"GLOBAL (\S+)", message):
-            what = f"the file asks to import {asked[1]}, which weights never need; nothing was run"
-            raise DataError(what, where=path, todo="distrust whoever gave you this file") from error
-        if "Weights only load failed" in message:
-            _damaged(path, "it holds something that is no plain data; nothing was run", error)
-        _damaged(path, message.partition(". ")[0][:120] or type(error).__name__, error)
-
-
-def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file, memory-mapped. Raises a DataError when it is missing or damaged."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if not path.is_file():
-        raise DataError("there is no such file", where=path)
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        _damaged(path, " ".join(str(error).split())[:120], error)
-
-
-def only_tensors(values: Any, where: object) -> dict[str, Tensor]:
-    """Check that a file holds tensors by name, and nothing else."""
-    if not isinstance(values, Mapping) or not values:
-        raise DataError("holds no tensors", where=where)
-    for name, tensor in values.items():
-        if not isinstance(name, str) or not isinstance(tensor, Tensor):
-            raise DataError(f"{name!r} is no tensor", where=where)
-    return dict(values)
-
-
-def check_finite(tensors: Mapping[str, Tensor], where: object) -> None:
-    """Raise a DataError that names the first tensor with a weight that is no number."""
-    for name, tensor in tensors.items():
-        if tensor.numel() and tensor.is_floating_point():
-            low, high = tensor.aminmax()  # neither hides a NaN or an infinity
-            if not (low.isfinite() and high.isfinite()):
-                raise DataError(f"{name} holds weights that are infinite or no numbers", where=where, todo=AGAIN)
+    """Read what ``torch.save`` wrote, the authors' training checkpoints too. Raises a DataError."""
+    return tensor_files.read_torch(path, inert=OBJECTS)
 
 
 @dataclass(frozen=True)
@@ -119,11 +55,6 @@ class Misfits:
         if self:
             todo = "give the config that the weights were made with, or load what fits with --partial"
             raise DataError(f"the tensors do not fit the model: {self}", where=where, todo=todo)
-
-
-def some(names: Sequence[str], count: int = 3) -> str:
-    """Name the first few."""
-    return ", ".join(names[:count]) + (f", and {len(names) - count} more" if len(names) > count else "")
 
 
 def compare(
@@ -183,7 +114,3 @@ def file_hash(path: Path) -> str:
     """Return the SHA-256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _damaged(path: Path, why: str, error: Exception) -> NoReturn:
-    raise DataError(f"is no intact file of weights ({why})", where=path, todo=AGAIN) from error

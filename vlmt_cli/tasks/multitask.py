@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from vlmt_cli.model.config import ViLBERTConfig
-from vlmt_cli.model.pretraining import PretrainingHeads
+from vlmt_cli.model.pretraining import PretrainingHeads, PretrainingLabels
 from vlmt_cli.model.vilbert import Encoded, ViLBERT, initialise
 from vlmt_cli.tasks import referring, retrieval, verification, vqa
 
@@ -85,6 +85,8 @@ class MultiTaskModel(nn.Module):
     ) -> Tensor:
         """Return a head's output for a batch; the arguments are ``ViLBERT.forward``'s.
 
+        Pre-training has another entrance, ``pretrain``.
+
         Returns:
             ``vqa`` and ``gqa``: (P, answers). ``retrieval``: (P, 1). ``referring``: (P, V). ``snli_ve``: (P, 3).
             ``nlvr2``: (P / 2, 2), where pairs 2i and 2i + 1 are an example's two images.
@@ -92,6 +94,21 @@ class MultiTaskModel(nn.Module):
         inputs = (tokens_BT, token_mask_BT, features_BVF, boxes_BV5, region_mask_BV, task_B)
         encoded = self.trunk(*inputs, pairs=pairs, pooled_only=head not in READS_REGIONS)
         return self.read(head, encoded)
+
+    def pretrain(
+        self,
+        tokens_BT: Tensor,
+        token_mask_BT: Tensor,
+        features_BVF: Tensor,
+        boxes_BV5: Tensor,
+        region_mask_BV: Tensor,
+        labels: PretrainingLabels,
+        aligned_only: bool = True,
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        """Return the sums and counts of the pre-training losses (``PretrainingHeads.sums``) of a masked batch."""
+        assert self.pretraining is not None, "the model has no pre-training heads"
+        encoded = self.trunk(tokens_BT, token_mask_BT, features_BVF, boxes_BV5, region_mask_BV)
+        return self.pretraining.sums(self.trunk, encoded, labels, aligned_only)
 
     def read(self, head: str, encoded: Encoded) -> Tensor:
         """Return a head's output for what the trunk encoded."""

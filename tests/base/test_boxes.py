@@ -1,0 +1,63 @@
+"""Overlap of boxes, against a count of the grid cells that they share."""
+
+import numpy as np
+import pytest
+import torch
+
+from vlmt_cli.base.boxes import iou, pairwise_iou
+
+
+def cells(box):
+    x1, y1, x2, y2 = (int(side) for side in box)
+    return {(x, y) for x in range(x1, x2) for y in range(y1, y2)}
+
+
+def random_boxes(rng, *shape):
+    corners = np.sort(rng.integers(0, 12, (*shape, 2, 2)), axis=-2)
+    return torch.tensor(corners.reshape(*shape, 4), dtype=torch.float32)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_iou_counts_shared_cells(seed):
+    rng = np.random.default_rng(seed)
+    a, b = random_boxes(rng, 2, 9), random_boxes(rng, 2, 7)
+    found = iou(a, b)
+    assert found.shape == (2, 9, 7)
+    for i, n, m in np.ndindex(2, 9, 7):
+        one, other = cells(a[i, n]), cells(b[i, m])
+        expected = len(one & other) / max(len(one | other), 1)
+        if torch.equal(a[i, n], b[i, m]):
+            expected = 1.0
+        assert found[i, n, m].item() == pytest.approx(expected)
+
+
+def test_pairwise_iou_is_each_image_with_itself():
+    boxes = random_boxes(np.random.default_rng(0), 3, 20)
+    found = pairwise_iou(boxes)
+    assert torch.equal(found, torch.stack([iou(one, one) for one in boxes]))
+    assert torch.equal(found, found.transpose(1, 2))
+    assert (found.diagonal(dim1=1, dim2=2) == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ([0, 0, 10, 10], [10, 0, 20, 10], 0),  # they touch: no pixel of their own is shared
+        ([0, 0, 10, 10], [5, 0, 15, 10], 1 / 3),
+        ([3, 3, 3, 9], [3, 3, 3, 9], 1),  # without area, and the same
+        ([3, 3, 3, 9], [3, 3, 3, 8], 0),
+        ([3, 3, 3, 9], [0, 0, 10, 10], 0),
+        ([10, 10, 0, 0], [0, 0, 10, 10], 0),  # ends before it begins
+        ([4000.25, 3000.5, 4001.25, 3001.5], [4000.75, 3000.5, 4001.75, 3001.5], 1 / 3),
+    ],
+)
+def test_edges(one, other, expected):
+    found = iou(torch.tensor([one], dtype=torch.float32), torch.tensor([other], dtype=torch.float32))
+    assert found.item() == pytest.approx(expected)
+
+
+def test_broadcast_and_empty():
+    boxes = random_boxes(np.random.default_rng(1), 5, 4)
+    assert torch.equal(iou(boxes, boxes[0, :1]).squeeze(-1), torch.stack([iou(b, boxes[0, :1])[:, 0] for b in boxes]))
+    assert iou(boxes, boxes.new_zeros(0, 4)).shape == (5, 4, 0)
+    assert pairwise_iou(boxes.new_zeros(0, 3, 4)).shape == (0, 3, 3)

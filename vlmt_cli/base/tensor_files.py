@@ -1,0 +1,93 @@
+"""Files of tensors, read without running anything."""
+
+import re
+import warnings
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor
+
+from vlmt_cli.base.errors import DataError
+
+AGAIN = "download or export the file again"
+
+
+class _Inert:
+    """Stands for an object that is not wanted, and keeps nothing of it."""
+
+    def __new__(cls, *_: Any) -> "_Inert":
+        return super().__new__(cls)
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+def read_torch(path: Path, inert: Sequence[str] = ()) -> Any:
+    """Read what ``torch.save`` wrote: tensors and plain data, memory-mapped where the file's form allows it.
+
+    Args:
+        path: the file.
+        inert: names that it may ask to import; each becomes an object that does nothing.
+
+    Raises:
+        DataError: the file is missing, damaged, or asks to import anything else but tensors; nothing of it was run.
+    """
+    if not path.is_file():
+        raise DataError("there is no such file", where=path)
+    stand_ins: list[Any] = [(_Inert, name) for name in inert]
+    try:
+        with warnings.catch_warnings(), torch.serialization.safe_globals(stand_ins):
+            warnings.simplefilter("ignore")  # of pickle protocols; what cannot be read is an error anyway
+            return torch.load(path, map_location="cpu", mmap=zipfile.is_zipfile(path), weights_only=True)
+    except Exception as error:  # a damaged file raises whatever its bytes run into
+        message = " ".join(str(error).split())
+        if asked := re.search(r"GLOBAL (\S+)", message):
+            what = f"the file asks to import {asked[1]}, which weights never need; nothing was run"
+            raise DataError(what, where=path, todo="distrust whoever gave you this file") from error
+        if "Weights only load failed" in message:
+            _damaged(path, "it holds something that is no plain data; nothing was run", error)
+        _damaged(path, message.partition(". ")[0][:120] or type(error).__name__, error)
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file, memory-mapped. Raises a DataError when it is missing or damaged."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise DataError("there is no such file", where=path)
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        _damaged(path, " ".join(str(error).split())[:120], error)
+
+
+def only_tensors(values: Any, where: object) -> dict[str, Tensor]:
+    """Check that a file holds tensors by name, and nothing else."""
+    if not isinstance(values, Mapping) or not values:
+        raise DataError("holds no tensors", where=where)
+    for name, tensor in values.items():
+        if not isinstance(name, str) or not isinstance(tensor, Tensor):
+            raise DataError(f"{name!r} is no tensor", where=where)
+    return dict(values)
+
+
+def check_finite(tensors: Mapping[str, Tensor], where: object) -> None:
+    """Raise a DataError that names the first tensor with a weight that is no number."""
+    for name, tensor in tensors.items():
+        if tensor.numel() and tensor.is_floating_point():
+            low, high = tensor.aminmax()  # neither hides a NaN or an infinity
+            if not (low.isfinite() and high.isfinite()):
+                raise DataError(f"{name} holds weights that are infinite or no numbers", where=where, todo=AGAIN)
+
+
+def some(names: Sequence[str], count: int = 3) -> str:
+    """Name the first few."""
+    return ", ".join(names[:count]) + (f", and {len(names) - count} more" if len(names) > count else "")
+
+
+def _damaged(path: Path, why: str, error: Exception) -> NoReturn:
+    raise DataError(f"is no intact file of weights ({why})", where=path, todo=AGAIN) from error

@@ -1,0 +1,40 @@
+"""``vlmt pretrain``: Conceptual Captions to a model that tasks begin with."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vlmt_cli.commands.options import DATA, DataFolder, Json, Settings
+from vlmt_cli.commands.train import Device, Gpus, Nodes, Partial, Processes, Resume, Run, Scale, Seed
+
+
+def pretrain(
+    preset: Annotated[str, typer.Option("--preset", help="Recipe, by name or as a YAML file.")] = "pretrain",
+    run: Run = None,
+    resume: Resume = False,
+    gpus: Gpus = None,
+    nodes: Nodes = 1,
+    device: Device = "auto",
+    processes: Processes = None,
+    seed: Seed = 0,
+    partial: Partial = False,
+    scale: Scale = None,
+    data: DataFolder = DATA,
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """Pre-train ViLBERT on image captions: masked words, masked regions, alignment.
+
+    Regions that overlap a masked one are masked along, and only aligned pairs train the masked losses.
+
+    Examples:
+
+      vlmt pretrain --gpus 8
+
+      vlmt pretrain --set masking.neighbours=false --run runs/pretrain-no-overlap
+    """
+    from vlmt_cli.commands.train import launch
+
+    folder = run or Path("runs") / Path(preset).stem
+    launch(preset, {}, folder, resume, gpus, nodes, device, processes, seed, partial, scale, data, settings, as_json)

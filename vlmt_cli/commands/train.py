@@ -1,0 +1,159 @@
+"""``vlmt train``: a recipe to a run folder."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vlmt_cli.commands.options import DATA, DataFolder, Json, Settings
+
+if TYPE_CHECKING:
+    from vlmt_cli.training.train import Devices
+
+Run = Annotated[Path | None, typer.Option("--run", help="The run folder; else runs/ and the preset's name.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run that the folder holds.")]
+Gpus = Annotated[int | None, typer.Option(min=1, help="One process each on so many GPUs of this machine.")]
+Nodes = Annotated[int, typer.Option(min=1, help="Machines, each started by torchrun or srun.")]
+Device = Annotated[str, typer.Option(help="auto takes a GPU where there is one; cpu or cuda.")]
+Processes = Annotated[int | None, typer.Option(min=1, help="Processes on the CPU.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")]
+Partial = Annotated[bool, typer.Option("--partial", help="Leave out examples whose images have no features.")]
+Scale = Annotated[str | None, typer.Option(help="A recipe to lay over this one: mini, for the drawn world.")]
+
+
+def train(
+    preset: Annotated[str, typer.Option("--preset", help="Recipe, by name or as a YAML file.")] = "all-tasks",
+    task: Annotated[str | None, typer.Option(help="Its tasks: vqa, or several with commas.")] = None,
+    group: Annotated[str | None, typer.Option(help="Its task group: G1, G2, G3 or G4.")] = None,
+    run: Run = None,
+    resume: Resume = False,
+    gpus: Gpus = None,
+    nodes: Nodes = 1,
+    device: Device = "auto",
+    processes: Processes = None,
+    seed: Seed = 0,
+    partial: Partial = False,
+    scale: Scale = None,
+    data: DataFolder = DATA,
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """Train one model on one task, a group, or all twelve.
+
+    Ctrl-C saves; the same command with --resume goes on.
+
+    Examples:
+
+      vlmt train --preset all-tasks --gpus 8
+
+      vlmt train --preset single-task --task refcoco+ --set split=full
+
+      vlmt train --preset all-to-single --task vqa
+
+      vlmt train --resume --run runs/all-tasks
+
+      torchrun --nnodes 4 --nproc-per-node 8 $(which vlmt) train --gpus 8 --nodes 4
+    """
+    from vlmt_cli.base.errors import UsageError
+
+    if task and group:
+        raise UsageError("--task and --group exclude each other")
+    named = f"-{(task or group or '').replace(',', '+')}" if task or group else ""
+    folder = run or Path("runs") / f"{Path(preset).stem}{named}"
+    values = {"tasks": task or group} if task or group else {}
+    launch(
+        preset, values, folder, resume, gpus, nodes, device, processes, seed, partial, scale, data, settings, as_json
+    )
+
+
+def launch(
+    preset: str,
+    values: dict[str, Any],
+    run: Path,
+    resume: bool,
+    gpus: int | None,
+    nodes: int,
+    device: str,
+    processes: int | None,
+    seed: int,
+    partial: bool,
+    scale: str | None,
+    data: Path,
+    settings: list[str] | None,
+    as_json: bool,
+) -> None:
+    """Run a recipe, and show what came of it."""
+    import sys
+
+    from vlmt_cli.base.recipes import load_recipe
+    from vlmt_cli.commands.show import say
+    from vlmt_cli.commands.training_display import show_training
+    from vlmt_cli.runs.recipe import Recipe
+    from vlmt_cli.training.start import start_of
+    from vlmt_cli.training.train import Job, train
+
+    recipe = load_recipe(preset, Recipe, settings or (), scale, **values)
+    devices = choose_devices(device, gpus, processes, nodes)
+    if not resume:
+        start = start_of(recipe, run)
+        first = f"BERT's weights ({recipe.model.bert})" if recipe.model.bert else "random weights"
+        say(f"Beginning with {start or first}")
+    finished = train(Job(recipe, data, run, seed, partial, resume, devices, report=show_training))
+    if not finished:
+        say(f"Interrupted and saved; go on with: vlmt train --resume --run {run}")
+        sys.exit(130)
+    _show(run, as_json)
+
+
+def choose_devices(device: str, gpus: int | None, processes: int | None, nodes: int) -> "Devices":
+    """Say what to compute on.
+
+    Raises:
+        UsageError: the options contradict each other.
+    """
+    import torch
+
+    from vlmt_cli.base.errors import UsageError
+    from vlmt_cli.training.train import Devices
+
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"there is no device {device!r}", todo="choose auto, cpu or cuda")
+    if device == "cpu" and gpus is not None:
+        raise UsageError("--gpus and --device cpu exclude each other", todo="give --processes")
+    kind = "cuda" if gpus or device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu"
+    if kind == "cuda" and processes is not None:
+        raise UsageError("--processes is for the CPU", todo="give --gpus")
+    return Devices(kind, gpus or processes or 1, nodes)
+
+
+def _show(run: Path, as_json: bool) -> None:
+    import json
+
+    from vlmt_cli.commands.show import stdout, table
+    from vlmt_cli.runs.metrics import read_metrics
+
+    metrics = read_metrics(run)
+    tasks: dict[str, dict[str, Any]] = {}
+    for line in metrics:
+        if line["kind"] == "validation":
+            one = tasks.setdefault(line["task"], {"stops": 0, "updates": 0})
+            one |= {"validation": line["score"], "best": max(line["score"], one.get("best", line["score"]))}
+            one["stops"] += line["before"] == "go" and line["state"] == "stop"
+    for line in metrics:
+        if line["kind"] == "train" and line["task"] in tasks:
+            tasks[line["task"]] |= {"loss": line["loss"], "updates": tasks[line["task"]]["updates"] + line["updates"]}
+    seconds = metrics[-1].get("seconds", 0.0)
+    if as_json:
+        print(json.dumps({"run": str(run), "seconds": seconds, "tasks": tasks}, indent=2))
+        return
+    rows = [
+        [
+            task,
+            f"{one['updates']:,}",
+            str(one["stops"]),
+            *(f"{one.get(name, 0):.4f}" for name in ("loss", "validation", "best")),
+        ]
+        for task, one in tasks.items()
+    ]
+    header = ["task", "updates", "stops", "loss", "validation", "best"]
+    stdout().print(table(header, rows, f"{run}: trained in {seconds / 60:.1f} minutes"))

@@ -1,0 +1,154 @@
+"""Means with 95% percentile intervals, by resampling groups of examples (Efron's bootstrap).
+
+The questions about one image are no independent trials; resampled together they give an honest interval.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from vlmt_cli.base.errors import DataError
+from vlmt_cli.evaluation.metrics import Column, Scores, one_array
+
+RESAMPLES = 1000
+LEVEL = 0.95
+_AT_ONCE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean, or a difference of two.
+
+    Attributes:
+        value: of the examples themselves.
+        low, high: the interval.
+        n: examples.
+        groups: what was resampled: images, or examples.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    groups: int
+
+
+def estimate(
+    scores: Scores,
+    groups: Column | None = None,
+    weights: Scores | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Estimate:
+    """Estimate the mean of N scores.
+
+    Args:
+        scores: (N,).
+        groups: N numbers or names; examples of one group are drawn together. Each example by itself by default.
+        weights: (N,), not negative; all equal by default.
+        resamples: how many.
+        seed: the same seed gives the same interval.
+
+    Raises:
+        DataError: there are no examples, a score is no number, or the columns differ in length.
+    """
+    value, draws, count = _resample(scores, groups, weights, resamples, np.random.default_rng(seed))
+    return Estimate(value, *_interval(draws), len(scores), count)
+
+
+def paired_difference(
+    ours: Scores,
+    theirs: Scores,
+    groups: Column | None = None,
+    weights: Scores | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Estimate:
+    """Estimate by how much the mean of ``ours`` is above that of ``theirs`` on the same N examples.
+
+    The arguments and errors are ``estimate``'s. Where zero is outside the interval, the two differ.
+    """
+    if len(ours) != len(theirs):
+        raise DataError(f"{len(ours):,} and {len(theirs):,} scores are not of the same examples")
+    return estimate(np.asarray(ours) - np.asarray(theirs), groups, weights, resamples, seed)
+
+
+def unpaired_difference(
+    ours: Scores,
+    theirs: Scores,
+    our_groups: Column | None = None,
+    their_groups: Column | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Estimate:
+    """Estimate by how much the mean of N scores is above that of M scores of other examples.
+
+    The arguments and errors are ``estimate``'s; a group that is in both counts in each as a group of its own.
+    """
+    one, other = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2))
+    mean, draws, count = _resample(ours, our_groups, None, resamples, one)
+    their_mean, their_draws, their_count = _resample(theirs, their_groups, None, resamples, other)
+    low, high = _interval(draws - their_draws)
+    return Estimate(mean - their_mean, low, high, len(ours) + len(theirs), count + their_count)
+
+
+def by_image(images: Column) -> NDArray[np.int64]:
+    """Group N examples by their image; by the first where they have two, as NLVR2's pairs go together.
+
+    Args:
+        images: N lists of image keys, the column of an example table.
+    """
+    return _codes(pc.list_element(one_array(images), 0))
+
+
+def _resample(
+    scores: Scores, groups: Column | None, weights: Scores | None, resamples: int, rng: np.random.Generator
+) -> tuple[float, NDArray[np.float64], int]:
+    """Return the mean, the means of all resamples, and how many groups there are."""
+    scores = np.asarray(scores, np.float64)
+    weights = np.ones(len(scores)) if weights is None else np.asarray(weights, np.float64)
+    group = np.arange(len(scores)) if groups is None else _codes(groups)
+    if not len(scores) == len(weights) == len(group):
+        raise DataError(f"{len(scores):,} scores have {len(group):,} groups and {len(weights):,} weights")
+    if not np.isfinite(scores).all() or not np.isfinite(weights).all() or (weights < 0).any():
+        raise DataError("a score or weight is no number, or a weight is negative")
+    if not weights.any():
+        raise DataError("there are no examples to score")
+    if not weights.all():  # a resample of these alone would have no mean
+        scores, weights, group = scores[weights > 0], weights[weights > 0], _codes(group[weights > 0])
+
+    sums_G = np.bincount(group, weights * scores) + 1j * np.bincount(group, weights)  # a group's two sums as one number
+    drawn = _draw(sums_G, resamples, rng)
+    mean = sums_G.sum()
+    return float(mean.real / mean.imag), drawn.real / drawn.imag, len(sums_G)
+
+
+def _draw(sums_G: NDArray[np.complex128], resamples: int, rng: np.random.Generator) -> NDArray[np.complex128]:
+    """Draw G groups with replacement, again and again; returns the total of each resample.
+
+    Block by block, so that a block stays in the processor's cache: how many draws fall into each is multinomial.
+    """
+    assert resamples > 0
+    size = min(max(_AT_ONCE // resamples, 64), 1 << 16)  # so large that no block is ever left out, and 16 bits name all
+    blocks = np.array_split(sums_G, -(-len(sums_G) // size))
+    shares = np.array([len(block) for block in blocks]) / len(sums_G)
+    totals = np.zeros(resamples, np.complex128)
+    for block, times in zip(blocks, rng.multinomial(len(sums_G), shares, size=resamples).T, strict=True):
+        places = rng.integers(len(block), size=times.sum(), dtype=np.uint16)
+        totals += np.add.reduceat(block[places], np.cumsum(times) - times)
+    return totals
+
+
+def _interval(draws: NDArray[np.float64]) -> tuple[float, float]:
+    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def _codes(groups: Column) -> NDArray[np.int64]:
+    codes = one_array(groups).dictionary_encode().indices
+    if codes.null_count:
+        raise DataError(f"{codes.null_count:,} of {len(codes):,} examples are in no group")
+    numbers: NDArray[np.int64] = codes.to_numpy().astype(np.int64)
+    return numbers

@@ -1,0 +1,123 @@
+"""Run a model over examples, on one process or many: scores and predictions come out exact and in order."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vlmt_cli.features.reader import RegionReader
+from vlmt_cli.tasks.examples import Batch, Examples
+from vlmt_cli.tasks.groups import GROUPS
+from vlmt_cli.tasks.load import make_batch
+from vlmt_cli.tasks.table import TASKS
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a model runs.
+
+    Attributes:
+        device: of this process.
+        rank, world: this process among how many.
+    """
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    rank: int = 0
+    world: int = 1
+
+
+def outputs(
+    model: nn.Module,
+    examples: Examples,
+    reader: RegionReader,
+    token: int | None,
+    batch_size: int,
+    place: Place,
+    progress: Progress | None = None,
+    only: NDArray[np.int64] | None = None,
+) -> Iterator[tuple[Batch, Tensor]]:
+    """Go through this process's share of the batches: each with the head's output.
+
+    ``only`` names examples; None means all. Batches are of like lengths; the model is in evaluation mode meanwhile.
+    """
+    chosen = np.arange(len(examples)) if only is None else only
+    order = chosen[np.argsort(examples.lengths[chosen], kind="stable")]
+    cuts = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            # Every process runs as many batches as any other, as a sharded model gathers its weights in each.
+            for number in range(-(-len(cuts) // place.world)):
+                turn = number * place.world + place.rank
+                which = cuts[turn if turn < len(cuts) else 0]
+                batch = make_batch(examples, which, reader, token).to(place.device, torch.float32)
+                output = model(*batch.inputs())
+                if turn < len(cuts):
+                    yield batch, output
+                if progress:
+                    progress(examples.task, min((number + 1) * place.world * batch_size, len(order)), len(order))
+    finally:
+        model.train(was_training)
+
+
+def score(
+    model: nn.Module,
+    examples: Examples,
+    reader: RegionReader,
+    token: int | None,
+    batch_size: int,
+    place: Place,
+    progress: Progress | None = None,
+    only: NDArray[np.int64] | None = None,
+) -> NDArray[np.float64]:
+    """Return the score of each of N examples by its task's measure, (N,), the same in every process.
+
+    Where ``only`` names some of them, theirs, in its order.
+    """
+    group = GROUPS[TASKS[examples.task].head]
+    scores = np.zeros(len(examples))
+    for batch, output in outputs(model, examples, reader, token, batch_size, place, progress, only):
+        scores[batch.examples] = group.score(output, batch.targets).double().cpu().numpy()
+    everywhere = gathered(scores, place)
+    return everywhere if only is None else everywhere[only]
+
+
+def predict(
+    model: nn.Module,
+    examples: Examples,
+    reader: RegionReader,
+    token: int | None,
+    labels: Sequence[str],
+    batch_size: int,
+    place: Place,
+    progress: Progress | None = None,
+) -> dict[str, NDArray[Any]]:
+    """Return the score of each of N examples, and its prediction by column, in the order of the examples.
+
+    Runs in one process.
+    """
+    group = GROUPS[TASKS[examples.task].head]
+    columns: dict[str, NDArray[Any]] = {"score": np.zeros(len(examples))}
+    for batch, output in outputs(model, examples, reader, token, batch_size, place, progress):
+        columns["score"][batch.examples] = group.score(output, batch.targets).double().cpu().numpy()
+        for name, values in group.decode(output, batch, labels).items():
+            column = columns.setdefault(name, np.empty(len(examples), object))
+            for row, value in zip(batch.examples, values, strict=True):
+                column[row] = value
+    return columns
+
+
+def gathered(values: NDArray[np.float64], place: Place) -> NDArray[np.float64]:
+    """Add up what processes have, (N,): exact where each value is zero in all but one of them."""
+    if place.world == 1:
+        return values
+    tensor = torch.from_numpy(values).to(place.device)
+    torch.distributed.all_reduce(tensor)
+    return np.asarray(tensor.cpu().numpy(), np.float64)

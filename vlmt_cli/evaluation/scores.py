@@ -1,0 +1,297 @@
+"""``scores.json``: what a model scored, and all that it takes to believe it; and its rows as table 2 has them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
+from json import JSONDecodeError, loads
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, FiniteFloat, NonNegativeInt, PositiveInt, model_validator
+
+from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.base.files import write_text
+from vlmt_cli.evaluation.bootstrap import Estimate
+from vlmt_cli.evaluation.contamination import Contamination
+from vlmt_cli.paper import table
+from vlmt_cli.runs.lineage import parse
+from vlmt_cli.tasks.table import GROUPS, TASKS, TWELVE
+
+SCORES_FILE = "scores.json"
+
+COLUMNS = {
+    "vqa": "VQA",
+    "gqa": "GQA",
+    "vg_qa": "VG QA",
+    "coco": "COCO",
+    "flickr30k": "Flickr30k",
+    "refcoco": "RefCOCO",
+    "refcoco+": "RefCOCO+",
+    "refcocog": "RefCOCOg",
+    "visual7w": "V7W",
+    "guesswhat": "GW",
+    "nlvr2": "NLVR2",
+    "snli_ve": "SNLI-VE",
+    "flickr30k_entities": "Grounding",
+}
+"""The columns of table 2 in its order, and what table 5 adds."""
+LEAKED = "*"
+"""Marks a score on test images of which training saw some."""
+NOTHING = "-"
+_CONTAMINATION = {"seen": "images seen in training", "unseen": "images not seen", "difference": "difference"}
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TaskScore(_Model):
+    """One task's score.
+
+    Attributes:
+        metric: what it is; a share, from 0 to 1.
+        split: what it was measured on: ``test``, ``testA+testB``, ``testdev``.
+        score: the mean of the examples' scores, with its interval and their number.
+        extra: further metrics by name; plain numbers, such as a median rank, are no shares.
+        contamination: the score on images that training saw, and on the others; None where its images are unknown.
+    """
+
+    metric: str
+    split: str
+    score: Estimate
+    extra: dict[str, Estimate | FiniteFloat] = {}
+    contamination: Contamination | None = None
+
+    @model_validator(mode="after")
+    def _are_shares(self) -> "TaskScore":
+        for name, share in {self.metric: self.score, **self.extra}.items():
+            if isinstance(share, Estimate) and not 0 <= share.low <= share.high <= 1:
+                raise ValueError(f"{name} has the interval {share.low} to {share.high}, which is not within 0 and 1")
+            if isinstance(share, Estimate) and not 0 <= share.value <= 1:
+                raise ValueError(f"{name} is {share.value}, which is not from 0 to 1")
+        return self
+
+
+class Scores(_Model):
+    """What one model scored.
+
+    Attributes:
+        format: of this file.
+        model: the run folder, file or hub id.
+        tasks: by name.
+        groups: the mean of each task group that is complete, as tables 6 and 10 have it; of G2 over Recall@1.
+        average: the mean of the twelve tasks (table 2); None unless all are there.
+        split_hash: of the clean split; None when the model was scored without one.
+        recipe_hash: of the recipe that made the model; None when unknown.
+        leaks_allowed: whether test images that training saw were let in.
+        resamples, resampled, seed: of the intervals: how often, what, and with which seed.
+        versions: of ``vlmt`` and ``torch``.
+    """
+
+    format: Literal["vlmt scores 1"] = "vlmt scores 1"
+    model: str
+    tasks: dict[str, TaskScore]
+    groups: dict[str, float]
+    average: float | None
+    split_hash: str | None
+    recipe_hash: str | None
+    leaks_allowed: bool
+    resamples: PositiveInt
+    resampled: Literal["image", "example"]
+    seed: NonNegativeInt
+    versions: dict[str, str]
+
+    @model_validator(mode="after")
+    def _add_up(self) -> "Scores":
+        if unknown := self.tasks.keys() - TASKS.keys():
+            raise ValueError(f"{', '.join(sorted(unknown))} is no task")
+        groups, average = averages(_values(self.tasks))
+        stated = self.groups | {"average": self.average}
+        right = groups | {"average": average}
+        if stated.keys() != right.keys() or any(not _near(stated[name], right[name]) for name in right):
+            raise ValueError("the averages are not those of the tasks")
+        return self
+
+
+def make_scores(
+    model: str,
+    tasks: Mapping[str, TaskScore],
+    *,
+    split_hash: str | None,
+    recipe_hash: str | None,
+    leaks_allowed: bool,
+    resamples: int,
+    resampled: Literal["image", "example"],
+    seed: int,
+) -> Scores:
+    """Put tasks' scores together with their averages and the versions that run; see ``Scores``."""
+    groups, average = averages(_values(tasks))
+    return Scores(
+        model=model,
+        tasks={name: tasks[name] for name in COLUMNS if name in tasks},
+        groups=groups,
+        average=average,
+        split_hash=split_hash,
+        recipe_hash=recipe_hash,
+        leaks_allowed=leaks_allowed,
+        resamples=resamples,
+        resampled=resampled,
+        seed=seed,
+        versions={name: version(name) for name in ("vlmt", "torch")},
+    )
+
+
+def averages(values: Mapping[str, float]) -> tuple[dict[str, float], float | None]:
+    """Average tasks' scores as the paper does, which prints the mean of all cut off, not rounded: 69.089 as 69.08.
+
+    Returns:
+        The mean of each group whose tasks are all there, and of all twelve; None where one is lacking.
+    """
+    complete = {group: names for group, names in GROUPS.items() if values.keys() >= set(names)}
+    groups = {group: _mean(values[name] for name in names) for group, names in complete.items()}
+    return groups, _mean(values[name] for name in TWELVE) if values.keys() >= set(TWELVE) else None
+
+
+def write_scores(path: Path, scores: Scores) -> None:
+    """Write ``scores.json``, whole or not at all."""
+    write_text(path, scores.model_dump_json(indent=2) + "\n")
+
+
+def read_scores(path: Path) -> Scores:
+    """Read ``scores.json``, or the one in a run folder.
+
+    Raises:
+        DataError: there is none, or it is damaged.
+    """
+    path = path / SCORES_FILE if path.is_dir() else path
+    again = "make it again with vlmt evaluate"
+    try:
+        values = loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})", where=path, todo="make it with vlmt evaluate") from error
+    except (JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"is no JSON ({error})", where=path, todo=again) from error
+    return parse(Scores, values, path)
+
+
+def table2(
+    rows: Mapping[str, Mapping[str, TaskScore]],
+    paper: Sequence[str] = (),
+    intervals: bool = False,
+    means: bool = True,
+) -> tuple[list[str], list[list[str]]]:
+    """Lay scores out as table 2: a row a model, in percent.
+
+    Args:
+        rows: by name, each model's tasks (``Scores.tasks``; of single-task models all of theirs together).
+        paper: rows of the paper to add, of ``paper_rows()``.
+        intervals: whether to write the intervals.
+        means: whether a group's mean stands after its tasks.
+
+    Returns:
+        The header, two lines a cell, task group above task; and the rows. ``LEAKED`` marks a score on test images of
+        which training saw some.
+
+    Raises:
+        UsageError: the paper has no such row.
+    """
+    header, above, keys = ["\n"], "", []
+    for group, names in GROUPS.items():
+        keys += [name for name in COLUMNS if name in names] + [group] * means
+    present = {name for tasks in rows.values() for name in tasks}
+    keys += ["average", *(name for name in COLUMNS if name in present and name not in TWELVE)]
+    for key in keys:
+        group = TASKS[key].group if key in TWELVE else key if key in GROUPS else ""
+        title = COLUMNS.get(key) or ("mean" if key in GROUPS else "All")
+        header.append(f"{group if group != above else ''}\n{title}")
+        above = group
+    cells = {model: _cells(tasks, intervals) for model, tasks in rows.items()}
+    cells |= {f"paper: {name}": _paper_cells(name) for name in paper}
+    return header, [[model, *(row.get(key, NOTHING) for key in keys)] for model, row in cells.items()]
+
+
+def by_task(tasks: Mapping[str, TaskScore], paper: str | None = None) -> tuple[list[str], list[list[str]]]:
+    """Lay one model's scores out with a row a metric, for narrow terminals and for what table 2 has no room for.
+
+    Args:
+        tasks: ``Scores.tasks``.
+        paper: a row of ``paper_rows()`` to show beside it.
+
+    Raises:
+        UsageError: the paper has no such row.
+    """
+    theirs = _paper_cells(paper) if paper is not None else {}
+    rows: list[list[str]] = []
+
+    def add(*cells: str, column: str | None = None) -> None:
+        beside = [theirs.get(column, NOTHING) if column else ""]
+        rows.append([*cells, *(beside if paper is not None else [])])
+
+    for name in (name for name in COLUMNS if name in tasks):
+        task = tasks[name]
+        measured = _measured(task.score, _leaked(task))
+        add(COLUMNS[name], task.split, task.metric, *measured, column=name)
+        for extra, value in task.extra.items():
+            add("", "", extra, *(_measured(value) if isinstance(value, Estimate) else [f"{value:g}", "", ""]))
+        for part in ("seen", "unseen", "difference"):
+            if _leaked(task) and (estimate := getattr(task.contamination, part)):
+                add("", "", _CONTAMINATION[part], *_measured(estimate))
+    for column, mean in _average_cells(_values(tasks)).items():
+        add(column if column in GROUPS else "All", "", "mean", mean, "", "", column=column)
+    header = ["task", "split", "metric", "%", "95% interval", "n"] + ["paper"] * (paper is not None)
+    return header, rows
+
+
+def paper_rows() -> dict[str, dict[str, str]]:
+    """Return table 2's rows by name: ``ST full``, ``ST clean``, ``GT clean``, ``AT clean``, ..."""
+    return {f"{row['run']} {'clean' if row['clean'] == 'yes' else 'full'}": row for row in table("table2_results")}
+
+
+def _cells(tasks: Mapping[str, TaskScore], intervals: bool) -> dict[str, str]:
+    """Return what stands in the column of each task, group mean and average."""
+    cells = {}
+    for name, task in tasks.items():
+        percent, interval, _ = _measured(task.score, _leaked(task))
+        cells[name] = f"{percent} {interval}" if intervals else percent
+    return cells | _average_cells(_values(tasks))
+
+
+def _paper_cells(name: str) -> dict[str, str]:
+    known = paper_rows()
+    if name not in known:
+        raise UsageError(f"table 2 has no row {name!r}", todo=f"choose one of {', '.join(known)}")
+    row = known[name]
+    cells = {task: row[task] for task in TWELVE if row[task]}
+    cells |= _average_cells({task: float(printed) / 100 for task, printed in cells.items()})
+    return cells | ({"average": row["average"]} if row["average"] else {})
+
+
+def _average_cells(values: Mapping[str, float]) -> dict[str, str]:
+    groups, average = averages(values)
+    cells = {group: _percent(value) for group, value in groups.items()}
+    return cells | ({"average": _percent(average)} if average is not None else {})
+
+
+def _measured(estimate: Estimate, mark: str = "") -> list[str]:
+    interval = f"[{_percent(estimate.low)}, {_percent(estimate.high)}]"
+    return [_percent(estimate.value) + mark, interval, f"{estimate.n:,}"]
+
+
+def _leaked(task: TaskScore) -> str:
+    return LEAKED if task.contamination and task.contamination.seen else ""
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f}"
+
+
+def _values(tasks: Mapping[str, TaskScore]) -> dict[str, float]:
+    return {name: task.score.value for name, task in tasks.items()}
+
+
+def _mean(values: Iterable[float]) -> float:
+    listed = list(values)
+    return sum(listed) / len(listed)
+
+
+def _near(one: float | None, other: float | None) -> bool:
+    return one == other if one is None or other is None else abs(one - other) < 1e-9

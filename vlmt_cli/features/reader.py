@@ -1,0 +1,196 @@
+"""Regions as the model takes them: IMG first, then detected regions, then given candidates.
+
+Shapes: B images, V rows of regions (IMG included), C candidates of an image, F feature width.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.features.store import FeatureStore
+
+WHOLE = (0.0, 0.0, 1.0, 1.0, 1.0)
+"""IMG's box: corners and area, as shares of the image's size."""
+SAME = 0.5
+"""IoU of a candidate and the given box that it is: what clipping to the photo leaves of it."""
+
+
+class RegionBatch(NamedTuple):
+    """The regions of B images.
+
+    Attributes:
+        features_BVF: row 0 is IMG, the mean of the detected ones.
+        boxes_BV5: corners as shares of the image's sides, and the share of its area.
+        mask_BV: which rows are there.
+        pixels_BV4: the boxes in pixels; IMG's is the image.
+        places_BC: the rows of each image's candidates; 0 beyond their number.
+        candidates_BC: which candidates are there.
+        counts_B: detected regions of each image.
+        scores_BVC: class scores of detected regions, where they were asked for.
+    """
+
+    features_BVF: Tensor
+    boxes_BV5: Tensor
+    mask_BV: Tensor
+    pixels_BV4: Tensor
+    places_BC: Tensor
+    candidates_BC: Tensor
+    counts_B: Tensor
+    scores_BVC: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class RegionReader:
+    """Where regions come from.
+
+    Attributes:
+        store: of detected regions.
+        candidates: of given boxes; None where no task needs one.
+        most: detected regions an image, at most.
+        fixed: whether a batch always has room for ``most`` regions, as compiled models like it.
+    """
+
+    store: FeatureStore
+    candidates: FeatureStore | None = None
+    most: int = 100
+    fixed: bool = False
+
+    def read(
+        self,
+        images: Sequence[str],
+        candidates: Sequence[NDArray[np.float32]] | None = None,
+        memory: Tensor | None = None,
+        scores: bool = False,
+    ) -> RegionBatch:
+        """Read the regions of B images.
+
+        Args:
+            images: their keys.
+            candidates: of each image (C, 4) boxes in pixels, whose regions come after the detected ones.
+            memory: flat memory for the features, used where it is large enough; its dtype is the batch's.
+            scores: whether to read class scores, too.
+
+        Raises:
+            DataError: an image or a candidate has no features.
+        """
+        extra = max((len(boxes) for boxes in candidates), default=0) if candidates is not None else 0
+        batch, width = len(images), self.store.meta.feature_width
+        rows = 1 + self.most + extra
+        needed = batch * rows * width
+        if memory is not None and memory.numel() >= needed:
+            features = memory[:needed].view(batch, rows, width)
+        else:
+            features = torch.empty(batch, rows, width, dtype=torch.float32 if memory is None else memory.dtype)
+        pixels = torch.zeros(batch, rows, 4)
+        classes = torch.empty(batch, rows, self.store.meta.classes) if scores else None
+        detected, sizes = self.store.read_into(
+            images, features[:, : 1 + self.most], pixels[:, : 1 + self.most], first=1, scores_BVC=classes
+        )
+        counts = detected
+        _mean(features[:, : 1 + self.most], detected)
+        features[:, 1 + self.most :] = 0
+        pixels[:, 0, 2:] = sizes
+        places = torch.zeros(batch, extra, dtype=torch.long)
+        there = torch.zeros(batch, extra, dtype=torch.bool)
+        if candidates is not None:
+            for row, (image, boxes) in enumerate(zip(images, candidates, strict=True)):
+                if len(boxes):
+                    first = 1 + int(counts[row])
+                    self._put(image, boxes, features[row], pixels[row], first)
+                    places[row, : len(boxes)] = torch.arange(first, first + len(boxes))
+                    there[row, : len(boxes)] = True
+            counts = counts + there.sum(1)
+        used = rows if self.fixed else 1 + int(counts.max())
+        pixels = pixels[:, :used]
+        return RegionBatch(
+            features_BVF=features[:, :used],
+            boxes_BV5=relative(pixels, sizes),
+            mask_BV=torch.arange(used) <= counts[:, None],
+            pixels_BV4=pixels,
+            places_BC=places,
+            candidates_BC=there,
+            counts_B=detected,
+            scores_BVC=None if classes is None else classes[:, :used],
+        )
+
+    def _put(self, image: str, boxes: NDArray[np.float32], features_VF: Tensor, pixels_V4: Tensor, first: int) -> None:
+        """Put the given regions that an image's candidates are after its detected ones."""
+        if self.candidates is None:
+            todo = "make them with vlmt extract --boxes candidates"
+            raise UsageError("there is no store of candidates' features", todo=todo)
+        given = self.candidates.read(image)
+        overlap = _iou(boxes, given.boxes)
+        which = overlap.argmax(1)
+        if overlap.max(1).min() < SAME:
+            box = boxes[int(overlap.max(1).argmin())]
+            raise DataError(
+                f"has no features of the box [{', '.join(f'{side:g}' for side in box)}] of {image}",
+                where=self.candidates.path,
+                todo="extract them with vlmt extract --boxes candidates",
+            )
+        features_VF[first : first + len(boxes)] = torch.from_numpy(given.features[which])
+        pixels_V4[first : first + len(boxes)] = torch.from_numpy(boxes.copy())
+
+
+def relative(pixels_BV4: Tensor, sizes_B2: Tensor) -> Tensor:
+    """Turn boxes in pixels into the five numbers that the model takes, (B, V, 5); IMG's row 0 is the image itself."""
+    sides = sizes_B2.repeat(1, 2)[:, None]
+    corners = pixels_BV4 / sides
+    area = (corners[..., 2] - corners[..., 0]) * (corners[..., 3] - corners[..., 1])
+    return torch.cat([corners, area[..., None]], -1)
+
+
+def find_stores(folder: Path, store: str | None, candidates: str | None) -> tuple[Path, Path | None]:
+    """Say which stores in a folder of features to read.
+
+    Args:
+        folder: ``<data>/features``.
+        store: a path, or a name in the folder; None when there is but one that holds detected regions.
+        candidates: the same of given boxes; None when it stands beside the other.
+
+    Raises:
+        UsageError: none or several could be meant.
+    """
+    there = sorted(path.parent for path in folder.glob("*/data.mdb"))
+    given = [path for path in there if "candidates" in path.name]
+    if store is not None:
+        found = _named(folder, store)
+    else:
+        detected = [path for path in there if path not in given]
+        if len(detected) != 1:
+            what = f"holds {len(detected) or 'no'} feature store{'s' * (len(detected) > 1)}"
+            names = ", ".join(path.name for path in detected)
+            todo = f"choose one with --set features.store=NAME: {names}" if detected else "make one with vlmt extract"
+            raise UsageError(what, where=folder, todo=todo)
+        found = detected[0]
+    if candidates is not None:
+        return found, _named(folder, candidates)
+    return found, given[0] if len(given) == 1 else None
+
+
+def _iou(ours_N4: NDArray[np.float32], theirs_M4: NDArray[np.float32]) -> NDArray[np.float32]:
+    """As ``base.boxes.iou``, in numpy, which is the quicker for a few boxes."""
+    low = np.maximum(ours_N4[:, None, :2], theirs_M4[None, :, :2])
+    sides = np.minimum(ours_N4[:, None, 2:], theirs_M4[None, :, 2:]) - low
+    shared = np.maximum(sides[..., 0], 0) * np.maximum(sides[..., 1], 0)
+    ours, theirs = ((box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1]) for box in (ours_N4, theirs_M4))
+    overlap: NDArray[np.float32] = shared / np.maximum(ours[:, None] + theirs[None] - shared, 1e-6)
+    return overlap
+
+
+def _named(folder: Path, name: str) -> Path:
+    return folder / name if (folder / name).exists() else Path(name)
+
+
+def _mean(features_BVF: Tensor, counts_B: Tensor) -> None:
+    """Put the mean of each image's regions into row 0; rows beyond them are zero."""
+    regions = features_BVF[:, 1:]
+    total = regions.sum(1, dtype=torch.float32) if regions.dtype != torch.float32 else regions.sum(1)
+    features_BVF[:, 0] = total / counts_B[:, None]

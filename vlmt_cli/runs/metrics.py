@@ -1,0 +1,67 @@
+"""``metrics.jsonl``: what happened in a run, a line an event, in order.
+
+========== ===================================================================================
+kind       fields
+========== ===================================================================================
+start      tasks (examples, batch_size, epoch, token ...), iterations, world, parameters
+train      iteration, task, loss, updates, examples_per_second, waiting (share of time), rate
+validation iteration, task, score, state (go or stop, after the score), n
+masking    iteration, words, regions (share that carries a loss), hidden (share that is masked)
+save       iteration
+end        iteration, seconds
+========== ===================================================================================
+
+Further kinds come from callbacks, such as ``affinity``.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.files import explained, write_text
+
+METRICS = "metrics.jsonl"
+
+
+def append(folder: Path, record: dict[str, Any]) -> None:
+    """Add a line to a run's metrics."""
+    path = folder / METRICS
+    with explained(path), path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """Read a run's metrics.
+
+    Raises:
+        DataError: there are none, or a line but the last, which a crash may have cut, is damaged.
+    """
+    return list(_lines(folder / METRICS))
+
+
+def cut_metrics(folder: Path, iteration: int) -> None:
+    """Leave out what happened after an iteration, from which the run goes on."""
+    path = folder / METRICS
+    if path.exists():
+        kept = [line for line in _lines(path) if line.get("iteration", 0) <= iteration and line["kind"] != "end"]
+        write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise DataError("there are no metrics", where=path.parent, todo="name a folder that vlmt train made") from error
+    lines = text.splitlines()
+    for number, line in enumerate(lines, 1):
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            if number == len(lines):
+                return
+            raise DataError("is no JSON", where=f"{path}:{number}", todo="delete the line") from error
+        if not isinstance(record, dict) or "kind" not in record:
+            raise DataError("names no kind", where=f"{path}:{number}", todo="delete the line")
+        yield record

@@ -1,0 +1,178 @@
+"""What a training recipe says: every choice that makes a run.
+
+``recipes/*.yaml`` are such recipes, one a row of the paper's tables; ``--set training.gap=8`` overrides any key.
+"""
+
+import hashlib
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
+
+from vlmt_cli.model.config import PRESETS
+from vlmt_cli.tasks.table import GROUPS, TASKS, TWELVE
+
+PRETRAINING = "conceptual_captions"
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelChoices(_Section):
+    """The model, where it does not come with a checkpoint."""
+
+    preset: Literal[tuple(PRESETS)] = "base"  # type: ignore[valid-type]
+    """Sizes of the trunk."""
+    changes: dict[str, Any] = {}
+    """Keys of the preset to change, such as ``co_heads``."""
+    bert: str | None = "bert-base-uncased"
+    """Initial weights of the text stream, hub id or folder; null draws them."""
+    tokenizer: str | None = "bert-base-uncased"
+    """Hub id, folder, ``tokenizer.json`` or ``vocab.txt``; null takes the words of the training texts."""
+    task_token: Literal["dataset", "group", "none"] = "dataset"
+    """Table 6, rows 1 to 3: a task token a dataset, a task group ("per head, 4 total"), or none."""
+    entailment_head: Literal["mlp", "linear"] = "mlp"
+    """Section 3.2, or the authors' single layer."""
+    verification_loss: Literal["softmax", "binary"] = "softmax"
+    """Equation 4, or the authors' binary cross-entropy a class."""
+
+
+class FeatureChoices(_Section):
+    """Region features."""
+
+    store: str | None = None
+    """The store; null takes the one in ``<data>/features``."""
+    candidates: str | dict[str, str] | None = None
+    """Store of the boxes that examples choose among, or one a task; null looks beside the other store."""
+    regions: PositiveInt = 100
+    """Detected regions an image, at most."""
+
+
+class MaskingChoices(_Section):
+    """Pre-training (sections 3.1 and 8.2)."""
+
+    share: Share = 0.15
+    """Of words, and of regions, that are masked."""
+    overlap: Share = 0.4
+    """IoU above which a region is masked along with a masked one."""
+    neighbours: bool = True
+    """Whether overlapping regions are masked along; the authors' code never did."""
+    aligned_only: bool = True
+    """Whether the masked losses leave misaligned pairs out."""
+
+
+class TrainingChoices(_Section):
+    """How to train (sections 3.3, 8.4 and 8.5)."""
+
+    iterations: PositiveInt | None = None
+    """Multi-task iterations; null takes ``epochs`` of the task that needs most."""
+    epochs: PositiveFloat = 20
+    """Of each task, where ``iterations`` says nothing."""
+    warmup: Share = 0.1
+    """Eta: the share of all iterations over which the learning rate rises; it falls linearly after."""
+    batch_size: PositiveInt | None = None
+    """Of all tasks; null takes table 8's."""
+    learning_rate: PositiveFloat | None = None
+    """Of all tasks; null takes table 8's, the least of them as base, others by scaling their loss."""
+    head_learning_rate: PositiveFloat | None = None
+    """Of the heads on pooled states, where it is another (the authors': 1e-4)."""
+    weight_decay: NonNegativeFloat = 0.01
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    epsilon: PositiveFloat = 1e-6
+    clip: PositiveFloat | None = None
+    """Largest norm of a gradient."""
+    accumulate: PositiveInt = 1
+    """Parts into which a batch is cut, for small memory; the update is that of the whole batch."""
+    freeze: tuple[Literal["text", "vision", "trunk"], ...] = ()
+    """What keeps its weights."""
+    order: Literal["round-robin", "curriculum", "anti-curriculum"] = "round-robin"
+    """Which tasks train from the start: all, G3 (curriculum) or G1 (anti-curriculum)."""
+    alone: Share = 0.1
+    """With a curriculum: the share of all iterations in which its first group trains alone."""
+    gap: PositiveInt = 4
+    """DSG: iterations between two updates of a stopped task; 1 is plain round robin."""
+    variant: Literal["paper", "authors"] = "paper"
+    """DSG: Algorithm 1, or the authors' controller with its cool-down."""
+    converged: NonNegativeFloat = 0.001
+    """DSG: relative improvement over two evaluations below which a task stops."""
+    diverged: NonNegativeFloat = 0.005
+    """DSG: relative loss from the best score at which it goes again."""
+    validation_examples: PositiveInt | None = None
+    """At most so many examples of each validation split steer DSG; null takes all."""
+    evaluate_every: PositiveInt | None = None
+    """Iterations between two validations; null takes each task's epoch, as Algorithm 1."""
+    stop_when_converged: bool = False
+    """Whether training ends when every task has stopped: single-task training until convergence."""
+    dropout: Share | None = None
+    """Of all layers; null takes the model's."""
+    save_every: PositiveInt = 1000
+    """Iterations between two checkpoints."""
+    log_every: PositiveInt = 50
+    """Iterations between two lines of metrics."""
+    precision: Literal["auto", "32", "bf16", "16"] = "auto"
+    """auto is bf16 on a GPU that has it, else 32."""
+    compile: bool = False
+    """torch.compile."""
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+    """For several processes; fsdp shards a larger trunk."""
+    tensorboard: bool = False
+    wandb: bool = False
+
+
+class Recipe(_Section):
+    """One training.
+
+    Attributes:
+        tasks: datasets and groups (``G1``), or ``all``.
+        split: ``clean``, or ``full`` with every test image that cleaning would take out.
+        start: the weights to begin with: a checkpoint, or null for initial ones. ``auto`` is the run ``pretrain``
+            beside this one where there is one, else initial weights.
+    """
+
+    tasks: tuple[str, ...] = TWELVE
+    split: Literal["clean", "full"] = "clean"
+    start: str | None = "auto"
+    model: ModelChoices = ModelChoices()
+    features: FeatureChoices = FeatureChoices()
+    masking: MaskingChoices = MaskingChoices()
+    training: TrainingChoices = TrainingChoices()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_tasks(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "tasks" not in values:
+            return values
+        tasks = values["tasks"]
+        named: list[str] = []
+        for task in tasks.replace(",", " ").split() if isinstance(tasks, str) else tasks or ():
+            named += TWELVE if task == "all" else GROUPS.get(task, (task,))
+        for task in named:
+            if task not in TASKS and task != PRETRAINING:
+                raise ValueError(f"there is no task {task!r}; choose among {', '.join([*TASKS, *GROUPS, 'all'])}")
+        return values | {"tasks": tuple(dict.fromkeys(named))}
+
+    @model_validator(mode="after")
+    def _has_tasks(self) -> "Recipe":
+        if not self.tasks:
+            raise ValueError("tasks names none")
+        if PRETRAINING in self.tasks and len(self.tasks) > 1:
+            raise ValueError("pre-training goes alone")
+        return self
+
+    @property
+    def pretrains(self) -> bool:
+        """Whether this is pre-training."""
+        return self.tasks == (PRETRAINING,)
+
+    def hash(self) -> str:
+        """Return the SHA-256 of all choices."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()

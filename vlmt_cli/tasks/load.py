@@ -1,0 +1,202 @@
+"""A task's split, from its example table to memory; and batches of it."""
+
+import zlib
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vlmt_cli.base.errors import DataError
+from vlmt_cli.clean.split_folder import KEEP_FILE
+from vlmt_cli.features.coverage import examples_with_features
+from vlmt_cli.features.reader import RegionReader
+from vlmt_cli.tasks import referring, retrieval, verification, vqa
+from vlmt_cli.tasks.examples import Batch, Columns, Examples, lists_of
+from vlmt_cli.tasks.groups import GROUPS
+from vlmt_cli.tasks.table import TASKS
+from vlmt_cli.tasks.text import TextEncoder, read_columns, tokens_of
+
+Purpose = Literal["train", "validate", "test"]
+COLUMNS = {
+    "vqa": ["answers", "counts"],
+    "gqa": ["answers", "counts"],
+    "retrieval": [],
+    "referring": ["box", "candidates", "target"],
+    "nlvr2": ["label"],
+    "snli_ve": ["label"],
+}
+CAPTION_TOKENS = 36
+"""Of a caption in pre-training, as the authors cut it."""
+
+
+def load_examples(
+    data: Path,
+    task: str,
+    split: str,
+    encoder: TextEncoder,
+    reader: RegionReader,
+    purpose: Purpose,
+    *,
+    clean: bool = True,
+    answers: list[str] | None = None,
+    partial: bool = False,
+    only: NDArray[np.int64] | None = None,
+) -> Examples:
+    """Load a split of a task, or of the captions to pre-train on.
+
+    Args:
+        data: the data folder.
+        task: which, or ``conceptual_captions``.
+        split: its name.
+        encoder: the tokenizer.
+        reader: of its region features.
+        purpose: ``train`` leaves out examples without a label, and shows ground-truth boxes of referring expressions
+            where a store has them; ``validate`` leaves out unlabelled ones and fixes what is drawn; ``test`` has all.
+        clean: whether cleaning's removals are left out.
+        answers: the vocabulary of a head that answers.
+        partial: whether examples without features are left out.
+        only: rows of the table to take.
+
+    Raises:
+        DataError: the table, the clean split, features or hard negatives are missing, or no example is left.
+    """
+    path = data / "examples" / task / f"{split}.parquet"
+    head = TASKS[task].head if task in TASKS else "retrieval"
+    table = read_columns(path, ["example_id", "images", *COLUMNS[head]])
+    rows = np.arange(len(table)) if only is None else only
+    if clean and only is None:
+        rows = kept_rows(data, task, split, len(table))
+    what = f"{task} {split}"
+    table = table.take(pa.array(rows)).combine_chunks()
+    there = examples_with_features(reader.store, table["images"].combine_chunks(), what, partial)
+    table, rows = table.filter(pa.array(there)), rows[there]
+    columns, labelled = _columns(task, head, table, answers)
+    if purpose != "test" and not labelled.all():
+        table, rows = table.filter(pa.array(labelled)), rows[labelled]
+        columns, _ = _columns(task, head, table, answers)
+    if not len(table):
+        raise DataError(f"no example of {what} is left", where=path, todo="clean it again, or leave the task out")
+    images = lists_of(table["images"])
+    keys = table["images"].combine_chunks().flatten().dictionary_encode()
+    names, codes = np.array(keys.dictionary.to_pylist(), object), keys.indices.to_numpy().astype(np.int32)
+    if head == "retrieval":
+        columns = retrieval.columns(names, codes, _neighbours(data, task) if purpose == "train" else None, what)
+    if head == "referring" and task not in referring.AMONG_CANDIDATES:
+        columns = {**columns, "given": purpose == "train" and reader.candidates is not None}
+    longest = TASKS[task].max_tokens if task in TASKS else CAPTION_TOKENS
+    tokens = tokens_of(path, encoder, longest, data / "tokens")
+    ids = table["example_id"].combine_chunks()
+    examples = Examples(task, split, ids, rows, tokens, names, codes, images.offsets, columns)
+    if head == "retrieval" and purpose != "train":
+        fixed = retrieval.draw(examples, np.arange(len(examples)), np.random.default_rng(zlib.crc32(what.encode())))
+        examples.columns["drawn"] = fixed  # type: ignore[index]
+    return examples
+
+
+def kept_rows(data: Path, task: str, split: str, examples: int) -> NDArray[np.int64]:
+    """Return the rows of an example table that cleaning kept.
+
+    Raises:
+        DataError: there is no clean split, it does not know this one, or it is of other examples.
+    """
+    keep = data / "clean" / KEEP_FILE
+    if not keep.exists():
+        todo = "make one with vlmt clean, or train on everything with --set split=full"
+        raise DataError("there is no clean split", where=keep, todo=todo)
+    kept = pq.read_table(keep, columns=["row"], filters=[("dataset", "=", task), ("split", "=", split)])["row"]
+    if not len(kept):
+        raise DataError(f"the clean split has no {task} {split}", where=keep, todo="run vlmt clean with it")
+    rows: NDArray[np.int64] = kept.to_numpy().astype(np.int64)
+    if rows.max() >= examples:
+        raise DataError(f"the clean split is of other examples of {task}", where=keep, todo="run vlmt clean again")
+    return rows
+
+
+def answers_of(data: Path, task: str) -> list[str] | None:
+    """Read the answer vocabulary of a task's head: VQA's, which Visual Genome QA shares, or GQA's; None without one."""
+    head = TASKS[task].head if task in TASKS else None
+    if head not in ("vqa", "gqa"):
+        return None
+    path = data / "examples" / head / "answers.json"
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=list[str])
+    except FileNotFoundError as error:
+        todo = f"read {head} with vlmt clean, as {task} shares its answers"
+        raise DataError("there is no answer vocabulary", where=path, todo=todo) from error
+    except msgspec.MsgspecError as error:
+        raise DataError(f"is damaged ({error})", where=path, todo="delete its folder and run vlmt clean") from error
+
+
+def make_batch(
+    examples: Examples,
+    which: NDArray[np.int64],
+    reader: RegionReader,
+    token: int | None = None,
+    drawn: NDArray[np.int64] | None = None,
+    memory: Tensor | None = None,
+    multiple: int = 1,
+) -> Batch:
+    """Make a batch of some examples.
+
+    Args:
+        examples: all of the split.
+        which: the places of B of them.
+        reader: of region features.
+        token: the task token; None for none.
+        drawn: what the group's ``draw`` gave for them.
+        memory: flat memory for the features.
+        multiple: of which the number of tokens is one, as compiled models like it.
+    """
+    group = GROUPS[TASKS[examples.task].head]
+    taken = group.inputs(examples, which, drawn)
+    tokens, mask = examples.tokens.batch(examples.rows[taken.texts], multiple)
+    regions = reader.read(taken.images, taken.candidates, memory)
+    pairs = None if taken.pairs is None else (torch.from_numpy(taken.pairs[0]), torch.from_numpy(taken.pairs[1]))
+    return Batch(
+        task=examples.task,
+        head=TASKS[examples.task].head,
+        examples=which,
+        tokens_BT=tokens,
+        token_mask_BT=mask,
+        features_BVF=regions.features_BVF,
+        boxes_BV5=regions.boxes_BV5,
+        region_mask_BV=regions.mask_BV,
+        task_B=None if token is None else torch.full((len(tokens),), token),
+        pairs=pairs,
+        targets=group.targets(examples, which, regions),
+        pixels_BV4=regions.pixels_BV4,
+    )
+
+
+def _columns(task: str, head: str, table: pa.Table, answers: list[str] | None) -> tuple[Columns, NDArray[np.bool_]]:
+    if head in ("vqa", "gqa"):
+        assert answers is not None, "a head that answers needs its vocabulary"
+        return vqa.columns(table, answers)
+    if head == "referring":
+        return referring.columns(table)
+    if head in ("nlvr2", "snli_ve"):
+        return verification.columns(table)
+    return {}, np.ones(len(table), bool)
+
+
+def _neighbours(data: Path, task: str) -> pa.Table | None:
+    """Read the hard negatives of a retrieval task; pre-training has none."""
+    if task not in TASKS:
+        return None
+    path = data / "features" / f"hard_negatives_{task}.parquet"
+    if not path.exists():
+        todo = f"make them with vlmt pack --hard-negatives {data / 'features'}/STORE"
+        raise DataError("there are no hard negatives", where=path, todo=todo)
+    return read_columns(path, ["image", "neighbours"])
+
+
+def image_keys(examples: Examples) -> pa.Array:
+    """Return the distinct keys of a split's images."""
+    return pc.unique(pa.array(examples.names, pa.string()))

@@ -1,0 +1,1 @@
+"""Examples and a model to a run: one loop, dynamic stop-and-go, the order of tasks, the optimizer."""

@@ -1,0 +1,79 @@
+"""Which examples make up a batch, and batches made ahead of time.
+
+The k-th batch of a task is a function of the seed, the task and k alone: it does not matter how many processes share
+it, nor whether the run was interrupted before it.
+"""
+
+import time
+import zlib
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Made = TypeVar("Made")
+_BATCHES_A_POOL = 32
+
+
+class BatchOrder:
+    """Epoch after epoch of shuffled batches of examples of like lengths, so that little is padding.
+
+    Args:
+        lengths: of each example's text, (N,).
+        batch_size: examples a batch, at most N.
+        seed: of the run.
+        name: the task's.
+    """
+
+    def __init__(self, lengths: NDArray[np.int64], batch_size: int, seed: int, name: str) -> None:
+        self.lengths, self.batch_size = lengths, batch_size
+        self.epoch_length = max(1, len(lengths) // batch_size)
+        self.seed = (seed, zlib.crc32(name.encode()))
+        self._epoch, self._order = -1, np.empty((0, batch_size), np.int64)
+
+    def rows(self, number: int) -> NDArray[np.int64]:
+        """Return the examples of batch ``number``, counted from 0."""
+        epoch, place = divmod(number, self.epoch_length)
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, self._shuffle(epoch)
+        rows: NDArray[np.int64] = self._order[place]
+        return rows
+
+    def generator(self, number: int) -> np.random.Generator:
+        """Return what batch ``number`` draws with."""
+        return np.random.default_rng((*self.seed, 1, number))
+
+    def _shuffle(self, epoch: int) -> NDArray[np.int64]:
+        rng = np.random.default_rng((*self.seed, 0, epoch))
+        order = rng.permutation(len(self.lengths))[: self.epoch_length * self.batch_size]
+        pool = _BATCHES_A_POOL * self.batch_size
+        for start in range(0, len(order), pool):
+            part = order[start : start + pool]
+            order[start : start + pool] = part[np.argsort(self.lengths[part], kind="stable")]
+        batches = order.reshape(self.epoch_length, self.batch_size)
+        return batches[rng.permutation(self.epoch_length)]
+
+
+class Ahead(Generic[Made]):
+    """What ``make`` makes of one number after another, the next one in a thread while this one is used.
+
+    Attributes:
+        number: of the next one.
+        waited: seconds that were spent waiting for them.
+    """
+
+    def __init__(self, make: Callable[[int], Made], first: int, pool: ThreadPoolExecutor) -> None:
+        self.make, self.number, self.pool = make, first, pool
+        self.waited = 0.0
+        self._next: Future[Made] | None = None
+
+    def take(self) -> Made:
+        """Return the next one."""
+        began = time.perf_counter()
+        made = (self._next or self.pool.submit(self.make, self.number)).result()
+        self.waited += time.perf_counter() - began
+        self.number += 1
+        self._next = self.pool.submit(self.make, self.number)
+        return made

@@ -1,0 +1,276 @@
+"""The loop: one batch and one update a task and iteration, steered by dynamic stop-and-go (section 3.3, Algorithm 1).
+
+Pre-training, one task and twelve tasks all run here. Every draw is a function of the seed, the task and the iteration,
+so that a run that goes on from a checkpoint does what it would have done.
+"""
+
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from vlmt_cli.base.errors import VlmtError
+from vlmt_cli.runs.recipe import TrainingChoices
+from vlmt_cli.training.batches import Ahead
+from vlmt_cli.training.dsg import VARIANTS, Controller
+from vlmt_cli.training.optimizer import set_rate
+from vlmt_cli.training.plan import Plan
+from vlmt_cli.training.work import Work
+
+Emit = Callable[[dict[str, Any]], None]
+
+
+@dataclass
+class State:
+    """How far a run is; with the weights and the optimizer, all that it needs to go on.
+
+    Attributes:
+        iteration: the last one that is complete.
+        seconds: of training so far.
+        batches: that each task has taken.
+        controllers: each task's dynamic stop-and-go.
+    """
+
+    iteration: int
+    seconds: float
+    batches: dict[str, int]
+    controllers: dict[str, Controller]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return plain data."""
+        controllers = {task: controller.state_dict() for task, controller in self.controllers.items()}
+        return {
+            "iteration": self.iteration,
+            "seconds": self.seconds,
+            "batches": self.batches,
+            "controllers": controllers,
+        }
+
+
+def first_state(tasks: Sequence[str], choices: TrainingChoices) -> State:
+    """Return the state of a run that begins."""
+    kind = VARIANTS[choices.variant]
+    controllers: dict[str, Controller] = {
+        task: kind(gap=choices.gap, converged=choices.converged, diverged=choices.diverged) for task in tasks
+    }
+    return State(0, 0.0, dict.fromkeys(tasks, 0), controllers)
+
+
+def read_state(values: dict[str, Any], choices: TrainingChoices) -> State:
+    """Make a state of what ``state_dict`` gave."""
+    kind = VARIANTS[choices.variant]
+    controllers: dict[str, Controller] = {task: kind(**kept) for task, kept in values["controllers"].items()}
+    return State(values["iteration"], values["seconds"], dict(values["batches"]), controllers)
+
+
+class Callback(Protocol):
+    """What looks on while a model trains."""
+
+    def before_update(self, iteration: int, task: str) -> None: ...
+
+    def after_update(self, iteration: int, task: str) -> None: ...
+
+
+@dataclass
+class Tally:
+    """What a task did since the last line of metrics."""
+
+    losses: dict[str, float] = field(default_factory=dict)
+    updates: int = 0
+    examples: int = 0
+    seconds: float = 0.0
+    shares: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class Loop:
+    """A run in one process.
+
+    Attributes:
+        fabric: devices, precision and the other processes.
+        model, optimizer: set up by it.
+        works: each task's.
+        plan: of the run.
+        choices: of the recipe.
+        state: how far it is.
+        seed: of the run.
+        emit: takes each line of metrics.
+        save: keeps weights and state.
+        interrupted: whether somebody asked this process to stop.
+        callbacks: what looks on.
+    """
+
+    fabric: Fabric
+    model: Any
+    optimizer: Any
+    works: dict[str, Work]
+    plan: Plan
+    choices: TrainingChoices
+    state: State
+    seed: int
+    emit: Emit
+    save: Callable[[], None]
+    interrupted: Callable[[], bool]
+    callbacks: Sequence[Callback] = ()
+
+    def run(self) -> bool:
+        """Train to the end, or until it is interrupted; returns whether it came to the end."""
+        self.model.train()
+        pool = ThreadPoolExecutor(2)
+        try:
+            ahead = {task: Ahead(work.make, self.state.batches[task], pool) for task, work in self.works.items()}
+            return self._iterate(ahead)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _iterate(self, ahead: dict[str, Ahead[list[Any]]]) -> bool:
+        state, plan, choices = self.state, self.plan, self.choices
+        tallies = {task: Tally() for task in self.works}
+        logged = time.perf_counter()
+        waited = 0.0
+        while state.iteration < plan.iterations:
+            began = time.perf_counter()
+            iteration = state.iteration + 1
+            set_rate(self.optimizer, plan.rate(iteration))
+            for task in plan.turn(iteration):
+                controller = state.controllers[task]
+                if controller.trains(iteration):
+                    self._update(task, iteration, ahead[task], tallies[task])
+                    state.batches[task] = ahead[task].number
+                if iteration % plan.tasks[task].evaluate_every == 0:
+                    self._validate(task, iteration)
+            state.iteration = iteration
+            state.seconds += time.perf_counter() - began
+            last = iteration == plan.iterations or self._all_converged()
+            if iteration % choices.log_every == 0 or last:
+                now, total = time.perf_counter(), sum(one.waited for one in ahead.values())
+                self._log(iteration, tallies, (total - waited) / max(now - logged, 1e-9))
+                logged, waited = now, total
+                tallies = {task: Tally() for task in self.works}
+            stop = self._anyone_interrupted()
+            if last:
+                for task in self.works:
+                    if iteration % plan.tasks[task].evaluate_every:
+                        self._validate(task, iteration, steer=False)
+            if last or stop or iteration % choices.save_every == 0:
+                self.save()
+                self.emit({"kind": "save", "iteration": iteration})
+            if stop and not last:
+                return False
+            if last:
+                self.emit({"kind": "end", "iteration": iteration, "seconds": round(state.seconds, 3)})
+                return True
+        return True
+
+    def _update(self, task: str, iteration: int, batches: Ahead[list[Any]], tally: Tally) -> None:
+        """Train one batch of a task, in as many parts as it was cut into, and update once."""
+        began, number = time.perf_counter(), batches.number
+        work, fabric = self.works[task], self.fabric
+        parts = [part.to(fabric.device, torch.float32) for part in batches.take()]
+        for callback in self.callbacks:
+            callback.before_update(iteration, task)
+        # Dropout's numbers depend on nothing that came before.
+        torch.manual_seed(zlib.crc32(f"{self.seed} {task} {number} {fabric.global_rank}".encode()))
+        counts = self._counts(work, parts)
+        losses: dict[str, Tensor] = {}
+        for place, part in enumerate(parts):
+            with fabric.no_backward_sync(self.model, enabled=place < len(parts) - 1):
+                sums = work.sums(self.model, part)
+                named = {name: total / counts[name].clamp(min=1) for name, (total, _) in sums.items()}
+                # Processes' gradients are averaged, and the counts are of all of them together.
+                loss = torch.stack(list(named.values())).sum() * (work.plan.scale * fabric.world_size)
+                fabric.backward(loss)
+            for name, value in named.items():
+                losses[name] = losses.get(name, 0) + value.detach()
+        names = list(losses)
+        values = fabric.all_reduce(torch.stack([losses[name] for name in names]), reduce_op="sum")
+        assert isinstance(values, Tensor)
+        found = dict(zip(names, values.tolist(), strict=True))
+        if not all(value - value == 0 for value in found.values()):
+            raise DivergedError(task, iteration, number, found, parts)
+        if self.choices.clip is not None:
+            fabric.clip_gradients(self.model, self.optimizer, max_norm=self.choices.clip, error_if_nonfinite=False)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        for callback in self.callbacks:
+            callback.after_update(iteration, task)
+        tally.updates += 1
+        tally.examples += work.plan.batch_size
+        tally.seconds += time.perf_counter() - began
+        for name, value in found.items():
+            tally.losses[name] = tally.losses.get(name, 0.0) + value
+        for name, share in getattr(parts[0], "shares", {}).items():
+            tally.shares[name] = tally.shares.get(name, 0.0) + float(share)
+
+    def _counts(self, work: Work, parts: list[Any]) -> dict[str, Tensor]:
+        """What each loss is divided by: counts over all parts and processes."""
+        own = work.counts(parts)
+        names = list(own)
+        counts = torch.tensor([own[name] for name in names], dtype=torch.float32, device=self.fabric.device)
+        total = self.fabric.all_reduce(counts, reduce_op="sum")
+        assert isinstance(total, Tensor)
+        return dict(zip(names, total, strict=True))
+
+    def _validate(self, task: str, iteration: int, steer: bool = True) -> None:
+        controller, work = self.state.controllers[task], self.works[task]
+        score = work.validate(self.model)
+        before = controller.state
+        after = controller.observe(score) if steer else before
+        self.emit(
+            {
+                "kind": "validation",
+                "iteration": iteration,
+                "task": task,
+                "score": score,
+                "state": after,
+                "before": before,
+                "n": work.steering,
+            }
+        )
+
+    def _log(self, iteration: int, tallies: dict[str, Tally], waiting: float) -> None:
+        for task, tally in tallies.items():
+            if not tally.updates:
+                continue
+            means = {name: value / tally.updates for name, value in tally.losses.items()}
+            record = {
+                "kind": "train",
+                "iteration": iteration,
+                "task": task,
+                "loss": sum(means.values()),
+                "updates": tally.updates,
+                "examples_per_second": round(tally.examples / tally.seconds, 2),
+                "waiting": round(waiting, 4),
+                "rate": self.plan.rate(iteration) * self.plan.tasks[task].scale,
+            }
+            self.emit(record | (means if len(means) > 1 else {}))
+            if tally.shares:
+                shares = {name: round(value / tally.updates, 4) for name, value in tally.shares.items()}
+                self.emit({"kind": "masking", "iteration": iteration, "task": task, **shares})
+
+    def _all_converged(self) -> bool:
+        return self.choices.stop_when_converged and all(
+            controller.state == "stop" for controller in self.state.controllers.values()
+        )
+
+    def _anyone_interrupted(self) -> bool:
+        wish = torch.tensor(float(self.interrupted()), device=self.fabric.device)
+        return bool(self.fabric.all_reduce(wish, reduce_op="sum"))
+
+
+class DivergedError(VlmtError):
+    """A loss is no number any more."""
+
+    def __init__(self, task: str, iteration: int, number: int, losses: dict[str, float], parts: list[Any]) -> None:
+        what = ", ".join(f"{name} {value}" for name, value in losses.items() if value - value != 0)
+        super().__init__(
+            f"the loss of {task} is no number ({what}) in iteration {iteration}, batch {number}",
+            todo="a lower learning rate helps, or --set training.clip=1",
+        )
+        self.task, self.iteration, self.number, self.parts = task, iteration, number, parts

@@ -1,0 +1,143 @@
+"""Pre-training on captions (sections 3.1 and 8.2): masked words, masked regions, alignment with random captions."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vlmt_cli.evaluation.run import Place, gathered
+from vlmt_cli.features.reader import RegionReader
+from vlmt_cli.model.pretraining import PretrainingLabels
+from vlmt_cli.runs.recipe import MaskingChoices
+from vlmt_cli.tasks.examples import Examples
+from vlmt_cli.tasks.load import CAPTION_TOKENS
+from vlmt_cli.tasks.text import TextEncoder
+from vlmt_cli.training.masking import img_feature, mask_regions, mask_words, masked_shares
+
+MISALIGNED = 0.5
+"""The share of captions that are another image's (section 8.2)."""
+
+
+@dataclass
+class MaskedBatch:
+    """A masked batch of captions and images.
+
+    Attributes:
+        examples: the captions' images, (B,).
+        inputs: tokens, mask, features, boxes, mask: the model's arguments.
+        labels: what was masked.
+        shares: of regions, which were sampled and which masked.
+    """
+
+    examples: NDArray[np.int64]
+    inputs: tuple[Tensor, ...]
+    labels: PretrainingLabels
+    shares: dict[str, Tensor]
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def to(self, device: torch.device, features: torch.dtype | None = None) -> "MaskedBatch":
+        """Bring all tensors to a device."""
+        if device.type == "cpu":
+            return self
+        labels = PretrainingLabels(*(tensor.to(device, non_blocking=True) for tensor in vars(self.labels).values()))
+        inputs = tuple(tensor.to(device, non_blocking=True) for tensor in self.inputs)
+        return MaskedBatch(self.examples, inputs, labels, self.shares)
+
+
+@dataclass(frozen=True)
+class Captions:
+    """Captions and their images, to be masked."""
+
+    examples: Examples
+    reader: RegionReader
+    encoder: TextEncoder
+    masking: MaskingChoices
+
+    def masked(self, whole: NDArray[np.int64], part: NDArray[np.int64], rng: np.random.Generator) -> MaskedBatch:
+        """Mask a part of a batch.
+
+        Everything is drawn for the whole batch, so that it does not depend on how many processes share it.
+
+        Args:
+            whole: the examples of the batch, (W,).
+            part: the places in it of the B that are wanted.
+            rng: what draws.
+        """
+        examples, encoder, choices = self.examples, self.encoder, self.masking
+        widest = max(self.reader.most, CAPTION_TOKENS)
+
+        def uniform(shape: torch.Size) -> Tensor:
+            drawn = rng.random((len(whole), widest), np.float32)[part, : shape[1]]
+            return torch.from_numpy(np.ascontiguousarray(drawn))
+
+        misaligned = rng.random(len(whole)) < MISALIGNED
+        captions = np.where(misaligned, rng.integers(len(examples), size=len(whole)), whole)[part]
+        which = whole[part]
+        tokens, is_real = examples.tokens.batch(examples.rows[captions])
+        maskable = is_real & (tokens != encoder.cls) & (tokens != encoder.sep)
+        vocabulary = encoder.tokenizer.get_vocab_size()
+        words, labels = mask_words(tokens, maskable, encoder.mask, vocabulary, uniform, choices.share)
+        regions = self.reader.read(examples.images(which), scores=True)
+        there = regions.mask_BV[:, 1:]
+        masked = mask_regions(
+            regions.pixels_BV4[:, 1:], there, uniform, choices.share, choices.overlap, choices.neighbours
+        )
+        features = regions.features_BVF
+        features[:, 1:].masked_fill_(masked.zeroed_BV[..., None], 0)
+        features[:, 0] = img_feature(features[:, 1:], masked.visible_BV)
+        assert regions.scores_BVC is not None
+        sampled = torch.zeros_like(regions.mask_BV)
+        sampled[:, 1:] = masked.sampled_BV
+        return MaskedBatch(
+            which,
+            (words, is_real, features, regions.boxes_BV5, regions.mask_BV),
+            PretrainingLabels(labels, sampled, regions.scores_BVC, torch.from_numpy(misaligned[part])),
+            masked_shares(masked, there),
+        )
+
+
+def count_masked(parts: list[MaskedBatch], choices: MaskingChoices) -> dict[str, float]:
+    """Count what each of the three losses is divided by."""
+    words = regions = pairs = 0
+    for part in parts:
+        aligned = ~part.labels.misaligned_B if choices.aligned_only else torch.ones_like(part.labels.misaligned_B)
+        words += int((part.labels.words_BT[aligned] >= 0).sum())
+        regions += int(part.labels.regions_BV[aligned].sum())
+        pairs += len(part)
+    return {"words": float(words), "regions": float(regions), "alignment": float(pairs)}
+
+
+def pretraining_sums(model: nn.Module, batch: MaskedBatch, choices: MaskingChoices) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return the three losses of a masked batch, each a sum and its count."""
+    pretrain: Any = model.pretrain
+    sums: dict[str, tuple[Tensor, Tensor]] = pretrain(*batch.inputs, batch.labels, choices.aligned_only)
+    return sums
+
+
+def validate_pretraining(
+    model: nn.Module, captions: Captions, only: NDArray[np.int64], batch_size: int, place: Place
+) -> float:
+    """Return minus the sum of the three losses on captions that are always masked alike: the higher the better."""
+    totals = np.zeros((3, 2))
+    cuts = [only[start : start + batch_size] for start in range(0, len(only), batch_size)]
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            for number in range(-(-len(cuts) // place.world)):
+                turn = number * place.world + place.rank
+                which = cuts[turn if turn < len(cuts) else 0]
+                rng = np.random.default_rng(turn)
+                batch = captions.masked(which, np.arange(len(which)), rng).to(place.device)
+                sums = pretraining_sums(model, batch, captions.masking)
+                if turn < len(cuts):
+                    totals += np.array([[float(total), float(count)] for total, count in sums.values()])
+    finally:
+        model.train(was_training)
+    totals = gathered(totals, place)
+    return -float((totals[:, 0] / np.maximum(totals[:, 1], 1)).sum())

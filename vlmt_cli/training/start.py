@@ -1,0 +1,153 @@
+"""The model that a run begins with: initial weights, or a checkpoint's."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.datasets import nlvr2, snli_ve
+from vlmt_cli.features.store import Meta
+from vlmt_cli.model.bert import load_bert
+from vlmt_cli.model.config import make_config
+from vlmt_cli.runs.checkpoint import CONFIG, Checkpoint, load_checkpoint
+from vlmt_cli.runs.lineage import Extractor, Lineage
+from vlmt_cli.runs.recipe import Recipe
+from vlmt_cli.tasks.multitask import HEADS, Head, ModelConfig, MultiTaskModel
+from vlmt_cli.tasks.table import TASKS
+
+LABELS = {"nlvr2": list(nlvr2.LABELS), "snli_ve": list(snli_ve.LABELS)}
+
+
+def start_of(recipe: Recipe, run: Path) -> str | None:
+    """Say which checkpoint a run begins with: a path, a run beside it, a hub id, or None for initial weights.
+
+    Raises:
+        UsageError: a run that the recipe names is not there.
+    """
+    if recipe.start is None:
+        return None
+    group = TASKS[recipe.tasks[0]].group if recipe.tasks[0] in TASKS else ""
+    for name in ("pretrain",) if recipe.start == "auto" else (recipe.start, f"{recipe.start}-{group}"):
+        if (run.parent / name / CONFIG).exists():
+            return str(run.parent / name)
+    if recipe.start == "auto":
+        return None
+    if "/" not in recipe.start and not Path(recipe.start).exists():
+        todo = f"train it first (vlmt train --preset {recipe.start}), or give --set start=CHECKPOINT"
+        raise UsageError(f"the run {recipe.start!r} to begin with is not there", where=run.parent, todo=todo)
+    return recipe.start
+
+
+def heads_of(recipe: Recipe) -> tuple[Head, ...]:
+    """Return the heads that a recipe's tasks need."""
+    return tuple(head for head in HEADS if any(TASKS[task].head == head for task in recipe.tasks if task in TASKS))
+
+
+def make_start(
+    recipe: Recipe,
+    checkpoint: Checkpoint | None,
+    meta: Meta,
+    vocabulary: int,
+    answers: Mapping[str, list[str]],
+    tokenizer: str,
+    seed: int,
+) -> Checkpoint:
+    """Make the model that a run begins with.
+
+    Args:
+        recipe: every choice.
+        checkpoint: what ``start_of`` named, loaded; None for initial weights.
+        meta: of the feature store.
+        vocabulary: the tokenizer's size.
+        answers: the vocabulary of each head that answers.
+        tokenizer: a ``tokenizer.json``, as text.
+        seed: of what is drawn.
+
+    Raises:
+        DataError: the features are another extractor's than the checkpoint's.
+        UsageError: the checkpoint is of another size than features, tokenizer or answers.
+    """
+    torch.manual_seed(seed)
+    heads = heads_of(recipe)
+    named: dict[str, list[str]] = {**LABELS, **answers}
+    labels: dict[str, list[str]] = {head: named[head] for head in heads if head in named}
+    sizes: dict[str, int] = {head: len(labels[head]) for head in ("vqa", "gqa") if head in labels}
+    extractor = Extractor(name=meta.extractor, hash=meta.extractor_hash)
+    if checkpoint is not None:
+        _check(checkpoint, meta, vocabulary, labels)
+        trunk = checkpoint.config.trunk
+    else:
+        wanted = {"region_features": meta.feature_width, "vocabulary": vocabulary} | recipe.model.changes
+        if meta.classes:
+            wanted["region_classes"] = meta.classes
+        trunk = make_config(recipe.model.preset, **wanted)
+    if recipe.training.dropout is not None:
+        rate = {"dropout": recipe.training.dropout, "attention_dropout": recipe.training.dropout}
+        trunk = trunk.model_copy(
+            update={
+                "text": trunk.text.model_copy(update=rate),
+                "vision": trunk.vision.model_copy(update=rate),
+                "fusion_dropout": recipe.training.dropout,
+            }
+        )
+    config = ModelConfig(
+        trunk=trunk,
+        heads=heads,
+        pretraining=recipe.pretrains,
+        answers=sizes,
+        entailment_head=recipe.model.entailment_head,
+        verification_loss=recipe.model.verification_loss,
+    )
+    model = MultiTaskModel(config)
+    lineage = Lineage(extractor=extractor)
+    images: dict[str, bytes] = {}
+    if checkpoint is not None:
+        known = model.state_dict()
+        shared = {
+            name: tensor
+            for name, tensor in checkpoint.model.state_dict().items()
+            if name in known and known[name].shape == tensor.shape
+        }
+        model.load_state_dict(shared, strict=False)
+        lineage = checkpoint.lineage.model_copy(update={"extractor": extractor})
+        images = checkpoint.images
+    elif recipe.model.bert is not None:
+        report = load_bert(model.trunk, model.pretraining, recipe.model.bert)
+        lineage = lineage.model_copy(update={"source": report.source})
+    else:
+        lineage = lineage.model_copy(update={"source": f"random weights, seed {seed}"})
+    return Checkpoint(model, labels, tokenizer, lineage, images=images)
+
+
+def load_start(source: str) -> Checkpoint:
+    """Load the checkpoint to begin with. Raises a UsageError when it has no tokenizer."""
+    checkpoint = load_checkpoint(source)
+    if checkpoint.tokenizer is None:
+        raise UsageError("has no tokenizer", where=source, todo="give one to vlmt convert with --tokenizer")
+    return checkpoint
+
+
+def _check(checkpoint: Checkpoint, meta: Meta, vocabulary: int, labels: Mapping[str, list[str]]) -> None:
+    trunk, extractor = checkpoint.config.trunk, checkpoint.lineage.extractor
+    if trunk.region_features != meta.feature_width:
+        what = (
+            f"the checkpoint takes features of width {trunk.region_features}, and the store's have {meta.feature_width}"
+        )
+        raise UsageError(what, todo="take the features that it was trained on with --set features.store=NAME")
+    if extractor is not None and same_features(extractor.hash) != same_features(meta.extractor_hash):
+        what = f"the checkpoint was trained on features of {extractor.name}, and the store's are of {meta.extractor}"
+        raise DataError(what, todo="features of another extractor mean nothing to it: name its own store")
+    if trunk.vocabulary < vocabulary:
+        what = f"the checkpoint knows {trunk.vocabulary:,} tokens, and the tokenizer has {vocabulary:,}"
+        raise UsageError(what, todo="take the checkpoint's own tokenizer")
+    for head, names in labels.items():
+        theirs = checkpoint.labels.get(head)
+        if head in checkpoint.config.heads and theirs is not None and theirs != names:
+            what = f"the checkpoint's {len(theirs):,} {head} answers are not the {len(names):,} of these datasets"
+            raise UsageError(what, todo="prepare the datasets with the recipe that the checkpoint was trained on")
+
+
+def same_features(extractor_hash: str) -> str:
+    """Return the part of an extractor's hash that says how features are made, whatever the boxes."""
+    return extractor_hash.partition("-")[0]

@@ -1,0 +1,403 @@
+"""From a recipe to a run folder: prepare once, start as many processes as asked for, train, keep what is needed."""
+
+import contextlib
+import io
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import torch
+import yaml
+from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
+from lightning_fabric.strategies.fsdp import FSDPStrategy
+from pydantic import ValidationError
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
+
+from vlmt_cli.base.errors import DataError, UsageError, VlmtError
+from vlmt_cli.base.files import write_text
+from vlmt_cli.clean.split_folder import read_report
+from vlmt_cli.evaluation.run import Place
+from vlmt_cli.features.reader import RegionReader, find_stores
+from vlmt_cli.features.store import FeatureStore
+from vlmt_cli.model.layers import CoAttentionLayer, TransformerLayer
+from vlmt_cli.runs.checkpoint import STATE, Checkpoint, load_checkpoint, load_state, save_pretrained
+from vlmt_cli.runs.lineage import Stage
+from vlmt_cli.runs.metrics import append, cut_metrics
+from vlmt_cli.runs.recipe import Recipe
+from vlmt_cli.runs.tokenizer import read_tokenizer
+from vlmt_cli.tasks.load import answers_of, image_keys
+from vlmt_cli.tasks.referring import AMONG_CANDIDATES
+from vlmt_cli.tasks.table import TASKS
+from vlmt_cli.tasks.text import TextEncoder, read_columns, word_tokenizer
+from vlmt_cli.training.loop import Callback, DivergedError, Loop, first_state, read_state
+from vlmt_cli.training.optimizer import freeze, make_optimizer
+from vlmt_cli.training.plan import make_plan
+from vlmt_cli.training.start import load_start, make_start, start_of
+from vlmt_cli.training.work import Splits, load_splits, make_work
+
+RECIPE = "recipe.yaml"
+Report = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Devices:
+    """What a run computes on.
+
+    Attributes:
+        kind: ``cpu`` or ``cuda``.
+        processes: on this machine, one a GPU.
+        nodes: machines; more than one are started by torchrun or SLURM.
+    """
+
+    kind: str = "cpu"
+    processes: int = 1
+    nodes: int = 1
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a process needs to take part in a run; it travels between processes.
+
+    Attributes:
+        recipe, data, run: what to train, on what, into which folder.
+        seed: of everything that is drawn.
+        partial: whether examples without features are left out.
+        resume: whether to go on from what the folder holds.
+        devices: what to compute on.
+        tokenizer: a ``tokenizer.json``, as text.
+        start: the checkpoint to begin with, or None.
+        report: makes what is told of every line of metrics, in the first process.
+        callbacks: make what looks on, from the loop.
+    """
+
+    recipe: Recipe
+    data: Path
+    run: Path
+    seed: int = 0
+    partial: bool = False
+    resume: bool = False
+    devices: Devices = Devices()
+    tokenizer: str = ""
+    start: str | None = None
+    report: Callable[[], AbstractContextManager[Report]] | None = None
+    callbacks: Sequence[Callable[[Loop], Callback]] = ()
+
+
+def train(job: Job) -> bool:
+    """Train a recipe into a run folder.
+
+    Returns:
+        Whether it came to its end; an interrupted run goes on with ``resume``.
+
+    Raises:
+        UsageError: the folder holds a run already, there are fewer GPUs than asked for, or the recipe does not fit
+            the checkpoint that it begins with.
+        DataError: examples, the clean split, features or a checkpoint are missing or damaged.
+        VlmtError: a loss is no number any more; ``diverged`` in the run folder holds what led there.
+    """
+    _check_devices(job.devices)
+    if job.resume:
+        job = replace(job, recipe=read_recipe(job.run))
+    elif (job.run / STATE).exists():
+        todo = "go on with it with --resume, or name another folder with --run"
+        raise UsageError("holds a run already", where=job.run, todo=todo)
+    job = prepare(job)
+    fabric = make_fabric(job)
+    if job.devices.processes * job.devices.nodes == 1:
+        fabric.launch()
+        return _finished(_take_part(fabric, job))
+    if _started_from_outside():
+        fabric.launch()
+        return _finished(_take_part(fabric, job))
+    with _signals_go_to_children():
+        try:
+            launch: Any = fabric.launch
+            return _finished(launch(_take_part, job))
+        except (ProcessExitedException, ProcessRaisedException) as error:
+            last = str(error).strip().splitlines()[-1]
+            todo = "go on with --resume; --debug shows all of it"
+            raise VlmtError(f"a process of the run died ({last})", where=job.run, todo=todo) from error
+
+
+def prepare(job: Job) -> Job:
+    """Do once what every process needs: the tokenizer, the start, tokens; find out early what is missing."""
+    recipe = job.recipe
+    start = None if job.resume else start_of(recipe, job.run)
+    checkpoint = load_checkpoint(job.run) if job.resume else load_start(start) if start else None
+    if checkpoint is not None:
+        assert checkpoint.tokenizer is not None
+        tokenizer = checkpoint.tokenizer
+    elif recipe.model.tokenizer is None:
+        tokenizer = word_tokenizer(_texts(job))
+    else:
+        tokenizer = read_tokenizer(recipe.model.tokenizer, 1 << 31)
+    if job.resume:
+        split_hash = _split_hash(job)
+        before = checkpoint.lineage.stages[-1].split_hash if checkpoint and checkpoint.lineage.stages else None
+        if before != split_hash:
+            what = f"the run was trained on split {before}, and the data now have {split_hash}"
+            raise DataError(what, where=job.run, todo="clean again as before, or begin another run")
+    job = replace(job, tokenizer=tokenizer, start=start)
+    load_splits(job.data, recipe, TextEncoder(tokenizer), make_reader(recipe, job.data), job.partial)
+    return job
+
+
+def make_reader(recipe: Recipe, data: Path, fixed: bool = False) -> RegionReader:
+    """Open the feature stores that a recipe names or that are there.
+
+    Raises:
+        UsageError: no store, or several, could be meant; or a task needs candidates' features and there are none.
+    """
+    choices = recipe.features
+    candidates = choices.candidates if isinstance(choices.candidates, str) else None
+    store, given = find_stores(data / "features", choices.store, candidates)
+    needed = [task for task in recipe.tasks if task in AMONG_CANDIDATES]
+    if needed and given is None:
+        what = f"{' and '.join(needed)} choose among given boxes, and there is no store of their features"
+        todo = f"make one with vlmt extract --boxes candidates --data {data}"
+        raise UsageError(what, where=data / "features", todo=todo)
+    return RegionReader(FeatureStore(store), FeatureStore(given) if given else None, choices.regions, fixed)
+
+
+def read_recipe(run: Path) -> Recipe:
+    """Read the recipe of a run. Raises a DataError when there is none, or it is damaged."""
+    path = run / RECIPE
+    try:
+        return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise DataError("holds no run", where=run, todo="name a folder that vlmt train made") from error
+    except (yaml.YAMLError, ValidationError) as error:
+        raise DataError(f"is damaged ({str(error).splitlines()[0]})", where=path) from error
+
+
+def make_fabric(job: Job) -> Fabric:
+    """Make what deals with devices, precision and processes."""
+    choices, devices = job.recipe.training, job.devices
+    many = devices.processes * devices.nodes > 1
+    strategy: Any = "auto"
+    if many:
+        start: Any = "popen" if _started_from_outside() else "spawn"
+        if choices.strategy == "fsdp":
+            strategy = FSDPStrategy(auto_wrap_policy={TransformerLayer, CoAttentionLayer})
+        else:
+            strategy = DDPStrategy(start_method=start, find_unused_parameters=True)
+    precision: Any = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}.get(choices.precision)
+    if precision is None:
+        has_bf16 = devices.kind == "cuda" and torch.cuda.is_bf16_supported()
+        precision = "bf16-mixed" if has_bf16 else "32-true"
+    return Fabric(
+        accelerator=devices.kind,
+        devices=devices.processes,
+        num_nodes=devices.nodes,
+        strategy=strategy,
+        precision=precision,
+    )
+
+
+def _take_part(fabric: Fabric, job: Job) -> bool | VlmtError:
+    """Train in one process; a VlmtError is returned, as it would lose its words between processes."""
+    try:
+        return _train_here(fabric, job)
+    except VlmtError as error:
+        if isinstance(error, DivergedError):
+            _save_divergence(job.run, error)
+            return VlmtError(error.what, where=job.run, todo=error.todo)
+        return error
+
+
+def _train_here(fabric: Fabric, job: Job) -> bool:
+    recipe, choices = job.recipe, job.recipe.training
+    encoder = TextEncoder(job.tokenizer)
+    on_gpu = fabric.device.type == "cuda"
+    reader = make_reader(recipe, job.data, fixed=on_gpu)
+    splits = load_splits(job.data, recipe, encoder, reader, job.partial)
+    plan = make_plan(recipe, {task: len(one.train) for task, one in splits.items()})
+    if job.resume:
+        checkpoint = load_checkpoint(job.run)
+    else:
+        answers = {TASKS[task].head: names for task in recipe.tasks if (names := answers_of(job.data, task))}
+        source = load_start(job.start) if job.start else None
+        vocabulary = encoder.tokenizer.get_vocab_size()
+        checkpoint = make_start(recipe, source, reader.store.meta, vocabulary, answers, job.tokenizer, job.seed)
+        checkpoint = _add_stage(checkpoint, job, splits)
+    own = checkpoint.model
+    freeze(own, choices.freeze)
+    compiled: Any = torch.compile(own) if choices.compile else own
+    model = fabric.setup_module(compiled)
+    if recipe.pretrains:
+        model.mark_forward_method("pretrain")
+    optimizer: Any = fabric.setup_optimizers(make_optimizer(own, choices, plan.learning_rate))
+    state = first_state(recipe.tasks, choices)
+    if job.resume:
+        kept = load_state(job.run)
+        state = read_state(kept, choices)
+        optimizer.load_state_dict(kept["optimizer"])
+        if fabric.global_rank == 0:
+            cut_metrics(job.run, state.iteration)
+    place = Place(fabric.device, fabric.global_rank, fabric.world_size)
+    memory = _memory(reader, plan.tasks, fabric) if on_gpu else lambda: None
+    works = {
+        task: make_work(task, plan.tasks[task], splits[task], recipe, encoder, reader, place, job.seed, memory)
+        for task in recipe.tasks
+    }
+    with _report(fabric, job) as tell, _interrupts() as interrupted:
+
+        def emit(record: dict[str, Any]) -> None:
+            if fabric.global_rank == 0:
+                append(job.run, record)
+                tell(record)
+
+        def save() -> None:
+            if fabric.global_rank == 0:
+                steps = sum(state.batches.values())
+                stages = checkpoint.lineage.stages
+                now = stages[-1].model_copy(update={"steps": steps})
+                lineage = checkpoint.lineage.model_copy(update={"stages": (*stages[:-1], now)})
+                own.eval()
+                kept = {**state.state_dict(), "optimizer": optimizer.state_dict()}
+                save_pretrained(job.run, replace(checkpoint, lineage=lineage), kept)
+                own.train()
+            fabric.barrier()
+
+        loop = Loop(fabric, model, optimizer, works, plan, choices, state, job.seed, emit, save, interrupted.is_set)
+        loop.callbacks = [make(loop) for make in job.callbacks]
+        if fabric.global_rank == 0:
+            job.run.mkdir(parents=True, exist_ok=True)
+            if not job.resume:
+                (job.run / "metrics.jsonl").unlink(missing_ok=True)
+                write_text(job.run / RECIPE, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
+        fabric.barrier()
+        emit(
+            {
+                "kind": "start",
+                "iteration": state.iteration,
+                "iterations": plan.iterations,
+                "warmup": plan.warmup,
+                "gap": choices.gap,
+                "seed": job.seed,
+                "world": fabric.world_size,
+                "parameters": sum(parameter.numel() for parameter in own.parameters()),
+                "device": fabric.device.type,
+                "tasks": {task: vars(one) for task, one in plan.tasks.items()},
+            }
+        )
+        return loop.run()
+
+
+def _add_stage(checkpoint: Checkpoint, job: Job, splits: dict[str, Splits]) -> Checkpoint:
+    """Add this training, and the images that it will see, to a checkpoint's lineage."""
+    keys = pc.unique(pa.concat_arrays([image_keys(one.train) for one in splits.values()]))
+    name = f"images-{len(checkpoint.lineage.stages) + 1}.parquet"
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({"image": keys.take(pc.sort_indices(keys))}), buffer, compression="zstd")
+    stage = Stage(name=job.run.name, split_hash=_split_hash(job), recipe_hash=job.recipe.hash(), images=name)
+    lineage = checkpoint.lineage.model_copy(update={"stages": (*checkpoint.lineage.stages, stage)})
+    return replace(checkpoint, lineage=lineage, images={**checkpoint.images, name: buffer.getvalue()})
+
+
+def _split_hash(job: Job) -> str | None:
+    """The hash of the clean split; that of the full one is none."""
+    return read_report(job.data / "clean").split_hash if job.recipe.split == "clean" else None
+
+
+def _texts(job: Job) -> Iterator[str]:
+    """The training texts of all datasets that were read, so that a later run knows their words, too."""
+    for path in sorted((job.data / "examples").glob("*/train.parquet")):
+        yield from read_columns(path, ["text"])["text"].to_pylist()
+
+
+def _memory(reader: RegionReader, tasks: Any, fabric: Fabric) -> Callable[[], Any]:
+    """Give each batch pinned memory of its own, from which copies to the GPU need not wait."""
+    width = reader.store.meta.feature_width
+    largest = max(2 * one.batch_size for one in tasks.values())
+    size = largest * (1 + reader.most) * width // fabric.world_size
+
+    def give() -> torch.Tensor:
+        return torch.empty(size, dtype=torch.float16, pin_memory=True)
+
+    return give
+
+
+@contextlib.contextmanager
+def _report(fabric: Fabric, job: Job) -> Iterator[Report]:
+    if job.report is None or fabric.global_rank:
+        yield lambda record: None
+        return
+    with job.report() as report:
+        yield report
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[threading.Event]:
+    """Take note of Ctrl-C and SIGTERM instead of dying: the loop saves and ends at the next iteration."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    before = {number: signal.signal(number, lambda *_: event.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _signals_go_to_children() -> Iterator[None]:
+    """Pass SIGTERM on to the processes of the run; Ctrl-C reaches them by itself."""
+
+    def pass_on(number: int, frame: object) -> None:
+        for child in multiprocessing.active_children():
+            if child.pid:
+                os.kill(child.pid, number)
+
+    before = {signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None)}
+    before[signal.SIGTERM] = signal.signal(signal.SIGTERM, pass_on)
+    try:
+        yield
+    finally:
+        for which, handler in before.items():
+            signal.signal(which, handler)
+
+
+def _save_divergence(run: Path, error: DivergedError) -> None:
+    """Keep the batch whose loss is no number."""
+    folder = run / "diverged"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for number, part in enumerate(error.parts):
+        content = {name: value for name, value in vars(part).items() if isinstance(value, torch.Tensor)}
+        content["examples"] = torch.from_numpy(part.examples)
+        torch.save(content, folder / f"batch-{number}.pt")
+    write_text(folder / "README.txt", f"{error}\nexamples: their places in the task's training split\n")
+
+
+def _finished(result: bool | VlmtError) -> bool:
+    if isinstance(result, VlmtError):
+        raise result
+    return result
+
+
+def _started_from_outside() -> bool:
+    """Whether torchrun or SLURM started this process as one of several."""
+    return "TORCHELASTIC_RUN_ID" in os.environ or int(os.environ.get("SLURM_NTASKS", "1")) > 1
+
+
+def _check_devices(devices: Devices) -> None:
+    if devices.kind == "cuda" and (there := torch.cuda.device_count()) < devices.processes:
+        what = f"{devices.processes} GPUs are asked for, and there {'is' if there == 1 else 'are'} {there or 'none'}"
+        todo = f"give --gpus {there}" if there else "give --device cpu"
+        raise UsageError(what, todo=todo)
+    if devices.nodes > 1 and not _started_from_outside():
+        raise UsageError(f"--nodes {devices.nodes}", todo="start the command with torchrun or srun on each of them")

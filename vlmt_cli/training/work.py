@@ -1,0 +1,180 @@
+"""What the loop does for each task: make a batch, compute its losses, validate.
+
+The twelve tasks and pre-training differ here and nowhere else in training.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vlmt_cli.evaluation import run as evaluation
+from vlmt_cli.evaluation.run import Place
+from vlmt_cli.features.reader import RegionReader
+from vlmt_cli.runs.recipe import PRETRAINING, Recipe
+from vlmt_cli.tasks.examples import Batch, Examples
+from vlmt_cli.tasks.groups import GROUPS
+from vlmt_cli.tasks.load import answers_of, load_examples, make_batch
+from vlmt_cli.tasks.table import TASKS
+from vlmt_cli.tasks.text import TextEncoder
+from vlmt_cli.training.batches import BatchOrder
+from vlmt_cli.training.plan import TaskPlan
+from vlmt_cli.training.pretraining import Captions, count_masked, pretraining_sums, validate_pretraining
+
+Sums = dict[str, tuple[Tensor, Tensor]]
+"""Losses by name, each a sum and what to divide it by."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """One task in the loop.
+
+    Attributes:
+        name: the task's.
+        plan: sizes and rates.
+        train: the examples to train on.
+        make: the micro-batches of this process for the k-th batch.
+        counts: what each loss is divided by, of all of them together.
+        sums: the losses of a model on one of them.
+        validate: the score of a model on the validation split, the same in every process.
+        steering: how many examples that score is of.
+    """
+
+    name: str
+    plan: TaskPlan
+    train: Examples
+    make: Callable[[int], list[Any]]
+    counts: Callable[[list[Any]], dict[str, float]]
+    sums: Callable[[nn.Module, Any], Sums]
+    validate: Callable[[nn.Module], float]
+    steering: int
+
+
+@dataclass(frozen=True)
+class Splits:
+    """A task's examples in a run.
+
+    Attributes:
+        train: to train on.
+        validation: what steers DSG.
+        steering: the examples of it that do.
+    """
+
+    train: Examples
+    validation: Examples
+    steering: NDArray[np.int64]
+
+
+def load_splits(
+    data: Path, recipe: Recipe, encoder: TextEncoder, reader: RegionReader, partial: bool
+) -> dict[str, Splits]:
+    """Load the train and validation splits of a recipe's tasks. Errors are ``load_examples``'s."""
+    loaded = {}
+    for task in recipe.tasks:
+        load = functools.partial(
+            load_examples,
+            clean=recipe.split == "clean",
+            answers=answers_of(data, task),
+            partial=partial,
+        )
+        train = load(data, task, "train", encoder, reader, "train")
+        validation = load(data, task, "val", encoder, reader, "validate")
+        loaded[task] = Splits(train, validation, spread(len(validation), recipe.training.validation_examples))
+    return loaded
+
+
+def spread(examples: int, most: int | None) -> NDArray[np.int64]:
+    """Return at most so many of some examples, evenly spread."""
+    return np.unique(np.linspace(0, examples - 1, min(most or examples, examples)).round().astype(np.int64))
+
+
+def make_work(
+    task: str,
+    plan: TaskPlan,
+    splits: Splits,
+    recipe: Recipe,
+    encoder: TextEncoder,
+    reader: RegionReader,
+    place: Place,
+    seed: int,
+    memory: Callable[[], Tensor | None],
+) -> Work:
+    """Make a task ready for the loop.
+
+    Args:
+        task, plan, splits: the task.
+        recipe: every choice.
+        encoder, reader: of texts and regions.
+        place: this process among others.
+        seed: of the run.
+        memory: gives memory for a batch's features.
+    """
+    order = BatchOrder(splits.train.lengths, plan.batch_size, seed, task)
+    parts = recipe.training.accumulate
+
+    def parts_of(number: int) -> list[NDArray[np.int64]]:
+        """The places, in the k-th batch, of this process's micro-batches."""
+        own = np.arange(plan.batch_size)[place.rank :: place.world]
+        return [own[part::parts] for part in range(parts) if len(own[part::parts])]
+
+    if task == PRETRAINING:
+        source = Captions(splits.train, reader, encoder, recipe.masking)
+        return Work(
+            task,
+            plan,
+            splits.train,
+            lambda number: [
+                source.masked(order.rows(number), part, order.generator(number)) for part in parts_of(number)
+            ],
+            lambda parts: count_masked(parts, recipe.masking),
+            lambda model, batch: pretraining_sums(model, batch, recipe.masking),
+            lambda model: validate_pretraining(
+                model,
+                Captions(splits.validation, reader, encoder, recipe.masking),
+                splits.steering,
+                plan.batch_size,
+                place,
+            ),
+            len(splits.steering),
+        )
+
+    group, form = GROUPS[TASKS[task].head], recipe.model.verification_loss
+    multiple = 8 if place.device.type == "cuda" else 1
+
+    def make(number: int) -> list[Batch]:
+        whole = order.rows(number)
+        # Drawn for the whole batch, so that it does not depend on how many processes share it.
+        drawn = group.draw(splits.train, whole, order.generator(number)) if group.draw else None
+        return [
+            make_batch(
+                splits.train,
+                whole[part],
+                reader,
+                plan.token,
+                None if drawn is None else drawn[:, part],
+                memory(),
+                multiple,
+            )
+            for part in parts_of(number)
+        ]
+
+    def sums(model: nn.Module, batch: Batch) -> Sums:
+        loss = group.loss(model(*batch.inputs()), batch.targets, form)
+        return {"loss": (loss * len(batch), torch.tensor(len(batch), device=loss.device))}
+
+    def validate(model: nn.Module) -> float:
+        scores = evaluation.score(
+            model, splits.validation, reader, plan.token, plan.batch_size, place, only=splits.steering
+        )
+        return float(scores.mean())
+
+    def counts(parts: list[Batch]) -> dict[str, float]:
+        return {"loss": float(sum(map(len, parts)))}
+
+    return Work(task, plan, splits.train, make, counts, sums, validate, len(splits.steering))
