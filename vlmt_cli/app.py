@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vlmt_cli.base.errors import VlmtError
-from vlmt_cli.commands import clean, convert, data, demo, doctor, extract, pack, pretrain, train
+from vlmt_cli.commands import clean, convert, data, demo, doctor, extract, pack, predict, pretrain, train
 
 app = typer.Typer(
     name="vlmt",
@@ -24,6 +24,7 @@ app.command("extract")(extract.extract)
 app.command("pack")(pack.pack)
 app.command("pretrain")(pretrain.pretrain)
 app.command("train")(train.train)
+app.command("predict")(predict.predict)
 app.command("convert")(convert.convert)
 app.command("doctor")(doctor.doctor)
 

@@ -67,9 +67,19 @@ SOUND = Regions(np.array([[0, 0, 10, 10]], "f4"), np.ones((1, 4), "f4"), 20, 20)
         ({"boxes": np.array([[0, 0, np.inf, 10]], "f4")}, "boxes hold values that are no numbers"),
         ({"features": np.full((1, 4), 7e4, "f4")}, "too large for float16"),
         ({"boxes": np.array([[5, 0, 4, 10]], "f4")}, "ends before it begins"),
-        ({"boxes": np.array([[0, 0, 22, 10]], "f4")}, "outside the 20 x 20 image"),
+        ({"boxes": np.array([[0, -2, 10, 10]], "f4")}, "outside the 20 x 20 image"),
+        ({"boxes": np.array([[0, 0, 35, 10]], "f4")}, "outside the 20 x 20 image"),
     ],
 )
 def test_what_is_wrong_is_said(changed, said):
     with pytest.raises(ValueError, match=said):
         encode(Regions(**(vars(SOUND) | changed)))
+
+
+def test_boxes_may_reach_into_the_padding_that_the_papers_detector_saw():
+    # 640 x 480 alone was padded to 1088 x 800, beside an upright photo to 1088 x 1088, at a scale of 800 / 480.
+    for width, height in ((1088, 800), (1088, 1088)):
+        box = np.array([[0, 0, width - 1, height - 1]], "f4") * 480 / 800
+        assert problem(Regions(box, np.ones((1, 4), "f4"), 640, 480)) is None
+    unscaled = np.array([[0, 0, 1066, 799]], "f4")
+    assert "outside the 640 x 480 image" in problem(Regions(unscaled, np.ones((1, 4), "f4"), 640, 480))

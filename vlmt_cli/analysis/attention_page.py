@@ -33,7 +33,7 @@ def write_attention_page(
 
 
 def attention_page(attention: Attention, photo: Image.Image | None, *, text: str, facts: Sequence[str] = ()) -> str:
-    """Make the page, of about 1.3 MB for 25 tokens and 101 regions in the base model.
+    """Make the page: 1.1 MB for 24 tokens and 101 regions in the base model, 8.7 MB for a dialogue of 201 tokens.
 
     Args:
         attention: the maps.
@@ -55,7 +55,7 @@ def attention_page(attention: Attention, photo: Image.Image | None, *, text: str
         "maps": [_packed(kind, maps) for kind, maps in attention.maps.items() if len(maps)],
     }
     parts = {
-        "title": escape(f"Attention: {text}"),
+        "title": escape(f"Attention: {text}").encode(errors="replace").decode(),
         "style": _file("attention.css"),
         "data": _harmless_json(data),
         "script": "\n".join(map(_file, _SCRIPTS)),

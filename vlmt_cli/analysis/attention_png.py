@@ -1,7 +1,8 @@
 """Attention as pictures for a paper or a report: figure 10 (a word for each region) and figure 12 (the four maps)."""
 
+import contextlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,6 +33,15 @@ _LABELLED = 24  # regions, those with the largest shares
 _ROWS = 40  # names beside a map, at most
 
 
+@contextlib.contextmanager
+def _any_letter() -> Iterator[None]:
+    """Let letters that the font lacks be drawn as a box, without a warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
+
+
+@_any_letter()
 def draw_words(
     path: Path,
     attention: Attention,
@@ -68,14 +78,15 @@ def draw_words(
     _save(figure, path)
 
 
+@_any_letter()
 def draw_maps(
     path: Path, attention: Attention, photo: Image.Image | None, layer: int | None = None, head: int | None = None
 ) -> None:
     """Draw the photo with its text, and the four maps side by side: within the text, to the image, to the text, within
     the image (figures 12 and 13).
 
-    A line is a query's attention to a key, the darker the more; of a mean only what is more than even attention, or
-    the lines would be a blur. The dashed box is the one that the referring head chooses, whatever the task.
+    A line is a query's attention to a key, the darker the more; only what is more than even attention, or the lines
+    would be a blur. The dashed box is the one that the referring head chooses, whatever the task.
 
     Args:
         path: the PNG to write.
@@ -159,10 +170,9 @@ def _lines(axes: Any, title: str, queries: Sequence[str], keys: Sequence[str], m
     axes.add_collection(LineCollection(ends, colors=_ACCENT, alpha=strength[rows, columns], linewidths=width))
     for names, at, x, side in ((queries, places[0], 0.3, "right"), (keys, places[1], 0.7, "left")):
         every = -(-len(names) // _ROWS)
+        style = {"ha": side, "va": "center", "fontsize": min(8, 320 / len(names) * every), "parse_math": False}
         for name, y in list(zip(names, at, strict=True))[::every]:
-            axes.text(
-                x, y, name[:22], ha=side, va="center", fontsize=min(8, 320 / len(names) * every), parse_math=False
-            )
+            axes.text(x, y, name if len(name) < 18 else f"{name[:16]}\N{HORIZONTAL ELLIPSIS}", **style)
     axes.set(xlim=(0, 1), ylim=(1, 0))
     axes.set_title(title, fontsize=10)
     axes.axis("off")
@@ -190,8 +200,7 @@ def _write_text(figure: Figure, tokens: Sequence[str], underlined: dict[int, str
 
 
 def _save(figure: Figure, path: Path) -> None:
-    with atomic(path) as temporary, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # such a letter is drawn as a box
+    with atomic(path) as temporary:
         # Without a date and version the same maps give the same bytes.
         figure.savefig(
             temporary, format="png", dpi=150, metadata={"Software": None}, bbox_inches="tight", pad_inches=0.1

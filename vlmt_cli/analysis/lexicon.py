@@ -91,8 +91,7 @@ wedding evening morning siding flooring bedding marking lettering landing meetin
 molding carving parking outing handwriting clippings leaves father teenager cleaner dryer opener cooler freezer
 lighter bed shed seed weed sled speed breed moped reed bobsled living
 table cable vegetable bible stable dish fish radish family lily jelly belly bully butterfly italy july
-people glass traffic music picnic fabric mosaic attic clinic comic graphic garlic tunic mechanic topic ceramic logic
-glasses english pic
+people glass traffic music picnic fabric mosaic attic clinic comic graphic garlic tunic mechanic topic ceramic logic pic
 """
 
 _GERUNDS = """dining swimming baking cutting frying shopping washing sewing playing serving boarding driving racing
@@ -133,8 +132,8 @@ wrap yawn drink bite grill study cast fire
 _PASTS = """
 sat stood held wore ate drank threw caught flew rode ran swam drove took made went gone got gotten came saw said told
 gave put cut hit built bought broke bent hung lain lit lost kept led met paid sent shot shut slept stuck swung
-taught thought wrote found fed felt fought forgot grew hid knew drew chose blew fell began rang sang spoke swept woke won
-sold laid
+taught thought wrote found fed felt fought forgot grew hid knew drew chose blew fell began rang sang spoke swept woke
+won sold laid
 """
 _PARTICIPLES = """
 worn eaten thrown flown ridden driven taken seen given broken frozen hidden torn written grown known drawn chosen blown

@@ -48,7 +48,7 @@ def _settle(i: int, words: list[str], kinds: list[str], parts: list[str]) -> str
     """Settle word ``i``, where the words before it are settled as ``parts`` and those after it can be ``kinds``."""
     before, previous = (parts[i - 1], words[i - 1]) if i else (OTHER, "")
     after, following = (kinds[i + 1], words[i + 1]) if i + 1 < len(words) else (OTHER, "")
-    names = after in lexicon.NAMING
+    names = after in lexicon.NAMING or following in ("one", "ones")
     may_describe = names and before != NOUN and previous not in SUBJECTS | HELPERS | BE
     says = previous in BE or ((before == NOUN or previous in SUBJECTS) and not BE.isdisjoint(words[:i]))
     match kinds[i]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from vlmt_cli.features.extract import Extracted, File
     from vlmt_cli.features.extractor import Boxes, Extractor
 
+BACKBONE = "facebook/dinov2-base"
 NAMED = 10  # unreadable photos that are named one by one
 
 
@@ -28,11 +29,24 @@ def extract(
         str, typer.Option(help="detector: networks of transformers. pixels: for drawn worlds, without weights.")
     ] = "detector",
     detector: Annotated[
-        str, typer.Option(help="Detector for boxes and class scores: hub id or folder.")
+        str,
+        typer.Option(help="Detector for boxes and class scores: hub id or folder; vg-x152 for the paper's own."),
     ] = "PekingU/rtdetr_r50vd",
     backbone: Annotated[
-        str, typer.Option(help="Backbone for the boxes' features: hub id or folder.")
-    ] = "facebook/dinov2-base",
+        str, typer.Option(help="Backbone for the boxes' features: hub id or folder; vg-x152 brings its own.")
+    ] = BACKBONE,
+    weights: Annotated[Path | None, typer.Option(help="Of vg-x152: detectron_model.pth.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Of vg-x152: its YAML; else detectron_config.yaml beside the weights, if any.")
+    ] = None,
+    mode: Annotated[
+        str | None,
+        typer.Option(
+            help="Of vg-x152: correct, or faithful for numbers that fit the released features: the padding counts as"
+            " part of the photo, and with --batch photos are padded to the largest of their batch."
+        ),
+    ] = None,
+    precision: Annotated[str | None, typer.Option(help="Of vg-x152: float32, or bf16 for speed on a GPU.")] = None,
     boxes: Annotated[
         str | None,
         typer.Option(
@@ -40,8 +54,11 @@ def extract(
             " candidates are taken: visual7w, guesswhat, refcoco, refcoco+, refcocog; candidates for all of them."
         ),
     ] = None,
+    box_format: Annotated[
+        str | None, typer.Option(help="Of a file of boxes: xyxy for x1, y1, x2, y2, or xywh for x1, y1, width, height.")
+    ] = None,
     regions: Annotated[int, typer.Option(min=1, help="Detected boxes a photo.")] = 100,
-    batch: Annotated[int, typer.Option(min=1, help="Photos at a time.")] = 8,
+    batch: Annotated[int | None, typer.Option(min=1, help="Photos at a time; else 8, and 1 with vg-x152.")] = None,
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that decode photos; else as fits.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:1; auto takes a GPU where there is one.")] = "auto",
     gpus: Annotated[int | None, typer.Option(min=1, help="One process each on so many GPUs.")] = None,
@@ -68,6 +85,8 @@ def extract(
 
       vlmt extract vg=VG_100K --boxes visual7w
 
+      vlmt extract --detector vg-x152 --weights detectron_model.pth
+
       vlmt extract --shard 3/64      (on each machine its own, then vlmt extract --merge)
 
       vlmt extract --launcher slurm --shards 64 --sbatch partition=gpu
@@ -75,10 +94,19 @@ def extract(
     import msgspec
 
     from vlmt_cli.base.errors import UsageError
+    from vlmt_cli.commands import vg_x152
     from vlmt_cli.commands.show import progress, say
     from vlmt_cli.features import shards as parts
 
-    store = to or data / "features" / _name(extractor, detector, backbone, boxes)
+    own = vg_x152.Options(weights, config, mode, precision)
+    is_own = extractor == "detector" and detector == vg_x152.NAME
+    if not is_own:
+        vg_x152.refuse_without_it(own)
+    elif backbone != BACKBONE:
+        raise UsageError(f"--detector {vg_x152.NAME} brings its own backbone", todo="leave --backbone out")
+    batch = batch or (1 if is_own else 8)
+    name = vg_x152.store_name(own, boxes) if is_own else _name(extractor, detector, backbone, boxes)
+    store = to or data / "features" / name
     if sum((shard is not None, merge, launcher is not None)) > 1:
         raise UsageError("--shard, --merge and --launcher exclude each other")
     if launcher not in (None, "slurm", "local"):
@@ -94,9 +122,13 @@ def extract(
     number, of = parts.read_shard(shard) if shard else (1, 1)
     options = dict(_option(one) for one in sbatch or ())
     devices = _devices(device, gpus, elsewhere=launcher == "slurm") if extractor != "pixels" else ["cpu"]
-    given = _boxes(boxes, data)
+    given = _boxes(boxes, box_format, data)
     files, skipped = _photos(folders or [str(data / "images")])
-    make = _maker(extractor, files, store, detector if boxes is None else None, backbone, regions, batch)
+    if is_own:
+        in_parts = bool(shard or launcher or len(devices) > 1)
+        make = vg_x152.maker(own, boxes is not None, regions, batch, in_parts)
+    else:
+        make = _maker(extractor, files, store, detector if boxes is None else None, backbone, regions, batch)
     workers = _workers(extractor, devices) if workers is None else workers
     job = parts.Job(files, store, make, devices, batch, given, workers)
     with progress("Extracting") as update:
@@ -169,16 +201,18 @@ def _workers(extractor: str, devices: list[str]) -> int:
     return max(1, min(8, cores // len(devices) - 1))
 
 
-def _boxes(boxes: str | None, data: Path) -> "dict[str, Boxes] | None":
-    from vlmt_cli.features.given_boxes import ALL_CANDIDATES, WITH_CANDIDATES, candidate_boxes, read_boxes
+def _boxes(boxes: str | None, form: str | None, data: Path) -> "dict[str, Boxes] | None":
+    from vlmt_cli.base.errors import UsageError
+    from vlmt_cli.features.given_boxes import ALL_CANDIDATES, FORMS, WITH_CANDIDATES, candidate_boxes, read_boxes
 
+    is_file = boxes is not None and boxes not in (*WITH_CANDIDATES, ALL_CANDIDATES)
+    if form is not None and not is_file:
+        raise UsageError("--box-format is of a file that --boxes names", todo="leave it out")
+    if form not in (None, *FORMS):
+        raise UsageError(f"there is no box format {form!r}", todo=f"choose {' or '.join(FORMS)}")
     if boxes is None:
         return None
-    return (
-        candidate_boxes(data / "examples", boxes)
-        if boxes in (*WITH_CANDIDATES, ALL_CANDIDATES)
-        else read_boxes(Path(boxes))
-    )
+    return read_boxes(Path(boxes), form or FORMS[0]) if is_file else candidate_boxes(data / "examples", boxes)
 
 
 def _photos(folders: list[str]) -> "tuple[list[File], dict[str, str]]":

@@ -36,6 +36,8 @@ COLUMNS = {
 """The columns of table 2 in its order, and what table 5 adds."""
 LEAKED = "*"
 """Marks a score on test images of which training saw some."""
+UNKNOWN = "?"
+"""Marks a score on test images of which training may have seen some."""
 NOTHING = "-"
 _CONTAMINATION = {"seen": "images seen in training", "unseen": "images not seen", "difference": "difference"}
 
@@ -53,6 +55,7 @@ class TaskScore(_Model):
         score: the mean of the examples' scores, with its interval and their number.
         extra: further metrics by name; plain numbers, such as a median rank, are no shares.
         contamination: the score on images that training saw, and on the others; None where its images are unknown.
+        unknown_stages: the trainings behind the model whose images are unknown: they may have seen any.
     """
 
     metric: str
@@ -60,6 +63,7 @@ class TaskScore(_Model):
     score: Estimate
     extra: dict[str, Estimate | FiniteFloat] = {}
     contamination: Contamination | None = None
+    unknown_stages: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _are_shares(self) -> "TaskScore":
@@ -80,7 +84,7 @@ class Scores(_Model):
         tasks: by name.
         groups: the mean of each task group that is complete, as tables 6 and 10 have it; of G2 over Recall@1.
         average: the mean of the twelve tasks (table 2); None unless all are there.
-        split_hash: of the clean split; None when the model was scored without one.
+        split_hash: of the clean split that the model was last trained on; None when it was the full one, or unknown.
         recipe_hash: of the recipe that made the model; None when unknown.
         leaks_allowed: whether test images that training saw were let in.
         resamples, resampled, seed: of the intervals: how often, what, and with which seed.
@@ -189,7 +193,7 @@ def table2(
 
     Returns:
         The header, two lines a cell, task group above task; and the rows. ``LEAKED`` marks a score on test images of
-        which training saw some.
+        which training saw some, ``UNKNOWN`` one where it may have.
 
     Raises:
         UsageError: the paper has no such row.
@@ -228,12 +232,12 @@ def by_task(tasks: Mapping[str, TaskScore], paper: str | None = None) -> tuple[l
 
     for name in (name for name in COLUMNS if name in tasks):
         task = tasks[name]
-        measured = _measured(task.score, _leaked(task))
+        measured = _measured(task.score, _mark(task))
         add(COLUMNS[name], task.split, task.metric, *measured, column=name)
         for extra, value in task.extra.items():
             add("", "", extra, *(_measured(value) if isinstance(value, Estimate) else [f"{value:g}", "", ""]))
         for part in ("seen", "unseen", "difference"):
-            if _leaked(task) and (estimate := getattr(task.contamination, part)):
+            if _is_leaked(task) and (estimate := getattr(task.contamination, part)):
                 add("", "", _CONTAMINATION[part], *_measured(estimate))
     for column, mean in _average_cells(_values(tasks)).items():
         add(column if column in GROUPS else "All", "", "mean", mean, "", "", column=column)
@@ -250,7 +254,7 @@ def _cells(tasks: Mapping[str, TaskScore], intervals: bool) -> dict[str, str]:
     """Return what stands in the column of each task, group mean and average."""
     cells = {}
     for name, task in tasks.items():
-        percent, interval, _ = _measured(task.score, _leaked(task))
+        percent, interval, _ = _measured(task.score, _mark(task))
         cells[name] = f"{percent} {interval}" if intervals else percent
     return cells | _average_cells(_values(tasks))
 
@@ -276,8 +280,12 @@ def _measured(estimate: Estimate, mark: str = "") -> list[str]:
     return [_percent(estimate.value) + mark, interval, f"{estimate.n:,}"]
 
 
-def _leaked(task: TaskScore) -> str:
-    return LEAKED if task.contamination and task.contamination.seen else ""
+def _is_leaked(task: TaskScore) -> bool:
+    return task.contamination is not None and task.contamination.seen is not None
+
+
+def _mark(task: TaskScore) -> str:
+    return LEAKED * _is_leaked(task) + UNKNOWN * bool(task.unknown_stages)
 
 
 def _percent(share: float) -> str:

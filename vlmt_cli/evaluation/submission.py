@@ -42,15 +42,15 @@ def write_submission(task: str, path: Path, ids: Column, predicted: Column) -> N
         UsageError: the task has no such file.
         DataError: an id occurs twice or is none of the dataset's, an answer is missing or no label.
     """
-    if task not in _FORMS:
-        raise UsageError(f"{task} has no submission file", todo=f"choose one of {', '.join(_FORMS)}")
+    if task not in FORMS:
+        raise UsageError(f"{task} has no submission file", todo=f"choose one of {', '.join(FORMS)}")
     names, answers = one_array(ids).cast(pa.string()), one_array(predicted).cast(pa.string())
     if len(names) != len(answers):
         raise DataError(f"{len(names):,} examples have {len(answers):,} predictions", where=path)
     if names.null_count or answers.null_count:
         raise DataError(f"{names.null_count or answers.null_count:,} examples lack their id or prediction", where=path)
     check_unique(names, path)
-    write_bytes(path, _FORMS[task](names.to_pylist(), answers, path))
+    write_bytes(path, FORMS[task](names.to_pylist(), answers, path))
 
 
 def _vqa(ids: list[str], answers: pa.Array, path: Path) -> bytes:
@@ -86,9 +86,10 @@ def _check_labels(labels: pa.Array, known: tuple[str, ...], path: Path) -> None:
         raise DataError(f"{wrong[0].as_py()!r} is no label", where=path, todo=f"write {', '.join(known)}")
 
 
-_FORMS: dict[str, Callable[[list[str], pa.Array, Path], bytes]] = {
+FORMS: dict[str, Callable[[list[str], pa.Array, Path], bytes]] = {
     "vqa": _vqa,
     "gqa": _gqa,
     "nlvr2": _nlvr2,
     "snli_ve": _snli_ve,
 }
+SUFFIXES = {"vqa": ".json", "gqa": ".json", "nlvr2": ".csv", "snli_ve": ".jsonl"}

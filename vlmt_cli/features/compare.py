@@ -106,7 +106,10 @@ def match(one: Regions, other: Regions) -> tuple[NDArray[np.int64], NDArray[np.i
 
 
 def _shares(regions: Regions) -> NDArray[np.float64]:
-    return np.asarray(regions.boxes / np.array([regions.width, regions.height] * 2, float))
+    low, high = np.split(regions.boxes.astype(float), 2, axis=1)
+    # A box of less than a pixel is one: rounding would decide whether two of them overlap.
+    corners = np.concatenate([low, np.maximum(high, low + 1)], axis=1)
+    return np.asarray(corners / np.array([regions.width, regions.height] * 2, float))
 
 
 def _iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:

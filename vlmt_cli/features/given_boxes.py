@@ -20,20 +20,25 @@ ALL_CANDIDATES = "candidates"
 """The name of them all together."""
 
 
+FORMS = ("xyxy", "xywh")
+"""How a file may write boxes: two corners, or a corner with width and height."""
+
+
 class _Line(msgspec.Struct):
     image: str
     boxes: list[tuple[float, float, float, float]]
 
 
-def read_boxes(path: Path) -> dict[str, Boxes]:
+def read_boxes(path: Path, form: str = FORMS[0]) -> dict[str, Boxes]:
     """Read boxes from a file.
 
     Args:
-        path: Parquet with the columns ``image`` (key) and ``boxes`` (list of ``[x1, y1, x2, y2]`` in pixels), or JSON
-            lines with these fields: ``{"image": "coco:9", "boxes": [[0.5, 1, 20, 30.5]]}``.
+        path: Parquet with the columns ``image`` (key) and ``boxes`` (lists of four numbers in pixels), or JSON lines
+            with these fields: ``{"image": "coco:9", "boxes": [[0.5, 1, 20, 30.5]]}``.
+        form: ``xyxy``, or ``xywh``. Which one a file has cannot be told from it.
 
     Returns:
-        Image key to (R, 4), in the order of the file.
+        Image key to (R, 4), ``[x1, y1, x2, y2]``, in the order of the file.
 
     Raises:
         DataError: the file cannot be read, an image occurs twice, has no box, or a box is none.
@@ -45,15 +50,16 @@ def read_boxes(path: Path) -> dict[str, Boxes]:
             raise DataError(f"{image} occurs twice", where=where)
         if not len(boxes):
             raise DataError(f"{image} has no box", where=where, todo="leave it out")
-        is_box = np.isfinite(boxes).all(1) & (boxes[:, 2:] > boxes[:, :2]).all(1)
+        corners = boxes if form == "xyxy" else np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
+        is_box = np.isfinite(corners).all(1) & (corners[:, 2:] > corners[:, :2]).all(1)
         if not is_box.all():
             values = ", ".join(f"{value:g}" for value in boxes[int(np.argmin(is_box))])
-            raise DataError(
-                f"[{values}] is no box of {image}",
-                where=where,
-                todo="write [x1, y1, x2, y2] in pixels, x1 < x2, y1 < y2",
-            )
-        found[image] = boxes
+            todo = {
+                "xyxy": "write [x1, y1, x2, y2] in pixels, x1 < x2, y1 < y2; or say --box-format xywh",
+                "xywh": "write [x1, y1, width, height] in pixels; or say --box-format xyxy",
+            }[form]
+            raise DataError(f"[{values}] is no box of {image}", where=where, todo=todo)
+        found[image] = corners
     if not found:
         raise DataError("names no image", where=path)
     return found

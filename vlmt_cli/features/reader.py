@@ -147,13 +147,16 @@ def relative(pixels_BV4: Tensor, sizes_B2: Tensor) -> Tensor:
     return torch.cat([corners, area[..., None]], -1)
 
 
-def find_stores(folder: Path, store: str | None, candidates: str | None) -> tuple[Path, Path | None]:
+def find_stores(
+    folder: Path, store: str | None, candidates: str | None, option: str = "--set features.store=NAME"
+) -> tuple[Path, Path | None]:
     """Say which stores in a folder of features to read.
 
     Args:
         folder: ``<data>/features``.
         store: a path, or a name in the folder; None when there is but one that holds detected regions.
         candidates: the same of given boxes; None when it stands beside the other.
+        option: how to name a store, for the error.
 
     Raises:
         UsageError: none or several could be meant.
@@ -167,7 +170,7 @@ def find_stores(folder: Path, store: str | None, candidates: str | None) -> tupl
         if len(detected) != 1:
             what = f"holds {len(detected) or 'no'} feature store{'s' * (len(detected) > 1)}"
             names = ", ".join(path.name for path in detected)
-            todo = f"choose one with --set features.store=NAME: {names}" if detected else "make one with vlmt extract"
+            todo = f"choose one with {option}: {names}" if detected else "make one with vlmt extract"
             raise UsageError(what, where=folder, todo=todo)
         found = detected[0]
     if candidates is not None:

@@ -31,6 +31,7 @@ _HEADER = struct.Struct("<4s7I")
 _MAGIC = b"VLF1"
 _FLOAT, _HALF = np.dtype("<f4"), np.dtype("<f2")
 _LARGEST = np.finfo(np.float16).max
+_ROUNDING = 1  # pixels: detectors clip to the last pixel or to the border, and some round
 
 
 @dataclass
@@ -69,12 +70,19 @@ def problem(regions: Regions) -> str | None:
             return f"{name} hold values that are no numbers"
     if np.abs(features).max(initial=0) > _LARGEST:
         return f"a feature of {np.abs(features).max():g} is too large for float16"
-    if (boxes[:, 2:] < boxes[:, :2]).any():
+    # To older detectors a box is x2 - x1 + 1 wide, in pixels of a resized photo: some end up to one before they begin.
+    pixel = max(1, min(regions.width, regions.height) / 800, max(regions.width, regions.height) / 1333)
+    if (boxes[:, 2:] - boxes[:, :2] <= -pixel).any():
         return "a box ends before it begins"
-    # Detectors clip to the last pixel or to the border, and some round.
-    if (boxes < -1).any() or (boxes > reach(regions.width, regions.height) + 1).any():
+    if (boxes < -_ROUNDING).any() or (boxes > reach(regions.width, regions.height) + _ROUNDING).any():
         return f"a box lies outside the {regions.width} x {regions.height} image"
     return None
+
+
+def is_within(regions: Regions) -> bool:
+    """Say whether all boxes lie within the image."""
+    limit = np.array([regions.width, regions.height] * 2) + _ROUNDING
+    return not ((regions.boxes < -_ROUNDING).any() or (regions.boxes > limit).any())
 
 
 def reach(width: int, height: int) -> float:

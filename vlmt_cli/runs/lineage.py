@@ -64,6 +64,11 @@ class Lineage(_Model):
     source: str | None = None
 
 
+def same_features(extractor_hash: str) -> str:
+    """Return the part of an extractor's hash that says how features are made, whatever the boxes."""
+    return extractor_hash.partition("-")[0]
+
+
 def parse(kind: type[Model], values: Any, where: object, error: type[VlmtError] = DataError) -> Model:
     """Check what a file holds.
 

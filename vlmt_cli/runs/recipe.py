@@ -4,8 +4,10 @@
 """
 
 import hashlib
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -13,12 +15,16 @@ from pydantic import (
     NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
+    ValidationError,
     model_validator,
 )
 
+from vlmt_cli.base.errors import DataError
 from vlmt_cli.model.config import PRESETS
 from vlmt_cli.tasks.table import GROUPS, TASKS, TWELVE
 
+RECIPE = "recipe.yaml"
+"""Its file in a run folder."""
 PRETRAINING = "conceptual_captions"
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -118,6 +124,8 @@ class TrainingChoices(_Section):
     """Iterations between two checkpoints."""
     log_every: PositiveInt = 50
     """Iterations between two lines of metrics."""
+    affinity_every: PositiveInt | None = None
+    """Iterations between two measurements of how tasks pull at each other; null measures nothing."""
     precision: Literal["auto", "32", "bf16", "16"] = "auto"
     """auto is bf16 on a GPU that has it, else 32."""
     compile: bool = False
@@ -176,3 +184,23 @@ class Recipe(_Section):
     def hash(self) -> str:
         """Return the SHA-256 of all choices."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+def read_recipe(run: Path) -> Recipe:
+    """Read the recipe of a run. Raises a DataError when there is none, or it is damaged."""
+    path = run / RECIPE
+    try:
+        return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise DataError("holds no run", where=run, todo="name a folder that vlmt train made") from error
+    except (yaml.YAMLError, ValidationError) as error:
+        raise DataError(f"is damaged ({str(error).splitlines()[0]})", where=path) from error
+
+
+def task_token(task: str, kind: str) -> int | None:
+    """Return a task's token: its dataset's own, its group's (that of the group's first task), or None (table 6)."""
+    if kind == "none" or task == PRETRAINING:
+        return None
+    if kind == "dataset":
+        return TASKS[task].token
+    return min(one.token for one in TASKS.values() if one.group == TASKS[task].group)

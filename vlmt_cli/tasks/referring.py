@@ -112,11 +112,16 @@ def targets(examples: Examples, which: NDArray[np.int64], regions: RegionBatch) 
 
 
 def decode(scores_BV: Tensor, batch: Batch, labels: Sequence[str]) -> dict[str, list[Any]]:
-    """Return each text's best box in pixels, its probability among the choices, and its IoU with the right one."""
+    """Return each text's best box in pixels, its probability among the choices, and its IoU with the right one.
+
+    Of given candidates also ``choice``, the best one's place among them.
+    """
     chosen = choices(scores_BV, batch.targets).float().cpu()
     best = chosen.argmax(1)
-    rows = batch.targets["places"].cpu().gather(1, best[:, None]).squeeze(1) if "places" in batch.targets else best
+    among = "places" in batch.targets
+    rows = batch.targets["places"].cpu().gather(1, best[:, None]).squeeze(1) if among else best
     return {
+        **({"choice": best.tolist()} if among else {}),
         "box": batch.pixels_BV4[torch.arange(len(best)), rows].tolist(),
         "confidence": chosen.softmax(1).gather(1, best[:, None]).squeeze(1).tolist(),
         "iou": batch.targets["ious"].cpu().gather(1, best[:, None]).squeeze(1).tolist(),

@@ -6,7 +6,7 @@ caption, and the image with a hard caption (section 3.2).
 Shapes: B batch, O options.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -127,7 +127,7 @@ def score_matrix(
     trunk: ViLBERT,
     head: nn.Module,
     texts: Sequence[tuple[Tensor, Tensor, Tensor | None]],
-    images: Sequence[tuple[Tensor, Tensor, Tensor]],
+    images: Iterable[tuple[Tensor, Tensor, Tensor]],
     at_once: int = 256,
 ) -> Tensor:
     """Score every caption against every image, as Recall@k takes (table 2, G2).
@@ -139,7 +139,7 @@ def score_matrix(
     Args:
         trunk, head: a model in evaluation mode, and its retrieval head.
         texts: batches of captions, (tokens_BT, mask_BT, task_B).
-        images: batches of images, (features_BVF, boxes_BV5, mask_BV).
+        images: batches of images, (features_BVF, boxes_BV5, mask_BV), taken one after another.
         at_once: pairs that run through the joint layers together.
 
     Returns:

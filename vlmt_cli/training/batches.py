@@ -31,14 +31,15 @@ class BatchOrder:
         self.lengths, self.batch_size = lengths, batch_size
         self.epoch_length = max(1, len(lengths) // batch_size)
         self.seed = (seed, zlib.crc32(name.encode()))
-        self._epoch, self._order = -1, np.empty((0, batch_size), np.int64)
+        self._last = (-1, np.empty((0, batch_size), np.int64))
 
     def rows(self, number: int) -> NDArray[np.int64]:
         """Return the examples of batch ``number``, counted from 0."""
         epoch, place = divmod(number, self.epoch_length)
-        if epoch != self._epoch:
-            self._epoch, self._order = epoch, self._shuffle(epoch)
-        rows: NDArray[np.int64] = self._order[place]
+        last = self._last  # in one piece, as another thread may be at another epoch
+        if last[0] != epoch:
+            last = self._last = (epoch, self._shuffle(epoch))
+        rows: NDArray[np.int64] = last[1][place]
         return rows
 
     def generator(self, number: int) -> np.random.Generator:

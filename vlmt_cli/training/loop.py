@@ -72,9 +72,7 @@ def read_state(values: dict[str, Any], choices: TrainingChoices) -> State:
 class Callback(Protocol):
     """What looks on while a model trains."""
 
-    def before_update(self, iteration: int, task: str) -> None: ...
-
-    def after_update(self, iteration: int, task: str) -> None: ...
+    def after_iteration(self, iteration: int) -> None: ...
 
 
 @dataclass
@@ -134,7 +132,7 @@ class Loop:
         tallies = {task: Tally() for task in self.works}
         logged = time.perf_counter()
         waited = 0.0
-        while state.iteration < plan.iterations:
+        while not self._is_over():
             began = time.perf_counter()
             iteration = state.iteration + 1
             set_rate(self.optimizer, plan.rate(iteration))
@@ -145,27 +143,28 @@ class Loop:
                     state.batches[task] = ahead[task].number
                 if iteration % plan.tasks[task].evaluate_every == 0:
                     self._validate(task, iteration)
+            for callback in self.callbacks:
+                callback.after_iteration(iteration)
             state.iteration = iteration
             state.seconds += time.perf_counter() - began
-            last = iteration == plan.iterations or self._all_converged()
-            if iteration % choices.log_every == 0 or last:
+            last, stop = self._is_over(), self._anyone_interrupted()
+            saves = last or stop or iteration % choices.save_every == 0
+            # What is saved is logged, too, so that a run that goes on from there lacks no update in its metrics.
+            if saves or iteration % choices.log_every == 0:
                 now, total = time.perf_counter(), sum(one.waited for one in ahead.values())
                 self._log(iteration, tallies, (total - waited) / max(now - logged, 1e-9))
                 logged, waited = now, total
                 tallies = {task: Tally() for task in self.works}
-            stop = self._anyone_interrupted()
             if last:
                 for task in self.works:
                     if iteration % plan.tasks[task].evaluate_every:
                         self._validate(task, iteration, steer=False)
-            if last or stop or iteration % choices.save_every == 0:
+            if saves:
                 self.save()
                 self.emit({"kind": "save", "iteration": iteration})
             if stop and not last:
                 return False
-            if last:
-                self.emit({"kind": "end", "iteration": iteration, "seconds": round(state.seconds, 3)})
-                return True
+        self.emit({"kind": "end", "iteration": state.iteration, "seconds": round(state.seconds, 3)})
         return True
 
     def _update(self, task: str, iteration: int, batches: Ahead[list[Any]], tally: Tally) -> None:
@@ -173,8 +172,6 @@ class Loop:
         began, number = time.perf_counter(), batches.number
         work, fabric = self.works[task], self.fabric
         parts = [part.to(fabric.device, torch.float32) for part in batches.take()]
-        for callback in self.callbacks:
-            callback.before_update(iteration, task)
         # Dropout's numbers depend on nothing that came before.
         torch.manual_seed(zlib.crc32(f"{self.seed} {task} {number} {fabric.global_rank}".encode()))
         counts = self._counts(work, parts)
@@ -198,8 +195,6 @@ class Loop:
             fabric.clip_gradients(self.model, self.optimizer, max_norm=self.choices.clip, error_if_nonfinite=False)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        for callback in self.callbacks:
-            callback.after_update(iteration, task)
         tally.updates += 1
         tally.examples += work.plan.batch_size
         tally.seconds += time.perf_counter() - began
@@ -254,10 +249,9 @@ class Loop:
                 shares = {name: round(value / tally.updates, 4) for name, value in tally.shares.items()}
                 self.emit({"kind": "masking", "iteration": iteration, "task": task, **shares})
 
-    def _all_converged(self) -> bool:
-        return self.choices.stop_when_converged and all(
-            controller.state == "stop" for controller in self.state.controllers.values()
-        )
+    def _is_over(self) -> bool:
+        converged = all(controller.state == "stop" for controller in self.state.controllers.values())
+        return self.state.iteration >= self.plan.iterations or (self.choices.stop_when_converged and converged)
 
     def _anyone_interrupted(self) -> bool:
         wish = torch.tensor(float(self.interrupted()), device=self.fabric.device)

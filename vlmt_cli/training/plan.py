@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from vlmt_cli.runs.recipe import PRETRAINING, Recipe
+from vlmt_cli.runs.recipe import Recipe, task_token
 from vlmt_cli.tasks.table import GROUPS, TASKS
 
 FIRST_GROUP = {"curriculum": "G3", "anti-curriculum": "G1"}
@@ -92,12 +92,3 @@ def make_plan(recipe: Recipe, examples: Mapping[str, int]) -> Plan:
     group = FIRST_GROUP.get(choices.order, "")
     first = tuple(task for task in recipe.tasks if task in GROUPS.get(group, ()))
     return Plan(tasks, iterations, round(choices.warmup * iterations), base, round(choices.alone * iterations), first)
-
-
-def task_token(task: str, kind: str) -> int | None:
-    """Return a task's token: its dataset's own, its group's (that of the group's first task), or None (table 6)."""
-    if kind == "none" or task == PRETRAINING:
-        return None
-    if kind == "dataset":
-        return TASKS[task].token
-    return min(one.token for one in TASKS.values() if one.group == TASKS[task].group)

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import torch
 
-from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.base.errors import UsageError
 from vlmt_cli.datasets import nlvr2, snli_ve
+from vlmt_cli.evaluation.setup import check_features
 from vlmt_cli.features.store import Meta
 from vlmt_cli.model.bert import load_bert
 from vlmt_cli.model.config import make_config
-from vlmt_cli.runs.checkpoint import CONFIG, Checkpoint, load_checkpoint
+from vlmt_cli.runs.checkpoint import CONFIG, Checkpoint
 from vlmt_cli.runs.lineage import Extractor, Lineage
 from vlmt_cli.runs.recipe import Recipe
 from vlmt_cli.tasks.multitask import HEADS, Head, ModelConfig, MultiTaskModel
@@ -120,24 +121,9 @@ def make_start(
     return Checkpoint(model, labels, tokenizer, lineage, images=images)
 
 
-def load_start(source: str) -> Checkpoint:
-    """Load the checkpoint to begin with. Raises a UsageError when it has no tokenizer."""
-    checkpoint = load_checkpoint(source)
-    if checkpoint.tokenizer is None:
-        raise UsageError("has no tokenizer", where=source, todo="give one to vlmt convert with --tokenizer")
-    return checkpoint
-
-
 def _check(checkpoint: Checkpoint, meta: Meta, vocabulary: int, labels: Mapping[str, list[str]]) -> None:
-    trunk, extractor = checkpoint.config.trunk, checkpoint.lineage.extractor
-    if trunk.region_features != meta.feature_width:
-        what = (
-            f"the checkpoint takes features of width {trunk.region_features}, and the store's have {meta.feature_width}"
-        )
-        raise UsageError(what, todo="take the features that it was trained on with --set features.store=NAME")
-    if extractor is not None and same_features(extractor.hash) != same_features(meta.extractor_hash):
-        what = f"the checkpoint was trained on features of {extractor.name}, and the store's are of {meta.extractor}"
-        raise DataError(what, todo="features of another extractor mean nothing to it: name its own store")
+    check_features(checkpoint, meta, "--set features.store=NAME")
+    trunk = checkpoint.config.trunk
     if trunk.vocabulary < vocabulary:
         what = f"the checkpoint knows {trunk.vocabulary:,} tokens, and the tokenizer has {vocabulary:,}"
         raise UsageError(what, todo="take the checkpoint's own tokenizer")
@@ -146,8 +132,3 @@ def _check(checkpoint: Checkpoint, meta: Meta, vocabulary: int, labels: Mapping[
         if head in checkpoint.config.heads and theirs is not None and theirs != names:
             what = f"the checkpoint's {len(theirs):,} {head} answers are not the {len(names):,} of these datasets"
             raise UsageError(what, todo="prepare the datasets with the recipe that the checkpoint was trained on")
-
-
-def same_features(extractor_hash: str) -> str:
-    """Return the part of an extractor's hash that says how features are made, whatever the boxes."""
-    return extractor_hash.partition("-")[0]

@@ -1,13 +1,14 @@
 """From a recipe to a run folder: prepare once, start as many processes as asked for, train, keep what is needed."""
 
 import contextlib
+import functools
 import io
 import multiprocessing
 import os
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,32 +22,31 @@ import yaml
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 from lightning_fabric.strategies.fsdp import FSDPStrategy
-from pydantic import ValidationError
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from vlmt_cli.base.errors import DataError, UsageError, VlmtError
 from vlmt_cli.base.files import write_text
 from vlmt_cli.clean.split_folder import read_report
 from vlmt_cli.evaluation.run import Place
-from vlmt_cli.features.reader import RegionReader, find_stores
-from vlmt_cli.features.store import FeatureStore
+from vlmt_cli.evaluation.setup import load_model, make_reader
+from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.model.layers import CoAttentionLayer, TransformerLayer
 from vlmt_cli.runs.checkpoint import STATE, Checkpoint, load_checkpoint, load_state, save_pretrained
 from vlmt_cli.runs.lineage import Stage
 from vlmt_cli.runs.metrics import append, cut_metrics
-from vlmt_cli.runs.recipe import Recipe
+from vlmt_cli.runs.recipe import RECIPE, Recipe, read_recipe
 from vlmt_cli.runs.tokenizer import read_tokenizer
+from vlmt_cli.runs.trackers import Tracker, tensorboard_tracker, wandb_tracker
 from vlmt_cli.tasks.load import answers_of, image_keys
-from vlmt_cli.tasks.referring import AMONG_CANDIDATES
 from vlmt_cli.tasks.table import TASKS
 from vlmt_cli.tasks.text import TextEncoder, read_columns, word_tokenizer
-from vlmt_cli.training.loop import Callback, DivergedError, Loop, first_state, read_state
+from vlmt_cli.training.affinity import Affinity
+from vlmt_cli.training.loop import DivergedError, Loop, first_state, read_state
 from vlmt_cli.training.optimizer import freeze, make_optimizer
 from vlmt_cli.training.plan import make_plan
-from vlmt_cli.training.start import load_start, make_start, start_of
+from vlmt_cli.training.start import make_start, start_of
 from vlmt_cli.training.work import Splits, load_splits, make_work
 
-RECIPE = "recipe.yaml"
 Report = Callable[[dict[str, Any]], None]
 
 
@@ -78,7 +78,6 @@ class Job:
         tokenizer: a ``tokenizer.json``, as text.
         start: the checkpoint to begin with, or None.
         report: makes what is told of every line of metrics, in the first process.
-        callbacks: make what looks on, from the loop.
     """
 
     recipe: Recipe
@@ -91,7 +90,6 @@ class Job:
     tokenizer: str = ""
     start: str | None = None
     report: Callable[[], AbstractContextManager[Report]] | None = None
-    callbacks: Sequence[Callable[[Loop], Callback]] = ()
 
 
 def train(job: Job) -> bool:
@@ -123,7 +121,8 @@ def train(job: Job) -> bool:
     with _signals_go_to_children():
         try:
             launch: Any = fabric.launch
-            return _finished(launch(_take_part, job))
+            # Fabric goes through the arguments of what it launches, and refuses a frozen dataclass there.
+            return _finished(launch(functools.partial(_take_part, job=job)))
         except (ProcessExitedException, ProcessRaisedException) as error:
             last = str(error).strip().splitlines()[-1]
             todo = "go on with --resume; --debug shows all of it"
@@ -134,7 +133,7 @@ def prepare(job: Job) -> Job:
     """Do once what every process needs: the tokenizer, the start, tokens; find out early what is missing."""
     recipe = job.recipe
     start = None if job.resume else start_of(recipe, job.run)
-    checkpoint = load_checkpoint(job.run) if job.resume else load_start(start) if start else None
+    checkpoint = load_checkpoint(job.run) if job.resume else load_model(start) if start else None
     if checkpoint is not None:
         assert checkpoint.tokenizer is not None
         tokenizer = checkpoint.tokenizer
@@ -151,34 +150,6 @@ def prepare(job: Job) -> Job:
     job = replace(job, tokenizer=tokenizer, start=start)
     load_splits(job.data, recipe, TextEncoder(tokenizer), make_reader(recipe, job.data), job.partial)
     return job
-
-
-def make_reader(recipe: Recipe, data: Path, fixed: bool = False) -> RegionReader:
-    """Open the feature stores that a recipe names or that are there.
-
-    Raises:
-        UsageError: no store, or several, could be meant; or a task needs candidates' features and there are none.
-    """
-    choices = recipe.features
-    candidates = choices.candidates if isinstance(choices.candidates, str) else None
-    store, given = find_stores(data / "features", choices.store, candidates)
-    needed = [task for task in recipe.tasks if task in AMONG_CANDIDATES]
-    if needed and given is None:
-        what = f"{' and '.join(needed)} choose among given boxes, and there is no store of their features"
-        todo = f"make one with vlmt extract --boxes candidates --data {data}"
-        raise UsageError(what, where=data / "features", todo=todo)
-    return RegionReader(FeatureStore(store), FeatureStore(given) if given else None, choices.regions, fixed)
-
-
-def read_recipe(run: Path) -> Recipe:
-    """Read the recipe of a run. Raises a DataError when there is none, or it is damaged."""
-    path = run / RECIPE
-    try:
-        return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise DataError("holds no run", where=run, todo="name a folder that vlmt train made") from error
-    except (yaml.YAMLError, ValidationError) as error:
-        raise DataError(f"is damaged ({str(error).splitlines()[0]})", where=path) from error
 
 
 def make_fabric(job: Job) -> Fabric:
@@ -227,7 +198,7 @@ def _train_here(fabric: Fabric, job: Job) -> bool:
         checkpoint = load_checkpoint(job.run)
     else:
         answers = {TASKS[task].head: names for task in recipe.tasks if (names := answers_of(job.data, task))}
-        source = load_start(job.start) if job.start else None
+        source = load_model(job.start) if job.start else None
         vocabulary = encoder.tokenizer.get_vocab_size()
         checkpoint = make_start(recipe, source, reader.store.meta, vocabulary, answers, job.tokenizer, job.seed)
         checkpoint = _add_stage(checkpoint, job, splits)
@@ -253,10 +224,13 @@ def _train_here(fabric: Fabric, job: Job) -> bool:
     }
     with _report(fabric, job) as tell, _interrupts() as interrupted:
 
+        trackers = _trackers(job) if fabric.global_rank == 0 else []
+
         def emit(record: dict[str, Any]) -> None:
             if fabric.global_rank == 0:
                 append(job.run, record)
-                tell(record)
+                for tracker in (tell, *trackers):
+                    tracker(record)
 
         def save() -> None:
             if fabric.global_rank == 0:
@@ -271,7 +245,8 @@ def _train_here(fabric: Fabric, job: Job) -> bool:
             fabric.barrier()
 
         loop = Loop(fabric, model, optimizer, works, plan, choices, state, job.seed, emit, save, interrupted.is_set)
-        loop.callbacks = [make(loop) for make in job.callbacks]
+        if choices.affinity_every is not None:
+            loop.callbacks = [Affinity(loop, choices.affinity_every)]
         if fabric.global_rank == 0:
             job.run.mkdir(parents=True, exist_ok=True)
             if not job.resume:
@@ -327,6 +302,15 @@ def _memory(reader: RegionReader, tasks: Any, fabric: Fabric) -> Callable[[], An
         return torch.empty(size, dtype=torch.float16, pin_memory=True)
 
     return give
+
+
+def _trackers(job: Job) -> list[Tracker]:
+    choices, found = job.recipe.training, []
+    if choices.tensorboard:
+        found.append(tensorboard_tracker(job.run))
+    if choices.wandb:
+        found.append(wandb_tracker(job.run, job.recipe.model_dump(mode="json")))
+    return found
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.features.formats.entry import Entry, Options, assemble, numbers, whole
-from vlmt_cli.features.record import Regions, problem
+from vlmt_cli.features.record import Regions, is_within, problem
 
 SHORT = ("image_id", "image_w", "image_h", "num_boxes", "boxes", "features")
 LXMERT = (
@@ -71,7 +71,8 @@ def layout(path: Path) -> tuple[Sequence[str], bool]:
 
 def _fits(line: bytes, names: Sequence[str]) -> bool:
     try:
-        return problem(_read(line, names)) is None
+        regions = _read(line, names)
+        return problem(regions) is None and is_within(regions)
     except ValueError:
         return False
 

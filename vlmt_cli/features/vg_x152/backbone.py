@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
+from vlmt_cli.features.vg_x152 import winograd
 from vlmt_cli.features.vg_x152.config import DetectorConfig
 from vlmt_cli.features.vg_x152.weights import BODY, FPN, RPN, Layer
 
@@ -34,7 +35,7 @@ def pyramid(stages: Sequence[Tensor], layers: Layers) -> list[Tensor]:
         if top is not None:
             inner += F.interpolate(top, scale_factor=2, mode="nearest")
         top = inner
-        maps.insert(0, F.conv2d(inner, *layers[f"{FPN}fpn_layer{number}"], padding=1))
+        maps.insert(0, _conv3x3(inner, layers[f"{FPN}fpn_layer{number}"]))
     return [*maps, maps[-1][:, :, ::2, ::2]]
 
 
@@ -42,10 +43,15 @@ def objectness(maps: Sequence[Tensor], layers: Layers) -> tuple[list[Tensor], li
     """Return for each map the logits that an anchor holds an object, (B, A, H, W), and its deltas, (B, 4 * A, H, W)."""
     logits, deltas = [], []
     for one in maps:
-        hidden = F.conv2d(one, *layers[f"{RPN}head.conv"], padding=1).relu_()
+        hidden = _conv3x3(one, layers[f"{RPN}head.conv"]).relu_()
         logits.append(F.conv2d(hidden, *layers[f"{RPN}head.cls_logits"]))
         deltas.append(F.conv2d(hidden, *layers[f"{RPN}head.bbox_pred"]))
     return logits, deltas
+
+
+def _conv3x3(x: Tensor, layer: Layer) -> Tensor:
+    is_transformed = layer.weight.ndim == 3
+    return winograd.convolve(x, *layer) if is_transformed else F.conv2d(x, *layer, padding=1)
 
 
 def _bottleneck(x: Tensor, layers: Layers, name: str, stride: int, config: DetectorConfig) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.tensor_files import AGAIN, check_finite, only_tensors, read_safetensors, read_torch, some
+from vlmt_cli.features.vg_x152 import winograd
 from vlmt_cli.features.vg_x152.config import BESIDE, DetectorConfig, read_config
 from vlmt_cli.features.vg_x152.rpn import cell_anchors
 
@@ -132,12 +133,14 @@ def _shapes(config: DetectorConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
 def fold(released: Released, device: str, dtype: torch.dtype) -> dict[str, Layer]:
     """Make the layers that run, by the authors' names: convolutions with their norm in them, and no unused head.
 
-    A frozen norm is y = x * k + (bias - mean * k), k = weight / sqrt(var), without an epsilon.
+    A frozen norm is y = x * k + (bias - mean * k), k = weight / sqrt(var), without an epsilon. Behind the body, 3x3
+    convolutions take the form of ``winograd`` on a CPU.
 
     Raises:
         DataError: a weight is no number, or a norm divides by zero.
     """
     tensors = released.tensors
+    is_plain_cpu = device == "cpu" and dtype == torch.float32
     layers = {}
     for name in [name.removesuffix(".weight") for name in tensors if name.endswith(".weight")]:
         weight = tensors[f"{name}.weight"]
@@ -149,6 +152,8 @@ def fold(released: Released, device: str, dtype: torch.dtype) -> dict[str, Layer
         elif name.endswith("fc6"):  # pooled features come as (bin, bin, C) here, and as (C, bin, bin) there
             by_place = weight.view(len(weight), released.config.fpn_width, -1).transpose(1, 2)
             layer = Layer(by_place.reshape(len(weight), -1), tensors[f"{name}.bias"])
+        elif weight.shape[2:] == (3, 3) and not name.startswith(BODY) and is_plain_cpu:
+            layer = Layer(winograd.transformed(weight), tensors[f"{name}.bias"])
         elif not name.startswith(BODY) and name != f"{BOX}predictor.bbox_pred":
             layer = Layer(weight, tensors[f"{name}.bias"])
         else:

@@ -1,0 +1,158 @@
+"""Which tasks help each other, from one multi-task run: look-ahead affinity and the cosine of gradients.
+
+``training.affinity`` measures both while a model trains (recipe key ``training.affinity_every``). Here they are
+averaged over the run, drawn by layer and over time, and compared with what a sweep of pairs measured (table 3).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.files import atomic
+from vlmt_cli.runs.metrics import read_metrics
+
+WHOLE = "trunk"
+
+
+@dataclass(frozen=True)
+class Affinities:
+    """K measurements of N tasks.
+
+    Attributes:
+        tasks: N names.
+        iterations: when, (K,).
+        lookahead: 1 - L_j(after a step on i) / L_j, (K, N, N): row i, column j.
+        cosine: of the gradients of two tasks, by part of the trunk, (K, N, N).
+        cost: what the measurements added to the time of training, as a share of it.
+    """
+
+    tasks: list[str]
+    iterations: NDArray[np.int64]
+    lookahead: NDArray[np.float64]
+    cosine: dict[str, NDArray[np.float64]]
+    cost: float
+
+
+def read_affinities(run: Path) -> Affinities:
+    """Read what a run measured.
+
+    Raises:
+        DataError: it measured nothing.
+    """
+    lines = read_metrics(run)
+    measured = [line for line in lines if line["kind"] == "affinity"]
+    if not measured:
+        todo = "train it with --set training.affinity_every=20"
+        raise DataError("measured no affinities", where=run, todo=todo)
+    end = next((line["seconds"] for line in reversed(lines) if line["kind"] == "end"), None)
+    spent = sum(line["seconds"] for line in measured)
+    return Affinities(
+        tasks=list(measured[0]["tasks"]),
+        iterations=np.array([line["iteration"] for line in measured]),
+        lookahead=np.array([line["lookahead"] for line in measured]),
+        cosine={part: np.array([line["cosine"][part] for line in measured]) for part in measured[0]["cosine"]},
+        cost=spent / (end - spent) if end is not None and end > spent else float("nan"),
+    )
+
+
+def mean_interval(values_KNN: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the mean over measurements, and half the width of its 95% interval (normal), both (N, N)."""
+    count = len(values_KNN)
+    spread = values_KNN.std(0, ddof=1) if count > 1 else np.full(values_KNN.shape[1:], np.nan)
+    return values_KNN.mean(0), 1.96 * spread / np.sqrt(count)
+
+
+def rank_correlation(ours_NN: NDArray[np.float64], theirs_NN: NDArray[np.float64]) -> tuple[float, int]:
+    """Return Spearman's correlation of two matrices off their diagonals, over entries that both have, and how many.
+
+    With fewer than three entries it is not a number.
+    """
+    from scipy.stats import spearmanr
+
+    off = ~np.eye(len(ours_NN), dtype=bool) & np.isfinite(ours_NN) & np.isfinite(theirs_NN)
+    count = int(off.sum())
+    if count < 3:
+        return float("nan"), count
+    return float(spearmanr(ours_NN[off], theirs_NN[off]).statistic), count
+
+
+def helped_by(affinities: Affinities) -> NDArray[np.float64]:
+    """Return how much each task (row) is helped by each other (column), as table 3 is laid out: (N, N)."""
+    return mean_interval(affinities.lookahead)[0].T
+
+
+def gain_matrix(tasks: Sequence[str], gains: Mapping[tuple[str, str], float]) -> NDArray[np.float64]:
+    """Lay out measured pairs, (task, trained with) to relative change, as ``helped_by`` is; NaN where none is."""
+    return np.array([[gains.get((task, other), np.nan) for other in tasks] for task in tasks])
+
+
+def draw_affinities(path: Path, affinities: Affinities, titles: Mapping[str, str]) -> None:
+    """Draw look-ahead affinity and gradient cosines, these by part of the trunk and over time, as a PNG.
+
+    Args:
+        path: the PNG.
+        affinities: of one run.
+        titles: tasks' names in print.
+    """
+    from matplotlib.figure import Figure
+
+    names = [titles.get(task, task) for task in affinities.tasks]
+    size = max(4.5, 0.42 * len(names) + 2.2)
+    figure = Figure(figsize=(2 * size + 1, size + 3.4), layout="constrained")
+    grid = figure.add_gridspec(2, 2, height_ratios=[size, 3.2])
+    ahead, error = mean_interval(affinities.lookahead)
+    cosine, cosine_error = mean_interval(affinities.cosine[WHOLE])
+    panels = (
+        ("Look-ahead affinity, %\na step on the column's task lowers the row's loss", 100 * ahead.T, 100 * error.T),
+        ("Cosine of gradients, whole trunk", cosine, cosine_error),
+    )
+    for place, (title, values, half) in enumerate(panels):
+        axes = figure.add_subplot(grid[0, place])
+        off = np.where(np.eye(len(names), dtype=bool), np.nan, values)
+        most = np.nanmax(np.abs(off)) if np.isfinite(off).any() else 1.0
+        axes.imshow(off, cmap="PuOr", vmin=-most, vmax=most)
+        axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
+        axes.set_yticks(range(len(names)), names, fontsize=8)
+        axes.set_title(title, fontsize=10)
+        for row in range(len(names)):
+            for column in range(len(names)):
+                if row != column:
+                    unsure = abs(values[row, column]) < half[row, column]
+                    strong = abs(values[row, column]) > 0.6 * most
+                    axes.text(
+                        column,
+                        row,
+                        f"{values[row, column]:.2f}",
+                        ha="center",
+                        va="center",
+                        fontsize=6,
+                        style="italic" if unsure else "normal",
+                        color="white" if strong else "#999999" if unsure else "black",
+                    )
+        axes.tick_params(length=0)
+    axes = figure.add_subplot(grid[1, 0])
+    off = ~np.eye(len(names), dtype=bool)
+    parts = [part for part in affinities.cosine if part != WHOLE]
+    means = [affinities.cosine[part][:, off].mean() for part in parts]
+    axes.barh(range(len(parts)), means, color=["#5e3c99" if mean >= 0 else "#e66101" for mean in means])
+    axes.set_yticks(range(len(parts)), [part.replace("_", " ") for part in parts], fontsize=7)
+    axes.invert_yaxis()
+    axes.axvline(0, color="black", linewidth=0.6)
+    axes.set_title("Mean cosine between tasks, by part of the trunk", fontsize=9)
+    axes = figure.add_subplot(grid[1, 1])
+    for row, name in enumerate(names):
+        others = [column for column in range(len(names)) if column != row]
+        axes.plot(affinities.iterations, affinities.cosine[WHOLE][:, row][:, others].mean(1), linewidth=1.2, label=name)
+    axes.axhline(0, color="black", linewidth=0.6)
+    axes.set_title("Mean cosine with the other tasks, over time", fontsize=9)
+    axes.set_xlabel("iteration", fontsize=8)
+    axes.legend(fontsize=6, ncols=2, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    for axes in figure.axes[2:]:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=7)
+    with atomic(path) as temporary:
+        figure.savefig(temporary, dpi=150, format="png")

@@ -1,0 +1,272 @@
+"""``vlmt predict``: any task on anyone's photos and texts."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vlmt_cli.commands.options import DATA, DataFolder, Json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vlmt_cli.evaluation.predict import Photo
+    from vlmt_cli.evaluation.predict_photos import Source
+    from vlmt_cli.evaluation.predict_picture import View
+    from vlmt_cli.evaluation.predictions import Prediction
+    from vlmt_cli.features import extractor as extractors
+    from vlmt_cli.runs.recipe import Recipe
+
+BAR = 16  # characters, of a probability of one
+
+
+def predict(
+    photos: Annotated[
+        list[str], typer.Argument(help="Image files, folders of them, or image keys of a feature store: coco:262148.")
+    ],
+    model: Annotated[str, typer.Option("--model", help="Run folder, .pt or hub id.")],
+    task: Annotated[str, typer.Option("--task", help="What to ask: vqa, coco, refcoco, nlvr2, snli_ve, ...")],
+    text: Annotated[
+        list[str], typer.Option("--text", help="Question, phrase, dialogue, caption or statement. Repeat it for more.")
+    ],
+    boxes: Annotated[
+        str | None,
+        typer.Option(help="Boxes to choose among instead of detected ones, in pixels: [[x1, y1, x2, y2], ...]"),
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="Answers, boxes, photos or texts to show of each.")] = 5,
+    page: Annotated[Path | None, typer.Option(help="An HTML page to write, with the photos in it.")] = None,
+    draw: Annotated[Path | None, typer.Option(help="A PNG to write: the photo with the boxes that were found.")] = None,
+    features: Annotated[
+        str | None, typer.Option(help="Store of the image keys' features; else those in DATA/features.")
+    ] = None,
+    detector: Annotated[
+        str | None, typer.Option(help="Detector of the model's features: hub id or folder, where it is not the usual.")
+    ] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="Backbone of the model's features: hub id or folder, where it is not the usual.")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="detectron_model.pth, for a model on features of vg-x152.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto takes a GPU where there is one; cpu or cuda.")] = "auto",
+    data: DataFolder = DATA,
+    as_json: Json = False,
+) -> None:
+    """Ask a model about photos of your own.
+
+    vqa, vg_qa and gqa answer questions; refcoco, refcoco+, refcocog, visual7w, guesswhat and flickr30k_entities find
+    the region that a text means; coco and flickr30k rank photos for a caption, and captions for a photo; nlvr2 says
+    whether a statement is true of two photos, snli_ve whether it follows from one.
+
+    Examples:
+
+      vlmt predict --model runs/all-tasks --task vqa dog.jpg --text "what colour is the largest dog?"
+
+      vlmt predict --model runs/all-tasks --task refcoco dog.jpg --text "dog on the left" --draw found.png
+
+      vlmt predict --model runs/all-tasks --task coco photos/ --text "two dogs on a beach" --page ranked.html
+
+      vlmt predict --model runs/all-tasks --task nlvr2 left.jpg right.jpg --text "Both images contain a dog."
+
+      vlmt predict --model runs/all-tasks --task guesswhat coco:262148 --text "is it a dog? yes. is it black? no."
+    """
+    import json
+
+    import msgspec
+
+    from vlmt_cli.commands.show import progress, say
+    from vlmt_cli.evaluation.predict import check, remarks
+    from vlmt_cli.evaluation.predict import predict as ask
+    from vlmt_cli.evaluation.predict_photos import Networks, find_photos, see
+    from vlmt_cli.runs.checkpoint import load_checkpoint
+    from vlmt_cli.training.plan import task_token
+
+    sources = find_photos(photos)
+    _check_targets(page, draw, task, sources)
+    given = None if boxes is None else _given(boxes, task, len(sources))
+    checkpoint = load_checkpoint(model)
+    check(checkpoint, task, len(sources), text)
+    recipe = _recipe(model)
+    for one in text:
+        for remark in remarks(checkpoint, task, one):
+            say(f"{one!r}: {remark}")
+    if task not in recipe.tasks:
+        say(f"{model} was last trained on {', '.join(recipe.tasks)}, and not on {task}")
+    where = _device(device)
+    networks = Networks(where, detector, backbone, weights)
+    with progress("Extracting") as update:
+        seen, notes = see(sources, checkpoint.lineage.extractor, networks, _stores(data, features), given, update)
+    for note in notes:
+        say(note)
+    checkpoint.model.to(where)
+    token = task_token(task, recipe.model.task_token)
+    with progress("Ranking") as update:
+        found = ask(checkpoint, task, seen, text, token, most=recipe.features.regions, top=top, progress=update)
+    extractor = checkpoint.lineage.extractor
+    facts = [model, *([f"features of {extractor.name}"] if extractor else [])]
+    _illustrate(found, page, draw, task, dict(zip(sources, seen, strict=True)), data, facts)
+    if as_json:
+        print(json.dumps({"model": model, "task": task, "predictions": msgspec.to_builtins(found)}, indent=2))
+    else:
+        _show(found, model, task)
+
+
+def _check_targets(page: Path | None, draw: Path | None, task: str, sources: "Sequence[Source]") -> None:
+    """Find out early what cannot be drawn, and what would be written over."""
+    from vlmt_cli.base.errors import UsageError
+    from vlmt_cli.tasks.table import TASKS
+
+    if page is not None and page.suffix.lower() not in (".html", ".htm"):
+        raise UsageError("the page is HTML", where=f"--page {page}", todo="give it a name that ends in .html")
+    if draw is None:
+        return
+    if draw.suffix.lower() != ".png":
+        raise UsageError("the picture is a PNG", where=f"--draw {draw}", todo="give it a name that ends in .png")
+    if task in TASKS and TASKS[task].head != "referring":
+        raise UsageError(
+            f"{task} finds no boxes", where=f"--draw {draw}", todo="show its answers with --page FILE.html"
+        )
+    if len(sources) > 1:
+        raise UsageError("one photo is drawn", where=f"--draw {draw}", todo="show several with --page FILE.html")
+    if any(source.path and source.path.resolve() == draw.resolve() for source in sources):
+        raise UsageError("is the photo itself", where=f"--draw {draw}", todo="give the picture another name")
+
+
+def _given(boxes: str, task: str, photos: int) -> "extractors.Boxes":
+    """Read boxes to choose among, (C, 4)."""
+    import msgspec
+    import numpy as np
+
+    from vlmt_cli.base.errors import UsageError
+    from vlmt_cli.tasks.table import TASKS
+
+    if task in TASKS and TASKS[task].head != "referring":
+        raise UsageError(f"{task} does not choose among boxes", where="--boxes", todo="leave it out")
+    if photos != 1:
+        raise UsageError("boxes are of one photo", where="--boxes", todo="ask about one photo at a time")
+    try:
+        corners = msgspec.json.decode(boxes, type=list[tuple[float, float, float, float]])
+    except (msgspec.MsgspecError, UnicodeEncodeError) as error:
+        raise UsageError(f"cannot be read ({error})", where="--boxes", todo="write [[x1, y1, x2, y2], ...]") from error
+    result = np.array(corners, np.float32).reshape(-1, 4)
+    if not len(result) or not (result[:, 2:] > result[:, :2]).all():
+        raise UsageError("holds no box, or one that ends before it begins", where="--boxes", todo="correct it")
+    return result
+
+
+def _recipe(model: str) -> "Recipe":
+    """Read the recipe of a run; what is no run folder has the defaults: a task token a dataset."""
+    from vlmt_cli.base.recipes import load_recipe
+    from vlmt_cli.runs.recipe import Recipe
+
+    path = Path(model) / "recipe.yaml"
+    return load_recipe(str(path), Recipe) if path.is_file() else Recipe()
+
+
+def _device(device: str) -> str:
+    import torch
+
+    from vlmt_cli.base.errors import UsageError
+
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"there is no device {device!r}", todo="choose auto, cpu or cuda")
+    has_gpu = torch.cuda.is_available()
+    if device == "cuda" and not has_gpu:
+        raise UsageError("--device cuda: there is no GPU that torch can use", todo="give --device cpu")
+    return "cuda" if has_gpu and device != "cpu" else "cpu"
+
+
+def _stores(data: Path, features: str | None) -> list[Path]:
+    """Name the feature stores to look in; one that is named is the first, and beside it are those of candidates."""
+    there = sorted(file.parent for file in (data / "features").glob("*/data.mdb"))
+    if features is None:
+        return there
+    named = data / "features" / features
+    chosen = named if named.exists() else Path(features)
+    return [chosen, *(path for path in sorted(chosen.parent.glob("*candidates*")) if path != chosen)]
+
+
+def _illustrate(
+    found: "Sequence[Prediction]",
+    page: Path | None,
+    draw: Path | None,
+    task: str,
+    photos: "dict[Source, Photo]",
+    data: Path,
+    facts: list[str],
+) -> None:
+    """Write the page and the picture that were asked for."""
+    from vlmt_cli.commands.show import say
+    from vlmt_cli.evaluation.predict_page import write_page
+    from vlmt_cli.evaluation.predict_picture import draw_boxes
+    from vlmt_cli.evaluation.predictions import Boxes, photos_of
+
+    shown = {name for one in found for name in photos_of(one)} if page or draw else set()
+    views = {photo.name: _view(source, photo, data) for source, photo in photos.items() if photo.name in shown}
+    if page:
+        write_page(page, task, found, views, facts)
+        say(f"Page: {page}")
+    if draw:
+        draw_boxes(draw, next(iter(views.values())), [one for one in found if isinstance(one, Boxes)])
+        say(f"Picture: {draw}")
+
+
+def _view(source: "Source", photo: "Photo", data: Path) -> "View":
+    """Read a photo to show; that of an image key is looked for in ``<data>/images``."""
+    from vlmt_cli.base.images import read_image
+    from vlmt_cli.commands.masking_picture import photo_of
+    from vlmt_cli.evaluation.predict_picture import View
+
+    path = source.path or photo_of(data / "images", source.name)
+    picture = read_image(str(path)) if path else None
+    return View(None if isinstance(picture, str) else picture, photo.regions.width, photo.regions.height)
+
+
+def _show(found: "Sequence[Prediction]", model: str, task: str) -> None:
+    """Print one table of answers or boxes; of rankings one of photos and one of texts."""
+    from vlmt_cli.commands.show import stdout, table
+    from vlmt_cli.evaluation.predictions import Answers, Boxes, Photos, Texts
+
+    rows: dict[tuple[str, ...], list[list[str]]] = {}
+    for one in found:
+        match one:
+            case Answers():
+                header: tuple[str, ...] = ("photo", "text", "answer", "probability")
+                said = [[each.answer, _bar(each.probability)] for each in one.answers]
+                about = [" and ".join(one.photos), one.text]
+            case Boxes():
+                header = ("photo", "text", "box", "probability")
+                said = [[_corners(each.box), _bar(each.probability)] for each in one.boxes]
+                about = [one.photo, one.text]
+            case Photos():
+                header = ("text", "photo", "score", "probability")
+                said = [[each.photo, f"{each.score:.3f}", _bar(each.probability)] for each in one.photos]
+                about = [one.text]
+            case Texts():
+                header = ("photo", "text", "score", "probability")
+                said = [[each.text, f"{each.score:.3f}", _bar(each.probability)] for each in one.texts]
+                about = [one.photo]
+        blank = [""] * len(about)
+        rows.setdefault(header, []).extend([*(blank if n else about), *cells] for n, cells in enumerate(said))
+    for header, lines in rows.items():
+        left = header.index("score") if "score" in header else len(header) - 1
+        printed = [[_printable(cell) for cell in line] for line in lines]
+        laid_out = table(header, printed, _printable(f"{task} by {model}"), left)
+        laid_out.columns[0].no_wrap, laid_out.columns[0].overflow = False, "fold"  # long names, and long captions
+        laid_out.columns[-1].justify = "left"
+        stdout().print(laid_out)
+
+
+def _bar(probability: float) -> str:
+    return f"{probability:.3f} {'█' * round(BAR * probability)}"
+
+
+def _corners(box: tuple[float, ...]) -> str:
+    return ", ".join(f"{side:.0f}" for side in box)
+
+
+def _printable(cell: str) -> str:
+    """Return a text that a terminal shows as it is: no markup, and nothing that steers the terminal."""
+    from rich.markup import escape
+
+    return escape("".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in cell))

@@ -1,0 +1,83 @@
+"""The options of ``vlmt extract --detector vg-x152``, the paper's own detector."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vlmt_cli.features.extractor import Extractor
+
+NAME = "vg-x152"
+CHOICES = {"mode": ("correct", "faithful"), "precision": ("float32", "bf16")}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was given of them; None stands for the default."""
+
+    weights: Path | None
+    config: Path | None
+    mode: str | None
+    precision: str | None
+
+
+def store_name(options: Options, boxes: str | None) -> str:
+    """Name the default store."""
+    choices = ((getattr(options, name), usual) for name, (usual, _) in CHOICES.items())
+    name = "-".join([NAME, *(choice for choice, usual in choices if choice not in (None, usual))])
+    return f"{Path(boxes).stem}+{name}" if boxes else name
+
+
+def refuse_without_it(options: Options) -> None:
+    """Raise a UsageError where an option was given for another detector."""
+    from vlmt_cli.base.errors import UsageError
+
+    for name, value in asdict(options).items():
+        if value is not None:
+            raise UsageError(f"--{name} is of --detector {NAME} alone", todo="leave it out")
+
+
+def maker(options: Options, has_boxes: bool, regions: int, batch: int, in_parts: bool) -> "Callable[[str], Extractor]":
+    """Check the options and the files; returns what makes the extractor on a device.
+
+    Args:
+        options: what was given.
+        has_boxes: whether boxes are given.
+        regions: boxes a photo.
+        batch: photos at a time.
+        in_parts: whether photos are shared out among shards, jobs or GPUs.
+
+    Raises:
+        UsageError: options are missing, are none, or exclude each other.
+        DataError: weights or config cannot be read, or do not fit.
+    """
+    from functools import partial
+
+    from vlmt_cli.base.errors import UsageError
+    from vlmt_cli.commands.show import say
+    from vlmt_cli.features.vg_x152.extractor import vg_x152_extractor
+    from vlmt_cli.features.vg_x152.weights import read_released
+
+    if options.weights is None:
+        raise UsageError(f"--detector {NAME} needs its weights", todo="give --weights detectron_model.pth")
+    given = {name: value for name in CHOICES if (value := getattr(options, name)) is not None}
+    for name, value in given.items():
+        if value not in CHOICES[name]:
+            raise UsageError(f"there is no {name} {value!r}", todo=f"choose {' or '.join(CHOICES[name])}")
+    if options.mode == "faithful" and batch > 1 and in_parts:
+        todo = "leave out --batch, or run it on one device without shards"
+        raise UsageError("in faithful mode the photos of a batch belong together", todo=todo)
+    released = read_released(options.weights, options.config)
+    say(f"Config: {released.config_file or 'the known values, as there is no file beside the weights'}")
+    if released.surplus:
+        say(f"Passed over {len(released.surplus)} tensors of the attribute head: {', '.join(released.surplus)}")
+    return partial(
+        vg_x152_extractor,
+        weights=options.weights.absolute(),
+        config=released.config_file and released.config_file.absolute(),
+        has_boxes=has_boxes,
+        most=regions,
+        batch=batch,
+        **given,
+    )

@@ -1,0 +1,309 @@
+"""Any task on anyone's photos and texts, from one model: regions and texts to typed answers (figures 3, 8 and 9).
+
+What comes out is what ``run.predict`` says of an example that is made of the same photo and text.
+
+Shapes: B photos, T texts, V rows of regions (IMG first), C candidates, P pairs of a text and a photo.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.evaluation.predictions import (
+    Answer,
+    Answers,
+    Box,
+    Boxes,
+    Photos,
+    Prediction,
+    RankedPhoto,
+    RankedText,
+    Texts,
+)
+from vlmt_cli.features.reader import RegionBatch, relative
+from vlmt_cli.features.record import Regions
+from vlmt_cli.runs.checkpoint import Checkpoint
+from vlmt_cli.tasks import referring
+from vlmt_cli.tasks.table import TASKS
+from vlmt_cli.tasks.text import TextEncoder, encode_column
+
+TOP = 5
+_TEXTS, _PHOTOS = 32, 8  # that meet in the model at once
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo as the model sees it.
+
+    Attributes:
+        name: its file or image key.
+        regions: detected ones, as a feature store holds them.
+        candidates: given boxes to choose among; None where the detected ones are.
+    """
+
+    name: str
+    regions: Regions
+    candidates: Regions | None = None
+
+
+class _Model(NamedTuple):
+    """What answers: a model with what it takes to ask it."""
+
+    checkpoint: Checkpoint
+    task: str
+    token: int | None
+    most: int
+    encoder: TextEncoder
+
+
+def predict(
+    checkpoint: Checkpoint,
+    task: str,
+    photos: Sequence[Photo],
+    texts: Sequence[str],
+    token: int | None,
+    *,
+    most: int = 100,
+    top: int = TOP,
+    progress: Progress | None = None,
+) -> list[Prediction]:
+    """Ask a model about photos.
+
+    Args:
+        checkpoint: the model, on any device.
+        task: which.
+        photos: NLVR2 takes two together; retrieval ranks several for each text; all others go one by one.
+        texts: questions, phrases, dialogues, captions or statements, as the task has them; each goes with each photo.
+        token: the task token; None for none.
+        most: detected regions a photo that the model sees, as it was trained.
+        top: how many answers, boxes, photos or texts to return of each; of the classes of NLVR2 and SNLI-VE all.
+        progress: told how many photos were ranked, of how many.
+
+    Returns:
+        For each photo (or NLVR2's pair) each text's answers or boxes. Of retrieval, each text's photos where there are
+        several, then each photo's texts where there are several.
+
+    Raises:
+        UsageError: as ``check``.
+        DataError: the checkpoint has no tokenizer or no answers for the task, or regions are of another width than it
+            takes.
+    """
+    check(checkpoint, task, len(photos), texts)
+    width = checkpoint.config.trunk.region_features
+    for photo in photos:
+        if (theirs := photo.regions.features.shape[1]) != width:
+            what = f"the model takes features of width {width}, and the photo's have {theirs}"
+            raise DataError(what, where=photo.name, todo="take the features that it was trained on")
+    assert checkpoint.tokenizer is not None
+    model = _Model(checkpoint, task, token, most, TextEncoder(checkpoint.tokenizer))
+    with torch.inference_mode():
+        match TASKS[task].head:
+            case "retrieval":
+                return _ranked(model, photos, texts, top, progress)
+            case "referring":
+                return [one for photo in photos for one in _located(model, photo, texts, top)]
+            case "nlvr2":
+                return _answered(model, photos, texts, None)
+            case "snli_ve":
+                return [one for photo in photos for one in _answered(model, [photo], texts, None)]
+            case _:
+                return [one for photo in photos for one in _answered(model, [photo], texts, top)]
+
+
+def check(checkpoint: Checkpoint, task: str, photos: int, texts: Sequence[str]) -> None:
+    """Find out early whether a question can be asked.
+
+    Raises:
+        UsageError: the model has no head for the task, the task takes another number of photos or texts, or a text is
+            empty.
+        DataError: the checkpoint has no tokenizer, or no answers for the task.
+    """
+    if task not in TASKS:
+        raise UsageError(f"there is no task {task!r}", todo=f"choose among {', '.join(TASKS)}")
+    head, heads = TASKS[task].head, checkpoint.config.heads
+    if head not in heads:
+        able = [name for name in TASKS if TASKS[name].head in heads]
+        has = f"it has those of {', '.join(able)}" if able else "it was pre-trained only"
+        raise UsageError(f"the model has no head for {task}; {has}")
+    if not texts:
+        raise UsageError("there is no text", todo='give one with --text "..."')
+    for text in texts:
+        if not text.strip() or not _is_unicode(text):
+            raise UsageError(f"--text {text!r} has no words" if _is_unicode(text) else f"--text {text!r} is no UTF-8")
+    if head == "nlvr2" and photos != 2:
+        raise UsageError(f"{task} compares two photos, and here {_are(photos)}", todo="name the left, then the right")
+    if head == "retrieval" and photos * len(texts) < 2:
+        todo = "give several photos, a folder of them, or several --text"
+        raise UsageError(f"{task} ranks photos for a text, or texts for a photo, and here is one of each", todo=todo)
+    if checkpoint.tokenizer is None:
+        raise DataError("the checkpoint has no tokenizer", todo="give one to vlmt convert with --tokenizer")
+    if head in ("vqa", "gqa", "nlvr2", "snli_ve") and head not in checkpoint.labels:
+        todo = f"give them to vlmt convert with --answers {head}=FILE"
+        raise DataError(f"the checkpoint does not say what its {head} answers are", todo=todo)
+
+
+def remarks(checkpoint: Checkpoint, task: str, text: str) -> list[str]:
+    """Say what of a text the model does not read: words that its tokenizer does not know, and what is cut off."""
+    assert checkpoint.tokenizer is not None
+    encoder, longest = TextEncoder(checkpoint.tokenizer), TASKS[task].max_tokens - 2
+    encoded = encoder.tokenizer.encode(text, add_special_tokens=False)
+    unknown = encoder.tokenizer.token_to_id("[UNK]")
+    read = zip(encoded.ids[:longest], encoded.offsets, strict=False)
+    said = []
+    if words := dict.fromkeys(text[begin:end] for number, (begin, end) in read if number == unknown):
+        said.append(f"the model does not know the word{'s' * (len(words) > 1)} {', '.join(map(repr, words))}")
+    if len(encoded.ids) > longest:
+        said.append(f"the model reads the first {longest} of the text's {len(encoded.ids)} tokens")
+    return said
+
+
+def stack(photos: Sequence[Photo], most: int) -> RegionBatch:
+    """Put photos' regions together as ``RegionReader.read`` does: IMG, detected regions, candidates.
+
+    Args:
+        photos: B of them, with features of one width.
+        most: detected regions of each, at most.
+    """
+    detected = [min(len(photo.regions.boxes), most) for photo in photos]
+    given = [0 if photo.candidates is None else len(photo.candidates.boxes) for photo in photos]
+    counts = torch.tensor(detected) + torch.tensor(given)
+    rows, candidates = 1 + int(counts.max()), max(given)
+    features = torch.zeros(len(photos), rows, photos[0].regions.features.shape[1])
+    pixels = torch.zeros(len(photos), rows, 4)
+    for row, (photo, last) in enumerate(zip(photos, detected, strict=True)):
+        features[row, 1 : 1 + last] = torch.tensor(photo.regions.features[:last], dtype=torch.float32)
+        features[row, 0] = features[row, 1 : 1 + last].sum(0) / last
+        pixels[row, 1 : 1 + last] = torch.tensor(photo.regions.boxes[:last])
+        if photo.candidates is not None:
+            after = slice(1 + last, 1 + int(counts[row]))
+            features[row, after] = torch.tensor(photo.candidates.features, dtype=torch.float32)
+            pixels[row, after] = torch.tensor(photo.candidates.boxes)
+    sizes = torch.tensor([[photo.regions.width, photo.regions.height] for photo in photos], dtype=torch.float32)
+    pixels[:, 0, 2:] = sizes
+    there = torch.arange(candidates) < torch.tensor(given)[:, None]
+    places = (1 + torch.tensor(detected)[:, None] + torch.arange(candidates)).masked_fill(~there, 0)
+    return RegionBatch(
+        features_BVF=features,
+        boxes_BV5=relative(pixels, sizes),
+        mask_BV=torch.arange(rows) <= counts[:, None],
+        pixels_BV4=pixels,
+        places_BC=places,
+        candidates_BC=there,
+        counts_B=torch.tensor(detected),
+    )
+
+
+def _run(model: _Model, regions: RegionBatch, texts: Sequence[str]) -> Tensor:
+    """Return the head's output for every text with every photo: pair t * B + b is text t with photo b."""
+    inner = model.checkpoint.model
+    device = next(inner.parameters()).device
+    tokens = encode_column(pa.array(texts, pa.string()), model.encoder, TASKS[model.task].max_tokens)
+    ids, mask = tokens.batch(np.arange(len(texts)))
+    photos = len(regions.features_BVF)
+    grid = torch.cartesian_prod(torch.arange(len(texts)), torch.arange(photos))
+    task = None if model.token is None else torch.full((len(texts),), model.token)
+    inputs: list[Any] = [ids, mask, regions.features_BVF, regions.boxes_BV5, regions.mask_BV, task]
+    moved = [None if tensor is None else tensor.to(device) for tensor in inputs]
+    pairs = (grid[:, 0].to(device), grid[:, 1].to(device))
+    output: Tensor = inner(TASKS[model.task].head, *moved, pairs)
+    return output.float().cpu()
+
+
+def _outputs(model: _Model, regions: RegionBatch, texts: Sequence[str]) -> Iterator[tuple[list[str], Tensor]]:
+    """Go through the texts some at a time, each part with the head's output."""
+    for first in range(0, len(texts), _TEXTS):
+        part = list(texts[first : first + _TEXTS])
+        yield part, _run(model, regions, part)
+
+
+def _answered(model: _Model, photos: Sequence[Photo], texts: Sequence[str], top: int | None) -> list[Prediction]:
+    """Answer each text; the ``top`` answers with probabilities of their own, or all classes with shares."""
+    labels = model.checkpoint.labels[TASKS[model.task].head]
+    found: list[Prediction] = []
+    for part, logits_TA in _outputs(model, stack(photos, model.most), texts):
+        probabilities = logits_TA.softmax(1) if top is None else logits_TA.sigmoid()
+        best = probabilities.sort(dim=1, descending=True, stable=True)
+        for text, shares, places in zip(part, best.values.tolist(), best.indices.tolist(), strict=True):
+            answers = [Answer(labels[place], share) for place, share in zip(places[:top], shares[:top], strict=True)]
+            found.append(Answers(text, [photo.name for photo in photos], answers))
+    return found
+
+
+def _located(model: _Model, photo: Photo, texts: Sequence[str], top: int) -> list[Prediction]:
+    """Find the regions of a photo that each text may mean: among its candidates where it has some."""
+    regions = stack([photo], model.most)
+    among = photo.candidates is not None
+    rows = regions.places_BC[0] if among else torch.arange(regions.pixels_BV4.shape[1])
+    found: list[Prediction] = []
+    for part, scores_TV in _outputs(model, regions, texts):
+        places = {"places": rows.expand(len(part), -1), "there": regions.candidates_BC.expand(len(part), -1)}
+        chosen = referring.choices(scores_TV, places if among else {})
+        shares = chosen.softmax(1)
+        for text, scores, probabilities in zip(part, chosen, shares, strict=True):
+            best = scores.sort(descending=True, stable=True).indices[: min(top, len(rows) - (not among))]
+            boxes = [
+                Box(
+                    _corners(regions.pixels_BV4[0, rows[place]]),
+                    float(probabilities[place]),
+                    float(scores[place]),
+                    int(place) - (not among),
+                )
+                for place in best
+            ]
+            found.append(Boxes(text, photo.name, boxes))
+    return found
+
+
+def _ranked(
+    model: _Model, photos: Sequence[Photo], texts: Sequence[str], top: int, progress: Progress | None
+) -> list[Prediction]:
+    """Rank the photos for each text, and the texts for each photo, wherever there are several."""
+    columns = []
+    for first in range(0, len(photos), _PHOTOS):
+        regions = stack(photos[first : first + _PHOTOS], model.most)
+        parts = [scores.view(len(part), -1) for part, scores in _outputs(model, regions, texts)]
+        columns.append(torch.cat(parts))
+        if progress:
+            progress("", min(first + _PHOTOS, len(photos)), len(photos))
+    scores_TB = torch.cat(columns, 1)
+    found: list[Prediction] = []
+    if len(photos) > 1:
+        for text, scores in zip(texts, scores_TB, strict=True):
+            best = _best(scores, top)
+            found.append(Photos(text, [RankedPhoto(photos[place].name, score, share) for place, score, share in best]))
+    if len(texts) > 1:
+        for photo, scores in zip(photos, scores_TB.T, strict=True):
+            best = _best(scores, top)
+            found.append(Texts(photo.name, [RankedText(texts[place], score, share) for place, score, share in best]))
+    return found
+
+
+def _best(scores_N: Tensor, top: int) -> list[tuple[int, float, float]]:
+    """Return the places of the best, with their scores and their shares among all."""
+    order = scores_N.sort(descending=True, stable=True)
+    shares = order.values.softmax(0)
+    return list(zip(order.indices[:top].tolist(), order.values[:top].tolist(), shares[:top].tolist(), strict=True))
+
+
+def _corners(pixels_4: Tensor) -> tuple[float, float, float, float]:
+    x1, y1, x2, y2 = (round(side, 2) for side in pixels_4.tolist())
+    return x1, y1, x2, y2
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _are(photos: int) -> str:
+    return f"{'is' if photos == 1 else 'are'} {photos or 'none'}"

@@ -1,0 +1,79 @@
+"""What it takes to run a model on prepared data: its tokenizer, its recipe, and features that mean something to it."""
+
+from pathlib import Path
+
+from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.features.reader import RegionReader, find_stores
+from vlmt_cli.features.store import FeatureStore, Meta
+from vlmt_cli.runs.checkpoint import Checkpoint, load_checkpoint
+from vlmt_cli.runs.lineage import same_features
+from vlmt_cli.runs.recipe import RECIPE, FeatureChoices, Recipe, read_recipe
+from vlmt_cli.tasks.referring import AMONG_CANDIDATES
+
+STORE_OPTION = "--set features.store=NAME"
+
+
+def load_model(source: str) -> Checkpoint:
+    """Load a checkpoint that can read texts. Raises a UsageError when it has no tokenizer."""
+    checkpoint = load_checkpoint(source)
+    if checkpoint.tokenizer is None:
+        raise UsageError("has no tokenizer", where=source, todo="give one to vlmt convert with --tokenizer")
+    return checkpoint
+
+
+def recipe_of(source: str) -> Recipe | None:
+    """Read the recipe of a run folder; None of weights that came without one."""
+    return read_recipe(Path(source)) if (Path(source) / RECIPE).exists() else None
+
+
+def token_kind(recipe: Recipe | None, checkpoint: Checkpoint) -> str:
+    """Say which task tokens a model takes: what its recipe says, else the datasets', as the authors' weights do."""
+    if not checkpoint.config.trunk.task_tokens:
+        return "none"
+    return recipe.model.task_token if recipe else "dataset"
+
+
+def make_reader(recipe: Recipe, data: Path, fixed: bool = False) -> RegionReader:
+    """Open the feature stores that a recipe names or that are there.
+
+    Raises:
+        UsageError: no store, or several, could be meant; or a task needs candidates' features and there are none.
+    """
+    reader = open_stores(recipe.features, data, fixed=fixed)
+    needed = [task for task in recipe.tasks if task in AMONG_CANDIDATES]
+    if needed and reader.candidates is None:
+        what = f"{' and '.join(needed)} choose among given boxes, and there is no store of their features"
+        todo = f"make one with vlmt extract --boxes candidates --data {data}"
+        raise UsageError(what, where=data / "features", todo=todo)
+    return reader
+
+
+def open_stores(
+    choices: FeatureChoices, data: Path, option: str = STORE_OPTION, fixed: bool = False
+) -> RegionReader:
+    """Open the feature stores that are named or that are there; ``option`` says how to name one, for the error.
+
+    Raises:
+        UsageError: no store, or several, could be meant.
+    """
+    candidates = choices.candidates if isinstance(choices.candidates, str) else None
+    store, given = find_stores(data / "features", choices.store, candidates, option)
+    return RegionReader(FeatureStore(store), FeatureStore(given) if given else None, choices.regions, fixed)
+
+
+def check_features(checkpoint: Checkpoint, meta: Meta, option: str) -> None:
+    """Refuse features that a checkpoint was not trained on; ``option`` says how to name others.
+
+    Raises:
+        DataError: the features are another extractor's than the checkpoint's.
+        UsageError: they are of another width.
+    """
+    trunk, extractor = checkpoint.config.trunk, checkpoint.lineage.extractor
+    if trunk.region_features != meta.feature_width:
+        what = (
+            f"the checkpoint takes features of width {trunk.region_features}, and the store's have {meta.feature_width}"
+        )
+        raise UsageError(what, todo=f"take the features that it was trained on with {option}")
+    if extractor is not None and same_features(extractor.hash) != same_features(meta.extractor_hash):
+        what = f"the checkpoint was trained on features of {extractor.name}, and the store's are of {meta.extractor}"
+        raise DataError(what, todo=f"features of another extractor mean nothing to it: name its own with {option}")

@@ -1,0 +1,154 @@
+"""Which tasks pull in one direction, measured while they train together.
+
+Every so many iterations, on a fresh batch of every task:
+
+- *Look-ahead affinity* (Fifty et al. 2021, "Efficiently Identifying Task Groupings"): the trunk
+  takes a step on task i alone, and is taken back. How much less is task j's loss there? Z_ij = 1 - L_j(after i) / L_j.
+  The step is the optimizer's, of this iteration's learning rate and its second moments, without the momentum, in which
+  all tasks are mixed.
+- The cosine between the gradients of two tasks, over the whole trunk and layer by layer.
+
+Both are of the shared parameters, and without dropout. A measurement of N tasks costs N backward and N (N + 1) forward
+passes, and memory for N gradients; ``seconds`` says what it took.
+"""
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from vlmt_cli.training.work import Work
+
+if TYPE_CHECKING:
+    from vlmt_cli.training.loop import Loop
+
+FAR = 1 << 40
+"""Batches from here on are never trained on."""
+_LAYER = re.compile(r"trunk\.(\w+?)(?:_layers\.(\d+))?\.")
+
+
+class Affinity:
+    """Measures affinities every ``every`` iterations, and emits them as a line of metrics."""
+
+    def __init__(self, loop: "Loop", every: int) -> None:
+        self.loop, self.every = loop, every
+
+    def after_iteration(self, iteration: int) -> None:
+        """Measure, when it is time."""
+        if iteration % self.every:
+            return
+        began = time.perf_counter()
+        loop = self.loop
+        model: nn.Module = loop.model.module
+        parts = {task: self._parts(work, iteration) for task, work in loop.works.items()}
+        model.eval()
+        try:
+            record = measure(
+                model,
+                loop.works,
+                parts,
+                step_sizes(model, loop.optimizer, loop.plan.rate(iteration)),
+                self._together,
+            )
+        finally:
+            model.train()
+        seconds = round(time.perf_counter() - began, 3)
+        loop.emit({"kind": "affinity", "iteration": iteration, "seconds": seconds, **record})
+
+    def _parts(self, work: Work, iteration: int) -> list[Any]:
+        return [part.to(self.loop.fabric.device, torch.float32) for part in work.make(FAR + iteration)]
+
+    def _together(self, value: Tensor) -> Tensor:
+        """Average over processes."""
+        total = self.loop.fabric.all_reduce(value, reduce_op="mean")
+        assert isinstance(total, Tensor)
+        return total
+
+
+def measure(
+    model: nn.Module,
+    works: dict[str, Work],
+    parts: dict[str, list[Any]],
+    sizes: dict[str, Tensor | float],
+    together: Any = lambda value: value,
+) -> dict[str, Any]:
+    """Measure affinities.
+
+    Args:
+        model: in evaluation mode; it comes out as it went in.
+        works: N tasks.
+        parts: a batch of each, as micro-batches.
+        sizes: of each shared parameter, by what its gradient is multiplied in a step (``step_sizes``).
+        together: averages over processes.
+
+    Returns:
+        ``tasks``; ``lookahead``: N lists of N, Z_ij of a step on i (row) for j (column); ``cosine``: by part of the
+        trunk, and ``trunk`` for all of it, N lists of N.
+    """
+    shared = {name: parameter for name, parameter in model.named_parameters() if name in sizes}
+    tasks = list(works)
+    gradients = []
+    losses = []
+    for task in tasks:
+        loss = batch_loss(model, works[task], parts[task])
+        found = torch.autograd.grad(loss, list(shared.values()), allow_unused=True)
+        flat = [
+            together(torch.zeros_like(parameter) if gradient is None else gradient)
+            for gradient, parameter in zip(found, shared.values(), strict=True)
+        ]
+        gradients.append(flat)
+        losses.append(together(loss.detach()))
+    lookahead = []
+    with torch.no_grad():
+        for gradient in gradients:
+            steps = [sizes[name] * one for name, one in zip(shared, gradient, strict=True)]
+            before = [parameter.clone() for parameter in shared.values()]
+            for parameter, step in zip(shared.values(), steps, strict=True):
+                parameter.sub_(step)
+            after = [together(batch_loss(model, works[task], parts[task])) for task in tasks]
+            for parameter, old in zip(shared.values(), before, strict=True):
+                parameter.copy_(old)
+            lookahead.append([1 - float(new / old) for new, old in zip(after, losses, strict=True)])
+    return {"tasks": tasks, "lookahead": lookahead, "cosine": dict(_cosines(list(shared), gradients))}
+
+
+def batch_loss(model: nn.Module, work: Work, parts: Sequence[Any]) -> Tensor:
+    """Return a task's loss on a batch."""
+    counts = work.counts(list(parts))
+    total = torch.zeros(())
+    for part in parts:
+        for name, (value, _) in work.sums(model, part).items():
+            total = total.to(value.device) + value / max(counts[name], 1)
+    return total
+
+
+def step_sizes(model: nn.Module, optimizer: Any, rate: float) -> dict[str, Tensor | float]:
+    """Say by what AdamW multiplies the gradient of each trunk parameter that it trains, momentum left out."""
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    sizes: dict[str, Tensor | float] = {}
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            name = names[parameter]
+            state = optimizer.state.get(parameter)
+            if not name.startswith("trunk.") or not state:
+                continue
+            corrected = state["exp_avg_sq"] / (1 - group["betas"][1] ** float(state["step"]))
+            sizes[name] = rate * group["ratio"] / (corrected.sqrt() + group["eps"])
+    return sizes
+
+
+def _cosines(names: list[str], gradients: list[list[Tensor]]) -> Iterator[tuple[str, list[list[float]]]]:
+    """The cosines between gradients, of the whole trunk and of each of its parts."""
+    parts: dict[str, list[int]] = {"trunk": list(range(len(names)))}
+    for place, name in enumerate(names):
+        found = _LAYER.match(name)
+        assert found is not None
+        part = found[1] if found[2] is None else f"{found[1]} {found[2]}"
+        parts.setdefault(part, []).append(place)
+    for part, places in parts.items():
+        rows = torch.stack([torch.cat([gradient[place].flatten() for place in places]) for gradient in gradients])
+        unit = rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-12)
+        yield part, [[round(value, 5) for value in row] for row in (unit @ unit.T).tolist()]
