@@ -13,3 +13,23 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("VLMT_REAL_DATA does not name a folder with real annotation files")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def trained_world(tmp_path_factory) -> Path:
+    """The data folder of a small world, with all that a training reads; for reading only."""
+    from commands.running import run
+
+    from vlmt_cli.miniworld.sizes import Sizes
+    from vlmt_cli.miniworld.world import write_world
+
+    folder = tmp_path_factory.mktemp("trained-world")
+    write_world(folder, Sizes().scaled(0.1))
+    for command in (
+        ["clean", "--datasets", "all,conceptual_captions,flickr30k_entities"],
+        ["extract", "--extractor", "pixels"],
+        ["extract", "--extractor", "pixels", "--boxes", "candidates"],
+        ["pack", f"{folder}/features/pixels", "--hard-negatives"],
+    ):
+        assert run(*command, "--data", str(folder)) == 0
+    return folder

@@ -7,7 +7,21 @@ from typing import Annotated
 import typer
 
 from vlmt_cli.base.errors import VlmtError
-from vlmt_cli.commands import clean, convert, data, demo, doctor, extract, pack, predict, pretrain, train
+from vlmt_cli.commands import (
+    analyze,
+    clean,
+    convert,
+    data,
+    demo,
+    doctor,
+    evaluate,
+    extract,
+    pack,
+    predict,
+    pretrain,
+    train,
+    vgc,
+)
 
 app = typer.Typer(
     name="vlmt",
@@ -24,7 +38,10 @@ app.command("extract")(extract.extract)
 app.command("pack")(pack.pack)
 app.command("pretrain")(pretrain.pretrain)
 app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.add_typer(analyze.app, name="analyze")
+app.command("vgc")(vgc.vgc)
 app.command("convert")(convert.convert)
 app.command("doctor")(doctor.doctor)
 

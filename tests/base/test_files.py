@@ -79,13 +79,16 @@ def test_a_folder_whose_replacement_fails_half_way_is_put_back(tmp_path, monkeyp
 
 
 def test_what_a_killed_process_put_aside_comes_back(tmp_path):
-    aside = tmp_path / ".clean.abcd.old"
-    aside.mkdir()
-    (aside / "a").write_text("old")
+    aside, others, half = (
+        tmp_path / name for name in (".clean.0123abcd.old", ".clean.2.0123abcd.old", ".clean.0123abcd.partial")
+    )
+    for folder in (aside, others, half):
+        folder.mkdir()
+        (folder / "a").write_text("old")
     with pytest.raises(RuntimeError), files.atomic_folder(tmp_path / "clean"):
         raise RuntimeError
     assert (tmp_path / "clean" / "a").read_text() == "old"
-    assert list(tmp_path.iterdir()) == [tmp_path / "clean"]
+    assert sorted(tmp_path.iterdir()) == [others, tmp_path / "clean"]  # the folder clean.2 is another's
 
 
 def test_leftovers_of_a_killed_process_are_removed(tmp_path):

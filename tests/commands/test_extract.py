@@ -4,10 +4,14 @@ import json
 import shutil
 
 import pytest
+import torch
 from features.tiny_networks import save_networks
+from features.vg_x152.tiny import CONFIG, WEIGHTS
 from PIL import Image
+from safetensors.torch import load_file
 
 from vlmt_cli.features.shards import read_meta
+from vlmt_cli.features.store import FeatureStore
 
 
 @pytest.fixture
@@ -64,6 +68,66 @@ def test_networks_and_a_damaged_photo(vlmt, images, tmp_path_factory):
     assert (meta.images, meta.feature_width, meta.classes) == (27, 24, 7)
 
 
+@pytest.fixture
+def own(tmp_path):
+    """The paper's detector in small, as its files are published."""
+    (tmp_path / "own").mkdir()
+    torch.save({"model": load_file(WEIGHTS)}, tmp_path / "own" / "detectron_model.pth")
+    shutil.copy(CONFIG, tmp_path / "own" / "detectron_config.yaml")
+    return "--detector", "vg-x152", "--weights", tmp_path / "own" / "detectron_model.pth", "--device", "cpu"
+
+
+def test_the_papers_detector(vlmt, images, own):
+    folder = images / "images" / "nlvr2"
+    damaged = next(folder.iterdir())
+    damaged.write_bytes(b"no picture")
+    arguments = ("extract", f"nlvr2={folder}", "--data", images, *own, "--regions", "7")
+    code, _, err = vlmt(*arguments)
+    assert code == 0 and "Config: " in err and f"{damaged}: " in err
+    assert "Passed over 5 tensors of the attribute head: roi_heads" in err
+    meta = read_meta(images / "features" / "vg-x152")
+    assert (meta.extractor, meta.images, meta.feature_width, meta.classes) == ("vg-x152", 3, 24, 7)
+    for number in (1, 2):
+        assert vlmt(*arguments, "--to", images / "parts", "--shard", f"{number}/2")[0] == 0
+    assert vlmt("extract", "--merge", "--to", images / "parts")[0] == 0
+    assert read_meta(images / "parts").checksum == meta.checksum
+
+
+def test_given_boxes_and_modes_of_the_papers_detector(vlmt, images, own):
+    photo = next((images / "images" / "vg").iterdir())
+    folder = f"vg={photo.parent}"
+    boxes = images / "mine.jsonl"
+    boxes.write_text(json.dumps({"image": f"vg:{int(photo.stem)}", "boxes": [[10, 20, 30, 40]]}) + "\n")
+    arguments = ("extract", folder, "--data", images, *own, "--boxes", boxes)
+    for options, name, box in (
+        ((), "mine+vg-x152", [10, 20, 30, 40]),
+        (("--mode", "faithful", "--box-format", "xywh"), "mine+vg-x152-faithful", [10, 20, 40, 60]),
+        (("--precision", "bf16", "--batch", "3"), "mine+vg-x152-bf16", [10, 20, 30, 40]),
+    ):
+        assert vlmt(*arguments, *options)[0] == 0
+        store = FeatureStore(images / "features" / name)
+        assert store.keys() == [f"vg:{int(photo.stem)}"] and store.read(store.keys()[0]).boxes.tolist() == [box]
+        store.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "reason"),
+    [
+        (("--mode", "right"), 2, "there is no mode 'right'; choose correct or faithful"),
+        (("--precision", "fp16"), 2, "there is no precision 'fp16'; choose float32 or bf16"),
+        (("--box-format", "xywh"), 2, "--box-format is of a file that --boxes names"),
+        (("--boxes", "refcoco", "--box-format", "xywh"), 2, "--box-format is of a file that --boxes names"),
+        (("--boxes", "mine.jsonl", "--box-format", "yxyx"), 2, "there is no box format 'yxyx'; choose xyxy or xywh"),
+        (("--backbone", "facebook/dinov2-small"), 2, "brings its own backbone"),
+        (("--mode", "faithful", "--batch", "2", "--shard", "1/2"), 2, "the photos of a batch belong together"),
+        (("--config", "nothing.yaml"), 3, "nothing.yaml: cannot be read"),
+    ],
+)
+def test_what_the_papers_detector_cannot_do_is_said(vlmt, images, own, arguments, code, reason):
+    found, _, err = vlmt("extract", "--data", images, *own, *arguments)
+    assert found == code and reason in err and err.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "reason"),
     [
@@ -74,6 +138,9 @@ def test_networks_and_a_damaged_photo(vlmt, images, tmp_path_factory):
         (("--device", "abacus"), 2, "there is no device 'abacus'"),
         (("--gpus", "2", "--device", "cpu"), 2, "exclude each other"),
         (("--launcher", "slurm", "--sbatch", "gpu"), 2, "write it as --sbatch partition=gpu"),
+        (("--detector", "vg-x152"), 2, "needs its weights; give --weights detectron_model.pth"),
+        (("--mode", "faithful"), 2, "--mode is of --detector vg-x152 alone"),
+        (("--detector", "vg-x152", "--weights", "nothing.pth"), 3, "nothing.pth: there is no such file"),
         (("--merge",), 3, "there are no shards"),
         (("--boxes", "nothing.jsonl"), 3, "cannot be read"),
     ],

@@ -10,7 +10,8 @@ import pytest
 from commands.running import run
 from PIL import Image, ImageColor
 
-from vlmt_cli.commands.masking_picture import photo_of, show_masking
+from vlmt_cli.base.image_names import photo_of
+from vlmt_cli.commands.masking_picture import show_masking
 from vlmt_cli.features.record import Regions
 from vlmt_cli.features.store import FeatureStore, Meta, StoreWriter
 from vlmt_cli.training.masking_card import NEIGHBOUR, SAMPLED, Example

@@ -38,6 +38,18 @@ def test_reads_both_forms_in_their_order(tmp_path, form):
     assert {image: boxes.tolist() for image, boxes in found.items()} == BOXES
 
 
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_reads_width_and_height_where_it_is_told_to(tmp_path, form):
+    rows = rows_of({"coco:9": [[0.5, 1, 20, 30.5], [3, 3, 1, 1]]})
+    path = tmp_path / f"boxes.{form}"
+    pq.write_table(pa.Table.from_pylist(rows), path) if form == "parquet" else write_lines(path, rows)
+    assert read_boxes(path, "xywh")["coco:9"].tolist() == [[0.5, 1, 20.5, 31.5], [3, 3, 4, 4]]
+    with pytest.raises(DataError, match=r"\[3, 3, 1, 1\] is no box of coco:9; .* --box-format xywh"):
+        read_boxes(path)
+    with pytest.raises(DataError, match=r"\[0, 0, 0, 1\] is no box of coco:8; .* --box-format xyxy"):
+        read_boxes(write_lines(tmp_path / "flat.jsonl", rows_of({"coco:8": [[0, 0, 0, 1]]})), "xywh")
+
+
 @pytest.mark.parametrize(
     ("row", "reason"),
     [

@@ -90,8 +90,9 @@ def groups(pairs: Iterable[tuple[str, str]]) -> dict[str, Counter]:
 @pytest.mark.parametrize("split", ["train", "val", "test"])
 def test_nlvr2_sentences_are_as_often_true_as_false(world, split):
     pairs = [(row["text"], str(row["label"])) for row in world.rows("nlvr2", split)]
-    for text, counts in list(groups(pairs).items())[:-1]:
-        assert counts["0"] == counts["1"], text
+    cut = pairs[-1][0]  # the last set of four pairs may not be whole
+    for text, counts in groups(pairs).items():
+        assert counts["0"] == counts["1"] or text == cut, text
     train = [(row["text"], str(row["label"])) for row in world.rows("nlvr2", "train")]
     assert blind(train, pairs) <= 0.52
 

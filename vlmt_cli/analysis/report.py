@@ -14,11 +14,11 @@ from vlmt_cli.base.files import write_text
 STYLE = """
 :root { --ink: #1d2433; --dim: #667085; --line: #e4e7ec; --accent: #5e3c99; }
 * { box-sizing: border-box; }
-body { margin: 0; font: 15px/1.55 system-ui, -apple-system, "Segoe UI", sans-serif; color: var(--ink); background: #fff; }
+body { margin: 0; font: 15px/1.55 system-ui, "Segoe UI", sans-serif; color: var(--ink); background: #fff; }
 header { padding: 3rem 2rem 1.5rem; border-bottom: 1px solid var(--line); }
 header h1 { margin: 0 0 .4rem; font-size: 1.9rem; letter-spacing: -.02em; }
 header p { margin: 0; color: var(--dim); max-width: 46rem; }
-nav { padding: .8rem 2rem; border-bottom: 1px solid var(--line); position: sticky; top: 0; background: #fffd; z-index: 1; }
+nav { padding: .8rem 2rem; border-bottom: 1px solid var(--line); position: sticky; top: 0; background: #fffd; }
 nav a { color: var(--accent); text-decoration: none; margin-right: 1.2rem; white-space: nowrap; }
 section { padding: 1.8rem 2rem; max-width: 78rem; }
 section h2 { margin: 0 0 .3rem; font-size: 1.25rem; }
@@ -28,6 +28,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th { text-align: left; color: var(--dim); font-weight: 500; font-size: .85rem; vertical-align: bottom; }
 th, td { padding: .3rem 1rem .3rem 0; border-bottom: 1px solid var(--line); }
 td + td, th + th { text-align: right; }
+td.words, th.words { text-align: left; }
 .bar { display: inline-block; position: relative; width: 11rem; height: .75rem; background: #f2f4f7; border-radius: 3px;
   vertical-align: middle; }
 .bar i { position: absolute; left: 0; top: 0; bottom: 0; background: var(--accent); border-radius: 3px; }
@@ -108,14 +109,16 @@ def picture(path: Path, alt: str) -> str:
 def score_table(scores: Sequence[Score]) -> str:
     """Lay out tasks' scores as bars, with a mark where a guess would be."""
     rows = "".join(
-        f"<tr><td>{html.escape(one.task)}</td><td>{html.escape(one.metric)}</td>"
+        f'<tr><td>{html.escape(one.task)}</td><td class="words">{html.escape(one.metric)}</td>'
         f"<td><b>{100 * one.value:.1f}</b></td><td>{100 * one.low:.1f} to {100 * one.high:.1f}</td>"
-        f"<td>{100 * one.chance:.1f}</td><td>{html.escape(one.guess)}</td>"
+        f'<td>{100 * one.chance:.1f}</td><td class="words">{html.escape(one.guess)}</td>'
         f'<td><span class="bar"><i style="width:{100 * one.value:.1f}%"></i>'
         f'<b style="left:{100 * one.chance:.1f}%"></b></span></td></tr>'
         for one in scores
     )
-    head = "".join(f"<th>{name}</th>" for name in ("task", "metric", "score", "95%", "chance", "which guess", ""))
+    words = ("task", "metric", "which guess")
+    names = ("task", "metric", "score", "95%", "chance", "which guess", "")
+    head = "".join(f'<th class="words">{name}</th>' if name in words else f"<th>{name}</th>" for name in names)
     return f"<table><tr>{head}</tr>{rows}</table>"
 
 

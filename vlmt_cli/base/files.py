@@ -7,6 +7,7 @@ is complete, so that a crash, a full disk or Ctrl-C leaves what was there before
 import contextlib
 import errno
 import fcntl
+import glob
 import os
 import secrets
 import shutil
@@ -54,7 +55,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     temporary = _beside(folder)
     aside = temporary.with_suffix(".old")
     with explained(folder):
-        _restore(folder)
+        put_back(folder)
         try:
             temporary.mkdir(parents=True)
             yield temporary
@@ -62,13 +63,19 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
                 os.replace(folder, aside)
             os.replace(temporary, folder)
         finally:
-            _restore(folder)
+            put_back(folder)
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _restore(folder: Path) -> None:
-    """Bring back what replacing ``folder`` left aside: all of it, or what the new one does not have."""
-    for aside in folder.parent.glob(f".{folder.name}.*.old"):
+def put_back(folder: Path) -> None:
+    """Bring back what a killed process left aside of ``folder``: all of it, or what the new one does not have.
+
+    What was to take its place and is not complete is removed.
+    """
+    beside = f".{glob.escape(folder.name)}.????????"
+    for leftover in folder.parent.glob(f"{beside}.partial"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    for aside in folder.parent.glob(f"{beside}.old"):
         if not folder.exists():
             os.replace(aside, folder)
             continue

@@ -1,6 +1,8 @@
 """Which image a file name, or an id in somebody's feature file, stands for."""
 
 import re
+from itertools import product
+from pathlib import Path
 
 from vlmt_cli.base.keys import check_image_key
 
@@ -13,6 +15,10 @@ _NAMES = (
     (re.compile(r"((?:train|dev|test1|test2)-\d+-\d+-img\d)", re.ASCII), "nlvr2:{}"),
     (re.compile(r"(n\d+)", re.ASCII), "gqa:{}"),
 )
+_STEMS = {
+    "coco": ("{0:0>12}", *(f"COCO_{part}_{{0:0>12}}" for part in ("train2014", "val2014", "test2014", "test2015"))),
+    "vg": ("v7w_{0}",),
+}
 _COCO_NUMBER = re.compile(r"0\d{11}", re.ASCII)
 
 
@@ -41,6 +47,14 @@ def image_key_of(name: str, source: str | None = None, where: object = None) -> 
         source = source or ("coco" if _COCO_NUMBER.fullmatch(stem) else None)
         return f"{'vg' if source == 'gqa' else source}:{int(stem)}" if source else None
     return check_image_key(f"{source}:{stem}", where) if source in ("cc", "nlvr2") else None
+
+
+def photo_of(folder: Path, image: str) -> Path | None:
+    """Find the photo of an image key by its official names, in ``folder/<source>/``; None where it is not there."""
+    source, _, name = image.partition(":")
+    stems = (name, *(stem.format(name) for stem in _STEMS.get(source, ())))
+    paths = (folder / source / f"{stem}{suffix}" for stem, suffix in product(stems, SUFFIXES))
+    return next((path for path in paths if path.is_file()), None)
 
 
 def _suffix(name: str) -> str:

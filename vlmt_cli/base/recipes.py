@@ -53,7 +53,9 @@ def load_recipe(
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             raise UsageError(f"there is no key {key!r}", where=path.name, todo=_nearest(key, _keys(model))) from error
-        raise UsageError(f"{key}: {first['msg'][0].lower()}{first['msg'][1:]}", where=path.name) from error
+        message = first["msg"].removeprefix("Value error, ")
+        message = f"{message[0].lower()}{message[1:]}"
+        raise UsageError(f"{key}: {message}" if key else message, where=path.name) from error
 
 
 def _read(name: str, derived: tuple[str, ...]) -> tuple[dict[str, Any], Path]:

@@ -1,7 +1,6 @@
 """``vlmt data show DATASET --masking``: a picture of what pre-training hides."""
 
 import json
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +12,6 @@ if TYPE_CHECKING:
 MOST = 200
 
 # What the file of image {0} may be called, by source, beside its bare id.
-_STEMS = {
-    "coco": ("{0:0>12}", *(f"COCO_{part}_{{0:0>12}}" for part in ("train2014", "val2014", "test2014", "test2015"))),
-    "vg": ("v7w_{0}",),
-}
 
 
 def show_masking(
@@ -37,6 +32,7 @@ def show_masking(
         UsageError: the PNG's name does not end in .png, or the picture would be too large.
     """
     from vlmt_cli.base.errors import UsageError
+    from vlmt_cli.base.image_names import photo_of
     from vlmt_cli.commands.show import stdout
     from vlmt_cli.training.masking_card import Example
     from vlmt_cli.training.masking_picture import draw_masking
@@ -62,16 +58,6 @@ def show_masking(
         f" {shares.sampled_words / max(shares.words, 1):.1%} sampled"
     )
     stdout().print(line, markup=False, soft_wrap=True)
-
-
-def photo_of(folder: Path, image: str) -> Path | None:
-    """Find the photo of an image key by its official names, in ``folder/<source>/``; None where it is not there."""
-    from vlmt_cli.base.image_names import SUFFIXES
-
-    source, _, name = image.partition(":")
-    stems = (name, *(stem.format(name) for stem in _STEMS.get(source, ())))
-    paths = (folder / source / f"{stem}{suffix}" for stem, suffix in product(stems, SUFFIXES))
-    return next((path for path in paths if path.is_file()), None)
 
 
 def _store(table: Path, name: str, data: Path, features: Path | None) -> "tuple[FeatureStore, pa.Array]":

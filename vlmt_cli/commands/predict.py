@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from vlmt_cli.evaluation.predict_picture import View
     from vlmt_cli.evaluation.predictions import Prediction
     from vlmt_cli.features import extractor as extractors
-    from vlmt_cli.runs.recipe import Recipe
 
 BAR = 16  # characters, of a probability of one
 
@@ -60,15 +59,15 @@ def predict(
 
     Examples:
 
-      vlmt predict --model runs/all-tasks --task vqa dog.jpg --text "what colour is the largest dog?"
+      vlmt predict --model runs/at --task vqa dog.jpg --text "what color is it?"
 
-      vlmt predict --model runs/all-tasks --task refcoco dog.jpg --text "dog on the left" --draw found.png
+      vlmt predict --model runs/at --task refcoco a.jpg --text dog --draw b.png
 
-      vlmt predict --model runs/all-tasks --task coco photos/ --text "two dogs on a beach" --page ranked.html
+      vlmt predict --model runs/at --task coco photos/ --text "a dog on a beach"
 
-      vlmt predict --model runs/all-tasks --task nlvr2 left.jpg right.jpg --text "Both images contain a dog."
+      vlmt predict --model runs/at --task nlvr2 a.jpg b.jpg --text "Both are red."
 
-      vlmt predict --model runs/all-tasks --task guesswhat coco:262148 --text "is it a dog? yes. is it black? no."
+      vlmt predict --model runs/at --task guesswhat coco:9 --text "a dog? no."
     """
     import json
 
@@ -78,19 +77,18 @@ def predict(
     from vlmt_cli.evaluation.predict import check, remarks
     from vlmt_cli.evaluation.predict import predict as ask
     from vlmt_cli.evaluation.predict_photos import Networks, find_photos, see
-    from vlmt_cli.runs.checkpoint import load_checkpoint
-    from vlmt_cli.training.plan import task_token
+    from vlmt_cli.evaluation.setup import load_model, recipe_of, token_kind
+    from vlmt_cli.runs.recipe import Recipe, task_token
 
     sources = find_photos(photos)
     _check_targets(page, draw, task, sources)
     given = None if boxes is None else _given(boxes, task, len(sources))
-    checkpoint = load_checkpoint(model)
+    checkpoint, recipe = load_model(model), recipe_of(model)
     check(checkpoint, task, len(sources), text)
-    recipe = _recipe(model)
     for one in text:
         for remark in remarks(checkpoint, task, one):
             say(f"{one!r}: {remark}")
-    if task not in recipe.tasks:
+    if recipe and task not in recipe.tasks:
         say(f"{model} was last trained on {', '.join(recipe.tasks)}, and not on {task}")
     where = _device(device)
     networks = Networks(where, detector, backbone, weights)
@@ -99,9 +97,9 @@ def predict(
     for note in notes:
         say(note)
     checkpoint.model.to(where)
-    token = task_token(task, recipe.model.task_token)
+    token, most = task_token(task, token_kind(recipe, checkpoint)), (recipe or Recipe()).features.regions
     with progress("Ranking") as update:
-        found = ask(checkpoint, task, seen, text, token, most=recipe.features.regions, top=top, progress=update)
+        found = ask(checkpoint, task, seen, text, token, most=most, top=top, progress=update)
     extractor = checkpoint.lineage.extractor
     facts = [model, *([f"features of {extractor.name}"] if extractor else [])]
     _illustrate(found, page, draw, task, dict(zip(sources, seen, strict=True)), data, facts)
@@ -152,15 +150,6 @@ def _given(boxes: str, task: str, photos: int) -> "extractors.Boxes":
     if not len(result) or not (result[:, 2:] > result[:, :2]).all():
         raise UsageError("holds no box, or one that ends before it begins", where="--boxes", todo="correct it")
     return result
-
-
-def _recipe(model: str) -> "Recipe":
-    """Read the recipe of a run; what is no run folder has the defaults: a task token a dataset."""
-    from vlmt_cli.base.recipes import load_recipe
-    from vlmt_cli.runs.recipe import Recipe
-
-    path = Path(model) / "recipe.yaml"
-    return load_recipe(str(path), Recipe) if path.is_file() else Recipe()
 
 
 def _device(device: str) -> str:
@@ -240,11 +229,11 @@ def _show(found: "Sequence[Prediction]", model: str, task: str) -> None:
                 about = [one.photo, one.text]
             case Photos():
                 header = ("text", "photo", "score", "probability")
-                said = [[each.photo, f"{each.score:.3f}", _bar(each.probability)] for each in one.photos]
+                said = [[each.photo, f"{each.score:z.3f}", _bar(each.probability)] for each in one.photos]
                 about = [one.text]
             case Texts():
                 header = ("photo", "text", "score", "probability")
-                said = [[each.text, f"{each.score:.3f}", _bar(each.probability)] for each in one.texts]
+                said = [[each.text, f"{each.score:z.3f}", _bar(each.probability)] for each in one.texts]
                 about = [one.photo]
         blank = [""] * len(about)
         rows.setdefault(header, []).extend([*(blank if n else about), *cells] for n, cells in enumerate(said))

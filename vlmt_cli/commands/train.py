@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vlmt_cli.base.errors import VlmtError
 from vlmt_cli.commands.options import DATA, DataFolder, Json, Settings
 
 if TYPE_CHECKING:
@@ -19,6 +20,12 @@ Processes = Annotated[int | None, typer.Option(min=1, help="Processes on the CPU
 Seed = Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")]
 Partial = Annotated[bool, typer.Option("--partial", help="Leave out examples whose images have no features.")]
 Scale = Annotated[str | None, typer.Option(help="A recipe to lay over this one: mini, for the drawn world.")]
+
+
+class Interrupted(VlmtError):
+    """Somebody asked the run to stop, and it did."""
+
+    exit_code = 130
 
 
 def train(
@@ -83,8 +90,6 @@ def launch(
     as_json: bool,
 ) -> None:
     """Run a recipe, and show what came of it."""
-    import sys
-
     from vlmt_cli.base.recipes import load_recipe
     from vlmt_cli.commands.show import say
     from vlmt_cli.commands.training_display import show_training
@@ -100,8 +105,7 @@ def launch(
         say(f"Beginning with {start or first}")
     finished = train(Job(recipe, data, run, seed, partial, resume, devices, report=show_training))
     if not finished:
-        say(f"Interrupted and saved; go on with: vlmt train --resume --run {run}")
-        sys.exit(130)
+        raise Interrupted("interrupted and saved", where=run, todo="the same command goes on with --resume")
     _show(run, as_json)
 
 

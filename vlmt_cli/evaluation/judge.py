@@ -47,12 +47,13 @@ class Judged:
     """One split of a task, judged.
 
     Attributes:
-        split: its name, as ``scores.json`` has it.
+        split: its name.
         images: the lists of image keys of all N examples.
         counted: the examples that the metric is of, (M,).
         scores: theirs, (M,).
         extra: further metrics by name.
         columns: of all examples, for the file of predictions.
+        protocol: what else tells what was scored, such as COCO's ``1k``.
     """
 
     split: str
@@ -61,6 +62,7 @@ class Judged:
     scores: Scores
     extra: Mapping[str, Measure | float] = field(default_factory=dict)
     columns: Mapping[str, Any] = field(default_factory=dict)
+    protocol: str = ""
 
 
 def judge(task: str, split: str, table: pa.Table, predicted: Mapping[str, NDArray[Any]]) -> Judged:
@@ -104,8 +106,13 @@ def judge(task: str, split: str, table: pa.Table, predicted: Mapping[str, NDArra
             extra["consistency"] = Measure(metrics.consistency(scores, truth["example_id"]))
     every = np.full(len(table), np.nan)
     every[counted] = scores
-    columns = {"score": pa.array(every, from_pandas=True), **columns}
+    columns = {**named(table), "score": pa.array(every, from_pandas=True), **columns}
     return Judged(split, images, counted, scores, extra, columns)
+
+
+def named(table: pa.Table) -> dict[str, Any]:
+    """Return the columns that every file of predictions begins with."""
+    return {name: one_array(table[name]) for name in ("example_id", "images")}
 
 
 def _known(task: str, table: pa.Table) -> NDArray[np.bool_]:

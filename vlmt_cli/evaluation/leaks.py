@@ -5,7 +5,7 @@ sets alone out of training (section 8.1); scores on them are marked.
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +15,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.errors import DataError, LeakError
 from vlmt_cli.base.identity import LINKS
 from vlmt_cli.base.keys import check_image_key
+from vlmt_cli.clean.splits import role_of
 from vlmt_cli.evaluation.contamination import seen_in_training
 from vlmt_cli.runs.checkpoint import Checkpoint
 from vlmt_cli.tasks.text import read_columns
@@ -93,14 +94,44 @@ def read_links(data: Path) -> pa.Table:
     return pa.concat_tables([LINKS.empty_table(), *(table.cast(LINKS) for table in tables)])
 
 
-def find_seen(images: Mapping[str, pa.ListArray], training: Training, links: pa.Table) -> Seen:
-    """Look for the images of several splits among those of every stage, under any of their names."""
+Images = Mapping[tuple[str, str], pa.ListArray]
+"""The lists of image keys of some splits, by task and split."""
+
+
+def find_seen(images: Images, training: Training, links: pa.Table) -> Seen:
+    """Look for the images of some splits among those of every stage, under any of their names."""
     keys = pa.concat_arrays([pa.array([], pa.string()), *(lists.flatten() for lists in images.values())]).unique()
     singles = pa.ListArray.from_arrays(np.arange(len(keys) + 1, dtype=np.int32), keys)
     stages: dict[str, NDArray[np.bool_]] = {}
     for stage, trained in training.images:
         stages[stage] = stages.get(stage, np.zeros(len(keys), bool)) | seen_in_training(singles, trained, links)
     return Seen(keys, stages, training.unknown)
+
+
+def guard(images: Images, seen: Seen, allowed: bool, say: Callable[[str], None]) -> bool:
+    """Refuse test images that training saw, or say so where they are allowed.
+
+    Returns:
+        Whether there are any.
+
+    Raises:
+        LeakError: there are, and they are not allowed.
+    """
+    leaks: list[str] = []
+    marked: list[str] = []
+    for (task, split), lists in images.items():
+        hits, count, stages = seen.report(lists)
+        if hits:
+            line = f"{hits:,} of {count:,} images of {task} {split} (stage {' and '.join(stages)})"
+            (leaks if role_of(split) == "test" else marked).append(line)
+    if leaks and not allowed:
+        todo = "score a model of the clean split, see both parts with --contaminated, or go on with --allow-leak"
+        raise LeakError(f"training saw {'; '.join(leaks)}", todo=todo)
+    if leaks:
+        say(f"Warning: training saw {'; '.join(leaks)}")
+    if marked:
+        say(f"Training saw {'; '.join(marked)}: cleaning takes out test images only")
+    return bool(leaks)
 
 
 def _read_images(content: bytes, name: str) -> pa.Array:

@@ -79,7 +79,8 @@ def predict(
     Args:
         checkpoint: the model, on any device.
         task: which.
-        photos: NLVR2 takes two together; retrieval ranks several for each text; all others go one by one.
+        photos: NLVR2 takes two together; retrieval ranks several for each text, or the texts for one; all others go
+            one by one.
         texts: questions, phrases, dialogues, captions or statements, as the task has them; each goes with each photo.
         token: the task token; None for none.
         most: detected regions a photo that the model sees, as it was trained.
@@ -87,8 +88,8 @@ def predict(
         progress: told how many photos were ranked, of how many.
 
     Returns:
-        For each photo (or NLVR2's pair) each text's answers or boxes. Of retrieval, each text's photos where there are
-        several, then each photo's texts where there are several.
+        For each photo (or NLVR2's pair) each text's answers or boxes. Of retrieval, for each text the photos; for a
+        single photo the texts.
 
     Raises:
         UsageError: as ``check``.
@@ -100,7 +101,7 @@ def predict(
     for photo in photos:
         if (theirs := photo.regions.features.shape[1]) != width:
             what = f"the model takes features of width {width}, and the photo's have {theirs}"
-            raise DataError(what, where=photo.name, todo="take the features that it was trained on")
+            raise DataError(what, where=photo.name, todo="name the store that it was trained on with --features")
     assert checkpoint.tokenizer is not None
     model = _Model(checkpoint, task, token, most, TextEncoder(checkpoint.tokenizer))
     with torch.inference_mode():
@@ -264,7 +265,7 @@ def _located(model: _Model, photo: Photo, texts: Sequence[str], top: int) -> lis
 def _ranked(
     model: _Model, photos: Sequence[Photo], texts: Sequence[str], top: int, progress: Progress | None
 ) -> list[Prediction]:
-    """Rank the photos for each text, and the texts for each photo, wherever there are several."""
+    """Rank several photos for each text, or the texts for one photo."""
     columns = []
     for first in range(0, len(photos), _PHOTOS):
         regions = stack(photos[first : first + _PHOTOS], model.most)
@@ -273,16 +274,13 @@ def _ranked(
         if progress:
             progress("", min(first + _PHOTOS, len(photos)), len(photos))
     scores_TB = torch.cat(columns, 1)
-    found: list[Prediction] = []
-    if len(photos) > 1:
-        for text, scores in zip(texts, scores_TB, strict=True):
-            best = _best(scores, top)
-            found.append(Photos(text, [RankedPhoto(photos[place].name, score, share) for place, score, share in best]))
-    if len(texts) > 1:
-        for photo, scores in zip(photos, scores_TB.T, strict=True):
-            best = _best(scores, top)
-            found.append(Texts(photo.name, [RankedText(texts[place], score, share) for place, score, share in best]))
-    return found
+    if len(photos) == 1:
+        best = _best(scores_TB[:, 0], top)
+        return [Texts(photos[0].name, [RankedText(texts[place], score, share) for place, score, share in best])]
+    return [
+        Photos(text, [RankedPhoto(photos[place].name, score, share) for place, score, share in _best(scores_B, top)])
+        for text, scores_B in zip(texts, scores_TB, strict=True)
+    ]
 
 
 def _best(scores_N: Tensor, top: int) -> list[tuple[int, float, float]]:

@@ -111,7 +111,7 @@ def _said(one: Prediction, number: int | None) -> str:
 
 
 def _bar(name: str, share: float, score: float | None = None) -> str:
-    own = "" if score is None else f"<small>{score:.2f}</small>"
+    own = "" if score is None else f"<small>{score:z.2f}</small>"
     width = f"{100 * share:.1f}%"
     return (
         f'<span class="name">{name}</span><span class="share">{own}{_percent(share)}</span>'
@@ -159,14 +159,14 @@ def _rectangle(mark: Mark, width: int, height: int) -> str:
     x1, y1, x2, y2 = mark.box
     shape = f'x="{x1:.1f}" y="{y1:.1f}" width="{x2 - x1:.1f}" height="{y2 - y1:.1f}"'
     high = max(width, height) / 24
-    wide = high * (0.5 + 0.6 * len(mark.label))
-    left, upper = min(max(x1, 0), width - wide), max(y1 - high, 0)
+    wide = high * (0.5 + 0.6 * len(str(mark.number)))
+    left, upper = mark.label(wide, high, width, height)
     kind = "best" if mark.best else "other"
     return (
         f'<g class="{kind}"><rect class="edge" {shape}/><rect class="box" {shape} stroke="{mark.colour}"/>'
         f'<rect x="{left:.1f}" y="{upper:.1f}" width="{wide:.1f}" height="{high:.1f}" fill="{mark.colour}"/>'
         f'<text x="{left + wide / 2:.1f}" y="{upper + high * 0.78:.1f}" font-size="{high * 0.8:.1f}">'
-        f"{mark.label}</text></g>"
+        f"{mark.number}</text></g>"
     )
 
 
@@ -201,14 +201,15 @@ header p { color: var(--soft); margin: .7rem 0 0 }
 article { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 1.2rem;
   margin-bottom: 1.2rem }
 .beside { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); gap: 1.5rem; align-items: start }
-.photos { display: grid; gap: .8rem } .photos.n2 { grid-template-columns: 1fr 1fr }
+.photos { display: grid; gap: .8rem; position: sticky; top: 1rem } .photos.n2 { grid-template-columns: 1fr 1fr }
 .beside:has(.n2) { grid-template-columns: minmax(0, 3fr) minmax(0, 2fr) }
-@media (max-width: 700px) { .beside, .beside:has(.n2) { grid-template-columns: minmax(0, 1fr) } }
+@media (max-width: 700px) { .beside, .beside:has(.n2) { grid-template-columns: minmax(0, 1fr) }
+  .photos { position: static } }
 section + section { margin-top: 1.2rem; padding-top: 1.2rem; border-top: 1px solid var(--line) }
 ol { list-style: none; margin: 0; padding: 0 }
 ol:not(.gallery) > li, .gallery > li { display: grid; grid-template-columns: 1fr auto; gap: .1rem 1rem }
 ol:not(.gallery) > li + li { margin-top: .55rem }
-.gallery { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 190px), 1fr)) }
+.gallery { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 165px), 1fr)) }
 .gallery > li { align-content: start } .gallery figure { grid-column: 1 / -1; margin-bottom: .3rem }
 .name { overflow-wrap: anywhere } .share { font-variant-numeric: tabular-nums; color: var(--soft) }
 .share small { margin-right: .8em; opacity: .8 }

@@ -25,6 +25,7 @@ from vlmt_cli.features.reader import SAME
 from vlmt_cli.features.record import Regions, decode, encode, problem
 from vlmt_cli.features.store import FeatureStore
 from vlmt_cli.runs.lineage import Extractor as Trained
+from vlmt_cli.runs.lineage import same_features
 
 STORED = "or name an image key whose features are in a store, such as coco:262148"
 _AT_ONCE = 8
@@ -116,7 +117,11 @@ def see(
         for path, found, given in zip(files, regions, candidates, strict=True):
             made[path] = Photo(printable(str(path)), found, given)
     opened = [FeatureStore(path) for path in stores] if len(files) < len(sources) else []
-    known = [store for store in opened if trained is None or _same(store.meta.extractor_hash, trained.hash)]
+    known = [
+        store
+        for store in opened
+        if trained is None or same_features(store.meta.extractor_hash) == same_features(trained.hash)
+    ]
     return [
         made[source.path] if source.path else _stored(source.name, known, opened, trained, boxes) for source in sources
     ], notes
@@ -154,7 +159,7 @@ def make_extractor(trained: Trained | None, networks: Networks, has_boxes: bool 
         raise DataError(error.what, where=error.where, todo="; ".join(filter(None, (error.todo, STORED)))) from error
     if trained is None:
         return extractor, [f"The checkpoint does not say what its features came from; taken for {extractor.name}"]
-    if not _same(extractor.hash, trained.hash):
+    if same_features(extractor.hash) != same_features(trained.hash):
         what = f"the checkpoint was trained on features of {trained.name} ({trained.hash}), and these are others'"
         todo = f"give its own networks with --detector, --backbone or --weights; {STORED}"
         raise DataError(f"{what} ({extractor.hash})", todo=todo)
@@ -223,11 +228,6 @@ def _most(trained: Trained | None) -> int:
     """Return how many boxes a photo an extractor of networks finds; its hash ends with it."""
     last = trained.hash.rpartition(".")[2] if trained else ""
     return int(last) if last.isdecimal() else REGIONS
-
-
-def _same(one: str, other: str) -> bool:
-    """Whether two extractors' hashes say that equal boxes have equal features."""
-    return one.partition("-")[0] == other.partition("-")[0]
 
 
 def _extracted(

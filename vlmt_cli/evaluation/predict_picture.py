@@ -23,12 +23,30 @@ class View(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """A box to draw: what stands on it, its colour, and whether it is a best one."""
+    """A box to draw.
+
+    Attributes:
+        box: corners in pixels of the photo.
+        number: what stands on it.
+        colour: of box and number.
+        best: whether it is a best one.
+    """
 
     box: tuple[float, float, float, float]
-    label: str
+    number: int
     colour: str
     best: bool
+
+    def label(self, wide: float, high: float, width: float, height: float) -> tuple[float, float]:
+        """Return the upper left corner of a number's ground of a size, outside the box and within the photo.
+
+        Boxes that overlap have their numbers at different corners, the first at the upper left.
+        """
+        x1, y1, x2, y2 = self.box
+        corner = (self.number - 1) % 4
+        left = x2 - wide if corner in (1, 3) else x1
+        upper = y2 if corner in (2, 3) else y1 - high
+        return min(max(left, 0), width - wide), min(max(upper, 0), height - high)
 
 
 def marks(found: Sequence[Boxes]) -> list[Mark]:
@@ -38,8 +56,8 @@ def marks(found: Sequence[Boxes]) -> list[Mark]:
     """
     if len(found) == 1:
         boxes = found[0].boxes
-        return [Mark(one.box, str(n), OTHER if n > 1 else COLOURS[0], n == 1) for n, one in enumerate(boxes, 1)]
-    return [Mark(one.boxes[0].box, str(n), colour_of(n), True) for n, one in enumerate(found, 1)]
+        return [Mark(one.box, n, COLOURS[0] if n == 1 else OTHER, n == 1) for n, one in enumerate(boxes, 1)]
+    return [Mark(one.boxes[0].box, n, colour_of(n), True) for n, one in enumerate(found, 1)]
 
 
 def colour_of(number: int) -> str:
@@ -58,8 +76,8 @@ def draw_boxes(path: Path, view: View, found: Sequence[Boxes]) -> None:
     Raises:
         VlmtError: the file cannot be written.
     """
-    enlarged = max(1.0, SMALL / max(view.width, view.height))
-    width, height = (max(1, round(side * enlarged)) for side in (view.width, view.height))
+    scale = max(1.0, SMALL / max(view.width, view.height))
+    width, height = (max(1, round(side * scale)) for side in (view.width, view.height))
     if view.picture is None:
         picture = Image.new("RGB", (width, height), "#ececec")
     else:
@@ -67,16 +85,15 @@ def draw_boxes(path: Path, view: View, found: Sequence[Boxes]) -> None:
     draw = ImageDraw.Draw(picture)
     line = max(2, round(max(width, height) / 250))
     font = ImageFont.load_default(7 * line)
-    for mark in reversed(marks(found)):
-        x1, y1, x2, y2 = (
-            side * scale for side, scale in zip(mark.box, (width / view.width, height / view.height) * 2, strict=True)
-        )
+    for small in reversed(marks(found)):
+        x1, y1, x2, y2 = (side * scale for side in small.box)
+        mark = small._replace(box=(x1, y1, x2, y2))
         thick = line if mark.best else max(1, line // 2)
         draw.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), None, "white", thick + 2)
         draw.rectangle((x1, y1, x2, y2), None, mark.colour, thick)
-        room = round(font.getlength(mark.label)) + 3 * line, 8 * line
-        left, upper = min(max(x1, 0), width - room[0]), max(y1 - room[1], 0)
-        draw.rectangle((left, upper, left + room[0], upper + room[1]), mark.colour)
-        draw.text((left + room[0] / 2, upper + room[1] / 2), mark.label, "white", font, anchor="mm")
+        wide, high = font.getlength(str(mark.number)) + 3 * line, 8.0 * line
+        left, upper = mark.label(wide, high, width, height)
+        draw.rectangle((left, upper, left + wide, upper + high), mark.colour)
+        draw.text((left + wide / 2, upper + high / 2), str(mark.number), "white", font, anchor="mm")
     with atomic(path) as temporary:
         picture.save(temporary, "PNG")

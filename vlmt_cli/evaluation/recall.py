@@ -7,16 +7,17 @@ Shapes: C captions, I images.
 """
 
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vlmt_cli.evaluation.judge import Judged, Measure
-from vlmt_cli.evaluation.metrics import Ranks, fold_weights, folds_of, recall, retrieval_ranks
+from vlmt_cli.evaluation.judge import Judged, Measure, named
+from vlmt_cli.evaluation.metrics import Ranks, fold_weights, folds_of, one_array, recall, retrieval_ranks
 from vlmt_cli.evaluation.run import Place, Progress
 from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.tasks.examples import Examples
@@ -26,6 +27,7 @@ from vlmt_cli.tasks.retrieval import score_matrix
 KS = (1, 5, 10)
 FOLDED, FOLD = 5000, 1000
 """A test set of so many images is also scored in folds of so many."""
+PROTOCOL, WHOLE = "1k", "5k"
 BEST = 10
 _IMAGES_AT_ONCE = 16
 _PAIRS_AT_ONCE = 256
@@ -70,14 +72,25 @@ def score_pairs(
     return scores
 
 
-def judge_retrieval(split: str, images: pa.ListArray, examples: Examples, scores_CI: NDArray[np.float32]) -> Judged:
+def first_fold(images: pa.ChunkedArray) -> NDArray[np.int64] | None:
+    """Return the captions of the first thousand images, in the order of the file; None where there are no folds."""
+    images = one_array(pc.list_element(one_array(images), 0)).dictionary_encode()
+    if len(images.dictionary) != FOLDED:
+        return None
+    return np.flatnonzero(images.indices.to_numpy() < FOLD)
+
+
+def judge_retrieval(
+    split: str, table: pa.Table, examples: Examples, scores_CI: NDArray[np.float32], protocol: str = ""
+) -> Judged:
     """Rank and score.
 
     Args:
         split: its name.
-        images: the captions' lists of one image key.
+        table: the captions.
         examples: C captions of I images.
         scores_CI: ``score_pairs``.
+        protocol: of examples that are one fold already.
 
     Returns:
         Recall@1 of image retrieval, of each caption; Recall@5 and 10, the median rank, and caption retrieval beside
@@ -87,18 +100,21 @@ def judge_retrieval(split: str, images: pa.ListArray, examples: Examples, scores
     captions, pictures = scores_CI.shape
     whole = retrieval_ranks(scores_CI, image_of_C)
     best_CK = _best(scores_CI, min(BEST, pictures))
-    columns: dict[str, Any] = {
+    columns = {
+        **named(table),
+        "score": pa.array(recall(whole.image_C, 1)),
         "rank": pa.array(whole.image_C),
         "caption_rank": pa.array(whole.caption_I[image_of_C]),
         "best": pa.array(examples.names[best_CK].tolist(), pa.list_(pa.string())),
     }
     if pictures != FOLDED:
-        counted = np.arange(captions)
-        return _judged(split, images, counted, whole, _recalls(whole, image_of_C), columns)
+        scores, extra = recall(whole.image_C, 1), _recalls(whole, image_of_C)
+        return Judged(split, columns["images"], np.arange(captions), scores, extra, columns, protocol)
     folds_I = folds_of(pictures, FOLD)
     folded = retrieval_ranks(scores_CI, image_of_C, folds_I)
     fold_C = folds_I[image_of_C]
     columns |= {
+        "score": pa.array(recall(folded.image_C, 1)),
         "fold": pa.array(fold_C),
         "fold_rank": pa.array(folded.image_C),
         "fold_caption_rank": pa.array(folded.caption_I[image_of_C]),
@@ -110,20 +126,9 @@ def judge_retrieval(split: str, images: pa.ListArray, examples: Examples, scores
     extra["Recall@1 of all folds"] = Measure(recall(folded.image_C, 1), image_of_C, weights_C)
     extra["caption Recall@1 of all folds"] = Measure(recall(folded.caption_I, 1), None, weights_I)
     everything = {"Recall@1": Measure(recall(whole.image_C, 1), image_of_C), **_recalls(whole, image_of_C)}
-    extra |= {f"{FOLDED // 1000}k {name}": measure for name, measure in everything.items()}
-    return _judged(f"{split} {FOLD // 1000}k", images, counted, folded, extra, columns)
-
-
-def _judged(
-    split: str,
-    images: pa.ListArray,
-    counted: NDArray[np.int64],
-    ranks: Ranks,
-    extra: dict[str, Measure | float],
-    columns: dict[str, Any],
-) -> Judged:
-    scores = recall(ranks.image_C, 1)
-    return Judged(split, images, counted, scores[counted], extra, {"score": pa.array(scores), **columns})
+    extra |= {f"{WHOLE} {name}": measure for name, measure in everything.items()}
+    scores = recall(first.image_C, 1)
+    return Judged(split, columns["images"], counted, scores, extra, columns, PROTOCOL)
 
 
 def _recalls(ranks: Ranks, image_of_C: NDArray[np.int64]) -> dict[str, Measure | float]:

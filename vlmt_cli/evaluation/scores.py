@@ -237,12 +237,17 @@ def by_task(tasks: Mapping[str, TaskScore], paper: str | None = None) -> tuple[l
         for extra, value in task.extra.items():
             add("", "", extra, *(_measured(value) if isinstance(value, Estimate) else [f"{value:g}", "", ""]))
         for part in ("seen", "unseen", "difference"):
-            if _is_leaked(task) and (estimate := getattr(task.contamination, part)):
+            if is_leaked(task) and (estimate := getattr(task.contamination, part)):
                 add("", "", _CONTAMINATION[part], *_measured(estimate))
     for column, mean in _average_cells(_values(tasks)).items():
         add(column if column in GROUPS else "All", "", "mean", mean, "", "", column=column)
     header = ["task", "split", "metric", "%", "95% interval", "n"] + ["paper"] * (paper is not None)
     return header, rows
+
+
+def is_leaked(task: TaskScore) -> bool:
+    """Whether training saw some of the images that the score is of."""
+    return task.contamination is not None and task.contamination.seen is not None
 
 
 def paper_rows() -> dict[str, dict[str, str]]:
@@ -280,12 +285,8 @@ def _measured(estimate: Estimate, mark: str = "") -> list[str]:
     return [_percent(estimate.value) + mark, interval, f"{estimate.n:,}"]
 
 
-def _is_leaked(task: TaskScore) -> bool:
-    return task.contamination is not None and task.contamination.seen is not None
-
-
 def _mark(task: TaskScore) -> str:
-    return LEAKED * _is_leaked(task) + UNKNOWN * bool(task.unknown_stages)
+    return LEAKED * is_leaked(task) + UNKNOWN * bool(task.unknown_stages)
 
 
 def _percent(share: float) -> str:

@@ -48,9 +48,7 @@ def make_reader(recipe: Recipe, data: Path, fixed: bool = False) -> RegionReader
     return reader
 
 
-def open_stores(
-    choices: FeatureChoices, data: Path, option: str = STORE_OPTION, fixed: bool = False
-) -> RegionReader:
+def open_stores(choices: FeatureChoices, data: Path, option: str = STORE_OPTION, fixed: bool = False) -> RegionReader:
     """Open the feature stores that are named or that are there; ``option`` says how to name one, for the error.
 
     Raises:

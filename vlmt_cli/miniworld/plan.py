@@ -33,6 +33,7 @@ EXPRESSIONS_A_REFCOCO_PHOTO = 6.5
 EXPRESSIONS_A_REFCOCOG_PHOTO = 3.7
 QUESTIONS_A_VISUAL7W_PHOTO = 5
 GAMES_A_PHOTO = 2.4
+TRAIN_GAMES_A_PHOTO = 12  # there are four times as many games as the photos' share is worth
 NLVR2_SET = 4
 """Pairs of images that share sentences."""
 
@@ -186,7 +187,7 @@ def _plan_guesswhat(plan: Plan) -> None:
     test += _mix(rng, _without(pool, known), count - len(test), vg, 0.4)
     # Of the referring expressions' test photos, whose pictures are as full as GuessWhat's, more than of the rest.
     tests = {*refcoco["testA"], *refcoco["testB"], *refcocog["test"]}
-    want = count + max(3, round(sizes.guesswhat / GAMES_A_PHOTO))
+    want = count + max(3, round(sizes.guesswhat / TRAIN_GAMES_A_PHOTO))
     rest = _shuffled(rng, _mix(rng, _without(pool, test), want, tests, 0.62 * len(tests) / want))
     plan.splits["guesswhat"] = {"train": rest[count:], "valid": rest[:count], "test": test}
 

@@ -11,8 +11,9 @@ LEAST_OF_OTHERS = 15
 class Sizes:
     """Training examples (captions, expressions, questions, pairs, games) of each dataset.
 
-    The defaults are the paper's table 8, column "full train", at 1/200. What a dataset holds out
-    (validation and test) has at least ``heldout`` examples, however small its training set is.
+    The defaults are the paper's table 8, column "full train", at 1/200; GuessWhat and NLVR2, of which too little would
+    be left to learn anything, are at 1/50. What a dataset holds out (validation and test) has at least ``heldout``
+    examples, however small its training set is.
 
     Raises:
         ValueError: a size is not no whole number or too small, or there are too few COCO, Visual Genome
@@ -28,10 +29,10 @@ class Sizes:
     refcoco_plus: int = 601
     refcocog: int = 403
     visual7w: int = 469
-    guesswhat: int = 566
-    nlvr2: int = 432
+    guesswhat: int = 2_264
+    nlvr2: int = 1_728
     snli_ve: int = 2_648
-    conceptual_captions: int = 1_500
+    conceptual_captions: int = 1_000
     heldout: int = 150
 
     def __post_init__(self) -> None:
@@ -46,7 +47,7 @@ class Sizes:
             ("refcoco", "coco", 1.0),
             ("refcoco_plus", "coco", 1.0),
             ("refcocog", "coco", 0.75),
-            ("guesswhat", "coco", 0.75),
+            ("guesswhat", "coco", 2.0),
             ("gqa", "vg_qa", 1.5),
             ("visual7w", "vg_qa", 0.2),
             ("snli_ve", "flickr30k", 5.0),

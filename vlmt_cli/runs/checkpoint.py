@@ -23,7 +23,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import RootModel
 from torch import Tensor
 
@@ -32,7 +31,17 @@ from vlmt_cli.base.files import atomic, atomic_folder
 from vlmt_cli.base.tensor_files import check_finite, only_tensors, read_safetensors
 from vlmt_cli.runs.card import model_card
 from vlmt_cli.runs.lineage import Lineage, parse, to_json
-from vlmt_cli.runs.tensors import Misfits, compare, fitting, make_model, on_cpu, read_torch, shapes_of
+from vlmt_cli.runs.tensors import (
+    Misfits,
+    compare,
+    fitting,
+    make_model,
+    on_cpu,
+    read_torch,
+    shapes_of,
+    write_tensors,
+    write_torch,
+)
 from vlmt_cli.tasks.multitask import ModelConfig, MultiTaskModel
 
 FORMAT = "vlmt checkpoint 1"
@@ -88,8 +97,6 @@ def save_pretrained(folder: Path, checkpoint: Checkpoint, state: Mapping[str, An
     Raises:
         VlmtError: it cannot be written; what was there before is still there.
     """
-    from safetensors.torch import save_file
-
     check_whole(checkpoint)
     texts = {
         CONFIG: to_json(checkpoint.config.model_dump(mode="json")),
@@ -104,14 +111,11 @@ def save_pretrained(folder: Path, checkpoint: Checkpoint, state: Mapping[str, An
             (temporary / name).write_text(text, encoding="utf-8")
         for name, tensors in ((WEIGHTS, checkpoint.model.state_dict()), (UNREAD, checkpoint.unread)):
             if tensors:
-                save_file(on_cpu(tensors), temporary / name, metadata={"format": "pt"})
-                # safetensors makes files that only their owner may read.
-                (temporary / name).chmod((temporary / CONFIG).stat().st_mode)
+                write_tensors(temporary / name, tensors)
         for name, content in checkpoint.images.items():
             (temporary / name).write_bytes(content)
         if state is not None:
-            with (temporary / STATE).open("wb") as file:
-                torch.save(dict(state), file)
+            write_torch(temporary / STATE, dict(state))
         written = {file.name for file in temporary.iterdir()}
     for name in {UNREAD, TOKENIZER} - written:  # of another checkpoint that was here
         (folder / name).unlink(missing_ok=True)
@@ -134,8 +138,8 @@ def save_single_file(path: Path, checkpoint: Checkpoint) -> None:
         "unread": on_cpu(checkpoint.unread),
         "images": checkpoint.images,
     }
-    with atomic(path) as temporary, temporary.open("wb") as file:
-        torch.save(content, file)  # into an open file: torch writes a path's name into what it writes
+    with atomic(path) as temporary:
+        write_torch(temporary, content)
 
 
 def load_state(folder: Path) -> dict[str, Any]:

@@ -45,8 +45,20 @@ def cut_metrics(folder: Path, iteration: int) -> None:
     """Leave out what happened after an iteration, from which the run goes on."""
     path = folder / METRICS
     if path.exists():
-        kept = [line for line in _lines(path) if line.get("iteration", 0) <= iteration and line["kind"] != "end"]
+        kept = [line for line in _lines(path) if _is_kept(line, iteration)]
         write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+
+
+def first_seed(folder: Path, otherwise: int) -> int:
+    """Return the seed that a run began with; ``otherwise`` when it has told nothing yet."""
+    lines = _lines(folder / METRICS) if (folder / METRICS).exists() else iter(())
+    return int(next((line["seed"] for line in lines if line["kind"] == "start"), otherwise))
+
+
+def _is_kept(line: dict[str, Any], iteration: int) -> bool:
+    if line["kind"] == "start":
+        return bool(line["iteration"] < iteration)  # a start from here is repeated now
+    return bool(line.get("iteration", 0) <= iteration) and line["kind"] != "end"
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

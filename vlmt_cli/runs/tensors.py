@@ -1,7 +1,10 @@
 """Whether a file's tensors fit a model, and the model that they make."""
 
+import contextlib
 import hashlib
-from collections.abc import Mapping, Sequence
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,36 @@ OBJECTS = (
 def read_torch(path: Path) -> Any:
     """Read what ``torch.save`` wrote, the authors' training checkpoints too. Raises a DataError."""
     return tensor_files.read_torch(path, inert=OBJECTS)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write a safetensors file."""
+    from safetensors.torch import save_file
+
+    path.touch()  # safetensors makes files that only their owner may read
+    mode = path.stat().st_mode
+    with _as_os_error():
+        save_file(on_cpu(tensors), path, metadata={"format": "pt"})
+    path.chmod(mode)
+
+
+def write_torch(path: Path, content: Any) -> None:
+    """Write tensors and plain data for ``read_torch``."""
+    with path.open("wb") as file, _as_os_error():  # an open one: torch writes a path's name into what it writes
+        torch.save(content, file)
+
+
+@contextlib.contextmanager
+def _as_os_error() -> Iterator[None]:
+    """Let what both libraries make of a full disk be the OSError that it was."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from error
+        if number := re.search(r"\(os error (\d+)\)", str(error)):
+            raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
+        raise
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,8 @@ def load_examples(
     what = f"{task} {split}"
     table = table.take(pa.array(rows)).combine_chunks()
     there = examples_with_features(reader.store, table["images"].combine_chunks(), what, partial)
+    if task in referring.AMONG_CANDIDATES and reader.candidates is not None:
+        there &= examples_with_features(reader.candidates, table["images"].combine_chunks(), what, partial)
     table, rows = table.filter(pa.array(there)), rows[there]
     columns, labelled = _columns(task, head, table, answers)
     if purpose != "test" and not labelled.all():
@@ -89,7 +91,8 @@ def load_examples(
     if head == "retrieval":
         columns = retrieval.columns(names, codes, _neighbours(data, task) if purpose == "train" else None, what)
     if head == "referring" and task not in referring.AMONG_CANDIDATES:
-        columns = {**columns, "given": purpose == "train" and reader.candidates is not None}
+        known = reader.candidates.keys() if purpose == "train" and reader.candidates is not None else []
+        columns = {**columns, "given": np.isin(names.astype(str), known)[codes]}
     longest = TASKS[task].max_tokens if task in TASKS else CAPTION_TOKENS
     tokens = tokens_of(path, encoder, longest, data / "tokens")
     ids = table["example_id"].combine_chunks()

@@ -74,7 +74,10 @@ def score(scores_BV: Tensor, targets: dict[str, Tensor]) -> Tensor:
 
 
 def columns(table: pa.Table) -> tuple[Columns, NDArray[np.bool_]]:
-    """Return N right boxes, (N, 4), each example's candidates and which of them is right; all can be trained on."""
+    """Return N right boxes, (N, 4), each example's candidates and which of them is right; all can be trained on.
+
+    ``given`` says whose candidates are shown although they are not chosen among, (N,).
+    """
     candidates = table["candidates"].combine_chunks()
     offsets = candidates.offsets.to_numpy().astype(np.int64)
     flat = candidates.flatten().flatten().to_numpy(zero_copy_only=False).reshape(-1, 4)
@@ -82,16 +85,17 @@ def columns(table: pa.Table) -> tuple[Columns, NDArray[np.bool_]]:
         "box": table["box"].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, 4),
         "candidates": Lists(flat, offsets - offsets[0]),
         "right": table["target"].fill_null(-1).to_numpy().astype(np.int64),
-        "given": False,
+        "given": np.zeros(len(table), bool),
     }
     return found, np.ones(len(table), bool)
 
 
 def inputs(examples: Examples, which: NDArray[np.int64], drawn: NDArray[np.int64] | None = None) -> Inputs:
     """Take each text with its image; with its candidates where they are chosen among, or shown while training."""
-    shown = examples.task in AMONG_CANDIDATES or examples.columns["given"]
-    candidates = examples.columns["candidates"].take(which) if shown else None
-    return Inputs(which, examples.images(which), candidates=candidates)
+    shown = examples.columns["given"][which] | (examples.task in AMONG_CANDIDATES)
+    boxes = examples.columns["candidates"].take(which)
+    candidates = [own if is_shown else own[:0] for own, is_shown in zip(boxes, shown, strict=True)]
+    return Inputs(which, examples.images(which), candidates=candidates if shown.any() else None)
 
 
 def targets(examples: Examples, which: NDArray[np.int64], regions: RegionBatch) -> dict[str, Tensor]:

@@ -144,8 +144,8 @@ def word_tokenizer(texts: Iterator[str]) -> str:
     return made
 
 
-def read_columns(path: Path, columns: list[str]) -> pa.Table:
-    """Read columns of a Parquet file. Raises a DataError when it is damaged or lacks one."""
+def read_columns(path: Path, columns: list[str] | None) -> pa.Table:
+    """Read columns of a Parquet file, None for all. Raises a DataError when it is damaged or lacks one."""
     try:
         return pq.read_table(path, columns=columns)
     except FileNotFoundError as error:

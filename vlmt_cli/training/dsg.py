@@ -11,6 +11,7 @@ Converged: improved by less than 0.1% over two evaluations, both since the task 
 score ever measured. A gap of 1 is plain round robin (table 11, first row).
 """
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -48,14 +49,14 @@ class StopAndGo:
         self.scores.append(score)
         if self.state == "go" and self._has_converged():
             self.state = "stop"
-        elif self.state == "stop" and score < (1 - self.diverged) * max(self.scores):
+        elif self.state == "stop" and score < _moved(max(self.scores), -self.diverged):
             self.state, self.entered = "go", len(self.scores)
         return self.state
 
     def _has_converged(self) -> bool:
         if len(self.scores) - self.entered < self.window or len(self.scores) <= self.window:
             return False
-        return self.scores[-1] < (1 + self.converged) * self.scores[-1 - self.window]
+        return self.scores[-1] < _moved(self.scores[-1 - self.window], self.converged)
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that a checkpoint must keep."""
@@ -102,6 +103,11 @@ class AuthorsStopAndGo:
     def state_dict(self) -> dict[str, Any]:
         """Return all that a checkpoint must keep."""
         return asdict(self)
+
+
+def _moved(score: float, share: float) -> float:
+    """Raise a score by a share of its size, or lower it; pre-training's are negative."""
+    return score * (1 + math.copysign(share, share * score))
 
 
 Controller = StopAndGo | AuthorsStopAndGo

@@ -19,7 +19,7 @@ from vlmt_cli.base.errors import VlmtError
 from vlmt_cli.runs.recipe import TrainingChoices
 from vlmt_cli.training.batches import Ahead
 from vlmt_cli.training.dsg import VARIANTS, Controller
-from vlmt_cli.training.optimizer import set_rate
+from vlmt_cli.training.optimizer import drop_foreign_gradients, set_rate
 from vlmt_cli.training.plan import Plan
 from vlmt_cli.training.work import Work
 
@@ -191,6 +191,7 @@ class Loop:
         found = dict(zip(names, values.tolist(), strict=True))
         if not all(value - value == 0 for value in found.values()):
             raise DivergedError(task, iteration, number, found, parts)
+        drop_foreign_gradients(self.model.module.heads, work.head)
         if self.choices.clip is not None:
             fabric.clip_gradients(self.model, self.optimizer, max_norm=self.choices.clip, error_if_nonfinite=False)
         self.optimizer.step()

@@ -42,6 +42,14 @@ def make_optimizer(model: nn.Module, choices: TrainingChoices, base: float) -> t
     return torch.optim.AdamW(options, lr=base, betas=choices.betas, eps=choices.epsilon, fused=True)
 
 
+def drop_foreign_gradients(heads: nn.ModuleDict, active: str) -> None:
+    """Leave the heads that a batch did not use without a gradient, where a strategy gave them one of zeros."""
+    for name, head in heads.items():
+        if name != active:
+            for parameter in head.parameters():
+                parameter.grad = None
+
+
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Set the base learning rate."""
     for group in optimizer.param_groups:

@@ -76,7 +76,8 @@ class Captions:
             return torch.from_numpy(np.ascontiguousarray(drawn))
 
         misaligned = rng.random(len(whole)) < MISALIGNED
-        captions = np.where(misaligned, rng.integers(len(examples), size=len(whole)), whole)[part]
+        others = (whole + 1 + rng.integers(max(len(examples) - 1, 1), size=len(whole))) % len(examples)
+        captions = np.where(misaligned, others, whole)[part]
         which = whole[part]
         tokens, is_real = examples.tokens.batch(examples.rows[captions])
         maskable = is_real & (tokens != encoder.cls) & (tokens != encoder.sep)

@@ -3,12 +3,13 @@
 import contextlib
 import functools
 import io
+import logging
 import multiprocessing
 import os
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,16 +26,17 @@ from lightning_fabric.strategies.fsdp import FSDPStrategy
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from vlmt_cli.base.errors import DataError, UsageError, VlmtError
-from vlmt_cli.base.files import write_text
+from vlmt_cli.base.files import put_back, write_text
 from vlmt_cli.clean.split_folder import read_report
 from vlmt_cli.evaluation.run import Place
 from vlmt_cli.evaluation.setup import load_model, make_reader
 from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.model.layers import CoAttentionLayer, TransformerLayer
-from vlmt_cli.runs.checkpoint import STATE, Checkpoint, load_checkpoint, load_state, save_pretrained
+from vlmt_cli.runs.checkpoint import CONFIG, STATE, WEIGHTS, Checkpoint, load_checkpoint, load_state, save_pretrained
 from vlmt_cli.runs.lineage import Stage
-from vlmt_cli.runs.metrics import append, cut_metrics
+from vlmt_cli.runs.metrics import append, cut_metrics, first_seed
 from vlmt_cli.runs.recipe import RECIPE, Recipe, read_recipe
+from vlmt_cli.runs.tensors import make_model, write_tensors, write_torch
 from vlmt_cli.runs.tokenizer import read_tokenizer
 from vlmt_cli.runs.trackers import Tracker, tensorboard_tracker, wandb_tracker
 from vlmt_cli.tasks.load import answers_of, image_keys
@@ -44,10 +46,14 @@ from vlmt_cli.training.affinity import Affinity
 from vlmt_cli.training.loop import DivergedError, Loop, first_state, read_state
 from vlmt_cli.training.optimizer import freeze, make_optimizer
 from vlmt_cli.training.plan import make_plan
+from vlmt_cli.training.sharding import restore_optimizer, whole_optimizer, whole_weights
 from vlmt_cli.training.start import make_start, start_of
 from vlmt_cli.training.work import Splits, load_splits, make_work
 
+DIVERGED = "diverged"
+"""What is in a run folder when a loss was no number: the weights, and the batch."""
 Report = Callable[[dict[str, Any]], None]
+logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # else each process says that it is there
 
 
 @dataclass(frozen=True)
@@ -105,9 +111,12 @@ def train(job: Job) -> bool:
         VlmtError: a loss is no number any more; ``diverged`` in the run folder holds what led there.
     """
     _check_devices(job.devices)
+    put_back(job.run)
     if job.resume:
         job = replace(job, recipe=read_recipe(job.run))
-    elif (job.run / STATE).exists():
+        if not (job.run / STATE).exists():  # it was killed before it first saved, and begins anew
+            job = replace(job, resume=False, seed=first_seed(job.run, job.seed))
+    elif (job.run / CONFIG).exists():
         todo = "go on with it with --resume, or name another folder with --run"
         raise UsageError("holds a run already", where=job.run, todo=todo)
     job = prepare(job)
@@ -147,8 +156,11 @@ def prepare(job: Job) -> Job:
         if before != split_hash:
             what = f"the run was trained on split {before}, and the data now have {split_hash}"
             raise DataError(what, where=job.run, todo="clean again as before, or begin another run")
-    job = replace(job, tokenizer=tokenizer, start=start)
-    load_splits(job.data, recipe, TextEncoder(tokenizer), make_reader(recipe, job.data), job.partial)
+    job, reader = replace(job, tokenizer=tokenizer, start=start), make_reader(recipe, job.data)
+    if recipe.pretrains and not reader.store.meta.classes:
+        todo = "extract or pack features with class scores"
+        raise DataError("has no class scores, which masked regions are to tell", where=reader.store.path, todo=todo)
+    load_splits(job.data, recipe, TextEncoder(tokenizer), reader, job.partial)
     return job
 
 
@@ -181,9 +193,6 @@ def _take_part(fabric: Fabric, job: Job) -> bool | VlmtError:
     try:
         return _train_here(fabric, job)
     except VlmtError as error:
-        if isinstance(error, DivergedError):
-            _save_divergence(job.run, error)
-            return VlmtError(error.what, where=job.run, todo=error.todo)
         return error
 
 
@@ -209,11 +218,15 @@ def _train_here(fabric: Fabric, job: Job) -> bool:
     if recipe.pretrains:
         model.mark_forward_method("pretrain")
     optimizer: Any = fabric.setup_optimizers(make_optimizer(own, choices, plan.learning_rate))
+    sharded = choices.strategy == "fsdp" and fabric.world_size > 1
     state = first_state(recipe.tasks, choices)
     if job.resume:
         kept = load_state(job.run)
-        state = read_state(kept, choices)
-        optimizer.load_state_dict(kept["optimizer"])
+        state, job = read_state(kept, choices), replace(job, seed=kept["seed"])
+        if sharded:
+            restore_optimizer(model.module, optimizer.optimizer, kept["optimizer"])
+        else:
+            optimizer.load_state_dict(kept["optimizer"])
         if fabric.global_rank == 0:
             cut_metrics(job.run, state.iteration)
     place = Place(fabric.device, fabric.global_rank, fabric.world_size)
@@ -223,7 +236,6 @@ def _train_here(fabric: Fabric, job: Job) -> bool:
         for task in recipe.tasks
     }
     with _report(fabric, job) as tell, _interrupts() as interrupted:
-
         trackers = _trackers(job) if fabric.global_rank == 0 else []
 
         def emit(record: dict[str, Any]) -> None:
@@ -233,16 +245,23 @@ def _train_here(fabric: Fabric, job: Job) -> bool:
                     tracker(record)
 
         def save() -> None:
+            weights = whole_weights(model.module) if sharded else own.state_dict()
+            moments = whole_optimizer(model.module, optimizer.optimizer) if sharded else optimizer.state_dict()
+            failed: VlmtError | None = None
             if fabric.global_rank == 0:
                 steps = sum(state.batches.values())
                 stages = checkpoint.lineage.stages
                 now = stages[-1].model_copy(update={"steps": steps})
                 lineage = checkpoint.lineage.model_copy(update={"stages": (*stages[:-1], now)})
-                own.eval()
-                kept = {**state.state_dict(), "optimizer": optimizer.state_dict()}
-                save_pretrained(job.run, replace(checkpoint, lineage=lineage), kept)
-                own.train()
-            fabric.barrier()
+                whole = make_model(checkpoint.config, weights) if sharded else own
+                kept = {**state.state_dict(), "seed": job.seed, "optimizer": moments}
+                try:
+                    save_pretrained(job.run, replace(checkpoint, model=whole, lineage=lineage), kept)
+                except VlmtError as error:
+                    failed = error
+            # Every process must know: one that went on would wait for the first for ever.
+            if failed := fabric.broadcast(failed):
+                raise failed
 
         loop = Loop(fabric, model, optimizer, works, plan, choices, state, job.seed, emit, save, interrupted.is_set)
         if choices.affinity_every is not None:
@@ -267,7 +286,11 @@ def _train_here(fabric: Fabric, job: Job) -> bool:
                 "tasks": {task: vars(one) for task, one in plan.tasks.items()},
             }
         )
-        return loop.run()
+        try:
+            return loop.run()
+        except DivergedError as error:
+            _save_divergence(fabric, job.run, whole_weights(model.module) if sharded else own.state_dict(), error)
+            raise VlmtError(error.what, where=job.run / DIVERGED, todo=error.todo) from error
 
 
 def _add_stage(checkpoint: Checkpoint, job: Job, splits: dict[str, Splits]) -> Checkpoint:
@@ -355,16 +378,19 @@ def _signals_go_to_children() -> Iterator[None]:
             signal.signal(which, handler)
 
 
-def _save_divergence(run: Path, error: DivergedError) -> None:
-    """Keep the batch whose loss is no number."""
-    folder = run / "diverged"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+def _save_divergence(fabric: Fabric, run: Path, weights: Mapping[str, torch.Tensor], error: DivergedError) -> None:
+    """Keep the weights, and the batch whose loss is no number with them; each process has its part of it."""
+    folder = run / DIVERGED
+    if fabric.global_rank == 0:
+        shutil.rmtree(folder, ignore_errors=True)
+        write_text(folder / "README.txt", f"{error}\nexamples: their places in the task's training split\n")
+        write_tensors(folder / WEIGHTS, weights)
+    fabric.barrier()
     for number, part in enumerate(error.parts):
-        content = {name: value for name, value in vars(part).items() if isinstance(value, torch.Tensor)}
-        content["examples"] = torch.from_numpy(part.examples)
-        torch.save(content, folder / f"batch-{number}.pt")
-    write_text(folder / "README.txt", f"{error}\nexamples: their places in the task's training split\n")
+        content = {**vars(part), "examples": torch.from_numpy(part.examples)}
+        if "labels" in content:
+            content["labels"] = vars(content["labels"])
+        write_torch(folder / f"batch-{fabric.global_rank}-{number}.pt", content)
 
 
 def _finished(result: bool | VlmtError) -> bool:
@@ -380,7 +406,8 @@ def _started_from_outside() -> bool:
 
 def _check_devices(devices: Devices) -> None:
     if devices.kind == "cuda" and (there := torch.cuda.device_count()) < devices.processes:
-        what = f"{devices.processes} GPUs are asked for, and there {'is' if there == 1 else 'are'} {there or 'none'}"
+        asked = f"{devices.processes} GPUs are" if devices.processes > 1 else "a GPU is"
+        what = f"{asked} asked for, and there {'is' if there == 1 else 'are'} {there or 'none'}"
         todo = f"give --gpus {there}" if there else "give --device cpu"
         raise UsageError(what, todo=todo)
     if devices.nodes > 1 and not _started_from_outside():

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from vlmt_cli.base.errors import UsageError
 from vlmt_cli.evaluation import run as evaluation
 from vlmt_cli.evaluation.run import Place
 from vlmt_cli.features.reader import RegionReader
@@ -37,6 +38,7 @@ class Work:
 
     Attributes:
         name: the task's.
+        head: its head.
         plan: sizes and rates.
         train: the examples to train on.
         make: the micro-batches of this process for the k-th batch.
@@ -47,6 +49,7 @@ class Work:
     """
 
     name: str
+    head: str
     plan: TaskPlan
     train: Examples
     make: Callable[[int], list[Any]]
@@ -114,9 +117,15 @@ def make_work(
         place: this process among others.
         seed: of the run.
         memory: gives memory for a batch's features.
+
+    Raises:
+        UsageError: a batch has too few examples for all processes and micro-batches.
     """
     order = BatchOrder(splits.train.lengths, plan.batch_size, seed, task)
     parts = recipe.training.accumulate
+    if plan.batch_size < place.world * parts:
+        what = f"a batch of {task} has {plan.batch_size} examples, fewer than its {place.world * parts} parts"
+        raise UsageError(what, todo="take fewer processes, or a smaller training.accumulate")
 
     def parts_of(number: int) -> list[NDArray[np.int64]]:
         """The places, in the k-th batch, of this process's micro-batches."""
@@ -127,6 +136,7 @@ def make_work(
         source = Captions(splits.train, reader, encoder, recipe.masking)
         return Work(
             task,
+            "pretraining",
             plan,
             splits.train,
             lambda number: [
@@ -177,4 +187,4 @@ def make_work(
     def counts(parts: list[Batch]) -> dict[str, float]:
         return {"loss": float(sum(map(len, parts)))}
 
-    return Work(task, plan, splits.train, make, counts, sums, validate, len(splits.steering))
+    return Work(task, TASKS[task].head, plan, splits.train, make, counts, sums, validate, len(splits.steering))

@@ -2,6 +2,8 @@
 
 import os
 import struct
+import subprocess
+import sys
 import zlib
 from dataclasses import replace
 from functools import partial
@@ -18,6 +20,7 @@ from features.vg_x152.tiny import (
     WEIGHTS,
     drawn,
     random_detector,
+    random_released,
     recorded_detector,
     recorded_outputs,
     recorded_photos,
@@ -30,9 +33,8 @@ from vlmt_cli.features.doctor import examine
 from vlmt_cli.features.extract import extract
 from vlmt_cli.features.extractor import Extractor
 from vlmt_cli.features.pack import pack
-from vlmt_cli.features.store import FeatureStore
-from vlmt_cli.features.vg_x152 import extractor as module
-from vlmt_cli.features.vg_x152.extractor import pixels_of, regions, vg_x152_extractor, views
+from vlmt_cli.features.store import FeatureStore, StoreWriter
+from vlmt_cli.features.vg_x152.extractor import load_detector, pixels_of, regions, vg_x152_extractor, views
 
 SIZES = [(40, 60), (60, 40), (40, 60), (33, 90), (40, 61), (40, 60)]
 PHOTOS = [drawn(*size, seed=i) for i, size in enumerate(SIZES)]
@@ -45,9 +47,15 @@ def detector():
 
 def extractor_of(detector, mode="correct", batch=1, most=12):
     return Extractor(
-        f"test {mode} {batch}", f"{mode}{batch}-0", detector.config.mlp_width, detector.config.classes, pixels_of,
-        partial(regions, detector, mode=mode, most=most), mode == "faithful" and batch > 1, mode == "correct",
-    )  # fmt: skip
+        name=f"test {mode} {batch}",
+        hash=f"{mode}{batch}-0",
+        feature_width=detector.config.mlp_width,
+        classes=detector.config.classes,
+        prepare=pixels_of,
+        regions=partial(regions, detector, mode=mode, most=most, batch=batch),
+        batch_matters=mode == "faithful" and batch > 1,
+        clips_boxes=mode == "correct",
+    )
 
 
 def save(folder, photos=PHOTOS):
@@ -72,7 +80,8 @@ def test_neighbours_change_nothing(detector, at_once):
 
 def test_in_faithful_mode_the_canvas_of_a_batch_is_the_photo(detector):
     alone = [regions(detector, [photo], [None], "faithful")[0] for photo in PHOTOS[:2]]
-    together = regions(detector, PHOTOS[:2], [None, None], "faithful")
+    assert all(map(same, alone, regions(detector, PHOTOS[:2], [None, None], "faithful", batch=1)))
+    together = regions(detector, PHOTOS[:2], [None, None], "faithful", batch=2)
     assert not any(same(one, other) for one, other in zip(alone, together, strict=True))
     (view,) = views([(41, 29)], "faithful", TINY)
     assert (view.canvas, view.frame) == ((160, 96), (160, 96)) and view.stretch == (160 / 41, 96 / 29)
@@ -94,22 +103,13 @@ def test_a_batch_of_faithful_mode_is_the_same_after_a_kill(detector, tmp_path):
     # As after a kill within the second batch, and with its first photo in the store.
     extract(files[:2], tmp_path / "killed", make(2), batch=2)
     extract(files[2:4], tmp_path / "second", make(2), batch=2)
-    with module_store(tmp_path / "killed", make(2)) as writer:
-        store = FeatureStore(tmp_path / "second")
-        writer.put("coco:2", store.read("coco:2"))
-        store.close()
+    second = FeatureStore(tmp_path / "second")
+    with StoreWriter(tmp_path / "killed", second.meta) as writer:
+        writer.put("coco:2", second.read("coco:2"))
+    second.close()
     again = extract(files, tmp_path / "killed", make(2), batch=2)
     assert (again.already, again.written) == (3, 3) and again.checksum == whole.checksum
     assert extract(files, tmp_path / "one", make(1), batch=4).images == 6
-
-
-def module_store(path, extractor):
-    from vlmt_cli.features.store import Meta, StoreWriter
-
-    return StoreWriter(path, Meta(
-        extractor=extractor.name, extractor_hash=extractor.hash, feature_width=extractor.feature_width,
-        classes=extractor.classes,
-    ))  # fmt: skip
 
 
 def test_odd_photos_are_what_they_show(detector, tmp_path):
@@ -146,7 +146,7 @@ def test_photos_of_any_size(detector, tmp_path):
     for mode in ("correct", "faithful"):
         result = extract([*files, ("coco:8", str(tmp_path / "bomb.png")), ("coco:9", str(tmp_path / "cut.png"))],
                          tmp_path / mode, extractor_of(detector, mode))  # fmt: skip
-        assert result.written >= 4, result.failed
+        assert result.written == 5, result.failed
         assert result.failed.pop(str(tmp_path / "bomb.png")) == "more than 89,478,485 pixels"
         assert "truncated" in result.failed.pop(str(tmp_path / "cut.png"))
         assert not result.failed
@@ -182,18 +182,12 @@ def test_the_hash_tells_what_changes_features(tmp_path):
 
 
 def test_bf16_finds_nearly_the_same(detector):
-    half = module.load_detector(released_of(detector), "cpu", "bf16")
+    half = load_detector(random_released(), "cpu", "bf16")
     given = [np.array([[3, 4, 30, 30], [0, 0, 40, 33]], np.float32)] * 6
     for one, other in zip(regions(detector, PHOTOS, given), regions(half, PHOTOS, given), strict=True):
         cosine = torch.cosine_similarity(torch.from_numpy(one.features), torch.from_numpy(other.features))
         assert other.features.dtype == np.float32 and 0.99 < cosine.min() < 0.9999999
     assert all(len(one.boxes) == 20 for one in regions(half, PHOTOS, [None] * 6, most=20))
-
-
-def released_of(detector):
-    from features.vg_x152.tiny import random_released
-
-    return random_released(detector.config)
 
 
 @pytest.fixture
@@ -225,9 +219,6 @@ def test_a_store_made_here_and_one_packed_from_the_authors_lmdb_are_the_same(the
 
 
 def test_nothing_comes_from_torchvision():
-    import subprocess
-    import sys
-
     code = (
         "import sys, vlmt_cli.features.vg_x152.extractor\n"
         "print(sorted({'torchvision', 'cv2', 'transformers', 'detectron2'} & set(sys.modules)))"

@@ -59,7 +59,7 @@ def test_the_same_boxes_are_kept(detector, script, options):
 
 
 def test_the_whole_way(detector):
-    for i, found in enumerate(regions(detector, PHOTOS, [None, None], "faithful", most=12)):
+    for i, found in enumerate(regions(detector, PHOTOS, [None, None], "faithful", most=12, batch=2)):
         assert (found.height, found.width) == PHOTOS[i].shape[:2]
         close(found.boxes, WANTED[f"script_{i}.bbox"], BOXES)
         close(found.features, WANTED[f"script_{i}.features"])
@@ -69,7 +69,7 @@ def test_the_whole_way(detector):
 def test_given_boxes(detector):
     given = [WANTED[f"gt_{i}.boxes_in"].numpy() for i in range(2)]
     seen = views([photo.shape[1::-1] for photo in PHOTOS], "faithful", detector.config)
-    for i, found in enumerate(regions(detector, PHOTOS, given, "faithful")):
+    for i, found in enumerate(regions(detector, PHOTOS, given, "faithful", batch=2)):
         close(given[i] * np.array(seen[i].stretch * 2, "f4"), WANTED[f"gt_{i}.boxes_canvas"], BOXES)
         close(found.boxes, WANTED[f"gt_script_{i}.bbox"], BOXES)
         close(found.features, WANTED[f"gt_script_{i}.features"])

@@ -64,7 +64,9 @@ def write(tmp_path):
 
 
 def test_all_810_tensors_of_the_released_model():
-    wanted = {name: tuple(shape) for name, shape in json.loads((RECORDED / "state_dict_shapes.json").read_text()).items()}
+    wanted = {
+        name: tuple(shape) for name, shape in json.loads((RECORDED / "state_dict_shapes.json").read_text()).items()
+    }
     assert len(wanted) == 810 and shapes(DetectorConfig()) == wanted
 
 
@@ -125,7 +127,7 @@ def test_files_that_do_not_fit(write, tensors, change, said):
 def test_weights_that_are_no_numbers(name, value):
     released = random_released()
     released.tensors[name].view(-1)[0] = value
-    with pytest.raises(DataError, match="random.pth: .* infinite or no numbers"):
+    with pytest.raises(DataError, match=r"random.pth: .* infinite or no numbers"):
         fold(released, "cpu", torch.float32)
 
 
@@ -142,7 +144,7 @@ def test_files_that_are_damaged_or_worse(write, tensors, tmp_path, capsys):
         with pytest.raises(DataError, match=r"detectron_model.pth: is no intact file of weights .*; download"):
             read_released(path)
     path.write_bytes(pickle.dumps(Malice()))
-    with pytest.raises(DataError, match="detectron_model.pth: "):
+    with pytest.raises(DataError, match=r"detectron_model.pth: "):
         read_released(path)
     write({"model": tensors, "extra": Malice()})
     with pytest.raises(DataError, match=r"asks to import print, .*nothing was run"):
@@ -155,7 +157,7 @@ def test_files_that_are_damaged_or_worse(write, tensors, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("NUM_GROUPS: 4", "NUM_GROUPS: 2", "of another shape (backbone.body.layer1.0.conv1.weight [8, 8, 1, 1], not [4"),
+        ("NUM_GROUPS: 4", "NUM_GROUPS: 2", "of another shape (backbone.body.layer1.0.conv1.weight [8, 8, 1, 1], not"),
         ("NUM_CLASSES: 7", "NUM_CLASSES: 8", "predictor.cls_score.weight [7, 24], not [8, 24]"),
         ("POOLER_RESOLUTION: 7", "POOLER_RESOLUTION: 5", "fc6.weight [24, 588], not [24, 300]"),
         ('"R-TINY-FPN"', '"R-50-FPN"', "missing (backbone.body.layer1.1.conv1.weight"),

@@ -1,8 +1,8 @@
 """From boxes to their features and class scores."""
 
+import math
 from collections.abc import Mapping, Sequence
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -23,7 +23,7 @@ def pool(maps: Sequence[Tensor], boxes_R4: Tensor, config: DetectorConfig) -> Te
         (R, bins, bins, C), float32.
     """
     scales = config.pool_scales
-    first, last = (round(-torch.tensor(scale).log2().item()) for scale in (scales[0], scales[-1]))
+    first, last = (round(-math.log2(scale)) for scale in (scales[0], scales[-1]))
     level_R = levels(boxes_R4, first, last) - first
     pooled = boxes_R4.new_zeros(len(boxes_R4), config.pool_size, config.pool_size, maps[0].shape[0])
     for level, (map_CHW, scale) in enumerate(zip(maps, scales, strict=False)):

@@ -3,7 +3,7 @@
 import ast
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -151,11 +151,8 @@ def _as_kind(value: Any, default: Any, key: str, path: Path) -> Any:
         if values and all(_is_number(one) and one > 0 for one in values):
             return tuple(values)
         raise DataError(f"{key} is {value!r}, not positive numbers such as {default}", where=path)
-    if isinstance(default, bool):
-        is_right = isinstance(value, bool)
-    else:
-        is_right = _is_number(value) and value >= 0 and (isinstance(default, float) or value == int(value))
-    if not is_right:
+    is_right = isinstance(value, bool) if isinstance(default, bool) else _is_number(value) and value >= 0
+    if not is_right or (type(default) is int and type(value) is not int):
         raise DataError(f"{key} is {value!r}, not of the kind of {default}", where=path)
     return value
 
@@ -170,8 +167,7 @@ def _problem(config: DetectorConfig) -> str | None:
         return "RPN.ANCHOR_STRIDE and ANCHOR_SIZES must name one number for each of P2 to P6"
     if len(config.pool_scales) > 5 or any(not math.log2(scale).is_integer() for scale in config.pool_scales):
         return "ROI_BOX_HEAD.POOLER_SCALES must be powers of two, for maps from P2 on"
-    positive = {field.name for field in fields(config) if field.type == "int" or field.type is int}
-    for key, (name, _) in KEYS.items():
-        if name in positive and getattr(config, name) < 1:
+    for key, (name, default) in KEYS.items():
+        if type(default) is int and name != "smallest" and getattr(config, name) < 1:
             return f"MODEL.{key} is {getattr(config, name)}, and must be at least 1"
     return None

@@ -5,6 +5,9 @@
               multiple of 32 pixels for a part of the photo: proposals may lie in it, and given boxes are stretched to
               it, each axis by another factor. They padded to the largest photo of the batch, too, so that a photo's
               features depended on its neighbours; here that is so only when a batch is asked for.
+
+In both, a photo is what a viewer shows: upright, in colour, on white where it is transparent. (The authors' scripts
+took no notice of orientation, saw palettes as shades of grey, and lost the whole batch of a photo with transparency.)
 """
 
 import json
@@ -108,7 +111,8 @@ def vg_x152_extractor(
     """
     if mode not in get_args(Mode) or precision not in DTYPES:
         raise UsageError(
-            f"there is no mode {mode!r} in {precision!r}", todo="choose correct or faithful, float32 or bf16"
+            f"there is no mode {mode!r} or no precision {precision!r}",
+            todo="choose correct or faithful, float32 or bf16",
         )
     detector = load_detector(read_released(weights, config), device, precision, batch)
     choices = f"{mode}.{batch if mode == 'faithful' else 1}"
@@ -119,7 +123,7 @@ def vg_x152_extractor(
         feature_width=detector.config.mlp_width,
         classes=detector.config.classes,
         prepare=pixels_of,
-        regions=partial(regions, detector, mode=mode, most=most),
+        regions=partial(regions, detector, mode=mode, most=most, batch=batch),
         batch_matters=mode == "faithful" and batch > 1,
         clips_boxes=mode == "correct",
     )
@@ -146,6 +150,7 @@ def regions(
     given: Sequence[Boxes | None],
     mode: Mode = "correct",
     most: int = REGIONS,
+    batch: int = 1,
 ) -> list[Regions | str]:
     """Find the regions of N photos.
 
@@ -153,13 +158,16 @@ def regions(
         detector: from ``load_detector``.
         photos: (H, W, 3) bytes, RGB.
         given: for each photo boxes that are wanted, (R, 4) in its pixels, in whose order its regions come; or None.
-        mode: in ``faithful`` mode these photos are one batch.
+        mode: see above.
         most: how many of the proposals are kept.
+        batch: how many photos in a row are a batch in ``faithful`` mode.
 
     Returns:
         For each photo its regions: boxes in its pixels, features and class scores, or why there are none.
     """
-    seen = views([photo.shape[1::-1] for photo in photos], mode, detector.config)
+    sizes = [photo.shape[1::-1] for photo in photos]
+    batches = [sizes[first : first + batch] for first in range(0, len(sizes), batch)]
+    seen = [view for one in batches for view in views(one, mode, detector.config)]
     found: dict[int, Regions | str] = {}
     with torch.inference_mode(), exact_kernels(), explained(detector.device, NAME, detector.at_once > 1):
         for rows in _groups(seen, detector.at_once):

@@ -1,0 +1,128 @@
+"""Small trainings for tests, in this process and in others, which can be killed."""
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import time
+
+import torch
+
+from vlmt_cli.base.recipes import load_recipe
+from vlmt_cli.runs.checkpoint import WEIGHTS, load_state
+from vlmt_cli.runs.metrics import METRICS, read_metrics
+from vlmt_cli.runs.recipe import Recipe
+from vlmt_cli.training.train import train
+
+SMALL = {"batch_size": 4, "validation_examples": 4, "log_every": 1, "evaluate_every": 3}
+TIMES = ("seconds", "examples_per_second", "waiting")
+# Its children have imported everything already.
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["training.small_runs", "vlmt_cli.commands.train"])
+
+
+def set_options(**training):
+    """Settings of the section ``training``, as the command line takes them."""
+    return [f"training.{key}={json.dumps(value)}" for key, value in {**SMALL, **training}.items()]
+
+
+def make_recipe(preset="all-tasks", tasks=None, **training):
+    """A recipe at mini scale; keyword arguments are keys of its section ``training``."""
+    return load_recipe(preset, Recipe, set_options(**training), "mini", **({"tasks": tasks} if tasks else {}))
+
+
+def of_kind(run, kind):
+    """The lines of one kind in a run's metrics."""
+    return [line for line in read_metrics(run) if line["kind"] == kind]
+
+
+def told(run):
+    """What a run's metrics say of its losses and scores, without the time that it took."""
+    lines = of_kind(run, "train") + of_kind(run, "validation")
+    return [{name: value for name, value in line.items() if name not in TIMES} for line in lines]
+
+
+def same_end(one, other):
+    """Whether two runs ended with the same weights, optimizer and states, bit for bit, and tell the same of it."""
+    weights = [(run / WEIGHTS).read_bytes() for run in (one, other)]
+    states = [load_state(run) for run in (one, other)]
+    for state in states:
+        del state["seconds"]
+    return weights[0] == weights[1] and _equal(*states) and told(one) == told(other)
+
+
+def _equal(one, other):
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_equal(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(_equal, one, other))
+    return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+
+
+def wait_for(run, iteration, process):
+    """Wait until a run has told of an iteration, and then a little."""
+    began = time.monotonic()
+    while time.monotonic() - began < 60:
+        if (run / METRICS).exists() and f'"iteration": {iteration},' in (run / METRICS).read_text():
+            time.sleep(random.random() / 50)
+            return
+        assert process.poll() is None if hasattr(process, "poll") else process.is_alive(), "it ended before"
+        time.sleep(0.001)
+    raise AssertionError(f"no iteration {iteration} within a minute")
+
+
+def kill_after(job, iteration):
+    """Train in another process, and kill it after an iteration."""
+    process = SERVER.Process(target=_train, args=(job,))
+    process.start()
+    wait_for(job.run, iteration, process)
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
+def kill_at_rename(job, number):
+    """Train in another process that kills itself where it would rename for the n-th time, counted from 1."""
+    process = SERVER.Process(target=_train, args=(job, number))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
+def _train(job, last_rename=None):
+    torch.set_num_threads(1)
+    if last_rename:
+        replace, calls = os.replace, []
+
+        def replace_or_die(source, target):
+            calls.append(target)
+            if len(calls) == last_rename:
+                os.kill(os.getpid(), signal.SIGKILL)
+            replace(source, target)
+
+        os.replace = replace_or_die
+    assert train(job)
+
+
+def signal_after(arguments, run, iteration, number, output):
+    """Run ``vlmt`` in another process, send it a signal after an iteration; returns its exit code and stderr."""
+    process = SERVER.Process(target=_command, args=(arguments, output))
+    process.start()
+    wait_for(run, iteration, process)
+    os.kill(process.pid, number)
+    process.join()
+    return process.exitcode, output.read_text()
+
+
+def _command(arguments, output):
+    from commands.running import run
+
+    torch.set_num_threads(1)
+    with output.open("w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        code = run(*arguments)
+        sys.stderr.flush()
+    sys.exit(code)

@@ -1,0 +1,93 @@
+"""Sizes, rates, turns and tokens, against the paper's table 8 and numbers worked out by hand."""
+
+import pytest
+from training.small_runs import make_recipe
+
+from vlmt_cli.base.recipes import load_recipe
+from vlmt_cli.paper import table
+from vlmt_cli.runs.recipe import Recipe
+from vlmt_cli.tasks.table import TWELVE
+from vlmt_cli.training.plan import make_plan
+
+TABLE_8 = {row["dataset"]: row for row in table("table8_samples")}
+CLEANED = {task: int(row["cleaned_train"]) for task, row in TABLE_8.items()}
+
+
+def plan_of(preset, tasks=None, examples=CLEANED, **training):
+    settings = [f"training.{key}={value}" for key, value in training.items()]
+    recipe = load_recipe(preset, Recipe, settings, **({"tasks": tasks} if tasks else {}))
+    return make_plan(recipe, examples)
+
+
+def test_all_tasks_are_planned_as_table_8_says():
+    plan = plan_of("all-tasks")
+    assert tuple(plan.tasks) == TWELVE and set(TWELVE) == set(TABLE_8)
+    assert (plan.iterations, plan.warmup, plan.learning_rate) == (40_000, 4_000, 2e-5)
+    for task, one in plan.tasks.items():
+        row = TABLE_8[task]
+        assert one.batch_size == int(row["batch_size"]) and one.learning_rate == float(row["lr"])
+        assert one.scale == pytest.approx(2 if task in ("vqa", "vg_qa", "gqa") else 1)
+        assert one.epoch == one.evaluate_every == int(row["cleaned_train"]) // int(row["batch_size"])
+    assert plan.tasks["vqa"].epoch == 4235  # 542,104 by 128: "84K" iterations are its 20 epochs (section 3.3)
+    assert plan.tasks["refcocog"].epoch == 255
+
+
+def test_without_iterations_it_is_20_epochs_of_the_task_that_needs_most():
+    assert plan_of("single-task", "vqa").iterations == 20 * 4235
+    assert plan_of("group-task", "G1").iterations == 20 * (1_294_255 // 128)
+    assert plan_of("single-task", "refcocog", epochs=0.5).iterations == 128
+
+
+def test_the_least_rate_is_the_base_and_others_scale_their_loss():
+    plan = plan_of("decoupled", examples={**CLEANED, "flickr30k_entities": 427_000})
+    scales = {task: one.scale for task, one in plan.tasks.items()}
+    assert plan.learning_rate == 2e-6
+    assert scales == pytest.approx({"vqa": 20, "coco": 10, "flickr30k": 10, "flickr30k_entities": 1})
+    alone = plan_of("single-task", "vqa")
+    assert (alone.learning_rate, alone.tasks["vqa"].scale) == (4e-5, 1)
+
+
+def test_a_batch_is_no_larger_than_the_data():
+    plan = plan_of("all-tasks", examples=dict.fromkeys(TWELVE, 100))
+    assert {task: one.batch_size for task, one in plan.tasks.items()} == {
+        task: 64 if task in ("guesswhat", "nlvr2") else 100 for task in TWELVE
+    }
+    assert all(one.epoch == 1 for one in plan.tasks.values())
+
+
+def test_the_rate_rises_to_its_full_height_and_falls_to_almost_nothing():
+    plan = plan_of("single-task", "vqa", iterations=100, learning_rate=1.0)
+    rates = [plan.rate(iteration) for iteration in range(1, 101)]
+    assert rates[:10] == pytest.approx([k / 10 for k in range(1, 11)])
+    assert rates[9:] == pytest.approx([k / 91 for k in range(91, 0, -1)])
+    flat = plan_of("single-task", "vqa", iterations=4, learning_rate=1.0, warmup=0)
+    assert [flat.rate(iteration) for iteration in (1, 2, 3, 4)] == pytest.approx([0.8, 0.6, 0.4, 0.2])
+    rising = plan_of("single-task", "vqa", iterations=4, learning_rate=1.0, warmup=1)
+    assert [rising.rate(iteration) for iteration in (1, 2, 3, 4)] == [0.25, 0.5, 0.75, 1]
+
+
+@pytest.mark.parametrize(
+    ("preset", "first"),
+    [
+        ("curriculum", ("refcoco", "refcoco+", "refcocog", "visual7w", "guesswhat")),
+        ("anti-curriculum", ("vqa", "vg_qa", "gqa")),
+        ("vanilla", TWELVE),
+    ],
+)
+def test_a_curriculum_lets_one_group_train_alone(preset, first):
+    plan = plan_of(preset, iterations=50)
+    turns = [plan.turn(iteration) for iteration in range(1, 51)]
+    assert [set(turn) for turn in turns] == [set(first)] * 5 + [set(TWELVE)] * 45
+
+
+def test_task_tokens_are_of_the_dataset_or_of_the_group_or_none():
+    tokens = {preset: plan_of(preset).tasks for preset in ("all-tasks", "token-per-group", "no-task-token")}
+    by_dataset = {"vqa": 1, "vg_qa": 2, "gqa": 15, "coco": 7, "flickr30k": 8, "refcoco": 9, "refcoco+": 10}
+    by_dataset |= {"refcocog": 11, "visual7w": 4, "guesswhat": 17, "nlvr2": 12, "snli_ve": 13}
+    assert {task: one.token for task, one in tokens["all-tasks"].items()} == by_dataset
+    groups = {"vqa": 1, "vg_qa": 1, "gqa": 1, "coco": 7, "flickr30k": 7, "nlvr2": 12, "snli_ve": 12}
+    by_group = {task: groups.get(task, 4) for task in TWELVE}
+    assert {task: one.token for task, one in tokens["token-per-group"].items()} == by_group
+    assert {one.token for one in tokens["no-task-token"].values()} == {None}
+    pretraining = make_plan(make_recipe("pretrain"), {"conceptual_captions": 100})
+    assert [one.token for one in pretraining.tasks.values()] == [None]

@@ -1,0 +1,85 @@
+"""Every recipe trains for two iterations at mini scale, as the row of the paper's tables that it is."""
+
+import pytest
+from training.small_runs import make_recipe, of_kind
+
+from vlmt_cli.base.recipes import recipes_folder
+from vlmt_cli.runs.checkpoint import load_checkpoint
+from vlmt_cli.tasks.table import GROUPS, TWELVE
+from vlmt_cli.training.train import Job, train
+
+NO_TRAINING = ("data", "mini")
+FIRST = {"pretrain": "pretrain", "all-tasks": "all-tasks", "group-task": "group-task-G1"}
+"""Recipes that others begin with, and the runs that these look for."""
+OTHERS = sorted({path.stem for path in recipes_folder().glob("*.yaml")} - {*NO_TRAINING, *FIRST})
+TASKS = {
+    "pretrain": ("conceptual_captions",),
+    "single-task": ("vqa",),
+    "group-task": GROUPS["G1"],
+    "group-to-single": ("vqa",),
+    "all-to-single": ("vqa",),
+    "pairs": ("vqa", "flickr30k"),
+    "triples": ("vqa", "flickr30k", "visual7w"),
+    "decoupled": ("vqa", "coco", "flickr30k", "flickr30k_entities"),
+    **{
+        recipe: tuple(task for task in TWELVE if task not in GROUPS["G4"])
+        for recipe in ("all-tasks-without-g4", "without-g4-no-dsg", "without-g4-no-task-token")
+    },
+}
+STAGES = {
+    "pretrain": ["pretrain"],
+    "no-pretraining": ["no-pretraining"],
+    "group-to-single": ["pretrain", "group-task-G1", "group-to-single"],
+    "all-to-single": ["pretrain", "all-tasks", "all-to-single"],
+}
+GAPS = {"gap-8": 8, "gap-16": 16} | dict.fromkeys(
+    "no-dsg vanilla curriculum anti-curriculum single-task all-to-single group-to-single pretrain without-g4-no-dsg".split(),
+    1,
+)
+TOKENS = dict.fromkeys("vanilla curriculum anti-curriculum no-task-token without-g4-no-task-token pretrain".split(), "none")
+TOKENS["token-per-group"] = "group"
+
+
+@pytest.fixture(scope="module")
+def runs(trained_world, tmp_path_factory):
+    """A folder of runs; those that others begin with are there."""
+    folder = tmp_path_factory.mktemp("runs")
+    for preset, name in FIRST.items():
+        run(preset, trained_world, folder / name)
+    return folder
+
+
+def run(preset, data, folder):
+    assert train(Job(make_recipe(preset, iterations=2), data, folder))
+
+
+@pytest.mark.parametrize("preset", [*FIRST, *OTHERS])
+def test_a_recipe_trains(preset, runs, trained_world):
+    name = FIRST.get(preset, preset)
+    if preset not in FIRST:
+        run(preset, trained_world, runs / name)
+    tasks = TASKS.get(preset, TWELVE)
+    (start,) = of_kind(runs / name, "start")
+    assert tuple(start["tasks"]) == tasks
+    assert start["gap"] == GAPS.get(preset, 4)
+    assert of_kind(runs / name, "end")[0]["iteration"] == 2
+    assert [(line["iteration"], line["task"]) for line in of_kind(runs / name, "train")] == [
+        (iteration, task) for iteration in (1, 2) for task in tasks
+    ]
+    assert {line["task"] for line in of_kind(runs / name, "validation")} == set(tasks)
+    tokens = {one["token"] for one in start["tasks"].values()}
+    kind = TOKENS.get(preset, "dataset")
+    assert tokens == {None} if kind == "none" else len(tokens) == (4 if kind == "group" else len(tasks))
+    checkpoint = load_checkpoint(runs / name)
+    assert [stage.name for stage in checkpoint.lineage.stages] == STAGES.get(preset, ["pretrain", name])
+    assert checkpoint.lineage.stages[-1].steps == 2 * len(tasks)
+    assert checkpoint.lineage.stages[-1].images in checkpoint.images
+    assert checkpoint.config.pretraining == (preset == "pretrain")
+
+
+def test_the_full_split_can_follow_the_clean_one(runs, trained_world):
+    """Table 2, row 8: all tasks on the clean split, then one on everything."""
+    recipe = make_recipe("all-to-single", "refcoco+", iterations=2).model_copy(update={"split": "full"})
+    assert train(Job(recipe, trained_world, runs / "row-8"))
+    stages = load_checkpoint(runs / "row-8").lineage.stages
+    assert [stage.split_hash is None for stage in stages] == [False, False, True]

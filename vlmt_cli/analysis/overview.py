@@ -1,0 +1,170 @@
+"""What a data folder and its runs came to, as the sections of a report page. Nothing is trained here."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+from PIL import Image
+
+from vlmt_cli.analysis.report import Score, Section, boxed_photo, card, picture, plain_table, score_table
+from vlmt_cli.base.image_names import photo_of
+from vlmt_cli.clean.split_folder import read_report
+from vlmt_cli.evaluation.chance import NAMES, chance
+from vlmt_cli.evaluation.scores import Scores, read_scores, table2
+from vlmt_cli.evaluation.setup import load_model, open_stores
+from vlmt_cli.runs.recipe import FeatureChoices
+from vlmt_cli.tasks.load import answers_of, load_examples
+from vlmt_cli.tasks.table import TASKS
+from vlmt_cli.tasks.text import TextEncoder, read_columns
+
+RIGHT, CHOSEN = "#1a7f37", "#e66101"
+_CARDS_A_TASK = 2
+
+
+def leaks_section(data: Path) -> Section:
+    """Show the leak matrix before and after cleaning."""
+    report = read_report(data / "clean")
+    removed, before = (sum(getattr(split, name) for split in report.splits) for name in ("removed", "examples"))
+    intro = (
+        f"Test images that are in other datasets' training images, before and after cleaning. {removed:,} of"
+        f" {before:,} examples were removed; no test set was touched. Split hash {report.split_hash[:16]}."
+    )
+    return Section("Leaks", intro, picture(data / "clean" / "overlap.png", "leak matrix before and after cleaning"))
+
+
+def chances(run: Path, data: Path, scores: Scores) -> dict[str, float]:
+    """Return what a guess scores on each task of a run's ``scores.json``."""
+    checkpoint = load_model(str(run))
+    assert checkpoint.tokenizer is not None
+    encoder = TextEncoder(checkpoint.tokenizer)
+    reader = open_stores(FeatureChoices(), data)
+    found = {}
+    for task, score in scores.tasks.items():
+        answers = answers_of(data, task)
+        train = load_examples(data, task, "train", encoder, reader, "validate", answers=answers, partial=True)
+        values, counts = [], []
+        for split in score.split.split("+"):
+            test = load_examples(data, task, split, encoder, reader, "test", clean=False, answers=answers, partial=True)
+            values.append(chance(train, test, reader))
+            counts.append(len(test))
+        found[task] = float(np.average(values, weights=counts))
+    return found
+
+
+def score_rows(scores: Scores, guesses: dict[str, float]) -> list[Score]:
+    """Put a model's scores beside what a guess would score."""
+    return [
+        Score(
+            TASKS[task].title,
+            f"{one.metric}, {one.split}",
+            one.score.value,
+            one.score.low,
+            one.score.high,
+            guesses[task],
+            NAMES[TASKS[task].head],
+        )
+        for task, one in scores.tasks.items()
+    ]
+
+
+def scores_section(title: str, scores: Scores, guesses: dict[str, float]) -> Section:
+    """Show one model's scores on all tasks."""
+    intro = "One model, all tasks, on test images that no training saw. The orange mark is what a guess scores."
+    return Section(title, intro, score_table(score_rows(scores, guesses)))
+
+
+def models_section(named: Sequence[tuple[str, Scores]]) -> Section:
+    """Show several models side by side, as table 2 does."""
+    header, rows = table2({name: scores.tasks for name, scores in named})
+    flat = [cell.replace("\n", " ").strip() for cell in header]
+    intro = "Single-task, all-tasks and fine-tuned models, in the layout of the paper's table 2."
+    return Section("Models", intro, plain_table(flat, rows))
+
+
+def picture_section(title: str, intro: str, path: Path) -> Section:
+    """Show a plot."""
+    return Section(title, intro, picture(path, title))
+
+
+def examples_section(run: Path, data: Path, scores: Scores) -> Section:
+    """Show what a model says of some test examples of each task, with boxes on the photos (figures 3 and 8)."""
+    cards = [shown for task, one in scores.tasks.items() for shown in _cards(run, data, task, one.split.split("+")[0])]
+    intro = "Test examples of each task. Orange boxes are the model's, green ones are right."
+    return Section("Examples", intro, f'<div class="cards">{"".join(cards)}</div>')
+
+
+def consistency_section(path: Path) -> Section | None:
+    """Show multi-task visual grounding consistency (equation 5), where it was measured."""
+    if not path.exists():
+        return None
+    return Section("Consistency", CONSISTENCY, _consistency_table(json.loads(path.read_text(encoding="utf-8"))))
+
+
+CONSISTENCY = (
+    "MT-VGC (equation 5): of the words that questions and referring expressions of an image share, how many are in"
+    " pairs where the model is right about both?"
+)
+
+
+def _consistency_table(content: dict[str, Any]) -> str:
+    rows = []
+    for name, model in content.get("models", {}).items():
+        one = model.get("consistency", model)
+        rows.append([name, *(_percent(one.get(key)) for key in ("weighted", "unweighted", "expected", "kappa"))])
+    return plain_table(["model", "MT-VGC", "unweighted", "if independent", "kappa"], rows)
+
+
+def _percent(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{100 * value['value']:.1f} ({100 * value['low']:.1f} to {100 * value['high']:.1f})"
+    return "" if value is None else f"{100 * float(value):.1f}"
+
+
+def _cards(run: Path, data: Path, task: str, split: str) -> Iterator[str]:
+    """Cards of a right and a wrong prediction of a task."""
+    predicted = read_columns(run / "predictions" / f"{task}-{split}.parquet", None)
+    table = read_columns(data / "examples" / task / f"{split}.parquet", None)
+    rows = pc.index_in(predicted["example_id"], table["example_id"].combine_chunks())
+    table = table.take(rows)
+    if "box" in table.column_names:
+        table = table.rename_columns({"box": "right_box"})
+    scores = predicted["score"].to_numpy()
+    order = np.argsort(-scores, kind="stable")
+    for place in (order[len(order) // 4], order[-1 - len(order) // 20])[:_CARDS_A_TASK]:
+        example = {**table.slice(int(place), 1).to_pylist()[0], **predicted.slice(int(place), 1).to_pylist()[0]}
+        yield _card(data, task, example)
+
+
+def _card(data: Path, task: str, example: dict[str, Any]) -> str:
+    head = TASKS[task].head
+    right = example["score"] >= 0.5
+    boxes: dict[str, Sequence[float]] = {}
+    answer, truth = str(example.get("answer", "")), ""
+    images = example["images"]
+    if head in ("vqa", "gqa"):
+        truth = "" if right else ", ".join(example["answers"][:1])
+    elif head == "referring":
+        boxes = {RIGHT: example["right_box"], CHOSEN: example["box"]}
+        answer = f"IoU {example['iou']:.2f}"
+    elif head == "retrieval":
+        images = example["best"][:1]
+        answer = f"right image ranked {example['rank']}"
+    photos = [_photo(data, image, boxes) for image in images]
+    return card([one for one in photos if one], TASKS[task].title, example["text"], answer, right, truth)
+
+
+def _photo(data: Path, image: str, boxes: dict[str, Sequence[float]]) -> str:
+    path = photo_of(data / "images", image)
+    if path is None:
+        return ""
+    with Image.open(path) as opened:
+        size = opened.size
+    return boxed_photo(path.read_bytes(), size, boxes)
+
+
+def read_named_scores(runs: Path, names: Sequence[str]) -> list[tuple[str, Scores]]:
+    """Read the scores of those runs that have any."""
+    return [(name, read_scores(runs / name)) for name in names if (runs / name / "scores.json").exists()]

@@ -1,0 +1,79 @@
+"""What runs scored, and numbers over seeds: a mean and, from two seeds on, its interval.
+
+Seeds are independent repetitions, and every number here is first worked out within a seed, whose runs begin with the
+same weights and see a task's examples in the same order. Student's t over these numbers is then honest for two seeds,
+too, where a bootstrap over seeds would be far too narrow.
+"""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import numpy as np
+from scipy.special import stdtrit
+
+from vlmt_cli.base.errors import DataError
+from vlmt_cli.evaluation.scores import SCORES_FILE, Scores, read_scores
+from vlmt_cli.runs.metrics import read_metrics
+
+LEVEL = 0.95
+Key = TypeVar("Key", bound=Hashable)
+Source = Literal["validation", "test"]
+
+
+@dataclass(frozen=True)
+class OverSeeds:
+    """A number over seeds.
+
+    Attributes:
+        values: by seed.
+    """
+
+    values: Mapping[int, float]
+
+    @property
+    def value(self) -> float:
+        """The mean."""
+        return float(np.mean(list(self.values.values())))
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95% interval of the mean (Student's t); None with one seed, which says nothing about another."""
+        n = len(self.values)
+        if n < 2:
+            return None
+        half = stdtrit(n - 1, (1 + LEVEL) / 2) * np.std(list(self.values.values()), ddof=1) / np.sqrt(n)
+        return self.value - float(half), self.value + float(half)
+
+    @property
+    def crosses_zero(self) -> bool:
+        """Whether there is an interval, and zero is in it."""
+        return self.interval is not None and self.interval[0] <= 0 <= self.interval[1]
+
+
+def validation_scores(run: Path) -> dict[str, float]:
+    """Return a run's last validation score of each task. Raises a DataError when it has none."""
+    scores = {line["task"]: float(line["score"]) for line in read_metrics(run) if line["kind"] == "validation"}
+    if not scores:
+        raise DataError("holds no validation scores", where=run, todo="train it to its end")
+    return scores
+
+
+def scores_of(runs: Mapping[Key, Path]) -> tuple[dict[Key, dict[str, float]], Source]:
+    """Return what runs scored by task, all of them on the same.
+
+    Returns:
+        The scores, by run and task; and what they were measured on: ``test`` where every run has a ``scores.json`` with
+        all its tasks, of the same splits; else ``validation``, each task's last. The two are never mixed.
+    """
+    validation = {key: validation_scores(folder) for key, folder in runs.items()}
+    test: dict[Key, Scores] = {
+        key: read_scores(folder) for key, folder in runs.items() if (folder / SCORES_FILE).exists()
+    }
+    complete = all(key in test and test[key].tasks.keys() >= validation[key].keys() for key in runs)
+    splits = {(task, one.split) for scores in test.values() for task, one in scores.tasks.items()}
+    if runs and complete and len(splits) == len({task for task, _ in splits}):
+        values = {key: {task: one.score.value for task, one in scores.tasks.items()} for key, scores in test.items()}
+        return values, "test"
+    return validation, "validation"

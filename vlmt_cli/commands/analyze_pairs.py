@@ -1,0 +1,157 @@
+"""The body of ``vlmt analyze pairs`` and ``triples``."""
+
+import json
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from vlmt_cli.analysis.pairs import Cell, Pairs, compare_runs, items_of, paper_pairs, wanted_runs
+from vlmt_cli.analysis.pairs_beside import confounders_of, rank_correlations
+from vlmt_cli.analysis.pairs_file import read_pairs, write_pairs
+from vlmt_cli.analysis.seeds import OverSeeds
+from vlmt_cli.analysis.sweep import beginning_with
+from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.recipes import load_recipe
+from vlmt_cli.commands.analyze_sweeps import SweepOptions, sweep
+from vlmt_cli.commands.show import stdout, table
+from vlmt_cli.runs.recipe import Recipe
+
+
+def pairs(options: SweepOptions, tasks: str, together: int, paper: bool, saved: Path | None, as_json: bool) -> None:
+    """Train and show pairs, or with ``together`` of 3 triples."""
+    if saved is not None:
+        found = read_pairs(saved)
+        picture = saved.with_suffix(".png")
+    else:
+        items = items_of(tasks.replace(",", " ").split(), together)
+
+        def make_recipe(names: tuple[str, ...], alone: bool) -> Recipe:
+            # A task alone has nothing to stop for.
+            settings = [*(options.settings or ()), *(["training.gap=1"] if alone else [])]
+            recipe = load_recipe(options.preset, Recipe, settings, options.scale, tasks=list(names))
+            return beginning_with(recipe, options.runs)
+
+        wanted = wanted_runs(items, make_recipe, options.seeds, 3)
+        runs = sweep(options, wanted, lambda key: len(key[0]) <= together, as_json)
+        if runs is None:
+            return
+        found = compare_runs(items, runs, confounders_of(items, runs, options.data))
+        if not found.cells:
+            todo = "train the others with --yes"
+            raise DataError("no two of the finished runs compare", where=options.runs / options.sweep, todo=todo)
+        write_pairs(options.runs / f"{options.sweep}.parquet", found)
+        picture = options.runs / f"{options.sweep}.png"
+    from vlmt_cli.analysis.pairs_plot import draw_pairs
+
+    draw_pairs(found, picture)
+    if as_json:
+        print(json.dumps(_pairs_json(found, picture, paper), indent=2))
+        return
+    _show_pairs(found, "Relative change from single-task training, %")
+    _show_beside(found)
+    if paper:
+        _show_pairs(paper_pairs(), "The paper's table 3 (averages of its printed numbers)")
+    for note in found.notes:
+        stdout().print(note)
+    stdout().print(f"Drawn in {picture}" + ("" if saved else f", every number in {picture.with_suffix('.parquet')}"))
+
+
+def _show_pairs(found: Pairs, title: str) -> None:
+    titles = {item.name: item.title for item in found.items}
+    for together in (2, 3):
+        columns = list(combinations(titles, together - 1))
+        if not any(cell.together == together for cell in found.cells):
+            continue
+        rows = []
+        for row in titles:
+            changes = [found.cell("change", together, row, others) for others in columns]
+            rows.append([titles[row], *map(_text, changes), _text(found.cell("row average", together, row))])
+        means = [found.cell("column average", together, "", others) for others in columns]
+        rows.append(["mean", *map(_text, means), ""])
+        header = ["with" if together == 2 else "with both"]
+        header += ["\n& ".join(titles[name] for name in others) for others in columns]
+        stdout().print(table([*header, "mean"], rows, title if together == 2 else None))
+    sums = [cell for cell in found.cells if cell.kind == "sum of pairs"]
+    if sums:
+        rows = []
+        for cell in sums:
+            measured = found.cell("change", 3, cell.row, cell.others)
+            beyond = found.cell("beyond the sum", 3, cell.row, cell.others)
+            name = f"{titles[cell.row]} with {' & '.join(titles[other] for other in cell.others)}"
+            rows.append([name, _text(cell, " "), _text(measured, " "), _text(beyond, " ")])
+        stdout().print(table(["triple", "sum of its pairs", "measured", "beyond the sum"], rows))
+    numbers = [cell.number for cell in found.cells]
+    if any(number.interval for number in numbers):
+        stdout().print("95% intervals over seeds (t); ~ marks those that cross zero. Scores are " + found.source + ".")
+    else:
+        stdout().print(f"One seed: there are no intervals. Scores are {found.source}.")
+
+
+def _text(cell: Cell | None, between: str = "\n") -> str:
+    if cell is None:
+        return ""
+    number: OverSeeds = cell.number
+    if number.interval is None:
+        return f"{number.value:+.2f}"
+    low, high = number.interval
+    return f"{'~' if number.crosses_zero else ''}{number.value:+.2f}{between}[{low:+.2f}, {high:+.2f}]"
+
+
+def _show_beside(found: Pairs) -> None:
+    """Show confounders, where they are known."""
+    if not found.confounders:
+        return
+    titles, gains = {item.name: item.title for item in found.items}, found.gains()
+    rows = [
+        [
+            titles[one.row],
+            titles[one.other],
+            f"{gains[one.row, one.other]:+.2f}" if (one.row, one.other) in gains else "",
+            "" if one.images is None else f"{one.images:.0f}%",
+            f"{one.examples:,}",
+            f"{one.other_examples:,}",
+        ]
+        for one in found.confounders
+    ]
+    header = ["task", "with", "change", "of its test images in\nthe other's train+val", "its examples", "the other's"]
+    stdout().print(table(header, rows, "What else could explain it", left=2))
+    known = {name: value for name, value in rank_correlations(found).items() if value is not None}
+    if known:
+        text = ", ".join(f"{name} {value:+.2f}" for name, value in known.items())
+        stdout().print(f"Rank correlation with the change: {text}.")
+
+
+def _pairs_json(found: Pairs, picture: Path, paper: bool) -> dict[str, Any]:
+    return {
+        "items": [item.name for item in found.items],
+        "source": found.source,
+        "cells": _cells_json(found),
+        "confounders": [vars(one) for one in found.confounders],
+        "rank_correlations": rank_correlations(found),
+        "notes": list(found.notes),
+        "picture": str(picture),
+        **({"paper": _cells_json(paper_pairs())} if paper else {}),
+    }
+
+
+def _cells_json(found: Pairs) -> list[dict[str, Any]]:
+    return [
+        {
+            "kind": cell.kind,
+            "together": cell.together,
+            "row": cell.row,
+            "others": cell.others,
+            **_number_json(cell.number),
+        }
+        for cell in found.cells
+    ]
+
+
+def _number_json(number: OverSeeds) -> dict[str, Any]:
+    crosses = number.crosses_zero if number.interval else None
+    return {
+        "percent": number.value,
+        "interval": number.interval,
+        "crosses_zero": crosses,
+        "by_seed": dict(number.values),
+    }

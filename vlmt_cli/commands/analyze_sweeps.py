@@ -1,0 +1,162 @@
+"""What the commands of sweeps share: runs are found, planned, asked for and trained."""
+
+import json
+import sys
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import typer
+
+from vlmt_cli.analysis.sweep import Found, Wanted, find
+from vlmt_cli.analysis.sweep_plan import SweepPlan, make_sweep_plan
+from vlmt_cli.analysis.sweep_run import LAUNCHERS, Launch, devices_here, run_sweep
+from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.commands.show import progress, say, stdout, table
+
+ASK_ABOVE = 600.0
+"""Seconds of work before which a person is asked."""
+Key = TypeVar("Key", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """What the commands of sweeps share, as the command line gives it."""
+
+    preset: str
+    scale: str | None
+    settings: list[str] | None
+    seeds: int
+    data: Path
+    runs: Path
+    sweep: str
+    parallel: int | None
+    launcher: str | None
+    sbatch: list[str] | None
+    device: str
+    partial: bool
+    plan: bool
+    yes: bool
+
+
+def sweep(
+    options: SweepOptions,
+    wanted: Mapping[Key, Wanted],
+    needs: Callable[[Key], bool],
+    as_json: bool,
+    trains: bool = True,
+) -> dict[Key, Path] | None:
+    """Find runs, train those that are needed and missing where that is allowed, and return the finished ones.
+
+    Returns:
+        Their folders; None when only the plan was asked for.
+
+    Raises:
+        DataError: no run is finished, and nobody said that they should be trained.
+    """
+    launch = _launch(options)
+    found = dict(zip(wanted, find(wanted.values(), options.runs, options.sweep, options.data), strict=True))
+    needed = [found[key] for key in wanted if needs(key)]
+    todo = [one for one in needed if one.state != "finished"]
+    parallel = launch.parallel or max(1, len(todo))
+    plan = make_sweep_plan(needed, options.runs, options.data, launch.device, parallel)
+    if options.plan:
+        _show_plan(plan, options.sweep, as_json)
+        return None
+    if todo and trains and _may_train(plan, todo, options.yes):
+        with progress("Training") as update:
+            said = ""
+
+            def tell(what: str, done: int, total: int) -> None:
+                nonlocal said
+                update(what, done, total)
+                if what != said and not sys.stderr.isatty():
+                    say(f"{what} trained")
+                said = what
+
+            if not run_sweep(plan, options.data, launch, tell=tell):
+                say("Interrupted and saved; the same command goes on")
+                sys.exit(130)
+        found = dict(zip(wanted, find(wanted.values(), options.runs, options.sweep, options.data), strict=True))
+        todo = []
+    runs = {key: one.folder for key, one in found.items() if one.state == "finished"}
+    if not runs:
+        _show_plan(plan, options.sweep, as_json)
+        todo_text = f"train them with --yes, about {duration(plan.total)}"
+        raise DataError(f"none of {len(needed)} runs is there", where=options.runs / options.sweep, todo=todo_text)
+    if todo:
+        say(f"{len(todo)} of {len(needed)} runs are missing; --yes trains them, about {duration(plan.total)}")
+    return runs
+
+
+def duration(seconds: float) -> str:
+    """Say how long something takes, in the unit that fits."""
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} seconds"
+
+
+def _launch(options: SweepOptions) -> Launch:
+    if options.launcher not in (None, *LAUNCHERS):
+        raise UsageError(f"there is no launcher {options.launcher!r}", todo=f"choose {' or '.join(LAUNCHERS)}")
+    if options.sbatch and options.launcher != "slurm":
+        raise UsageError("--sbatch goes with --launcher slurm")
+    sbatch = {}
+    for option in options.sbatch or ():
+        name, equals, value = option.removeprefix("--").partition("=")
+        if not name or not equals:
+            raise UsageError(f"--sbatch {option!r}", todo="write it as --sbatch partition=gpu")
+        sbatch[name] = value
+    import torch
+
+    if options.device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"there is no device {options.device!r}", todo="choose auto, cpu or cuda")
+    # What a cluster's machines have is not known here.
+    has_gpu = torch.cuda.is_available() or options.launcher == "slurm"
+    device = "cuda" if options.device == "cuda" or (options.device == "auto" and has_gpu) else "cpu"
+    parallel = options.parallel if options.launcher else len(devices_here(device, options.parallel))
+    return Launch(parallel, device, options.launcher, sbatch, options.partial)
+
+
+def _may_train(plan: SweepPlan, todo: Sequence[Found], yes: bool) -> bool:
+    if yes:
+        return True
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    if plan.total <= ASK_ABOVE:
+        return True
+    runs = f"{len(todo)} run{'s' if len(todo) > 1 else ''}"
+    return typer.confirm(f"Train {runs}, about {duration(plan.total)} ({plan.how})?", err=True)
+
+
+def _show_plan(plan: SweepPlan, name: str, as_json: bool) -> None:
+    if as_json:
+        runs = [
+            {
+                "name": one.wanted.name,
+                "folder": str(one.folder),
+                "state": one.state,
+                "share": round(one.share, 4),
+                "tasks": one.wanted.recipe.tasks,
+                "seed": one.wanted.seed,
+                "iterations": iterations,
+                "seconds": round(seconds, 1),
+            }
+            for one, seconds, iterations in zip(plan.runs, plan.seconds, plan.iterations, strict=True)
+        ]
+        about = {"sweep": name, "parallel": plan.parallel, "seconds": round(plan.total, 1), "estimated": plan.how}
+        print(json.dumps(about | {"runs": runs}, indent=2))
+        return
+    rows = []
+    for one, seconds, iterations in zip(plan.runs, plan.seconds, plan.iterations, strict=True):
+        state = f"{one.share:.0%} done" if one.state == "half-done" else one.state
+        time = duration(seconds) if one.state != "finished" else ""
+        rows.append([one.wanted.name, state, str(one.wanted.seed), f"{iterations:,}", time])
+    done = sum(one.state == "finished" for one in plan.runs)
+    title = f"{name}: {done} of {len(plan.runs)} runs are finished"
+    stdout().print(table(["run", "state", "seed", "iterations", "at most"], rows, title, left=2))
+    if done < len(plan.runs):
+        at_a_time = f", {plan.parallel} at a time" if plan.parallel > 1 else ""
+        stdout().print(f"All in all at most {duration(plan.total)}{at_a_time}: {plan.how}.")

@@ -1,0 +1,221 @@
+"""``vlmt vgc``: does a model that answers a question about a thing also find that thing?"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vlmt_cli.commands.options import DATA, DataFolder, Json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rich.table import Table
+
+    from vlmt_cli.analysis.vgc import Agreement
+    from vlmt_cli.analysis.vgc_report import Measured, Report
+    from vlmt_cli.evaluation.bootstrap import Estimate
+
+WORDS = 10
+"""Nouns, and adjectives, that are shown; ``vgc.json`` has more."""
+
+
+def vgc(
+    model: Annotated[
+        list[str],
+        typer.Option(
+            "--model",
+            help="PATH or NAME=PATH: a run folder, a .pt or a hub id. TASK=PATH: one of a checkpoint a task,"
+            " NAME:TASK=PATH where there are several such. Repeat it for more.",
+        ),
+    ],
+    tagger: Annotated[
+        str, typer.Option("--tagger", help="Finds nouns and adjectives: spacy, spacy:NAME, or lexicon (no download).")
+    ] = "spacy",
+    right: Annotated[
+        str, typer.Option("--right", help='VQA accuracy at which a question is answered: ">= 0.5", "> 0" or "= 1".')
+    ] = ">= 0.5",
+    to: Annotated[
+        Path | None, typer.Option("--to", help="Folder to write to; else the run folder, or one beside the models.")
+    ] = None,
+    gallery: Annotated[
+        int, typer.Option("--gallery", min=0, help="Contradictions to show on the page; 0 writes none.")
+    ] = 60,
+    features: Annotated[
+        str | None, typer.Option("--features", help="Feature store, by name or path; else each run's own.")
+    ] = None,
+    partial: Annotated[bool, typer.Option("--partial", help="Leave out images without features.")] = False,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:1; auto takes a GPU where there is one.")] = "auto",
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Examples at a time.")] = 64,
+    data: DataFolder = DATA,
+    as_json: Json = False,
+) -> None:
+    """Measure multi-task visual grounding consistency (MT-VGC, equation 5).
+
+    Questions of VQA's train and val about test images of RefCOCO and RefCOCO+, which cleaning takes out of training,
+    are paired with the expressions for the same image; a pair counts by the nouns and adjectives that the two share,
+    and is right when both are. On the official files that is about 1,500 images and, in the paper, 111,275 pairs.
+
+    What a model says is kept, so that another --tagger or --right does not run it again. Photos in
+    DATA/images/coco are shown in the gallery of contradictions.
+
+    Examples:
+
+      vlmt vgc --model ckpt.pt
+
+      vlmt vgc --model runs/all-tasks --tagger lexicon --right "= 1"
+
+      vlmt vgc --model vqa=runs/st-vqa --model refcoco=runs/st-refcoco --model refcoco+=runs/st-refcoco+
+
+      vlmt vgc --model AT=runs/all-tasks --model ST:vqa=a.pt --model ST:refcoco=b.pt --model ST:refcoco+=c.pt
+    """
+    from functools import partial as with_arguments
+
+    from vlmt_cli.analysis.vgc_models import parse_models
+    from vlmt_cli.analysis.vgc_report import to_json
+    from vlmt_cli.analysis.vgc_run import run_vgc
+    from vlmt_cli.commands.evaluate import _device
+    from vlmt_cli.commands.masking_picture import photo_of
+    from vlmt_cli.commands.show import progress, say, stdout
+
+    models = parse_models(model)
+    with progress("Predicting") as update:
+        report = run_vgc(
+            models,
+            data,
+            to,
+            tagger=tagger,
+            right=right,
+            features=features,
+            partial=partial,
+            device=_device(device),
+            batch_size=batch_size,
+            gallery=gallery,
+            photo_of=with_arguments(photo_of, data / "images"),
+            progress=update,
+        )
+    for note in report.notes:
+        say(note)
+    if as_json:
+        print(to_json(report).decode(), end="")
+        return
+    console = stdout()
+    for table in _tables(report):
+        console.print(table)
+    pages = [model.gallery for model in report.models.values() if model.gallery]
+    for line in [*_remarks(report), f"Written to {report.folder}: {', '.join(['vgc.json', *pages])}"]:
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def _tables(report: "Report") -> "list[Table]":
+    """Lay out the score and what it is made of, how models differ, and where they are consistent."""
+    from vlmt_cli.commands.show import table
+
+    found = [model.consistency for model in report.models.values()]
+    names = [_marked(name, model) for name, model in report.models.items()]
+    rows = [
+        [f"MT-VGC, answered at {report.right}", *(_shares(one.weighted.both) for one in found)],
+        *(
+            [f"  answered at {rule}", *(_shares(one.by_right[rule].both) for one in found)]
+            for rule in found[0].by_right
+            if rule != report.right
+        ),
+        ["  unweighted", *(_shares(one.unweighted.both) for one in found)],
+        ["  expected by chance", *(_percent(one.weighted.chance) for one in found)],
+        ["  kappa", *(_number(one.weighted.kappa) for one in found)],
+        ["questions answered", *(_percent(one.weighted.answered) for one in found)],
+        ["expressions found", *(_percent(one.weighted.found) for one in found)],
+    ]
+    tables = [table(["", *names], rows, "Consistency in %")]
+    if report.differences:
+        rows = [
+            [
+                f"{_plain(one.ours)} above {_plain(one.theirs)}",
+                *(_shares(each) for each in (one.weighted, one.unweighted)),
+                _number(one.kappa),
+            ]
+            for one in report.differences
+        ]
+        header = ["", "MT-VGC", "unweighted", "kappa"]
+        tables.append(table(header, rows, "\nDifferences in %, on the same pairs"))
+    return [*tables, _parts(report, names)]
+
+
+def _parts(report: "Report", names: "Sequence[str]") -> "Table":
+    """Lay out MT-VGC by what pairs share: of one model with all that there is, of several side by side."""
+    from itertools import islice
+
+    from vlmt_cli.commands.show import table
+
+    found = [model.consistency for model in report.models.values()]
+    kinds: list[tuple[str, list[Mapping[str, Agreement]]]] = [
+        ("words shared", [{str(d): part for d, part in one.by_overlap.items()} for one in found]),
+        ("part of speech", [one.by_part for one in found]),
+        ("noun", [one.by_noun for one in found]),
+        ("adjective", [one.by_adjective for one in found]),
+    ]
+    rows: list[list[str]] = []
+    for kind, groups in kinds:
+        for number, (what, first) in enumerate(islice(groups[0].items(), WORDS)):
+            cells = [kind if not number else "", what, f"{first.both.n:,}"]
+            if len(found) == 1:
+                cells += [_shares(first.both), _percent(first.chance), _number(first.kappa)]
+            else:
+                cells += [_percent(group[what].both.value) for group in groups]
+            rows.append(cells)
+    columns = ["MT-VGC", "by chance", "kappa"] if len(found) == 1 else names
+    return table(
+        ["pairs that share", "", "pairs", *columns],
+        rows,
+        "\nConsistency in %, by what question and expression share",
+        left=2,
+    )
+
+
+def _remarks(report: "Report") -> list[str]:
+    """Say what the numbers are of, and what they do not show."""
+    from vlmt_cli.evaluation.scores import LEAKED, UNKNOWN
+
+    found = next(iter(report.models.values())).consistency
+    lines = [
+        f"{found.questions:,} questions and {found.expressions:,} expressions about {found.images:,} images make"
+        f" {found.pairs:,} pairs, of which {found.overlapping:,} share a noun or adjective by {report.tagger}."
+    ]
+    for name, model in report.models.items():
+        if model.seen.images:
+            lines.append(
+                f"{LEAKED} {name}: {' and '.join(model.seen.stages)} saw {model.seen.images:,} of these images."
+            )
+        if model.seen.unknown:
+            stages = " and ".join(model.seen.unknown)
+            lines.append(f"{UNKNOWN} {name}: which images {stages} saw is not known, and they may be of these.")
+    paper = dict(report.paper)
+    images, pairs = (f"{int(paper.pop(what)):,}" for what in ("images", "question-reference pairs"))
+    scores = ", ".join(f"{name} {score:.2f}%" for name, score in paper.items())
+    return [*lines, f"The paper has {scores}, of {images} images and {pairs} pairs."]
+
+
+def _marked(name: str, model: "Measured") -> str:
+    """Mark a model whose training saw these images, or may have."""
+    from vlmt_cli.evaluation.scores import LEAKED, UNKNOWN
+
+    return _plain(name) + LEAKED * bool(model.seen.images) + UNKNOWN * bool(model.seen.unknown)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:z.2f}"
+
+
+def _shares(one: "Estimate") -> str:
+    return f"{_percent(one.value)} [{_percent(one.low)}, {_percent(one.high)}]"
+
+
+def _number(one: "Estimate | None") -> str:
+    return "-" if one is None else f"{one.value:z.3f} [{one.low:z.3f}, {one.high:z.3f}]"
+
+
+def _plain(name: str) -> str:
+    """Return a name that rich shows as it is."""
+    from rich.markup import escape
+
+    return escape(name)
