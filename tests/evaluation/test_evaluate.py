@@ -1,7 +1,6 @@
 """Scores against the same computed one by one from the predictions, and these against the model run pair by pair."""
 
 import json
-import shutil
 from collections import defaultdict
 from dataclasses import replace
 from itertools import combinations

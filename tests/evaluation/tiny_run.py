@@ -23,7 +23,7 @@ def make_data(world, folder):
     shutil.copytree(world / "examples", folder / "examples")
     (folder / "features").symlink_to((world / "features").resolve())
     coco = folder / "examples" / "coco"
-    pq.write_table(pq.read_table(coco / "train.parquet").slice(0, 80), coco / "test.parquet")
+    pq.write_table(pq.read_table(coco / "train.parquet").slice(0, 60), coco / "test.parquet")
     return folder
 
 

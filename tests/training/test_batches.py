@@ -2,6 +2,7 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -56,7 +57,7 @@ def test_a_batch_has_examples_of_like_lengths(arguments):
     batches = [lengths[order.rows(place)] for place in range(min(order.epoch_length, 32))]
     spans = sorted((batch.min(), batch.max()) for batch in batches)
     if len(lengths) // size <= 32:  # one pool: sorted in whole, then cut
-        assert all(before[1] <= after[0] for before, after in zip(spans, spans[1:], strict=False))
+        assert all(before[1] <= after[0] for before, after in pairwise(spans))
 
 
 def test_little_of_a_batch_is_padding():

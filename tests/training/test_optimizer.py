@@ -42,7 +42,5 @@ def test_what_is_frozen_is_not_in_the_optimizer(parts):
     trained = {id(one) for group in optimizer.param_groups for one in group["params"]}
     words = {"text": "trunk.text_", "vision": ("trunk.region_", "trunk.vision_"), "trunk": "trunk."}
     for name, parameter in model.named_parameters():
-        is_frozen = any(name.startswith(words[part]) for part in parts) and (
-            "pooler" not in name or "trunk" in parts
-        )
+        is_frozen = any(name.startswith(words[part]) for part in parts) and ("pooler" not in name or "trunk" in parts)
         assert (id(parameter) in trained) == parameter.requires_grad == (not is_frozen), name

@@ -32,11 +32,10 @@ STAGES = {
     "group-to-single": ["pretrain", "group-task-G1", "group-to-single"],
     "all-to-single": ["pretrain", "all-tasks", "all-to-single"],
 }
-GAPS = {"gap-8": 8, "gap-16": 16} | dict.fromkeys(
-    "no-dsg vanilla curriculum anti-curriculum single-task all-to-single group-to-single pretrain without-g4-no-dsg".split(),
-    1,
-)
-TOKENS = dict.fromkeys("vanilla curriculum anti-curriculum no-task-token without-g4-no-task-token pretrain".split(), "none")
+WITHOUT_DSG = "no-dsg vanilla curriculum anti-curriculum without-g4-no-dsg single-task group-to-single all-to-single"
+GAPS = {"gap-8": 8, "gap-16": 16, "pretrain": 1} | dict.fromkeys(WITHOUT_DSG.split(), 1)
+WITHOUT_TOKEN = "vanilla curriculum anti-curriculum no-task-token without-g4-no-task-token pretrain"
+TOKENS = dict.fromkeys(WITHOUT_TOKEN.split(), "none")
 TOKENS["token-per-group"] = "group"
 
 

@@ -39,7 +39,7 @@ TABLES: dict[str, dict[str, tuple[str, str]]] = {
         "without-g4-no-dsg": ("without G4, no DSG", "AT w/o G4 w/o DSG"),
     },
 }
-"""Of each table, its recipes, their rows in print and in the paper's data. Table 10 is table 6 by task, and one more."""
+"""Each table's recipes, with their rows here and in the paper's data. Table 10 is table 6 by task, and one more row."""
 TABLES["10"] = TABLES["6"] | TABLES["10"]
 RECIPES = tuple(dict.fromkeys(recipe for rows in TABLES.values() for recipe in rows))
 

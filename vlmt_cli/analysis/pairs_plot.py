@@ -48,8 +48,9 @@ def draw_pairs(pairs: Pairs, path: Path) -> None:
     if sums:
         place = (2.6 / size[0], 0.62 / size[1], (size[0] - 3.2) / size[0], (under - 1.2) / size[1])
         _sums(figure.add_axes(place), pairs, sums)
-    place = (left / size[0], (under + below - 0.12) / size[1])
-    figure.text(*place, "\n".join(caption), fontsize=8.5, color=_DIM, va="top")
+    figure.text(
+        left / size[0], (under + below - 0.12) / size[1], "\n".join(caption), fontsize=8.5, color=_DIM, va="top"
+    )
     with atomic(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150, metadata={"Software": None})
 
@@ -66,7 +67,7 @@ def _heat_map(axes: Any, pairs: Pairs, together: int, columns: Sequence[tuple[st
             kind: Kind = "change" if row and others else "row average" if row else "column average"
             cell = pairs.cell(kind, together, row, others) if row or others else None
             x, y = j + apart * (j == len(columns)), i + apart * (i == len(rows))
-            _square(axes, cell, x, y, most, empty="" if row in others or not (row or others) else "–")
+            _square(axes, cell, x, y, most, empty="" if row in others or not (row or others) else "not\ntrained")
     axes.set_xlim(-0.5, len(columns) + 0.5 + apart)
     axes.set_ylim(len(rows) + 0.5 + apart, -0.5)
     labels = [" &\n".join(titles[name] for name in others) for others in columns]

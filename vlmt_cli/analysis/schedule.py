@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.runs.metrics import read_metrics
-from vlmt_cli.runs.recipe import PRETRAINING, Recipe
+from vlmt_cli.runs.recipe import PRETRAINING, Recipe, read_recipe
 from vlmt_cli.training.dsg import VARIANTS, State
 from vlmt_cli.training.plan import make_plan
-from vlmt_cli.training.train import read_recipe
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,8 @@ from vlmt_cli.clean.split_folder import REPORT_FILE, read_report
 from vlmt_cli.runs.checkpoint import CONFIG, LINEAGE, STATE
 from vlmt_cli.runs.lineage import Lineage, Stage, parse
 from vlmt_cli.runs.metrics import METRICS, read_metrics
-from vlmt_cli.runs.recipe import Recipe
+from vlmt_cli.runs.recipe import RECIPE, Recipe, read_recipe
 from vlmt_cli.training.start import start_of
-XX
 
 State = Literal["finished", "half-done", "missing"]
 LOOKING_ON = {"log_every", "save_every", "tensorboard", "wandb", "affinity_every"}
@@ -117,25 +116,8 @@ def look(wanted: Wanted, folder: Path) -> Found:
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether a run came to its end. It did, too, where it was killed after its last checkpoint was saved."""
-    if not (folder / METRICS).exists():
-        return False
-    planned = None
-    for line in read_metrics(folder):
-        planned = line["iterations"] if line["kind"] == "start" else planned
-        if line["kind"] == "end" or (line["kind"] in ("start", "save") and line["iteration"] == planned):
-            return True
-    return False
-
-
-def finished(found: Iterable[Found]) -> dict[str, Path]:
-    """Return the folders of finished runs by name."""
-    return {one.wanted.name: one.folder for one in found if one.state == "finished"}
-
-
-def unfinished(found: Iterable[Found]) -> list[Found]:
-    """Return the runs that are to be trained."""
-    return [one for one in found if one.state != "finished"]
+    """Whether a run came to its end."""
+    return (folder / METRICS).exists() and any(line["kind"] == "end" for line in read_metrics(folder))
 
 
 def finished_runs(runs: Path) -> list[tuple[Path, Recipe]]:

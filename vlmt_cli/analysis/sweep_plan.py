@@ -46,7 +46,7 @@ class SweepPlan:
 
     Attributes:
         runs: all that are wanted.
-        seconds: that each of them will still take, at most: dynamic stop-and-go leaves updates out.
+        seconds: that each of them will still take if every task trains in every iteration; a stopped one takes less.
         iterations: of each, all in all.
         parallel: how many run at a time.
         how: how this is estimated.

@@ -2,13 +2,8 @@
 
 import contextlib
 import json
-import multiprocessing
 import os
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,8 +12,9 @@ import torch
 
 from vlmt_cli.analysis.sweep import Wanted, look
 from vlmt_cli.analysis.sweep_plan import SweepPlan
+from vlmt_cli.analysis.sweep_workers import AGAIN, Result, noted_signals, work_off
 from vlmt_cli.base.errors import UsageError, VlmtError
-from vlmt_cli.base.files import locked
+from vlmt_cli.base.files import locked, put_back
 from vlmt_cli.runs.metrics import METRICS
 from vlmt_cli.training.train import Devices, Job, train
 
@@ -65,6 +61,7 @@ class Training:
         Whoever else trains it at this time is waited for.
         """
         with locked(self.folder.parent / ".locks" / self.folder.name):
+            put_back(self.folder)
             found = look(self.wanted, self.folder)
             if found.state == "finished":
                 return True
@@ -131,33 +128,9 @@ def devices_here(device: str, parallel: int | None) -> list[str]:
 
 
 def _here(trainings: Sequence[Training], counts: Sequence[int], launch: Launch, tell: Tell) -> bool:
-    """Train in processes of this machine, each of which takes one run after another."""
     devices = devices_here(launch.device, launch.parallel)[: len(trainings)]
-    context = multiprocessing.get_context("spawn")
-    queue = context.SimpleQueue()
-    for device in devices:
-        queue.put(device)
-    threads = max(1, (os.cpu_count() or 1) // len(devices))
-    pool = ProcessPoolExecutor(len(devices), context, _begin_process, (queue, threads))
-    with _signals() as interrupted:
-        futures: list[Future[bool]] = [pool.submit(training) for training in trainings]
-        try:
-            pending = set(futures)
-            while pending:
-                _, pending = wait(pending, _POLL, FIRST_COMPLETED)
-                _tell(trainings, counts, tell)
-                if interrupted.is_set():
-                    # Again and again, as a run that is still being prepared takes no note.
-                    pending = {future for future in pending if not future.cancel()}
-                    for process in multiprocessing.active_children():
-                        process.terminate()
-        finally:
-            pool.shutdown(cancel_futures=True)
-        results: list[bool | BaseException] = [False if future.cancelled() else _result(future) for future in futures]
-    if any(isinstance(result, BrokenProcessPool) for result in results):
-        todo = "run it again: it goes on where it was; memory may be short"
-        raise VlmtError("a process that trains died", where=trainings[0].folder.parent, todo=todo)
-    return _all_done(trainings, results)
+    results = work_off(trainings, devices, lambda: _tell(trainings, counts, tell))
+    return results is not None and _all_done(trainings, results)
 
 
 def _on_cluster(trainings: Sequence[Training], counts: Sequence[int], launch: Launch, tell: Tell) -> bool:
@@ -175,14 +148,14 @@ def _on_cluster(trainings: Sequence[Training], counts: Sequence[int], launch: La
         slurm_additional_parameters=dict(launch.sbatch),
     )
     jobs = executor.submit_array(trainings)
-    with _signals() as interrupted:
+    with noted_signals() as interrupted:
         while not all(job.done() for job in jobs):
             _tell(trainings, counts, tell)
             if interrupted.wait(_POLL):
                 for job in jobs:
                     job.cancel(check=False)
                 return False
-    results: list[bool | BaseException] = []
+    results: list[Result] = []
     for job in jobs:
         try:
             results.append(job.result())
@@ -192,11 +165,7 @@ def _on_cluster(trainings: Sequence[Training], counts: Sequence[int], launch: La
     return _all_done(trainings, results)
 
 
-def _result(future: "Future[bool]") -> bool | BaseException:
-    return future.exception() or future.result()
-
-
-def _all_done(trainings: Sequence[Training], results: Sequence[bool | BaseException]) -> bool:
+def _all_done(trainings: Sequence[Training], results: Sequence[Result]) -> bool:
     failed = [
         (training.folder, result)
         for training, result in zip(trainings, results, strict=True)
@@ -204,10 +173,10 @@ def _all_done(trainings: Sequence[Training], results: Sequence[bool | BaseExcept
     ]
     if failed:
         folder, error = failed[0]
-        reason = error.what if isinstance(error, VlmtError) else " ".join(str(error).split())[-200:] or repr(error)
-        todo = error.todo if isinstance(error, VlmtError) else "--debug shows more; run it again for the others"
         count = f"{len(failed)} of {len(results)} runs failed, this one first: " if len(failed) > 1 else ""
-        raise VlmtError(f"{count}{reason}", where=folder, todo=todo)
+        if isinstance(error, VlmtError):
+            raise VlmtError(count + error.what, where=error.where or folder, todo=error.todo) from error
+        raise VlmtError(count + " ".join(str(error).split())[-200:], where=folder, todo=AGAIN) from error
     return all(result is True for result in results)
 
 
@@ -229,43 +198,3 @@ def _iteration(folder: Path) -> int:
         with contextlib.suppress(ValueError):  # cut at either end
             return int(json.loads(line).get("iteration", 0))
     return 0
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[threading.Event]:
-    """Take note of the first Ctrl-C or SIGTERM; the second one ends all at once."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-
-    def note(number: int, frame: object) -> None:
-        if event.is_set():
-            for process in multiprocessing.active_children():
-                process.kill()
-        event.set()
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield event
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _begin_process(devices: Any, threads: int) -> None:
-    """Make a process ready: its GPU, its share of the cores, and no death but by its parent's word."""
-    if device := devices.get():
-        os.environ["CUDA_VISIBLE_DEVICES"] = device
-    elif "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(threads)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # training takes note of them itself
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)

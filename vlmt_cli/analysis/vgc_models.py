@@ -82,10 +82,12 @@ def parse_models(texts: Sequence[str]) -> list[Model]:
             name = name or (source if shorts.count(short) > 1 else short)
         else:
             name = name or PER_TASK
-        if name in whole or (task is None and name in pieces) or task in pieces.get(name, {}):
-            raise UsageError(
-                f"{name} is named twice", where=f"--model {text}", todo="give models names: --model NAME=PATH"
-            )
+        if task in pieces.get(name, {}):
+            todo = "name several models with NAME:TASK=PATH"
+            raise UsageError(f"there are two checkpoints for {task}", where=f"--model {text}", todo=todo)
+        if name in whole or (task is None and name in pieces):
+            todo = "give each a name of its own: --model NAME=PATH"
+            raise UsageError(f"there are two models {name}", where=f"--model {text}", todo=todo)
         order.append(name)
         if task is None:
             whole[name] = Model(name, dict.fromkeys(NEEDED, source))

@@ -3,7 +3,7 @@
 Shapes: Q questions, E expressions, in the order of ``vgc_texts.Texts``.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +17,8 @@ from vlmt_cli.analysis.vgc_models import Part
 from vlmt_cli.analysis.vgc_pairs import Pairs
 from vlmt_cli.analysis.vgc_texts import EXPRESSIONS, QUESTIONS, Texts
 from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.image_names import photo_of
 from vlmt_cli.evaluation.metrics import IOU, iou, vqa_accuracy
-
-PhotoOf = Callable[[str], Path | None]
-"""Finds the photo of an image key."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +55,7 @@ def judge(texts: Texts, parts: Mapping[str, Sequence[Part]]) -> Said:
     return Said(answers, _corners(boxes), overlap, Outcome(accuracy, overlap > IOU))
 
 
-def contradictions(
-    texts: Texts, pairs: Pairs, said: Said, right: str, most: int, photo_of: PhotoOf
-) -> list[Contradiction]:
+def contradictions(texts: Texts, pairs: Pairs, said: Said, right: str, most: int, photos: Path) -> list[Contradiction]:
     """Gather what there is to show of a model's worst contradictions.
 
     Args:
@@ -68,7 +64,7 @@ def contradictions(
         said: by the model.
         right: when a question counts as answered, a key of ``vgc.RIGHT``.
         most: contradictions, at most.
-        photo_of: finds the photo of an image key.
+        photos: folder of the photos, ``<data>/images``; those that are not there are not shown.
     """
     places = worst(pairs, said.outcome, right, most)
     asked, meant = pairs.question_P[places], pairs.expression_P[places]
@@ -84,7 +80,7 @@ def contradictions(
     return [
         Contradiction(
             image=expression["image"],
-            photo=photo_of(expression["image"]),
+            photo=photo_of(photos, expression["image"]),
             question=question["text"],
             answer=said.answers[q].as_py(),
             answers=_frequent_first(question["answers"], question["counts"]),

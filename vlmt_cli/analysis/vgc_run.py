@@ -20,7 +20,7 @@ from vlmt_cli.analysis.concepts import SPACY, Tagger, concepts, load_tagger
 from vlmt_cli.analysis.vgc import DEFAULT_RIGHT, RIGHT, Consistency, compare, measure
 from vlmt_cli.analysis.vgc_gallery import write_gallery
 from vlmt_cli.analysis.vgc_models import Load, Model, Part, Source, examine, home, parts_of, predict
-from vlmt_cli.analysis.vgc_outcome import PhotoOf, contradictions, judge
+from vlmt_cli.analysis.vgc_outcome import contradictions, judge
 from vlmt_cli.analysis.vgc_pairs import Pairs, pair_up
 from vlmt_cli.analysis.vgc_report import FORMAT, Measured, Report, Sight, papers_figures, write_report
 from vlmt_cli.analysis.vgc_texts import SPLITS, Texts, find_texts, singles, within
@@ -47,7 +47,6 @@ def run_vgc(
     device: str = "cpu",
     batch_size: int = 64,
     gallery: int = GALLERY,
-    photo_of: PhotoOf = lambda image: None,
     resamples: int = RESAMPLES,
     seed: int = 0,
     progress: Progress = lambda name, done, total: None,
@@ -66,8 +65,7 @@ def run_vgc(
         partial: whether images without features are left out, for all models if one lacks them.
         device: ``cpu``, ``cuda`` or ``cuda:1``.
         batch_size: examples at a time.
-        gallery: contradictions to show of each model, at most; 0 writes no page.
-        photo_of: finds the photo of an image key.
+        gallery: contradictions to show of each model, at most, with photos of ``<data>/images``; 0 writes no page.
         resamples, seed: of the intervals.
         progress: told what is being predicted, and how many examples of all are done.
 
@@ -105,7 +103,7 @@ def run_vgc(
         page = None
         if gallery:
             page = "vgc_gallery.html" if len(models) == 1 else f"vgc_gallery-{_file_name(model.name)}.html"
-            found = contradictions(texts, pairs, said, rule, gallery, photo_of)
+            found = contradictions(texts, pairs, said, rule, gallery, data / "images")
             write_gallery(folder / page, found, tag, model.name, _lead(consistency))
         outcomes[model.name] = said.outcome
         measured[model.name] = Measured(

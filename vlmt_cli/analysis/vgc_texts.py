@@ -113,7 +113,7 @@ def _splits(data: Path, task: str) -> list[str]:
     folder = data / "examples" / task
     there = [split for split in SPLITS[task] if (folder / f"{split}.parquet").exists()]
     if not there:
-        todo = f"read it with vlmt clean --datasets {','.join(SPLITS)}"
+        todo = f"read {', '.join(SPLITS)} with vlmt clean"
         raise DataError(f"there is no {' or '.join(SPLITS[task])} of {task}", where=folder, todo=todo)
     return there
 

@@ -36,6 +36,36 @@ RUNS = Path("runs")
 REPRESENTATIVES = "vqa,flickr30k,visual7w,nlvr2"
 
 
+@app.command("overlap")
+def overlap(
+    datasets: Annotated[str, typer.Option(help="The mixture, with commas; all means all twelve.")] = "all",
+    available: Annotated[bool, typer.Option("--available", help="Go on where official files are missing.")] = False,
+    image_list: Annotated[
+        list[str] | None,
+        typer.Option(help="Further images, NAME:ROLE=FILE: train, val, test, pretrain or detector."),
+    ] = None,
+    identity: Annotated[str, typer.Option(help="strict, or paper: ids and the crosswalk only.")] = "strict",
+    data: DataFolder = DATA,
+    recipe: Annotated[str, typer.Option("--recipe", help="Recipe for reading the datasets.")] = "data",
+    settings: Settings = None,
+    paper: Paper = False,
+    as_json: Json = False,
+) -> None:
+    """Show which test images are in which training images (table 1), and in any of a mixture's.
+
+    Examples:
+
+      vlmt analyze overlap --paper
+
+      vlmt analyze overlap --datasets vqa,coco,refcoco --image-list bottom_up:detector=detector_train_images.txt
+
+      vlmt analyze overlap --datasets all,conceptual_captions --available
+    """
+    from vlmt_cli.commands.analyze_overlap import overlap as show
+
+    show(data, datasets, available, image_list, identity, recipe, settings, paper, as_json)
+
+
 @app.command("pairs")
 def pairs(
     tasks: Tasks = REPRESENTATIVES,
@@ -216,3 +246,69 @@ def schedule(
     from vlmt_cli.commands.analyze_schedule import schedule as show
 
     show(run or runs / "all-tasks", beside, runs, task, replays, to, paper, as_json)
+
+
+@app.command("affinity")
+def affinity(
+    run: Annotated[
+        Path | None, typer.Argument(help="A multi-task run; else RUNS/all-tasks.", show_default=False)
+    ] = None,
+    measured: Annotated[
+        Path | None,
+        typer.Option("--pairs", help="Parquet of vlmt analyze pairs, to compare with; else RUNS/pairs.parquet."),
+    ] = None,
+    to: Annotated[Path | None, typer.Option("--to", help="PNG; else RUN/affinity.png.")] = None,
+    runs: Runs = RUNS,
+    as_json: Json = False,
+) -> None:
+    """Say which tasks help each other from one run: look-ahead affinity and the cosine of gradients.
+
+    The run must have measured them: vlmt train --set training.affinity_every=100. With measured pairs beside it, the
+    rank correlation says how well one run tells what a sweep does.
+
+    Examples:
+
+      vlmt analyze affinity
+
+      vlmt analyze affinity runs/all-tasks --pairs runs/pairs.parquet
+    """
+    from vlmt_cli.commands.analyze_affinity import affinity as show
+
+    usual = runs / "pairs.parquet"
+    show(run or runs / "all-tasks", measured or (usual if usual.exists() else None), to, as_json)
+
+
+@app.command("attention")
+def attention(
+    photo: Annotated[str, typer.Argument(help="A photo, or an image key whose features are stored: coco:9.")],
+    text: Annotated[str, typer.Option("--text", help="The caption, question or expression.")],
+    model: Annotated[str, typer.Option("--model", help="Run folder, .pt or hub id.")] = "runs/all-tasks",
+    task: Annotated[
+        str | None, typer.Option("--task", help="Whose task token is put in; none for a pre-trained model.")
+    ] = None,
+    to: Annotated[Path, typer.Option("--to", help="The page.")] = Path("attention.html"),
+    words: Annotated[
+        Path | None, typer.Option("--words", help="PNG of the photo with each region's most attended word (figure 10).")
+    ] = None,
+    maps: Annotated[Path | None, typer.Option("--maps", help="PNG of the four kinds of maps (figure 12).")] = None,
+    layer: Annotated[int | None, typer.Option("--layer", help="Of the pictures, from 0; else the mean.")] = None,
+    head: Annotated[int | None, typer.Option("--head", help="Of the pictures, from 0; else the mean.")] = None,
+    data: DataFolder = DATA,
+    features: Annotated[str | None, typer.Option("--features", help="Store, for an image key.")] = None,
+    detector: Annotated[str | None, typer.Option(help="Detector of transformers: hub id or folder.")] = None,
+    backbone: Annotated[str | None, typer.Option(help="Backbone of transformers: hub id or folder.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="detectron_model.pth of the paper's detector.")] = None,
+) -> None:
+    """Write a page to look around in all attention maps (figures 10 to 13): every layer, every head.
+
+    Examples:
+
+      vlmt analyze attention dog.jpg --text "the dog and its ball" --task refcoco
+
+      vlmt analyze attention coco:9 --text "a plate of food" --words words.png --maps maps.png
+    """
+    from vlmt_cli.commands.analyze_attention import attention as show
+    from vlmt_cli.evaluation.predict_photos import Networks
+
+    networks = Networks("cpu", detector, backbone, weights)
+    show(model, photo, text, task, data, features, networks, to, words, maps, layer, head)

@@ -50,7 +50,7 @@ def pairs(options: SweepOptions, tasks: str, together: int, paper: bool, saved: 
     _show_pairs(found, "Relative change from single-task training, %")
     _show_beside(found)
     if paper:
-        _show_pairs(paper_pairs(), "The paper's table 3 (averages of its printed numbers)")
+        _show_pairs(paper_pairs(), "The paper's table 3")
     for note in found.notes:
         stdout().print(note)
     stdout().print(f"Drawn in {picture}" + ("" if saved else f", every number in {picture.with_suffix('.parquet')}"))

@@ -20,8 +20,8 @@ from vlmt_cli.analysis.schedule import (
 from vlmt_cli.base.errors import UsageError
 from vlmt_cli.commands.show import say, stdout, table
 from vlmt_cli.evaluation.scores import COLUMNS
+from vlmt_cli.runs.recipe import RECIPE
 from vlmt_cli.training.dsg import VARIANTS
-from vlmt_cli.training.train import RECIPE
 
 GAPS = (1, 4, 8, 16)
 """The gaps of table 11."""
@@ -129,7 +129,7 @@ def _small(mine: Schedule, gap: int) -> str:
 
 def _paper_gaps() -> list[schedules.GapScores]:
     rows, _ = ablation_table("11", {})
-    gaps = {recipe: gap for recipe, gap in zip(TABLES["11"], GAPS, strict=True)}
+    gaps = dict(zip(TABLES["11"], GAPS, strict=True))
     return [
         schedules.GapScores(
             gaps[row.recipe],

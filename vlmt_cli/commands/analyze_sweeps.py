@@ -76,7 +76,6 @@ def sweep(
                 said = what
 
             if not run_sweep(plan, options.data, launch, tell=tell):
-                say("Interrupted and saved; the same command goes on")
                 sys.exit(130)
         found = dict(zip(wanted, find(wanted.values(), options.runs, options.sweep, options.data), strict=True))
         todo = []
@@ -156,7 +155,7 @@ def _show_plan(plan: SweepPlan, name: str, as_json: bool) -> None:
         rows.append([one.wanted.name, state, str(one.wanted.seed), f"{iterations:,}", time])
     done = sum(one.state == "finished" for one in plan.runs)
     title = f"{name}: {done} of {len(plan.runs)} runs are finished"
-    stdout().print(table(["run", "state", "seed", "iterations", "at most"], rows, title, left=2))
+    stdout().print(table(["run", "state", "seed", "iterations", "about"], rows, title, left=2))
     if done < len(plan.runs):
         at_a_time = f", {plan.parallel} at a time" if plan.parallel > 1 else ""
-        stdout().print(f"All in all at most {duration(plan.total)}{at_a_time}: {plan.how}.")
+        stdout().print(f"All in all about {duration(plan.total)}{at_a_time}: {plan.how}.")

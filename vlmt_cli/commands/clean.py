@@ -81,16 +81,16 @@ def clean(
         raise UsageError("--allow-list goes with --near-duplicates")
     options = load_recipe(recipe, Options, settings or ())
 
-    names = _names(datasets)
-    missing = _require(data, names, available)
-    examples = _prepare(data, names, options)
-    splits, links = _splits(examples, image_list or ())
+    names = names_of(datasets)
+    missing = require_files(data, names, available)
+    examples = prepare_examples(data, names, options)
+    splits, links = read_splits(examples, image_list or ())
     found = None
     if near_duplicates:
         gallery = None if dry_run or check else data / "near_duplicates" / "gallery.html"
         more, found = _compare_files(data, splits, folders or [str(data / "images")], allow_list, options, gallery)
         links = pa.concat_tables([links, more])
-    warnings = _warnings(splits, links, examples, missing)
+    warnings = warnings_of(splits, links, examples, missing)
     if check:
         for warning in warnings:
             say(f"Warning: {warning}")
@@ -99,7 +99,7 @@ def clean(
         _clean(data, splits, links, identity, examples, warnings, found, dry_run, as_json)
 
 
-def _names(datasets: str) -> list[str]:
+def names_of(datasets: str) -> list[str]:
     """Return the datasets that ``--datasets`` names; ``all`` stands for the twelve."""
     import difflib
 
@@ -116,7 +116,7 @@ def _names(datasets: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _require(data: Path, names: list[str], available: bool) -> list[str]:
+def require_files(data: Path, names: list[str], available: bool) -> list[str]:
     """Return the missing official files, or raise the error that lists them."""
     from vlmt_cli.base.errors import DataError
     from vlmt_cli.datasets.prepare import missing_files
@@ -135,7 +135,7 @@ def _require(data: Path, names: list[str], available: bool) -> list[str]:
     return missing
 
 
-def _prepare(data: Path, names: list[str], options: "Options") -> "dict[str, Prepared]":
+def prepare_examples(data: Path, names: list[str], options: "Options") -> "dict[str, Prepared]":
     from vlmt_cli.commands.show import progress
     from vlmt_cli.datasets.catalog import CROSSWALKS
     from vlmt_cli.datasets.prepare import prepare
@@ -144,7 +144,9 @@ def _prepare(data: Path, names: list[str], options: "Options") -> "dict[str, Pre
         return prepare(data, [*names, *CROSSWALKS], options, update)
 
 
-def _splits(examples: "dict[str, Prepared]", image_lists: "list[str] | tuple[()]") -> "tuple[list[Split], pa.Table]":
+def read_splits(
+    examples: "dict[str, Prepared]", image_lists: "list[str] | tuple[()]"
+) -> "tuple[list[Split], pa.Table]":
     """Read the splits of the examples, and the image lists that join them."""
     import re
 
@@ -258,7 +260,7 @@ def _clean(
         console.print(f"Written to {folder}: {names}", markup=False)
 
 
-def _warnings(
+def warnings_of(
     splits: "list[Split]", links: "pa.Table", examples: "dict[str, Prepared]", missing: list[str]
 ) -> list[str]:
     """Say what the split cannot promise for lack of files."""

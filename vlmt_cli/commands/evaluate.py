@@ -117,7 +117,7 @@ def _table(result: "Evaluation", in_full: bool, paper: bool) -> "Table":
         model = Path(result.scores.model).name
         wide = table(*table2({model: tasks}, (result.paper,) if paper else ()), title)
         console = stdout()
-        is_narrow = Measurement.get(console, console.options, wide).maximum > console.width
+        is_narrow = Measurement.get(console, console.options.update_width(1000), wide).maximum > console.width
         if len(tasks) > len(TWELVE) // 2 and not is_narrow:
             return wide
     return table(*by_task(tasks, result.paper if paper else None), title, left=3)

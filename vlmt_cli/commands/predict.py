@@ -65,7 +65,7 @@ def predict(
 
       vlmt predict --model runs/at --task coco photos/ --text "a dog on a beach"
 
-      vlmt predict --model runs/at --task nlvr2 a.jpg b.jpg --text "Both are red."
+      vlmt predict --model runs/at --task nlvr2 a.jpg b.jpg --text "Both red."
 
       vlmt predict --model runs/at --task guesswhat coco:9 --text "a dog? no."
     """
@@ -90,10 +90,10 @@ def predict(
             say(f"{one!r}: {remark}")
     if recipe and task not in recipe.tasks:
         say(f"{model} was last trained on {', '.join(recipe.tasks)}, and not on {task}")
-    where = _device(device)
+    where = device_of(device)
     networks = Networks(where, detector, backbone, weights)
     with progress("Extracting") as update:
-        seen, notes = see(sources, checkpoint.lineage.extractor, networks, _stores(data, features), given, update)
+        seen, notes = see(sources, checkpoint.lineage.extractor, networks, stores_of(data, features), given, update)
     for note in notes:
         say(note)
     checkpoint.model.to(where)
@@ -152,7 +152,7 @@ def _given(boxes: str, task: str, photos: int) -> "extractors.Boxes":
     return result
 
 
-def _device(device: str) -> str:
+def device_of(device: str) -> str:
     import torch
 
     from vlmt_cli.base.errors import UsageError
@@ -165,7 +165,7 @@ def _device(device: str) -> str:
     return "cuda" if has_gpu and device != "cpu" else "cpu"
 
 
-def _stores(data: Path, features: str | None) -> list[Path]:
+def stores_of(data: Path, features: str | None) -> list[Path]:
     """Name the feature stores to look in; one that is named is the first, and beside it are those of candidates."""
     there = sorted(file.parent for file in (data / "features").glob("*/data.mdb"))
     if features is None:
@@ -202,8 +202,8 @@ def _illustrate(
 
 def _view(source: "Source", photo: "Photo", data: Path) -> "View":
     """Read a photo to show; that of an image key is looked for in ``<data>/images``."""
+    from vlmt_cli.base.image_names import photo_of
     from vlmt_cli.base.images import read_image
-    from vlmt_cli.commands.masking_picture import photo_of
     from vlmt_cli.evaluation.predict_picture import View
 
     path = source.path or photo_of(data / "images", source.name)

@@ -45,7 +45,7 @@ def vgc(
         str | None, typer.Option("--features", help="Feature store, by name or path; else each run's own.")
     ] = None,
     partial: Annotated[bool, typer.Option("--partial", help="Leave out images without features.")] = False,
-    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:1; auto takes a GPU where there is one.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto takes a GPU where there is one; cpu or cuda.")] = "auto",
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Examples at a time.")] = 64,
     data: DataFolder = DATA,
     as_json: Json = False,
@@ -69,13 +69,10 @@ def vgc(
 
       vlmt vgc --model AT=runs/all-tasks --model ST:vqa=a.pt --model ST:refcoco=b.pt --model ST:refcoco+=c.pt
     """
-    from functools import partial as with_arguments
-
     from vlmt_cli.analysis.vgc_models import parse_models
     from vlmt_cli.analysis.vgc_report import to_json
     from vlmt_cli.analysis.vgc_run import run_vgc
-    from vlmt_cli.commands.evaluate import _device
-    from vlmt_cli.commands.masking_picture import photo_of
+    from vlmt_cli.commands.predict import device_of
     from vlmt_cli.commands.show import progress, say, stdout
 
     models = parse_models(model)
@@ -88,10 +85,9 @@ def vgc(
             right=right,
             features=features,
             partial=partial,
-            device=_device(device),
+            device=device_of(device),
             batch_size=batch_size,
             gallery=gallery,
-            photo_of=with_arguments(photo_of, data / "images"),
             progress=update,
         )
     for note in report.notes:

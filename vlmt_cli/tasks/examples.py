@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vlmt_cli.features.reader import put_img
 from vlmt_cli.tasks.text import Tokens
 
 Columns = Mapping[str, Any]
@@ -105,6 +106,7 @@ class Batch:
         tokens_BT, token_mask_BT, features_BVF, boxes_BV5, region_mask_BV, task_B, pairs: the model's.
         targets: the loss's and the score's, by name.
         pixels_BV4: the regions' boxes in pixels.
+        detected_B: how many detected regions each image has; IMG is their mean.
     """
 
     task: str
@@ -119,31 +121,36 @@ class Batch:
     pairs: tuple[Tensor, Tensor] | None
     targets: dict[str, Tensor]
     pixels_BV4: Tensor
+    detected_B: Tensor
 
     def __len__(self) -> int:
         return len(self.examples)
 
     def to(self, device: torch.device, features: torch.dtype | None = None) -> "Batch":
-        """Bring all tensors to a device, and features to a dtype there."""
+        """Bring all tensors to a device, and features to a dtype there, where IMG is made if it was not yet."""
         if device.type == "cpu" and features in (None, self.features_BVF.dtype):
             return self
 
         def move(tensor: Tensor) -> Tensor:
             return tensor.to(device, non_blocking=True)
 
+        regions, detected = move(self.features_BVF).to(features), move(self.detected_B)
+        if self.features_BVF.dtype == torch.float16:
+            put_img(regions, detected)
         return Batch(
             self.task,
             self.head,
             self.examples,
             move(self.tokens_BT),
             move(self.token_mask_BT),
-            move(self.features_BVF).to(features),
+            regions,
             move(self.boxes_BV5),
             move(self.region_mask_BV),
             None if self.task_B is None else move(self.task_B),
             None if self.pairs is None else (move(self.pairs[0]), move(self.pairs[1])),
             {name: move(tensor) for name, tensor in self.targets.items()},
             self.pixels_BV4,
+            detected,
         )
 
     def inputs(self) -> tuple[Any, ...]:

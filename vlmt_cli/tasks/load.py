@@ -175,6 +175,7 @@ def make_batch(
         pairs=pairs,
         targets=group.targets(examples, which, regions),
         pixels_BV4=regions.pixels_BV4,
+        detected_B=regions.counts_B,
     )
 
 

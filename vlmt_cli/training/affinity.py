@@ -51,6 +51,7 @@ class Affinity:
                 loop.works,
                 parts,
                 step_sizes(model, loop.optimizer, loop.plan.rate(iteration)),
+                loop.choices.clip,
                 self._together,
             )
         finally:
@@ -73,6 +74,7 @@ def measure(
     works: dict[str, Work],
     parts: dict[str, list[Any]],
     sizes: dict[str, Tensor | float],
+    clip: float | None = None,
     together: Any = lambda value: value,
 ) -> dict[str, Any]:
     """Measure affinities.
@@ -82,6 +84,7 @@ def measure(
         works: N tasks.
         parts: a batch of each, as micro-batches.
         sizes: of each shared parameter, by what its gradient is multiplied in a step (``step_sizes``).
+        clip: the largest norm of a gradient in a step, as in training; None for no limit.
         together: averages over processes.
 
     Returns:
@@ -103,12 +106,15 @@ def measure(
         losses.append(together(loss.detach()))
     lookahead = []
     with torch.no_grad():
-        for gradient in gradients:
-            steps = [sizes[name] * one for name, one in zip(shared, gradient, strict=True)]
+        for task, gradient in zip(tasks, gradients, strict=True):
+            scale = works[task].plan.scale
+            norm = scale * torch.cat([one.flatten() for one in gradient]).norm()
+            scale = scale if clip is None else scale * min(1.0, clip / float(norm.clamp(min=1e-12)))
+            steps = [scale * sizes[name] * one for name, one in zip(shared, gradient, strict=True)]
             before = [parameter.clone() for parameter in shared.values()]
             for parameter, step in zip(shared.values(), steps, strict=True):
                 parameter.sub_(step)
-            after = [together(batch_loss(model, works[task], parts[task])) for task in tasks]
+            after = [together(batch_loss(model, works[other], parts[other])) for other in tasks]
             for parameter, old in zip(shared.values(), before, strict=True):
                 parameter.copy_(old)
             lookahead.append([1 - float(new / old) for new, old in zip(after, losses, strict=True)])

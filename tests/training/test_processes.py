@@ -1,0 +1,99 @@
+"""Two processes with half the batch each, or a batch in parts, compute what one process does at once."""
+
+import signal
+
+import pytest
+import torch
+from training.conftest import ALIKE, MANY
+from training.small_runs import make_recipe, of_kind, same_end, told
+
+from vlmt_cli.base.errors import UsageError, VlmtError
+from vlmt_cli.training.train import Devices, Job, train
+
+
+@pytest.fixture(scope="module")
+def alone(trained_world, tmp_path_factory):
+    """The same runs in one process, in one part."""
+    runs = tmp_path_factory.mktemp("alone")
+    for name, preset, tasks, choices in (
+        ("many", "all-tasks", MANY, {}),
+        ("parts", "all-tasks", MANY, {"accumulate": 2}),
+        ("pretrain", "pretrain", None, {}),
+    ):
+        assert train(Job(make_recipe(preset, tasks, **ALIKE, **choices), trained_world, runs / name))
+    return runs
+
+
+def assert_alike(run, other):
+    for one, two in zip(told(run), told(other), strict=True):
+        assert one == pytest.approx(two, rel=1e-4), (one, two)
+
+
+@pytest.mark.parametrize("name", ["many", "parts"])
+def test_two_processes_have_the_losses_of_one(name, pair, alone):
+    runs, results = pair
+    assert results[name] is True and of_kind(runs / name, "start")[0]["world"] == 2
+    assert_alike(runs / name, alone / "many")
+
+
+@pytest.mark.parametrize("name", ["pretrain", "pretrain-parts"])
+def test_two_processes_pre_train_as_one(name, pair, alone):
+    runs, results = pair
+    assert results[name] is True
+    assert_alike(runs / name, alone / "pretrain")
+    assert {"words", "regions", "alignment"} < of_kind(runs / name, "train")[0].keys()
+
+
+def test_a_batch_in_parts_has_the_losses_of_the_whole(alone):
+    assert_alike(alone / "parts", alone / "many")
+
+
+def test_heads_rest_with_two_processes_too(pair):
+    resting = {name for name, moved in pair[1]["moved"].items() if not moved}
+    assert resting and resting == {name for name in pair[1]["moved"] if name.startswith("heads.vqa")}
+
+
+def test_two_processes_that_are_interrupted_and_killed_end_as_if_they_had_not_been(pair):
+    runs, results = pair
+    code, output = results["interrupted"]
+    assert code == 130 and "interrupted and saved; the same command goes on with --resume" in output
+    assert "Traceback" not in output and "distributed" not in output
+    assert results["killed"][0] == -signal.SIGKILL
+    assert results["cut"] is results["whole"] is True
+    assert same_end(runs / "cut", runs / "whole")
+    first, second, third = (line["iteration"] for line in of_kind(runs / "cut", "start"))
+    assert 0 == first < second < third < 10
+
+
+def test_an_error_of_one_process_ends_both_in_its_words(pair):
+    runs, results = pair
+    assert isinstance(results["full"], VlmtError) and "no space left on the disk" in str(results["full"])
+    assert "a batch of vqa has 4 examples, fewer than its 6 parts" in str(results["crowded"])
+    assert "the loss of vqa is no number" in str(results["diverged"])
+    parts = [torch.load(path, weights_only=True) for path in sorted((runs / "diverged" / "diverged").glob("*.pt"))]
+    assert [len(part["examples"]) for part in parts] == [2, 2]
+    assert not set(parts[0]["examples"].tolist()) & set(parts[1]["examples"].tolist())
+
+
+@pytest.mark.parametrize(
+    ("there", "asked", "message"),
+    [
+        (0, 8, "8 GPUs are asked for, and there are none; give --device cpu"),
+        (1, 2, "2 GPUs are asked for, and there is 1; give --gpus 1"),
+        (4, 8, "8 GPUs are asked for, and there are 4; give --gpus 4"),
+        (0, 1, "a GPU is asked for, and there are none; give --device cpu"),
+    ],
+)
+def test_fewer_gpus_than_asked_for_is_one_line(there, asked, message, trained_world, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: there)
+    job = Job(make_recipe(), trained_world, tmp_path / "run", devices=Devices("cuda", asked))
+    with pytest.raises(UsageError) as caught:
+        train(job)
+    assert str(caught.value) == message and caught.value.exit_code == 2
+    assert not job.run.exists()
+
+
+def test_more_machines_need_somebody_who_starts_them(trained_world, tmp_path):
+    job = Job(make_recipe(), trained_world, tmp_path / "run", devices=Devices("cpu", 1, 2))
+    with pytest.raises(UsageError, match="--nodes 2; start the command with torchrun or srun"):
+        train(job)

@@ -1,0 +1,62 @@
+"""Several trainings in one pair of processes, as starting two takes longer than any of them."""
+
+import functools
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import torch
+from training.small_runs import wait_for
+from training.toy_loop import heads_that_move
+
+from vlmt_cli.base.errors import VlmtError
+from vlmt_cli.training import train as training
+from vlmt_cli.training.train import Devices, make_fabric, prepare
+
+
+def train_several(jobs):
+    """Train jobs one after another in two processes; returns what each came to, and which parameters moved.
+
+    The saves of a job of the name ``full`` find the disk full.
+    """
+    jobs = {name: prepare(replace(job, devices=Devices("cpu", 2))) for name, job in jobs.items()}
+    fabric = make_fabric(next(iter(jobs.values())))
+    return fabric.launch(functools.partial(_in_each, jobs=jobs))
+
+
+def _in_each(fabric, jobs):
+    torch.set_num_threads(1)
+    results = {}
+    save = training.save_pretrained
+    for name, job in jobs.items():
+        training.save_pretrained = _full if name == "full" else save
+        results[name] = training._take_part(fabric, job)
+    return results | {"moved": heads_that_move(fabric)}
+
+
+def _full(run, *_):
+    raise VlmtError("no space left on the disk", where=run)
+
+
+def interrupt(arguments, run, iteration, number):
+    """Run ``vlmt`` and, after an iteration, end it: SIGTERM for the first process, SIGKILL for all of them.
+
+    Returns exit code and output.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-m", "vlmt_cli", *arguments],
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    ) as process:
+        try:
+            wait_for(run, iteration, process)
+            (os.killpg if number == signal.SIGKILL else os.kill)(process.pid, number)
+            output, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    return process.returncode, output

@@ -1,0 +1,74 @@
+"""``vlmt analyze attention``: what a model looks at, for one photo and one text."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vlmt_cli.evaluation.predict_photos import Networks
+
+
+def attention(
+    model: str,
+    photo: str,
+    text: str,
+    task: str | None,
+    data: Path,
+    features: str | None,
+    networks: "Networks",
+    to: Path,
+    words: Path | None,
+    maps: Path | None,
+    layer: int | None,
+    head: int | None,
+) -> None:
+    """Run the model once, and write the page and the pictures."""
+    from vlmt_cli.analysis.attention import attention_of
+    from vlmt_cli.analysis.attention_page import write_attention_page
+    from vlmt_cli.analysis.attention_png import draw_maps, draw_words
+    from vlmt_cli.base.errors import UsageError
+    from vlmt_cli.base.image_names import photo_of
+    from vlmt_cli.base.images import read_image
+    from vlmt_cli.commands.predict import stores_of
+    from vlmt_cli.commands.show import say, stdout
+    from vlmt_cli.evaluation.predict import stack
+    from vlmt_cli.evaluation.predict_photos import find_photos, see
+    from vlmt_cli.evaluation.setup import load_model, recipe_of, token_kind
+    from vlmt_cli.runs.recipe import Recipe, task_token
+    from vlmt_cli.tasks.table import TASKS
+    from vlmt_cli.tasks.text import TextEncoder
+
+    if task is not None and task not in TASKS:
+        raise UsageError(f"there is no task {task!r}", todo=f"choose among {', '.join(TASKS)}")
+    sources = find_photos([photo])
+    checkpoint, recipe = load_model(model), recipe_of(model)
+    assert checkpoint.tokenizer is not None
+    seen, notes = see(sources[:1], checkpoint.lineage.extractor, networks, stores_of(data, features))
+    for note in notes:
+        say(note)
+    encoder = TextEncoder(checkpoint.tokenizer)
+    longest = TASKS[task].max_tokens if task else checkpoint.config.trunk.positions
+    ids = encoder.encode([text], longest)[0]
+    token = task_token(task, token_kind(recipe, checkpoint)) if task else None
+    regions = stack(seen, (recipe or Recipe()).features.regions)
+    found = attention_of(
+        checkpoint.model,
+        tokens=encoder.words(ids),
+        ids=ids,
+        task=(task, token) if task is not None and token is not None else None,
+        features_VF=regions.features_BVF[0],
+        pixels_V4=regions.pixels_BV4[0],
+    )
+    path = sources[0].path or photo_of(data / "images", sources[0].name)
+    picture = read_image(str(path)) if path else None
+    shown = None if isinstance(picture, str) else picture
+    facts = [model, *([f"as {TASKS[task].title}"] if task else [])]
+    write_attention_page(to, found, shown, text=text, facts=facts)
+    written = [to]
+    if words is not None:
+        draw_words(words, found, shown, layer, head)
+        written.append(words)
+    if maps is not None:
+        draw_maps(maps, found, shown, layer, head)
+        written.append(maps)
+    for one in written:
+        stdout().print(str(one), markup=False, soft_wrap=True)

@@ -1,0 +1,52 @@
+"""``vlmt analyze overlap``: table 1 for any mixture."""
+
+from pathlib import Path
+
+
+def overlap(
+    data: Path,
+    datasets: str,
+    available: bool,
+    image_lists: list[str] | None,
+    identity: str,
+    recipe: str,
+    settings: list[str] | None,
+    paper: bool,
+    as_json: bool,
+) -> None:
+    """Compare, and show."""
+    import json
+
+    from vlmt_cli.analysis.overlap import mixture
+    from vlmt_cli.base.errors import UsageError
+    from vlmt_cli.base.recipes import load_recipe
+    from vlmt_cli.clean.overlap import compare
+    from vlmt_cli.clean.removal import LAST_RELATION
+    from vlmt_cli.commands.clean import names_of, prepare_examples, read_splits, require_files, warnings_of
+    from vlmt_cli.commands.show import say, stdout, table
+    from vlmt_cli.datasets.options import Options
+    from vlmt_cli.paper import table as paper_table
+
+    if identity not in LAST_RELATION:
+        raise UsageError(f"there is no identity {identity!r}", todo=f"choose {' or '.join(LAST_RELATION)}")
+    names = names_of(datasets)
+    missing = require_files(data, names, available)
+    examples = prepare_examples(data, names, load_recipe(recipe, Options, settings or ()))
+    splits, links = read_splits(examples, image_lists or ())
+    matrix = mixture(compare(splits, links), identity)
+    for warning in warnings_of(splits, links, examples, missing):
+        say(f"Warning: {warning}")
+    if as_json:
+        plain = {test: {column: vars(cell) for column, cell in row.items()} for test, row in matrix.items()}
+        print(json.dumps(plain, indent=2))
+        return
+    theirs = {row["test_of"]: row for row in paper_table("table1_overlap")} if paper else {}
+    columns = list(dict.fromkeys(column for row in matrix.values() for column in row))
+    rows = []
+    for test, row in matrix.items():
+        cells = [f"{row[column].percent:.0f}" if column in row else "" for column in columns]
+        rows.append([test, *cells])
+        if test in theirs:
+            rows.append(["  the paper", *(theirs[test].get(column, "") for column in columns)])
+    title = "Test images of each row that are in each column's train and val images, in %"
+    stdout().print(table(["test images of", *columns], rows, title))
