@@ -187,7 +187,7 @@ def examine(source: str, tasks: Sequence[str], data: Path, features: str | None,
         TextEncoder(checkpoint.tokenizer),
         checkpoint.labels,
         reader,
-        token_kind(recipe, checkpoint),
+        token_kind(checkpoint),
         training_of(checkpoint),
         recipe.tasks if recipe else None,
     )

@@ -48,7 +48,7 @@ def attention(
     encoder = TextEncoder(checkpoint.tokenizer)
     longest = TASKS[task].max_tokens if task else checkpoint.config.trunk.positions
     ids = encoder.encode([text], longest)[0]
-    token = task_token(task, token_kind(recipe, checkpoint)) if task else None
+    token = task_token(task, token_kind(checkpoint)) if task else None
     regions = stack(seen, (recipe or Recipe()).features.regions)
     found = attention_of(
         checkpoint.model,

@@ -97,7 +97,7 @@ def predict(
     for note in notes:
         say(note)
     checkpoint.model.to(where)
-    token, most = task_token(task, token_kind(recipe, checkpoint)), (recipe or Recipe()).features.regions
+    token, most = task_token(task, token_kind(checkpoint)), (recipe or Recipe()).features.regions
     with progress("Ranking") as update:
         found = ask(checkpoint, task, seen, text, token, most=most, top=top, progress=update)
     extractor = checkpoint.lineage.extractor

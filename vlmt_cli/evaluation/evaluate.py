@@ -167,7 +167,7 @@ def evaluate(
         data=data,
         folder=folder or _folder_of(source),
         checkpoint=checkpoint,
-        tokens=token_kind(recipe, checkpoint),
+        tokens=token_kind(checkpoint),
         reader=reader,
         encoder=TextEncoder(checkpoint.tokenizer),
         partial=partial,

@@ -26,11 +26,9 @@ def recipe_of(source: str) -> Recipe | None:
     return read_recipe(Path(source)) if (Path(source) / RECIPE).exists() else None
 
 
-def token_kind(recipe: Recipe | None, checkpoint: Checkpoint) -> str:
-    """Say which task tokens a model takes: what its recipe says, else the datasets', as the authors' weights do."""
-    if not checkpoint.config.trunk.task_tokens:
-        return "none"
-    return recipe.model.task_token if recipe else "dataset"
+def token_kind(checkpoint: Checkpoint) -> str:
+    """Say which task tokens a model takes: the datasets', their groups', or none."""
+    return checkpoint.config.task_token if checkpoint.config.trunk.task_tokens else "none"
 
 
 def make_reader(recipe: Recipe, data: Path, fixed: bool = False) -> RegionReader:

@@ -26,6 +26,7 @@ class ModelConfig(BaseModel):
         heads: which of ``HEADS``.
         pretraining: whether it has the pre-training heads.
         answers: the length of each answer vocabulary, for heads ``vqa`` and ``gqa``.
+        task_token: table 6, rows 1 to 3: which token stands after CLS, a ``dataset``'s, its ``group``'s, or ``none``.
         entailment_head: ``mlp`` (section 3.2) or the authors' ``linear``.
         verification_loss: ``softmax`` (equation 4) or the authors' ``binary``.
     """
@@ -36,6 +37,7 @@ class ModelConfig(BaseModel):
     heads: tuple[Head, ...] = HEADS
     pretraining: bool = False
     answers: dict[str, PositiveInt] = {"vqa": 3129, "gqa": 1533}
+    task_token: Literal["dataset", "group", "none"] = "dataset"
     entailment_head: Literal["mlp", "linear"] = "mlp"
     verification_loss: Literal["softmax", "binary"] = "softmax"
 

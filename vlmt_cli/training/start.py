@@ -97,6 +97,7 @@ def make_start(
         heads=heads,
         pretraining=recipe.pretrains,
         answers=sizes,
+        task_token=recipe.model.task_token,
         entailment_head=recipe.model.entailment_head,
         verification_loss=recipe.model.verification_loss,
     )

@@ -1,0 +1,71 @@
+"""Trainings that train nothing, for sweeps: functions of a module, as other processes must find them."""
+
+import os
+import signal
+import threading
+import time
+
+from analysis.handmade_runs import write_run
+
+from vlmt_cli.base.errors import VlmtError
+from vlmt_cli.runs.metrics import append, read_metrics
+
+ITERATIONS = 8
+
+
+def train(job):
+    """Count iterations, each of which is saved, and tell the folder of all runs of each."""
+    job.run.mkdir(parents=True, exist_ok=True)
+    done = 0
+    if job.resume:
+        done = max(line["iteration"] for line in read_metrics(job.run) if line["kind"] == "save")
+    else:
+        write_run(job.run, job.recipe, seed=job.seed, end=False)
+    for iteration in range(done + 1, ITERATIONS + 1):
+        with (job.run.parent / "log").open("a") as log:
+            log.write(f"{job.run.name} {iteration}\n")
+        append(job.run, {"kind": "save", "iteration": iteration})
+        (job.run / "state.pt").touch()
+        time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))
+    for task in job.recipe.tasks:
+        append(job.run, {"kind": "validation", "iteration": iteration, "task": task, "score": 0.5, "state": "go"})
+    append(job.run, {"kind": "end", "iteration": iteration, "seconds": 1.0})
+    return True
+
+
+def fail(job):
+    """Train all but one."""
+    if "visual7w" in job.recipe.tasks:
+        raise VlmtError("the loss of visual7w is no number", where=job.run, todo="lower the rate")
+    return train(job)
+
+
+def succeed():
+    return True
+
+
+def refuse():
+    raise VlmtError("refused", where="here")
+
+
+def break_down():
+    raise ValueError("broken")
+
+
+def die():
+    os._exit(9)
+
+
+def visible_device():
+    raise VlmtError(f"{os.environ.get('CUDA_VISIBLE_DEVICES')} {os.environ.get('OMP_NUM_THREADS')}")
+
+
+def wait_for_a_signal():
+    """As training does: note a signal, save, and return."""
+    noted = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: noted.set())
+    os.kill(os.getppid(), signal.SIGTERM)
+    while not noted.wait(0.05):
+        pass
+    signal.signal(signal.SIGTERM, before)
+    return False
