@@ -69,3 +69,8 @@ def wait_for_a_signal():
         pass
     signal.signal(signal.SIGTERM, before)
     return False
+
+
+def wait_for_ever():
+    print(os.getpid(), flush=True)
+    time.sleep(600)

@@ -54,6 +54,7 @@ def write_run(folder, recipe, scores=None, seed=0, examples=100, seconds=10.0, e
 
 def write_lineage(folder, *stages, split_hash="abc"):
     """Write where a run came from, the last stage its own."""
+    folder.mkdir(parents=True, exist_ok=True)
     kept = [{"name": name, "split_hash": split_hash, "steps": 1} for name in stages]
     (folder / "lineage.json").write_text(json.dumps({"stages": kept}))
     (folder / "config.json").write_text("{}")

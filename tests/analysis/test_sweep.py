@@ -76,7 +76,7 @@ def test_the_same_run_elsewhere_is_used(tmp_path):
 def test_a_sweep_begins_with_the_pretraining_beside_it(tmp_path):
     auto = RECIPE.model_copy(update={"start": "auto"})
     assert beginning_with(auto, tmp_path).start is None
-    write_lineage(tmp_path / "pretrain", "pretrain") if (tmp_path / "pretrain").mkdir() is None else None
+    write_lineage(tmp_path / "pretrain", "pretrain")
     recipe = beginning_with(auto, tmp_path)
     assert recipe.start == "../pretrain"
 
@@ -103,47 +103,69 @@ def test_estimates_come_from_finished_runs(tmp_path):
     assert on_gpu.seconds == pytest.approx([0, 160 / 3000, 160 / 3000])
 
 
-SWEEP = """
-import sys
-from pathlib import Path
-from analysis import fake_training, test_sweep
-if __name__ == "__main__":
-    test_sweep.sweep(Path(sys.argv[1]), 2)
-"""
-
-
-def sweep(runs, parallel, trainer=fake_training.train, **changes):
+def sweep(runs, parallel=1, trainer=fake_training.train):
     plan = make_sweep_plan(find(wanted(*NAMES), runs, "pairs", runs), runs, runs, "cpu", parallel)
-    return run_sweep(plan, runs, Launch(parallel=parallel, **changes), trainer)
+    return run_sweep(plan, runs, Launch(parallel=parallel), trainer)
+
+
+def started(code, *arguments, **environment):
+    """Another Python that runs some code and finds these tests."""
+    places = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(places)} | environment
+    return subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], env=environment, stdout=subprocess.PIPE)
+
+
+SWEEP = "import sys; from pathlib import Path; from analysis import test_sweep; test_sweep.sweep(Path(sys.argv[1]))"
 
 
 def test_killed_and_started_again_trains_only_what_is_missing(tmp_path):
-    tests = Path(__file__).parents[1]
-    places = os.pathsep.join([str(tests), str(tests.parent)])
-    environment = os.environ | {"PYTHONPATH": places, "FAKE_SECONDS": "0.3"}
     log = tmp_path / "pairs" / "log"
-    with subprocess.Popen([sys.executable, "-c", SWEEP, str(tmp_path)], env=environment) as process:
+    with started(SWEEP, tmp_path, FAKE_SECONDS="0.05") as process:
         while not log.exists() or len(log.read_text().splitlines()) < 12:
-            time.sleep(0.05)
+            time.sleep(0.01)
             assert process.poll() is None
         process.kill()
-    time.sleep(1)  # in which its processes notice
     before = log.read_text().splitlines()
-    assert sweep(tmp_path, 1)
+    assert {line.split()[0] for line in before} == {"a", "b"}
+    assert sorted(one.state for one in find(wanted(*NAMES), tmp_path, "pairs", tmp_path)) == [
+        "finished",
+        "half-done",
+        "missing",
+    ]
+    assert sweep(tmp_path)
     lines = log.read_text().splitlines()
-    assert lines[: len(before)] == before and len(before) < 24
+    assert lines[: len(before)] == before
     assert sorted(lines) == sorted(f"{name} {number}" for name in NAMES for number in range(1, 9))
-    assert sweep(tmp_path, 1) and log.read_text().splitlines() == lines
+    assert sweep(tmp_path) and log.read_text().splitlines() == lines
+
+
+FOREVER = """
+from analysis import fake_training
+from vlmt_cli.analysis.sweep_workers import work_off
+if __name__ == "__main__":
+    work_off([fake_training.wait_for_ever], [""], int)
+"""
+
+
+def test_processes_end_with_their_parent():
+    with started(FOREVER) as process:
+        worker = int(process.stdout.readline())
+        process.kill()
+        process.stdout.read()  # until the last of them has closed it
+    with pytest.raises(ProcessLookupError):
+        while True:
+            os.kill(worker, 0)
+            time.sleep(0.05)
 
 
 def test_a_run_that_fails_takes_no_other_with_it(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-    runs = [Wanted("a", make_recipe("pairs", SETTING, tasks=["visual7w"])), *wanted("b", "c")]
+    runs = [Wanted("a", make_recipe("pairs", SETTING, tasks=["visual7w"])), *wanted("b")]
     plan = make_sweep_plan(find(runs, tmp_path, "pairs", tmp_path), tmp_path, tmp_path, "cpu")
     with pytest.raises(VlmtError, match=r"pairs/a: the loss of visual7w is no number; lower the rate"):
         run_sweep(plan, tmp_path, Launch(launcher="local"), fake_training.fail)
     found = find(runs, tmp_path, "pairs", tmp_path)
-    assert [one.state for one in found] == ["missing", "finished", "missing"]
+    assert [one.state for one in found] == ["missing", "finished"]
 
 
 def test_workers_survive_what_their_tasks_do():

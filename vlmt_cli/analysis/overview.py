@@ -13,7 +13,7 @@ from vlmt_cli.analysis.report import Score, Section, boxed_photo, card, picture,
 from vlmt_cli.base.image_names import photo_of
 from vlmt_cli.clean.split_folder import read_report
 from vlmt_cli.evaluation.chance import NAMES, chance
-from vlmt_cli.evaluation.scores import Scores, read_scores, table2
+from vlmt_cli.evaluation.scores import Scores, read_scores
 from vlmt_cli.evaluation.setup import load_model, open_stores
 from vlmt_cli.runs.recipe import FeatureChoices
 from vlmt_cli.tasks.load import answers_of, load_examples
@@ -76,17 +76,33 @@ def scores_section(title: str, scores: Scores, guesses: dict[str, float]) -> Sec
     return Section(title, intro, score_table(score_rows(scores, guesses)))
 
 
-def models_section(named: Sequence[tuple[str, Scores]]) -> Section:
-    """Show several models side by side, as table 2 does."""
-    header, rows = table2({name: scores.tasks for name, scores in named})
-    flat = [cell.replace("\n", " ").strip() for cell in header]
-    intro = "Single-task, all-tasks and fine-tuned models, in the layout of the paper's table 2."
-    return Section("Models", intro, plain_table(flat, rows))
+def models_section(runs: Path, models: Sequence[tuple[str, Sequence[str]]], tasks: Sequence[str]) -> Section:
+    """Show several models side by side on some tasks, as table 2 does; a model may be one run or one a task."""
+    rows = []
+    for name, folders in models:
+        found = {
+            task: score
+            for folder in folders
+            for task, score in read_scores(runs / folder).tasks.items()
+            if task in tasks
+        }
+        rows.append([name, *(_percent(vars(found[task].score)) if task in found else "-" for task in tasks)])
+    intro = (
+        "Trained alone (ST), on all twelve tasks (AT), and on all and then alone (AT->ST); in percent. The single-task"
+        " models had few iterations here: see how it is done, not who wins."
+    )
+    header = ["model", *(TASKS[task].title for task in tasks)]
+    return Section("ST, AT, AT->ST", intro, plain_table(header, rows))
 
 
 def picture_section(title: str, intro: str, path: Path) -> Section:
     """Show a plot."""
     return Section(title, intro, picture(path, title))
+
+
+def pictures_section(title: str, intro: str, paths: Sequence[Path]) -> Section:
+    """Show several plots below each other."""
+    return Section(title, intro, "<br>".join(picture(path, title) for path in paths))
 
 
 def examples_section(run: Path, data: Path, scores: Scores) -> Section:
@@ -96,25 +112,27 @@ def examples_section(run: Path, data: Path, scores: Scores) -> Section:
     return Section("Examples", intro, f'<div class="cards">{"".join(cards)}</div>')
 
 
-def consistency_section(path: Path) -> Section | None:
-    """Show multi-task visual grounding consistency (equation 5), where it was measured."""
-    if not path.exists():
-        return None
-    return Section("Consistency", CONSISTENCY, _consistency_table(json.loads(path.read_text(encoding="utf-8"))))
-
-
-CONSISTENCY = (
-    "MT-VGC (equation 5): of the words that questions and referring expressions of an image share, how many are in"
-    " pairs where the model is right about both?"
-)
-
-
-def _consistency_table(content: dict[str, Any]) -> str:
+def consistency_section(path: Path) -> Section:
+    """Show multi-task visual grounding consistency (equation 5) of one or more models, from ``vgc.json``."""
+    content = json.loads(path.read_text(encoding="utf-8"))
     rows = []
-    for name, model in content.get("models", {}).items():
-        one = model.get("consistency", model)
-        rows.append([name, *(_percent(one.get(key)) for key in ("weighted", "unweighted", "expected", "kappa"))])
-    return plain_table(["model", "MT-VGC", "unweighted", "if independent", "kappa"], rows)
+    for name, model in content["models"].items():
+        weighted, plain = model["consistency"]["weighted"], model["consistency"]["unweighted"]
+        rows.append(
+            [
+                name,
+                *map(_percent, (weighted["both"], plain["both"])),
+                f"{100 * weighted['chance']:.1f}",
+                *map(_percent, (weighted["kappa"], model["questions"], model["expressions"])),
+            ]
+        )
+    header = ["model", "MT-VGC, %", "unweighted", "if independent", "kappa x 100", "questions right", "located"]
+    first = next(iter(content["models"].values()))["consistency"]
+    intro = (
+        "Of the words that questions and referring expressions of an image share, how many are in pairs where the model"
+        f" is right about both (equation 5)? {first['pairs']:,} pairs of {first['images']:,} images."
+    )
+    return Section("Consistency", intro, plain_table(header, rows))
 
 
 def _percent(value: Any) -> str:
@@ -163,8 +181,3 @@ def _photo(data: Path, image: str, boxes: dict[str, Sequence[float]]) -> str:
     with Image.open(path) as opened:
         size = opened.size
     return boxed_photo(path.read_bytes(), size, boxes)
-
-
-def read_named_scores(runs: Path, names: Sequence[str]) -> list[tuple[str, Scores]]:
-    """Read the scores of those runs that have any."""
-    return [(name, read_scores(runs / name)) for name in names if (runs / name / "scores.json").exists()]

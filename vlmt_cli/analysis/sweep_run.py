@@ -1,9 +1,11 @@
 """Training the runs of a sweep: in processes of this machine, or as jobs of a cluster."""
 
 import contextlib
+import functools
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,11 @@ import torch
 
 from vlmt_cli.analysis.sweep import Wanted, look
 from vlmt_cli.analysis.sweep_plan import SweepPlan
-from vlmt_cli.analysis.sweep_workers import AGAIN, Result, noted_signals, work_off
+from vlmt_cli.analysis.sweep_workers import AGAIN, Result, attempt, noted_signals, work_off
 from vlmt_cli.base.errors import UsageError, VlmtError
 from vlmt_cli.base.files import locked, put_back
 from vlmt_cli.runs.metrics import METRICS
-from vlmt_cli.training.train import Devices, Job, train
+from vlmt_cli.training.train import Devices, Job, Report, train
 
 Trainer = Callable[[Job], bool]
 Tell = Callable[[str, int, int], None]
@@ -55,10 +57,13 @@ class Training:
     partial: bool
     trainer: Trainer
 
-    def __call__(self) -> bool:
+    def __call__(self, report: Callable[[], AbstractContextManager[Report]] | None = None) -> bool:
         """Train the run, or what is left of it; returns whether it came to its end.
 
         Whoever else trains it at this time is waited for.
+
+        Args:
+            report: makes what is told of every line of metrics.
         """
         with locked(self.folder.parent / ".locks" / self.folder.name):
             put_back(self.folder)
@@ -66,10 +71,21 @@ class Training:
             if found.state == "finished":
                 return True
             recipe, seed, resume = self.wanted.recipe, self.wanted.seed, found.state == "half-done"
-            return self.trainer(Job(recipe, self.data, self.folder, seed, self.partial, resume, Devices(self.device)))
+            devices = Devices(self.device)
+            return self.trainer(Job(recipe, self.data, self.folder, seed, self.partial, resume, devices, report=report))
+
+
+@dataclass(frozen=True)
+class _ClusterJob:
+    """One run as submitit starts it."""
+
+    training: Training
+
+    def __call__(self) -> Result:
+        return attempt(self.training)
 
     def checkpoint(self) -> Any:
-        """Go on in another cluster job when the time of one is up; submitit asks."""
+        """Go on in another job when the time of this one is up; submitit asks."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
@@ -129,8 +145,25 @@ def devices_here(device: str, parallel: int | None) -> list[str]:
 
 def _here(trainings: Sequence[Training], counts: Sequence[int], launch: Launch, tell: Tell) -> bool:
     devices = devices_here(launch.device, launch.parallel)[: len(trainings)]
-    results = work_off(trainings, devices, lambda: _tell(trainings, counts, tell))
-    return results is not None and _all_done(trainings, results)
+
+    def look() -> None:
+        _tell(trainings, counts, tell)
+
+    if len(devices) > 1:
+        results = work_off(trainings, devices, look)
+        return results is not None and _all_done(trainings, results)
+    found: list[Result] = []
+    for training in trainings:
+        found.append(attempt(functools.partial(training, functools.partial(_reporting, look))))
+        if found[-1] is False:
+            return False
+        look()
+    return _all_done(trainings, found)
+
+
+@contextlib.contextmanager
+def _reporting(look: Callable[[], None]) -> Iterator[Report]:
+    yield lambda record: look() if record["kind"] in ("train", "save", "end") else None
 
 
 def _on_cluster(trainings: Sequence[Training], counts: Sequence[int], launch: Launch, tell: Tell) -> bool:
@@ -147,7 +180,7 @@ def _on_cluster(trainings: Sequence[Training], counts: Sequence[int], launch: La
         slurm_array_parallelism=launch.parallel or len(trainings),
         slurm_additional_parameters=dict(launch.sbatch),
     )
-    jobs = executor.submit_array(trainings)
+    jobs = executor.submit_array([_ClusterJob(training) for training in trainings])
     with noted_signals() as interrupted:
         while not all(job.done() for job in jobs):
             _tell(trainings, counts, tell)
@@ -159,7 +192,7 @@ def _on_cluster(trainings: Sequence[Training], counts: Sequence[int], launch: La
     for job in jobs:
         try:
             results.append(job.result())
-        except Exception as error:  # submitit's, or what the run raised
+        except Exception as error:  # submitit's
             results.append(error)
     _tell(trainings, counts, tell)
     return _all_done(trainings, results)

@@ -98,13 +98,17 @@ def _work(pipe: Any, device: str, threads: int) -> None:
         os.environ["OMP_NUM_THREADS"] = str(threads)  # torch is not there yet
     pipe.send(None)
     while (task := pipe.recv()) is not None:
-        try:
-            result: Result = task()
-        except VlmtError as error:
-            result = error
-        except Exception as error:  # whatever it is, it shall not take the other tasks with it
-            result = VlmtError(" ".join(f"{type(error).__name__}: {error}".split())[-300:], todo=AGAIN)
-        pipe.send(result)
+        pipe.send(attempt(task))
+
+
+def attempt(task: Callable[[], bool]) -> Result:
+    """Do a task, and return its error where it fails: no task shall take the others with it."""
+    try:
+        return task()
+    except VlmtError as error:
+        return error
+    except Exception as error:
+        return VlmtError(" ".join(f"{type(error).__name__}: {error}".split())[-300:], todo=AGAIN)
 
 
 def _end_with_parent() -> None:

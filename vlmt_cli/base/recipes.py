@@ -52,7 +52,7 @@ def load_recipe(
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            raise UsageError(f"there is no key {key!r}", where=path.name, todo=_nearest(key, _keys(model))) from error
+            raise UsageError(f"there is no key {key!r}", where=path.name, todo=nearest(key, _keys(model))) from error
         message = first["msg"].removeprefix("Value error, ")
         message = f"{message[0].lower()}{message[1:]}"
         raise UsageError(f"{key}: {message}" if key else message, where=path.name) from error
@@ -65,7 +65,7 @@ def _read(name: str, derived: tuple[str, ...]) -> tuple[dict[str, Any], Path]:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except FileNotFoundError as error:
         known = [recipe.stem for recipe in sorted(recipes_folder().glob("*.yaml"))]
-        raise UsageError(f"there is no recipe {name!r}", todo=_nearest(name, known)) from error
+        raise UsageError(f"there is no recipe {name!r}", todo=nearest(name, known)) from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise DataError(f"is no YAML ({' '.join(str(error).split())})", where=path) from error
     if not isinstance(values, dict):
@@ -106,15 +106,14 @@ def _apply(values: dict[str, Any], setting: str) -> None:
 def _keys(model: type[BaseModel], prefix: str = "") -> list[str]:
     keys = []
     for name, field in model.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            keys += _keys(kind, f"{prefix}{name}.")
-        else:
-            keys.append(prefix + name)
+        keys.append(prefix + name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            keys += _keys(field.annotation, f"{prefix}{name}.")
     return keys
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Ask whether one of the nearest known names was meant, or name them all."""
     known = list(known)
     close = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
     return f"did you mean {' or '.join(close)}?" if close else f"choose one of {', '.join(known)}"

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.recipes import nearest
 from vlmt_cli.model.config import PRESETS
 from vlmt_cli.tasks.table import GROUPS, TASKS, TWELVE
 
@@ -165,7 +166,7 @@ class Recipe(_Section):
             named += TWELVE if task == "all" else GROUPS.get(task, (task,))
         for task in named:
             if task not in TASKS and task != PRETRAINING:
-                raise ValueError(f"there is no task {task!r}; choose among {', '.join([*TASKS, *GROUPS, 'all'])}")
+                raise ValueError(f"there is no task {task!r}; {nearest(task, [*TASKS, *GROUPS, 'all'])}")
         return values | {"tasks": tuple(dict.fromkeys(named))}
 
     @model_validator(mode="after")
