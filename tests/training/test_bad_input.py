@@ -74,7 +74,7 @@ def copy_store(source, path, change=lambda key, regions: regions, **meta):
         (["--set", "training.gap=0"], "training.gap: input should be greater than 0"),
         (["--set", "training.order=curiculum"], "training.order: input should be 'round-robin', 'curriculum' or"),
         (["--set", "model.changes.colour=red"], "model tiny: colour: Extra inputs are not permitted"),
-        (["--task", "vqqa"], "single-task.yaml: there is no task 'vqqa'; did you mean vqa?"),
+        (["--task", "vqqa"], "single-task.yaml: there is no task 'vqqa'; did you mean vqa or vg_qa?"),
         (["--group", "G7"], "single-task.yaml: there is no task 'G7'; did you mean G"),
         (["--task", "vqa,conceptual_captions"], "single-task.yaml: pre-training goes alone"),
         (["--task", "vqa", "--group", "G1"], "--task and --group exclude each other"),
@@ -176,7 +176,7 @@ def test_pre_training_needs_class_scores(data, refused, tmp_path):
         data / "features" / "pixels", tmp_path / "plain", lambda key, regions: replace(regions, scores=None), classes=0
     )
     code, line = refused("--set", f"features.store={plain}", preset="pretrain")
-    assert code == 3 and line.startswith(f"{plain}: has no class scores")
+    assert code == 3 and line.startswith(f"{plain}: holds no class scores; take a store that has them")
 
 
 def test_a_checkpoint_of_other_features_is_refused(data, refused, tmp_path):

@@ -104,7 +104,7 @@ def _square(axes: Any, cell: Cell | None, x: float, y: float, most: float, empty
 
 
 def _signed(value: float, digits: int) -> str:
-    return f"{value:+.{digits}f}".replace("-", "\u2212")
+    return f"{value:+.{digits if abs(value) < 100 else 0}f}".replace("-", "\u2212")
 
 
 def _sums(axes: Any, pairs: Pairs, sums: Sequence[Cell]) -> None:

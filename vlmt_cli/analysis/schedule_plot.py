@@ -72,7 +72,7 @@ def draw_drift(schedule: Schedule, task: str, path: Path) -> None:
     axes.set_ylabel(f"validation, {TASKS[task].metric}, %", fontsize=9.5, color=_DIM)
     later = one.scores[one.validated >= (totals(one.segments, 1).first_stop or 0)]
     spread = max(float(np.ptp(later)), 1e-3)
-    axes.set_ylim(100 * (later.min() - 0.7 * spread), 100 * (later.max() + 0.2 * spread))
+    axes.set_ylim(100 * max(0.0, later.min() - 0.7 * spread), 100 * min(1.0, later.max() + 0.2 * spread))
     axes.set_title(f"{COLUMNS[task]}, {one.examples:,} examples", fontsize=11, loc="left", color=_INK, weight="bold")
     handles = [
         Line2D([], [], color=colour, marker="o", markersize=3.2),

@@ -92,9 +92,13 @@ def _text(cell: Cell | None, between: str = "\n") -> str:
         return ""
     number: OverSeeds = cell.number
     if number.interval is None:
-        return f"{number.value:+.2f}"
-    low, high = number.interval
-    return f"{'~' if number.crosses_zero else ''}{number.value:+.2f}{between}[{low:+.2f}, {high:+.2f}]"
+        return _signed(number.value)
+    low, high = map(_signed, number.interval)
+    return f"{'~' if number.crosses_zero else ''}{_signed(number.value)}{between}[{low}, {high}]"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}" if abs(value) < 100 else f"{value:+,.0f}"
 
 
 def _show_beside(found: Pairs) -> None:

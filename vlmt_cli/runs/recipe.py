@@ -4,6 +4,7 @@
 """
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -183,8 +184,8 @@ class Recipe(_Section):
         return self.tasks == (PRETRAINING,)
 
     def hash(self) -> str:
-        """Return the SHA-256 of all choices."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        """Return the SHA-256 of all choices, in whatever order they were made."""
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
 
 def read_recipe(run: Path) -> Recipe:

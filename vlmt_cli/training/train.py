@@ -156,11 +156,8 @@ def prepare(job: Job) -> Job:
         if before != split_hash:
             what = f"the run was trained on split {before}, and the data now have {split_hash}"
             raise DataError(what, where=job.run, todo="clean again as before, or begin another run")
-    job, reader = replace(job, tokenizer=tokenizer, start=start), make_reader(recipe, job.data)
-    if recipe.pretrains and not reader.store.meta.classes:
-        todo = "extract or pack features with class scores"
-        raise DataError("has no class scores, which masked regions are to tell", where=reader.store.path, todo=todo)
-    load_splits(job.data, recipe, TextEncoder(tokenizer), reader, job.partial)
+    job = replace(job, tokenizer=tokenizer, start=start)
+    load_splits(job.data, recipe, TextEncoder(tokenizer), make_reader(recipe, job.data), job.partial)
     return job
 
 

@@ -1,0 +1,241 @@
+"""``vlmt analyze``: what it trains and asks, what it shows, and what it says of bad input."""
+
+import json
+import re
+import shlex
+
+import pytest
+import typer
+from analysis.handmade_runs import make_recipe, write_run
+
+from vlmt_cli.app import app
+from vlmt_cli.commands import analyze_sweeps
+
+SMALL = ("--scale", "mini", "--set", "training.iterations=2", "--set", "training.batch_size=10")
+ITEMS = ("vqa", "nlvr2")
+
+
+def mini(*tasks):
+    """The recipe that the commands make of some tasks with the options above."""
+    gap = ["training.gap=1"] if len(tasks) == 1 else []
+    return make_recipe("pairs", "training.iterations=2", "training.batch_size=10", *gap, tasks=list(tasks))
+
+
+@pytest.fixture
+def arguments(tmp_path):
+    return ("--tasks", ",".join(ITEMS), "--data", tmp_path / "data", "--runs", tmp_path / "runs", *SMALL)
+
+
+def write_runs(runs, *names, seeds=1):
+    for seed in range(seeds):
+        scores = {"vqa": {"vqa": 0.5}, "nlvr2": {"nlvr2": 0.4}, "vqa+nlvr2": {"vqa": 0.51, "nlvr2": 0.5 - seed / 10}}
+        for name in names:
+            write_run(runs / "pairs" / f"{name}-seed{seed}", mini(*scores[name]), scores[name], seed)
+
+
+def training(monkeypatch, seconds=1.0):
+    """Put something in the place of training that only writes runs, and of the estimate; returns what was planned."""
+    planned = []
+    make = analyze_sweeps.make_sweep_plan
+
+    def plan(found, *rest):
+        made = make(found, *rest)
+        object.__setattr__(made, "seconds", [seconds if one.state != "finished" else 0.0 for one in found])
+        return made
+
+    def run(plan, data, launch, tell):
+        for one in plan.runs:
+            if one.state != "finished":
+                planned.append(one.wanted.name)
+                write_run(one.folder, one.wanted.recipe, dict.fromkeys(one.wanted.recipe.tasks, 0.5), one.wanted.seed)
+        return True
+
+    monkeypatch.setattr(analyze_sweeps, "make_sweep_plan", plan)
+    monkeypatch.setattr(analyze_sweeps, "run_sweep", run)
+    return planned
+
+
+def at_a_terminal(monkeypatch, answer=None):
+    """Sit somebody down in front of it, who answers so; returns what was asked."""
+    asked = []
+
+    def confirm(text, err):
+        asked.append(text)
+        return answer
+
+    for stream in ("stdin", "stderr"):
+        monkeypatch.setattr(f"sys.{stream}.isatty", lambda: True)
+    monkeypatch.setattr(typer, "confirm", confirm)
+    return asked
+
+
+def test_a_script_gets_the_plan_when_there_is_nothing(vlmt, arguments):
+    code, out, err = vlmt("analyze", "pairs", *arguments)
+    assert code == 3 and "0 of 3 runs are finished" in out and "vqa+nlvr2-seed0" in out
+    assert "none of 3 runs is there; train them with --yes, about" in err
+    code, out, _ = vlmt("analyze", "pairs", *arguments, "--json")
+    assert code == 3 and [run["state"] for run in json.loads(out)["runs"]] == ["missing"] * 3
+
+
+def test_a_script_gets_what_is_there(vlmt, arguments, tmp_path):
+    write_runs(tmp_path / "runs", *ITEMS, "vqa+nlvr2", seeds=1)
+    code, out, err = vlmt("analyze", "pairs", *arguments, "--seeds", 2, "--paper")
+    assert code == 0 and "3 of 6 runs are missing; --yes trains them" in err
+    assert "+25.00" in out and "One seed: there are no intervals" in out
+    assert "-4.13" in out and "-1.36" in out  # the paper's
+    for ending in ("png", "parquet"):
+        assert (tmp_path / "runs" / f"pairs.{ending}").stat().st_size > 1000
+
+
+def test_two_seeds_have_intervals_and_what_crosses_zero_is_marked(vlmt, arguments, tmp_path):
+    write_runs(tmp_path / "runs", *ITEMS, "vqa+nlvr2", seeds=2)
+    code, out, err = vlmt("analyze", "pairs", *arguments, "--seeds", 2)
+    assert code == 0 and "missing" not in err
+    assert "~+12.50" in out and " +2.00" in out and "[+2.00, +2.00]" in out
+    saved = ("--from", tmp_path / "runs" / "pairs.parquet")
+    code, again, _ = vlmt("analyze", "pairs", *saved)
+    assert code == 0 and again.split("Drawn in")[0] == out.split("Drawn in")[0]
+    code, out, _ = vlmt("analyze", "pairs", *saved, "--json")
+    cells = {(cell["kind"], cell["row"]): cell for cell in json.loads(out)["cells"]}
+    low, high = cells["change", "nlvr2"]["interval"]
+    # 25% and 0%: half the interval is t(1 degree of freedom) = 12.706 times 12.5.
+    assert (low, high) == pytest.approx((12.5 - 158.83, 12.5 + 158.83), abs=0.01)
+    assert cells["change", "nlvr2"]["crosses_zero"] and not cells["change", "vqa"]["crosses_zero"]
+
+
+def test_a_person_is_asked_before_long_work(vlmt, arguments, monkeypatch):
+    planned = training(monkeypatch, seconds=601 / 3)
+    asked = at_a_terminal(monkeypatch, answer=False)
+    assert vlmt("analyze", "pairs", *arguments)[0] == 3 and not planned
+    assert re.match(r"Train 3 runs, about 10\.0 minutes \(no run of this model is there; guessed", asked[0])
+    asked = at_a_terminal(monkeypatch, answer=True)
+    assert vlmt("analyze", "pairs", *arguments)[0] == 0
+    assert planned == ["vqa-seed0", "nlvr2-seed0", "vqa+nlvr2-seed0"] and len(asked) == 1
+
+
+def test_a_person_is_not_asked_before_short_work(vlmt, arguments, monkeypatch, tmp_path):
+    planned = training(monkeypatch, seconds=599 / 3)
+    asked = at_a_terminal(monkeypatch)
+    write_runs(tmp_path / "runs", "vqa")
+    assert vlmt("analyze", "pairs", *arguments)[0] == 0
+    assert planned == ["nlvr2-seed0", "vqa+nlvr2-seed0"] and not asked
+
+
+def test_yes_trains_in_a_script_and_plan_never_does(vlmt, arguments, monkeypatch):
+    planned = training(monkeypatch, seconds=1e6)
+    code, out, _ = vlmt("analyze", "pairs", *arguments, "--plan", "--yes")
+    assert code == 0 and not planned and "All in all about 34.7 days" in out
+    assert vlmt("analyze", "pairs", *arguments, "--yes")[0] == 0 and len(planned) == 3
+
+
+def test_triples_share_what_pairs_trained(vlmt, tmp_path, monkeypatch):
+    planned = training(monkeypatch)
+    arguments = ("--data", tmp_path / "data", "--runs", tmp_path / "runs", *SMALL, "--yes")
+    assert vlmt("analyze", "pairs", *arguments)[0] == 0 and len(planned) == 10
+    code, out, _ = vlmt("analyze", "triples", *arguments)
+    assert (
+        code == 0
+        and len(planned) == 14
+        and planned[10:]
+        == [
+            "vqa+flickr30k+visual7w-seed0",
+            "vqa+flickr30k+nlvr2-seed0",
+            "vqa+visual7w+nlvr2-seed0",
+            "flickr30k+visual7w+nlvr2-seed0",
+        ]
+    )
+    assert "beyond the sum" in out and out.count("+0.00") > 40
+    assert "beyond the sum" in vlmt("analyze", "pairs", *arguments)[1] and len(planned) == 14
+
+
+def test_a_real_sweep_of_two_iterations(vlmt, world, tmp_path, arguments):
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("images", "examples", "clean"):
+        (data / name).symlink_to(world / name)
+    assert vlmt("extract", "--extractor", "pixels", "--data", data)[0] == 0
+    small = ("--set", "training.validation_examples=5", "--set", "model.task_token=none")
+    code, out, err = vlmt("analyze", "pairs", *arguments, *small, "--yes", "--json")
+    assert code == 0, err
+    result = json.loads(out)
+    kinds = [cell["kind"] for cell in result["cells"]]
+    assert result["source"] == "validation" and kinds.count("change") + len(result["notes"]) >= 2
+    assert (tmp_path / "runs" / "pairs" / "vqa+nlvr2-seed0" / "model.safetensors").exists()
+    code, out, _ = vlmt("analyze", "pairs", *arguments, *small, "--plan", "--json")
+    assert code == 0 and {run["state"] for run in json.loads(out)["runs"]} == {"finished"}
+
+
+def test_ablations_train_on_request_only(vlmt, tmp_path, monkeypatch):
+    planned = training(monkeypatch)
+    at_a_terminal(monkeypatch)
+    arguments = ("--only", "all-tasks,no-dsg", "--data", tmp_path, "--runs", tmp_path / "runs", *SMALL)
+    assert vlmt("analyze", "ablations", *arguments)[0] == 3 and not planned
+    code, out, _ = vlmt("analyze", "ablations", *arguments, "--train", "--paper", "--seeds", 2)
+    assert code == 0 and len(planned) == 4
+    assert "50.00" in out and "69.08" in out and "68.52" in out and "w/o" not in out
+    code, out, _ = vlmt("analyze", "ablations", *arguments, "--table", "11", "--json")
+    rows = json.loads(out)["rows"]
+    assert [row["title"] for row in rows] == ["gap 1: no DSG", "gap 4"]
+    assert rows[1]["ours"]["average"]["percent"] == pytest.approx(50) and rows[1]["paper"]["average"] == 69.08
+
+
+@pytest.fixture
+def run(tmp_path):
+    recipe = make_recipe("all-tasks", "training.iterations=40", tasks=["vqa", "nlvr2"])
+    scores = [(10, 0.5, "go"), (20, 0.5, "go"), (30, 0.5, "stop"), (40, 0.4, "go")]
+    folder = write_run(tmp_path / "runs" / "all-tasks", recipe, {"vqa": scores, "nlvr2": scores[:1]})
+    single = make_recipe("single-task", "training.iterations=40", tasks=["vqa"])
+    write_run(tmp_path / "runs" / "single-task-vqa", single, {"vqa": scores})
+    write_run(
+        tmp_path / "runs" / "gap-8",
+        make_recipe("gap-8", "training.iterations=40", tasks=["vqa", "nlvr2"]),
+        {"vqa": 0.5, "nlvr2": 0.7},
+    )
+    return folder
+
+
+def test_a_schedule_is_shown_replayed_and_drawn(vlmt, run, tmp_path):
+    code, out, _ = vlmt("analyze", "schedule", "--runs", tmp_path / "runs", "--paper")
+    assert (
+        code == 0 and "33 (1)" in out and "32 (1)" in out and "Scores are as logged, not as they would have been" in out
+    )
+    assert "the paper's gap 16" in out and "alone:" in out
+    pictures = sorted(path.stem for path in (run / "schedule").iterdir())
+    assert pictures == ["curves", "drift", "gaps", "stop-and-go", "updates"]
+    replay = ("--replay", "gap=8,diverged=0.5", "--replay", "variant=authors")
+    code, out, _ = vlmt("analyze", "schedule", run, "--runs", tmp_path, *replay, "--json", "--to", tmp_path / "to")
+    found = json.loads(out)
+    assert code == 0 and found["tasks"]["vqa"]["updates"] == 33
+    assert found["replays"][0]["tasks"]["vqa"] == {"updates": 32, "stops": 1, "goes": 0, "first_stop": 30}
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "what"),
+    [
+        (["schedule", "{tmp}"], 3, "there are no metrics; name a folder that vlmt train made"),
+        (["schedule", "{tmp}/runs/all-tasks", "--replay", "gap=x"], 2, "write it as gap=8,converged=0.002"),
+        (["schedule", "{tmp}/runs/all-tasks", "--replay", "gap=0"], 2, "a gap is 1 or more"),
+        (["schedule", "{tmp}/runs/all-tasks", "--task", "gqa"], 2, "the run has no task 'gqa'"),
+        (["ablations", "--table", "7"], 2, "there is no table '7' of ablations"),
+        (["ablations", "--only", "gap-8"], 2, "table 6 has no recipe 'gap-8'"),
+        (["pairs", "--tasks", "vqa,vqq"], 2, "there is no task 'vqq'"),
+        (["pairs", "--launcher", "cloud"], 2, "there is no launcher 'cloud'"),
+        (["pairs", "--sbatch", "partition=gpu"], 2, "--sbatch goes with --launcher slurm"),
+        (["pairs", "--device", "tpu"], 2, "there is no device 'tpu'"),
+        (["pairs", "--preset", "pears"], 2, "did you mean pairs"),
+        (["pairs", "--from", "{tmp}/none.parquet"], 3, "there is no such file"),
+    ],
+)
+def test_bad_input_is_one_line(vlmt, run, tmp_path, command, code, what):
+    found, out, err = vlmt("analyze", *(part.format(tmp=tmp_path) for part in command))
+    assert found == code and not out
+    assert what in err and err.startswith("vlmt: ") and err.count("\n") == 1
+
+
+def test_examples_of_the_help_are_commands():
+    group = typer.main.get_command(app).commands["analyze"]
+    for name, command in group.commands.items():
+        examples = re.findall(rf"^ +vlmt analyze {name}\b(.*)$", command.help, re.M)
+        assert examples
+        for example in examples:
+            command.make_context(name, shlex.split(example))

@@ -1,0 +1,94 @@
+"""What a recipe may say, and that a run keeps all of it."""
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.recipes import load_recipe, recipes_folder
+from vlmt_cli.runs.recipe import RECIPE, Recipe, read_recipe
+from vlmt_cli.tasks.table import GROUPS, TWELVE
+
+PRESETS = sorted({path.stem for path in recipes_folder().glob("*.yaml")} - {"data", "mini"})
+
+
+@pytest.mark.parametrize(
+    ("tasks", "expected"),
+    [
+        ("all", TWELVE),
+        ("vqa", ("vqa",)),
+        ("vqa, gqa", ("vqa", "gqa")),
+        ("G2", ("coco", "flickr30k")),
+        (["G4", "vqa", "nlvr2"], ("nlvr2", "snli_ve", "vqa")),
+        ("flickr30k_entities", ("flickr30k_entities",)),
+    ],
+)
+def test_tasks_are_named_by_dataset_group_or_all(tasks, expected):
+    assert Recipe(tasks=tasks).tasks == expected
+
+
+@pytest.mark.parametrize(
+    ("tasks", "message"),
+    [
+        ("refcoc", "did you mean refcoco or refcocog"),
+        ("", "tasks names none"),
+        ([], "tasks names none"),
+        ("conceptual_captions vqa", "pre-training goes alone"),
+    ],
+)
+def test_other_tasks_are_refused(tasks, message):
+    with pytest.raises(ValidationError, match=message):
+        Recipe(tasks=tasks)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_run_keeps_its_whole_recipe(preset, tmp_path):
+    for scale in (None, "mini"):
+        recipe = load_recipe(preset, Recipe, ["training.gap=5"], scale)
+        (tmp_path / RECIPE).write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
+        again = read_recipe(tmp_path)
+        assert again == recipe and again.hash() == recipe.hash() and again.training.gap == 5
+
+
+def test_every_choice_is_in_the_hash():
+    hashes = {load_recipe("all-tasks", Recipe, [one]).hash() for one in (
+        "training.gap=4", "training.gap=5", "split=full", "start=x", "model.task_token=group", "masking.share=0.2",
+        "features.regions=36", "tasks=G1",
+    )}  # fmt: skip
+    assert len(hashes) == 8
+    assert load_recipe("no-dsg", Recipe).hash() == load_recipe("all-tasks", Recipe, ["training.gap=1"]).hash()
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_derived_recipe_says_only_what_differs(preset):
+    said = yaml.safe_load((recipes_folder() / f"{preset}.yaml").read_text())
+    base = said.pop("base", None)
+    if base is None:
+        return
+    before = load_recipe(base, Recipe).model_dump(mode="json")
+    for section, value in said.items():
+        if isinstance(value, dict):
+            assert all(before[section][key] != one for key, one in value.items())
+        else:
+            assert load_recipe(preset, Recipe).model_dump(mode="json")[section] != before[section]
+
+
+def test_the_rows_of_table_2_have_their_tasks():
+    rows = {
+        "single-task": ("vqa",),
+        "group-task": GROUPS["G1"],
+        "all-tasks": TWELVE,
+        "all-tasks-without-g4": tuple(task for task in TWELVE if task not in GROUPS["G4"]),
+    }
+    assert {preset: load_recipe(preset, Recipe).tasks for preset in rows} == rows
+    starts = {preset: load_recipe(preset, Recipe).start for preset in ("group-to-single", "all-to-single", "all-tasks")}
+    assert starts == {"group-to-single": "group-task", "all-to-single": "all-tasks", "all-tasks": "auto"}
+
+
+def test_a_folder_without_a_recipe_or_with_a_damaged_one_is_named(tmp_path):
+    with pytest.raises(DataError, match="holds no run; name a folder that vlmt train made"):
+        read_recipe(tmp_path)
+    for damage in ("training: {gap: 0}", "colour: red", "tasks: [", "- 1"):
+        (tmp_path / RECIPE).write_text(damage)
+        with pytest.raises(DataError, match=r"recipe\.yaml: is damaged"):
+            read_recipe(tmp_path)
