@@ -14,7 +14,6 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,8 +145,8 @@ def report(folder: Path, seeds: int) -> list[str]:
     lines = [
         "## The paper's choices on the drawn world",
         "",
-        f"`python benchmarks/miniworld.py --seeds {seeds}`: test scores in %, means over {seeds} seeds with 95% intervals"
-        " (Student's t over seeds). One small world, small models: what holds here need not hold elsewhere.",
+        f"`python benchmarks/miniworld.py --seeds {seeds}`: test scores in %, means over {seeds} seeds with 95%"
+        " intervals (Student's t over seeds). One small world, small models: what holds here need not hold elsewhere.",
         "",
         f"**Joint against alone** (four representative tasks, {JOINT} iterations; alone at as many updates of the trunk"
         f" as the joint model has, {JOINT * len(FOUR)}, and until convergence by DSG's own rule):",
@@ -192,23 +191,18 @@ def report(folder: Path, seeds: int) -> list[str]:
 
 def leaks(folder: Path, every: range) -> list[str]:
     """Compare, for models trained on the full split, test images that training saw with the others."""
-    parts: dict[str, Callable[[dict[str, float]], float]] = {
-        "seen": lambda one: 100 * one["value"],
-        "unseen": lambda one: 100 * one["value"],
-    }
     rows, gaps = [], []
     for task in TWELVE:
-        found: dict[str, list[float]] = {name: [] for name in parts}
+        seen, unseen = [], []
         for seed in every:
             content = json.loads((folder / f"full-{seed}" / "scores.json").read_text(encoding="utf-8"))
             both = content["tasks"].get(task, {}).get("contamination") or {}
             if both.get("seen") and both.get("unseen"):
-                for name, value in parts.items():
-                    found[name].append(value(both[name]))
-        if found["seen"]:
-            gap = [a - b for a, b in zip(found["seen"], found["unseen"], strict=True)]
-            gaps.append(gap)
-            rows.append(f"| {task} | {plain(found['seen'])} | {plain(found['unseen'])} | {told(gap)} |")
+                seen.append(100 * both["seen"]["value"])
+                unseen.append(100 * both["unseen"]["value"])
+        if seen:
+            gaps.append([a - b for a, b in zip(seen, unseen, strict=True)])
+            rows.append(f"| {task} | {plain(seen)} | {plain(unseen)} | {told(gaps[-1])} |")
     mean = [statistics.fmean(one) for one in zip(*gaps, strict=True)] if gaps else []
     return [
         "**Contaminated against clean**: the models trained on the full split, on test images that their training saw"

@@ -158,14 +158,21 @@ def test_processes_end_with_their_parent():
             time.sleep(0.05)
 
 
-def test_a_run_that_fails_takes_no_other_with_it(tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+def test_a_run_that_fails_takes_no_other_with_it(tmp_path):
     runs = [Wanted("a", make_recipe("pairs", SETTING, tasks=["visual7w"])), *wanted("b")]
     plan = make_sweep_plan(find(runs, tmp_path, "pairs", tmp_path), tmp_path, tmp_path, "cpu")
+    told = []
     with pytest.raises(VlmtError, match=r"pairs/a: the loss of visual7w is no number; lower the rate"):
-        run_sweep(plan, tmp_path, Launch(launcher="local"), fake_training.fail)
-    found = find(runs, tmp_path, "pairs", tmp_path)
-    assert [one.state for one in found] == ["missing", "finished"]
+        run_sweep(plan, tmp_path, Launch(), fake_training.fail, lambda *what: told.append(what))
+    assert [one.state for one in find(runs, tmp_path, "pairs", tmp_path)] == ["missing", "finished"]
+    assert told[-1] == ("1 of 2 runs", 8, 16)
+
+
+def test_a_launcher_starts_runs_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    plan = make_sweep_plan(find(wanted("a"), tmp_path, "pairs", tmp_path), tmp_path, tmp_path, "cpu")
+    assert run_sweep(plan, tmp_path, Launch(launcher="local"), fake_training.train)
+    assert (tmp_path / "pairs" / "log").read_text().count("a ") == 8
 
 
 def test_workers_survive_what_their_tasks_do():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlmt_cli.commands.options import DATA, DataFolder, Json
+from vlmt_cli.commands.options import DATA, DataFolder, Json, device_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -71,7 +71,7 @@ def evaluate(
     from vlmt_cli.evaluation import evaluate as library
     from vlmt_cli.evaluation.choose import by_reason
 
-    chosen = _device(device)
+    chosen = device_of(device)
     with _bars() as (update, say):
         result = library.evaluate(
             model,
@@ -170,27 +170,3 @@ def _bars() -> Iterator[tuple[Callable[[str, int, int], None], Callable[[str], N
             say(line)
 
         yield update, tell
-
-
-def _device(name: str) -> str:
-    """Check a device.
-
-    Raises:
-        UsageError: it is not there.
-    """
-    import torch
-
-    from vlmt_cli.base.errors import UsageError
-
-    there = torch.cuda.is_available()
-    if name == "auto":
-        return "cuda" if there else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UsageError(f"there is no device {name!r}", todo="write cpu, cuda or cuda:1") from error
-    if device.type not in ("cpu", "cuda"):
-        raise UsageError(f"there is no device {name!r}", todo="write cpu, cuda or cuda:1")
-    if device.type == "cuda" and not (there and (device.index or 0) < torch.cuda.device_count()):
-        raise UsageError(f"--device {name}: there is no such GPU that torch can use", todo="give --device cpu")
-    return name

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlmt_cli.commands.options import DATA, DataFolder, Json
+from vlmt_cli.commands.options import DATA, DataFolder, Json, device_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -150,19 +150,6 @@ def _given(boxes: str, task: str, photos: int) -> "extractors.Boxes":
     if not len(result) or not (result[:, 2:] > result[:, :2]).all():
         raise UsageError("holds no box, or one that ends before it begins", where="--boxes", todo="correct it")
     return result
-
-
-def device_of(device: str) -> str:
-    import torch
-
-    from vlmt_cli.base.errors import UsageError
-
-    if device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"there is no device {device!r}", todo="choose auto, cpu or cuda")
-    has_gpu = torch.cuda.is_available()
-    if device == "cuda" and not has_gpu:
-        raise UsageError("--device cuda: there is no GPU that torch can use", todo="give --device cpu")
-    return "cuda" if has_gpu and device != "cpu" else "cpu"
 
 
 def stores_of(data: Path, features: str | None) -> list[Path]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlmt_cli.commands.options import DATA, DataFolder, Json
+from vlmt_cli.commands.options import DATA, DataFolder, Json, device_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,7 +72,6 @@ def vgc(
     from vlmt_cli.analysis.vgc_models import parse_models
     from vlmt_cli.analysis.vgc_report import to_json
     from vlmt_cli.analysis.vgc_run import run_vgc
-    from vlmt_cli.commands.predict import device_of
     from vlmt_cli.commands.show import progress, say, stdout
 
     models = parse_models(model)

@@ -1,0 +1,45 @@
+"""What a guess scores, against counting by hand."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from vlmt_cli.evaluation.chance import chance
+from vlmt_cli.tasks.examples import Examples, Lists
+from vlmt_cli.tasks.text import Tokens
+
+
+def examples(task, count, columns, names=("coco:1", "coco:2", "coco:3")):
+    return Examples(
+        task,
+        "test",
+        pa.array(map(str, range(count)), pa.string()),
+        np.arange(count),
+        Tokens(np.zeros(count, np.int32), np.arange(count + 1), 0),
+        np.array(names, object),
+        np.zeros(count, np.int32),
+        np.arange(count + 1),
+        columns,
+    )
+
+
+def answers(*questions):
+    """Each question's labels and soft scores."""
+    labels = np.array([label for one in questions for label in one], np.int64)
+    scores = np.array([score for one in questions for score in one.values()], np.float32)
+    offsets = np.cumsum([0, *map(len, questions)])
+    return {"labels": Lists(labels, offsets), "scores": Lists(scores, offsets)}
+
+
+def test_the_most_frequent_answer():
+    train = examples("vqa", 3, answers({4: 1.0}, {2: 0.3}, {4: 0.6, 2: 0.9}))  # answer 4: 1.6, answer 2: 1.2
+    test = examples("vqa", 4, answers({4: 1.0}, {2: 1.0}, {}, {4: 0.3, 1: 1.0}))
+    assert chance(train, test, None) == pytest.approx((1.0 + 0.3) / 4)
+
+
+def test_the_most_frequent_label_any_image_any_candidate():
+    train = examples("snli_ve", 4, {"labels": np.array([2, 2, 0, -1])})
+    assert chance(train, examples("snli_ve", 4, {"labels": np.array([2, 0, 1, 2])}), None) == 0.5
+    assert chance(train, examples("coco", 2, {}), None) == pytest.approx(1 / 3)
+    candidates = Lists(np.zeros((6, 4), np.float32), np.array([0, 4, 6]))
+    assert chance(train, examples("visual7w", 2, {"candidates": candidates}), None) == (1 / 4 + 1 / 2) / 2
