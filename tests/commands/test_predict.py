@@ -157,9 +157,11 @@ def test_the_task_token_is_the_runs(predict, photos, checkpoint, tmp_path):
     asked = (photos[1][0], "--task", "refcocog", "--text", TEXT, "--json")
     seen = []
     for number, kind in enumerate(("dataset", "group", "none")):
-        folder = tmp_path / kind
+        folder, before = tmp_path / kind, checkpoint.model.config
+        checkpoint.model.config = before.model_copy(update={"task_token": kind})
         save_pretrained(folder, checkpoint)
-        (folder / "recipe.yaml").write_text(yaml.safe_dump({"tasks": ["refcoco"], "model": {"task_token": kind}}))
+        checkpoint.model.config = before
+        (folder / "recipe.yaml").write_text(yaml.safe_dump({"tasks": ["refcoco"]}))
         code, out, err = predict(*asked, model=folder)
         assert code == 0 and "was last trained on refcoco, and not on refcocog" in err
         seen.append(json.loads(out)["predictions"])

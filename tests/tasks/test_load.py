@@ -1,5 +1,7 @@
 """Batches of every task, against the same made one example at a time from the files themselves."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -9,7 +11,7 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.features.store import FeatureStore
 from vlmt_cli.tasks.load import answers_of, image_keys, load_examples, make_batch
-from vlmt_cli.tasks.referring import AMONG_CANDIDATES
+from vlmt_cli.tasks.referring import AMONG_CANDIDATES, score, targets
 from vlmt_cli.tasks.retrieval import draw
 from vlmt_cli.tasks.table import GROUPS, TASKS
 from vlmt_cli.tasks.text import TextEncoder, word_tokenizer
@@ -258,3 +260,13 @@ def test_what_is_for_testing_keeps_examples_without_an_answer(load, trained_worl
 def test_a_split_that_is_not_there_is_named(load):
     with pytest.raises(DataError, match=r"dev\.parquet: there is no such example table; make it with vlmt clean"):
         load("vqa", "dev", "validate")
+
+
+def test_img_is_never_the_region_that_is_meant():
+    examples = SimpleNamespace(task="refcoco", columns={"box": np.array([[0, 0, 100, 100]], np.float32)})
+    pixels = torch.tensor([[[0, 0, 100, 100], [0, 0, 100, 90], [0, 0, 100, 49], [0.0, 0, 0, 0]]])
+    regions = SimpleNamespace(pixels_BV4=pixels, mask_BV=torch.tensor([[True, True, True, False]]))
+    found = targets(examples, np.array([0]), regions)
+    torch.testing.assert_close(found["ious"], torch.tensor([[0, 0.9, 0, 0]]))
+    assert score(torch.tensor([[9.0, 2, 1, 0]]), found).tolist() == [1]  # IMG's score counts for nothing
+    assert score(torch.tensor([[9.0, 1, 2, 0]]), found).tolist() == [0]

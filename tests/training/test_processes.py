@@ -8,7 +8,8 @@ from training.conftest import ALIKE, MANY
 from training.small_runs import make_recipe, of_kind, same_end, told
 
 from vlmt_cli.base.errors import UsageError, VlmtError
-from vlmt_cli.training.train import Devices, Job, train
+from vlmt_cli.training.processes import Devices
+from vlmt_cli.training.train import Job, train
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ from training.toy_loop import heads_that_move
 
 from vlmt_cli.base.errors import VlmtError
 from vlmt_cli.training import train as training
-from vlmt_cli.training.train import Devices, make_fabric, prepare
+from vlmt_cli.training.processes import Devices, make_fabric
+from vlmt_cli.training.train import prepare
 
 
 def train_several(jobs):
@@ -22,7 +23,8 @@ def train_several(jobs):
     The saves of a job of the name ``full`` find the disk full.
     """
     jobs = {name: prepare(replace(job, devices=Devices("cpu", 2))) for name, job in jobs.items()}
-    fabric = make_fabric(next(iter(jobs.values())))
+    first = next(iter(jobs.values()))
+    fabric = make_fabric(first.recipe.training, first.devices)
     return fabric.launch(functools.partial(_in_each, jobs=jobs))
 
 

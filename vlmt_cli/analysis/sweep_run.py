@@ -18,7 +18,8 @@ from vlmt_cli.analysis.sweep_workers import AGAIN, Result, attempt, noted_signal
 from vlmt_cli.base.errors import UsageError, VlmtError
 from vlmt_cli.base.files import locked, put_back
 from vlmt_cli.runs.metrics import METRICS
-from vlmt_cli.training.train import Devices, Job, Report, train
+from vlmt_cli.training.processes import Devices
+from vlmt_cli.training.train import Job, Report, train
 
 Trainer = Callable[[Job], bool]
 Tell = Callable[[str, int, int], None]

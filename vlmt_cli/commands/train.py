@@ -9,7 +9,7 @@ from vlmt_cli.base.errors import VlmtError
 from vlmt_cli.commands.options import DATA, DataFolder, Json, Settings
 
 if TYPE_CHECKING:
-    from vlmt_cli.training.train import Devices
+    from vlmt_cli.training.processes import Devices
 
 Run = Annotated[Path | None, typer.Option("--run", help="The run folder; else runs/ and the preset's name.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run that the folder holds.")]
@@ -118,7 +118,7 @@ def choose_devices(device: str, gpus: int | None, processes: int | None, nodes: 
     import torch
 
     from vlmt_cli.base.errors import UsageError
-    from vlmt_cli.training.train import Devices
+    from vlmt_cli.training.processes import Devices
 
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"there is no device {device!r}", todo="choose auto, cpu or cuda")

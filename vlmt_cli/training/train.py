@@ -3,15 +3,10 @@
 import contextlib
 import functools
 import io
-import logging
-import multiprocessing
-import os
 import shutil
-import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +16,6 @@ import pyarrow.parquet as pq
 import torch
 import yaml
 from lightning_fabric import Fabric
-from lightning_fabric.strategies.ddp import DDPStrategy
-from lightning_fabric.strategies.fsdp import FSDPStrategy
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from vlmt_cli.base.errors import DataError, UsageError, VlmtError
@@ -31,7 +24,6 @@ from vlmt_cli.clean.split_folder import read_report
 from vlmt_cli.evaluation.run import Place
 from vlmt_cli.evaluation.setup import load_model, make_reader
 from vlmt_cli.features.reader import RegionReader
-from vlmt_cli.model.layers import CoAttentionLayer, TransformerLayer
 from vlmt_cli.runs.checkpoint import CONFIG, STATE, WEIGHTS, Checkpoint, load_checkpoint, load_state, save_pretrained
 from vlmt_cli.runs.lineage import Stage
 from vlmt_cli.runs.metrics import append, cut_metrics, first_seed
@@ -46,6 +38,14 @@ from vlmt_cli.training.affinity import Affinity
 from vlmt_cli.training.loop import DivergedError, Loop, first_state, read_state
 from vlmt_cli.training.optimizer import freeze, make_optimizer
 from vlmt_cli.training.plan import make_plan
+from vlmt_cli.training.processes import (
+    Devices,
+    check_devices,
+    interrupts,
+    make_fabric,
+    signals_go_to_children,
+    started_from_outside,
+)
 from vlmt_cli.training.sharding import restore_optimizer, whole_optimizer, whole_weights
 from vlmt_cli.training.start import make_start, start_of
 from vlmt_cli.training.work import Splits, load_splits, make_work
@@ -53,22 +53,6 @@ from vlmt_cli.training.work import Splits, load_splits, make_work
 DIVERGED = "diverged"
 """What is in a run folder when a loss was no number: the weights, and the batch."""
 Report = Callable[[dict[str, Any]], None]
-logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # else each process says that it is there
-
-
-@dataclass(frozen=True)
-class Devices:
-    """What a run computes on.
-
-    Attributes:
-        kind: ``cpu`` or ``cuda``.
-        processes: on this machine, one a GPU.
-        nodes: machines; more than one are started by torchrun or SLURM.
-    """
-
-    kind: str = "cpu"
-    processes: int = 1
-    nodes: int = 1
 
 
 @dataclass(frozen=True)
@@ -92,7 +76,7 @@ class Job:
     seed: int = 0
     partial: bool = False
     resume: bool = False
-    devices: Devices = Devices()
+    devices: Devices = field(default_factory=Devices)
     tokenizer: str = ""
     start: str | None = None
     report: Callable[[], AbstractContextManager[Report]] | None = None
@@ -110,7 +94,7 @@ def train(job: Job) -> bool:
         DataError: examples, the clean split, features or a checkpoint are missing or damaged.
         VlmtError: a loss is no number any more; ``diverged`` in the run folder holds what led there.
     """
-    _check_devices(job.devices)
+    check_devices(job.devices)
     put_back(job.run)
     if job.resume:
         job = replace(job, recipe=read_recipe(job.run))
@@ -120,14 +104,11 @@ def train(job: Job) -> bool:
         todo = "go on with it with --resume, or name another folder with --run"
         raise UsageError("holds a run already", where=job.run, todo=todo)
     job = prepare(job)
-    fabric = make_fabric(job)
-    if job.devices.processes * job.devices.nodes == 1:
+    fabric = make_fabric(job.recipe.training, job.devices)
+    if job.devices.processes * job.devices.nodes == 1 or started_from_outside():
         fabric.launch()
         return _finished(_take_part(fabric, job))
-    if _started_from_outside():
-        fabric.launch()
-        return _finished(_take_part(fabric, job))
-    with _signals_go_to_children():
+    with signals_go_to_children():
         try:
             launch: Any = fabric.launch
             # Fabric goes through the arguments of what it launches, and refuses a frozen dataclass there.
@@ -159,30 +140,6 @@ def prepare(job: Job) -> Job:
     job = replace(job, tokenizer=tokenizer, start=start)
     load_splits(job.data, recipe, TextEncoder(tokenizer), make_reader(recipe, job.data), job.partial)
     return job
-
-
-def make_fabric(job: Job) -> Fabric:
-    """Make what deals with devices, precision and processes."""
-    choices, devices = job.recipe.training, job.devices
-    many = devices.processes * devices.nodes > 1
-    strategy: Any = "auto"
-    if many:
-        start: Any = "popen" if _started_from_outside() else "spawn"
-        if choices.strategy == "fsdp":
-            strategy = FSDPStrategy(auto_wrap_policy={TransformerLayer, CoAttentionLayer})
-        else:
-            strategy = DDPStrategy(start_method=start, find_unused_parameters=True)
-    precision: Any = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}.get(choices.precision)
-    if precision is None:
-        has_bf16 = devices.kind == "cuda" and torch.cuda.is_bf16_supported()
-        precision = "bf16-mixed" if has_bf16 else "32-true"
-    return Fabric(
-        accelerator=devices.kind,
-        devices=devices.processes,
-        num_nodes=devices.nodes,
-        strategy=strategy,
-        precision=precision,
-    )
 
 
 def _take_part(fabric: Fabric, job: Job) -> bool | VlmtError:
@@ -232,7 +189,7 @@ def _train_here(fabric: Fabric, job: Job) -> bool:
         task: make_work(task, plan.tasks[task], splits[task], recipe, encoder, reader, place, job.seed, memory)
         for task in recipe.tasks
     }
-    with _report(fabric, job) as tell, _interrupts() as interrupted:
+    with _report(fabric, job) as tell, interrupts() as interrupted:
         trackers = _trackers(job) if fabric.global_rank == 0 else []
 
         def emit(record: dict[str, Any]) -> None:
@@ -342,39 +299,6 @@ def _report(fabric: Fabric, job: Job) -> Iterator[Report]:
         yield report
 
 
-@contextlib.contextmanager
-def _interrupts() -> Iterator[threading.Event]:
-    """Take note of Ctrl-C and SIGTERM instead of dying: the loop saves and ends at the next iteration."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-    before = {number: signal.signal(number, lambda *_: event.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield event
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _signals_go_to_children() -> Iterator[None]:
-    """Pass SIGTERM on to the processes of the run; Ctrl-C reaches them by itself."""
-
-    def pass_on(number: int, frame: object) -> None:
-        for child in multiprocessing.active_children():
-            if child.pid:
-                os.kill(child.pid, number)
-
-    before = {signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None)}
-    before[signal.SIGTERM] = signal.signal(signal.SIGTERM, pass_on)
-    try:
-        yield
-    finally:
-        for which, handler in before.items():
-            signal.signal(which, handler)
-
-
 def _save_divergence(fabric: Fabric, run: Path, weights: Mapping[str, torch.Tensor], error: DivergedError) -> None:
     """Keep the weights, and the batch whose loss is no number with them; each process has its part of it."""
     folder = run / DIVERGED
@@ -394,18 +318,3 @@ def _finished(result: bool | VlmtError) -> bool:
     if isinstance(result, VlmtError):
         raise result
     return result
-
-
-def _started_from_outside() -> bool:
-    """Whether torchrun or SLURM started this process as one of several."""
-    return "TORCHELASTIC_RUN_ID" in os.environ or int(os.environ.get("SLURM_NTASKS", "1")) > 1
-
-
-def _check_devices(devices: Devices) -> None:
-    if devices.kind == "cuda" and (there := torch.cuda.device_count()) < devices.processes:
-        asked = f"{devices.processes} GPUs are" if devices.processes > 1 else "a GPU is"
-        what = f"{asked} asked for, and there {'is' if there == 1 else 'are'} {there or 'none'}"
-        todo = f"give --gpus {there}" if there else "give --device cpu"
-        raise UsageError(what, todo=todo)
-    if devices.nodes > 1 and not _started_from_outside():
-        raise UsageError(f"--nodes {devices.nodes}", todo="start the command with torchrun or srun on each of them")

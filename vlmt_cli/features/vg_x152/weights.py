@@ -134,7 +134,7 @@ def fold(released: Released, device: str, dtype: torch.dtype) -> dict[str, Layer
     """Make the layers that run, by the authors' names: convolutions with their norm in them, and no unused head.
 
     A frozen norm is y = x * k + (bias - mean * k), k = weight / sqrt(var), without an epsilon. Behind the body, 3x3
-    convolutions take the form of ``winograd`` on a CPU.
+    convolutions take the form of ``winograd`` on a CPU. All is copied: a view of the file would keep it in memory.
 
     Raises:
         DataError: a weight is no number, or a norm divides by zero.
@@ -151,11 +151,11 @@ def fold(released: Released, device: str, dtype: torch.dtype) -> dict[str, Layer
             layer = Layer(weight * factor[:, None, None, None], shift - mean * factor)
         elif name.endswith("fc6"):  # pooled features come as (bin, bin, C) here, and as (C, bin, bin) there
             by_place = weight.view(len(weight), released.config.fpn_width, -1).transpose(1, 2)
-            layer = Layer(by_place.reshape(len(weight), -1), tensors[f"{name}.bias"])
+            layer = Layer(by_place.reshape(len(weight), -1), tensors[f"{name}.bias"].clone())
         elif weight.shape[2:] == (3, 3) and not name.startswith(BODY) and is_plain_cpu:
-            layer = Layer(winograd.transformed(weight), tensors[f"{name}.bias"])
+            layer = Layer(winograd.transformed(weight), tensors[f"{name}.bias"].clone())
         elif not name.startswith(BODY) and name != f"{BOX}predictor.bbox_pred":
-            layer = Layer(weight, tensors[f"{name}.bias"])
+            layer = Layer(weight.clone(), tensors[f"{name}.bias"].clone())
         else:
             continue
         check_finite({f"{name}.{part}": getattr(layer, part) for part in layer._fields}, released.file)
@@ -173,9 +173,7 @@ def digest(tensors: Mapping[str, Tensor]) -> Any:
 
 
 def _placed(tensor: Tensor, device: str, dtype: torch.dtype) -> Tensor:
-    layout = torch.channels_last if tensor.ndim == 4 else torch.contiguous_format
-    # A copy even where nothing changes: the file that the tensor is a view of may be closed then.
-    return tensor.to(device, dtype, copy=True, memory_format=layout)
+    return tensor.to(device, dtype, memory_format=torch.channels_last if tensor.ndim == 4 else torch.contiguous_format)
 
 
 def _check(

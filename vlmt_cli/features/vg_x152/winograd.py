@@ -7,6 +7,7 @@ product of matrices: of tiles by a fixed matrix, of channels by weights, of prod
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 _INPUT = torch.tensor([
@@ -55,26 +56,26 @@ def convolve(x_BIHW: Tensor, weight_PIO: Tensor, bias_O: Tensor) -> Tensor:
         (B, O, H, W), which lies in memory as (B, H, W, O).
     """
     batch, _, height, width = x_BIHW.shape
-    result_BHWO = x_BIHW.new_empty(batch, height, width, len(bias_O))
-    for x_HWI, result_HWO in zip(x_BIHW.permute(0, 2, 3, 1), result_BHWO, strict=True):
-        torch.add(_convolve_one(x_HWI, weight_PIO)[:height, :width], bias_O, out=result_HWO)
-    return result_BHWO.permute(0, 3, 1, 2)
-
-
-def _convolve_one(x_HWI: Tensor, weight_PIO: Tensor) -> Tensor:
-    """Return whole tiles, (H, W, O), of which the last ones reach beyond the map."""
-    height, width, channels = x_HWI.shape
     down, across = -(-height // _STEP), -(-width // _STEP)
-    padded = x_HWI.new_zeros(down * _STEP + 2, across * _STEP + 2, channels)
-    padded[1 : height + 1, 1 : width + 1] = x_HWI
-    result = x_HWI.new_empty(down, _STEP, across, _STEP, weight_PIO.shape[2])
+    tiles_BHTWTO = x_BIHW.new_empty(batch, down, _STEP, across, _STEP, len(bias_O))
+    for x_HWI, tiles_HTWTO in zip(x_BIHW.permute(0, 2, 3, 1), tiles_BHTWTO, strict=True):
+        _convolve_one(x_HWI, weight_PIO, tiles_HTWTO)
+    whole = tiles_BHTWTO.add_(bias_O).view(batch, down * _STEP, across * _STEP, len(bias_O))
+    return whole[:, :height, :width].contiguous().permute(0, 3, 1, 2)
+
+
+def _convolve_one(x_HWI: Tensor, weight_PIO: Tensor, tiles_HTWTO: Tensor) -> None:
+    """Write whole tiles, of which the last ones reach beyond the map."""
+    height, width, channels = x_HWI.shape
+    down, _, across, _, _ = tiles_HTWTO.shape
     at_once = max(1, _TILES // across)
     for first in range(0, down, at_once):
         rows = min(at_once, down - first)
-        strip = padded[first * _STEP : (first + rows) * _STEP + 2]
-        tiles = strip.unfold(0, _SIDE, _STEP).unfold(1, _SIDE, _STEP).permute(3, 4, 0, 1, 2)
-        points = _INPUT_TILE.float() @ tiles.reshape(_SIDE**2, -1)
+        begin, end = first * _STEP - 1, (first + rows) * _STEP + 1
+        beyond = (0, 0, 1, across * _STEP + 1 - width, max(0, -begin), max(0, end - height))
+        strip = F.pad(x_HWI[max(0, begin) : end], beyond)
+        inputs = strip.unfold(0, _SIDE, _STEP).unfold(1, _SIDE, _STEP).permute(3, 4, 0, 1, 2)
+        points = _INPUT_TILE.float() @ inputs.reshape(_SIDE**2, -1)
         products = torch.bmm(points.view(_SIDE**2, -1, channels), weight_PIO)
         outputs = _OUTPUT_TILE.float() @ products.view(_SIDE**2, -1)
-        result[first : first + rows] = outputs.view(_STEP, _STEP, rows, across, -1).permute(2, 0, 3, 1, 4)
-    return result.view(down * _STEP, across * _STEP, -1)
+        tiles_HTWTO[first : first + rows] = outputs.view(_STEP, _STEP, rows, across, -1).permute(2, 0, 3, 1, 4)
