@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -36,11 +37,11 @@ def encoder(trained_world):
 
 @pytest.fixture
 def load(trained_world, encoder, reader):
-    def load_split(task, split, purpose=None, **options):
+    def load_split(task, split, purpose=None, data=trained_world, **options):
         """The examples of a split, and the rows of the file that they are made of."""
         answers = answers_of(trained_world, task)
         purpose = purpose or PURPOSES[split]
-        examples = load_examples(trained_world, task, split, encoder, reader, purpose, answers=answers, **options)
+        examples = load_examples(data, task, split, encoder, reader, purpose, answers=answers, **options)
         table = pq.read_table(trained_world / "examples" / task / f"{split}.parquet").to_pylist()
         rows = [table[row] for row in examples.rows]
         assert [row["example_id"] for row in rows] == examples.ids.to_pylist()
@@ -142,18 +143,33 @@ def test_questions(task, load, encoder, reader, trained_world):
         assert scores.tolist() == pytest.approx([min(0.3 * given.get(answer, 0), 1) for answer in answers])
 
 
+@pytest.fixture
+def two_neighbours(trained_world, tmp_path):
+    """A data folder in which an image has two neighbours, one of them of no split; and the other one of each."""
+    for name in ("examples", "clean"):
+        (tmp_path / name).symlink_to(trained_world / name)
+    (tmp_path / "features").mkdir()
+    of_task = {}
+    for task in GROUPS["G2"]:
+        name = f"features/hard_negatives_{task}.parquet"
+        images = pq.read_table(trained_world / name)["image"].to_pylist()
+        of_task[task] = dict(zip(images, [*images[1:], images[0]], strict=True))
+        table = pa.table({"image": images, "neighbours": [["coco:0", one] for one in of_task[task].values()]})
+        pq.write_table(table, tmp_path / name)
+    return tmp_path, of_task
+
+
 @pytest.mark.parametrize("task", GROUPS["G2"])
 @pytest.mark.parametrize("split", PURPOSES)
-def test_captions_have_three_wrong_options(task, split, load, encoder, reader, trained_world):
-    examples, rows = load(task, split)
+def test_captions_have_three_wrong_options(task, split, load, encoder, reader, two_neighbours):
+    data, alike = two_neighbours
+    examples, rows = load(task, split, data=data)
     which = some(examples)
-    fixed = examples.columns["drawn"][:, which] if split == "val" else None
-    drawn = draw(examples, which, np.random.default_rng(1)) if fixed is None else fixed
-    batch = make_batch(examples, which, reader, drawn=None if split == "val" else drawn)
+    drawn = draw(examples, which, np.random.default_rng(1)) if split == "train" else None
+    batch = make_batch(examples, which, reader, drawn=drawn)
+    if drawn is None:
+        drawn = examples.columns["drawn"][:, which]
     texts, images = (index.view(-1, 4) for index in batch.pairs)
-    hard_negatives = pq.read_table(trained_world / "features" / f"hard_negatives_{task}.parquet").to_pylist()
-    alike = {row["image"]: row["neighbours"] for row in hard_negatives}
-    shown = {row["images"][0] for row in rows}
     for place, one in enumerate(which):
         own, (random, other, hard) = rows[one], (rows[number] for number in drawn[:, place])
         options = [(own, own), (random, own), (own, other), (hard, own)]
@@ -162,7 +178,7 @@ def test_captions_have_three_wrong_options(task, split, load, encoder, reader, t
             assert_shows(batch, picture, image["images"][0], [], reader)
         assert own["images"] not in (random["images"], other["images"], hard["images"])
         if split == "train":
-            assert hard["images"][0] in set(alike[own["images"][0]]) & shown
+            assert hard["images"] == [alike[task][own["images"][0]]]
     assert len(batch.tokens_BT) == 3 * SIX and len(batch.features_BVF) == 2 * SIX
 
 

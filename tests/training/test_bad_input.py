@@ -267,3 +267,26 @@ def test_a_start_of_another_vocabulary_is_refused(trained_world, tmp_path):
     recipe = recipe.model_copy(update={"start": str(tmp_path / "reversed")})
     with pytest.raises(UsageError, match="vqa answers are not the"):
         train(Job(recipe, trained_world, tmp_path / "next"))
+
+
+def test_a_task_may_have_a_store_of_candidates_of_its_own(data, refused, tmp_path):
+    given = (data / "features" / "pixels-candidates").resolve()
+    of_vg, of_coco = (
+        copy_store(given, tmp_path / source, lambda key, regions: regions if key.startswith(source) else None)  # noqa: B023
+        for source in ("vg", "coco")
+    )
+    options = ("--task", "visual7w,guesswhat,refcoco", "--set")
+    assert refused(*options, f"features.candidates={{visual7w: {of_vg}, guesswhat: {of_coco}}}") == (0, "")
+    code, line = refused(*options, f"features.candidates={{visual7w: {of_vg}, gueswhat: {of_coco}}}")
+    assert code == 2 and "features.candidates: there is no task 'gueswhat'; did you mean guesswhat?" in line
+    options = ("--run", tmp_path / "runs" / "other", *options)
+    code, line = refused(*options, f"features.candidates={{visual7w: {of_coco}}}")
+    assert code == 3 and f"{of_coco}: " in line and "examples of visual7w train lack features" in line
+    other = copy_store(given, tmp_path / "other", extractor="X", extractor_hash="0123")
+    code, line = refused(*options, f"features.candidates={other}")
+    assert code == 3 and line.startswith(f"{other}: holds features of X, and ")
+    own(data, "features")
+    shutil.rmtree(data / "features" / "pixels-candidates")
+    copy_store(given, data / "features" / "other-candidates", extractor="X", extractor_hash="0123")
+    code, line = refused(*options, "features.store=pixels")  # one of another extractor, which nobody named
+    assert code == 2 and "visual7w and guesswhat choose among given boxes, and there is no store of their" in line

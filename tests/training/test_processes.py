@@ -63,7 +63,7 @@ def test_two_processes_that_are_interrupted_and_killed_end_as_if_they_had_not_be
     assert "Traceback" not in output and "distributed" not in output
     assert results["killed"][0] == -signal.SIGKILL
     assert results["cut"] is results["whole"] is True
-    assert same_end(runs / "cut", runs / "whole")
+    assert same_end(runs / "cut", runs / "whole") and told(runs / "cut") == told(runs / "whole")
     first, second, third = (line["iteration"] for line in of_kind(runs / "cut", "start"))
     assert 0 == first < second < third < 10
 

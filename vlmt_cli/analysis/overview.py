@@ -72,7 +72,10 @@ def score_rows(scores: Scores, guesses: dict[str, float]) -> list[Score]:
 
 def scores_section(title: str, scores: Scores, guesses: dict[str, float]) -> Section:
     """Show one model's scores on all tasks."""
-    intro = "One model, all tasks, on test images that no training saw. The orange mark is what a guess scores."
+    intro = (
+        "One model, all tasks, on their test sets, which no training saw; VQA's test answers are secret, so that it is"
+        " scored on val. The orange mark is what a guess scores."
+    )
     return Section(title, intro, score_table(score_rows(scores, guesses)))
 
 

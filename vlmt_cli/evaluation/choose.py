@@ -145,7 +145,7 @@ def _check_model(checkpoint: Checkpoint, reader: RegionReader, task: str) -> Non
     if head in LABELLED and head not in checkpoint.labels:
         todo = f"give them to vlmt convert with --answers {head}=FILE"
         raise _LacksError(f"the checkpoint does not say which answers its {head} head has", where=task, todo=todo)
-    if task in AMONG_CANDIDATES and reader.candidates is None:
+    if task in AMONG_CANDIDATES and reader.of(task).candidates is None:
         todo = "make one with vlmt extract --boxes candidates"
         raise _LacksError("there is no store of its candidates' features", where=task, todo=todo)
 

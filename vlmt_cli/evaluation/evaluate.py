@@ -137,7 +137,7 @@ def evaluate(
     checkpoint, recipe = load_model(source), recipe_of(source)
     chosen = recipe.features if recipe else FeatureChoices()
     reader = open_stores(chosen.model_copy(update={"store": features} if features else {}), data, FEATURES_OPTION)
-    for store in (reader.store, *([reader.candidates] if reader.candidates else [])):
+    for store in reader.stores:
         check_features(checkpoint, store.meta, FEATURES_OPTION)
     if not checkpoint.config.heads:
         raise UsageError("has no heads for tasks", where=source, todo="train it on some with vlmt train")

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from vlmt_cli.base.errors import DataError, UsageError
-from vlmt_cli.features.reader import RegionReader, find_stores
+from vlmt_cli.features.reader import RegionReader, find_stores, named_store
 from vlmt_cli.features.store import FeatureStore, Meta
 from vlmt_cli.runs.checkpoint import Checkpoint, load_checkpoint
 from vlmt_cli.runs.lineage import same_features
@@ -38,8 +38,8 @@ def make_reader(recipe: Recipe, data: Path, fixed: bool = False) -> RegionReader
         UsageError: no store, or several, could be meant; or a task needs candidates' features and there are none.
     """
     reader = open_stores(recipe.features, data, fixed=fixed)
-    needed = [task for task in recipe.tasks if task in AMONG_CANDIDATES]
-    if needed and reader.candidates is None:
+    needed = [task for task in recipe.tasks if task in AMONG_CANDIDATES and reader.of(task).candidates is None]
+    if needed:
         what = f"{' and '.join(needed)} choose among given boxes, and there is no store of their features"
         todo = f"make one with vlmt extract --boxes candidates --data {data}"
         raise UsageError(what, where=data / "features", todo=todo)
@@ -51,10 +51,27 @@ def open_stores(choices: FeatureChoices, data: Path, option: str = STORE_OPTION,
 
     Raises:
         UsageError: no store, or several, could be meant.
+        DataError: features of given boxes are another extractor's than those of detected ones.
     """
-    candidates = choices.candidates if isinstance(choices.candidates, str) else None
-    store, given = find_stores(data / "features", choices.store, candidates, option)
-    return RegionReader(FeatureStore(store), FeatureStore(given) if given else None, choices.regions, fixed)
+    folder, candidates = data / "features", choices.candidates
+    of_all, own = (candidates, {}) if isinstance(candidates, str) else (None, candidates or {})
+    path, beside = find_stores(folder, choices.store, of_all, option)
+    store, given = FeatureStore(path), FeatureStore(beside) if beside else None
+    if given and of_all is None and not _fit(store, given):
+        given = None  # nobody named it
+    own_stores = {task: FeatureStore(named_store(folder, name)) for task, name in own.items()}
+    reader = RegionReader(store, given, choices.regions, fixed, own_stores)
+    for other in reader.stores:
+        if not _fit(store, other):
+            what = f"holds features of {other.meta.extractor}, and {path} has those of {store.meta.extractor}"
+            raise DataError(what, where=other.path, todo="let one extractor make both")
+    return reader
+
+
+def _fit(one: FeatureStore, other: FeatureStore) -> bool:
+    """Tell whether features of two stores mean the same."""
+    widths = {store.meta.feature_width for store in (one, other)}
+    return len({same_features(store.meta.extractor_hash) for store in (one, other)}) == len(widths) == 1
 
 
 def check_features(checkpoint: Checkpoint, meta: Meta, option: str) -> None:

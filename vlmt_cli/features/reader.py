@@ -3,8 +3,8 @@
 Shapes: B images, V rows of regions (IMG included), C candidates of an image, F feature width.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,12 +55,23 @@ class RegionReader:
         candidates: of given boxes; None where no task needs one.
         most: detected regions an image, at most.
         fixed: whether a batch always has room for ``most`` regions, as compiled models like it.
+        own: given boxes of tasks that have a store of their own.
     """
 
     store: FeatureStore
     candidates: FeatureStore | None = None
     most: int = 100
     fixed: bool = False
+    own: Mapping[str, FeatureStore] = field(default_factory=dict)
+
+    @property
+    def stores(self) -> list[FeatureStore]:
+        """All of them, that of detected regions first."""
+        return [self.store, *([self.candidates] if self.candidates else []), *self.own.values()]
+
+    def of(self, task: str) -> "RegionReader":
+        """Return the reader that a task reads with."""
+        return replace(self, candidates=self.own[task]) if task in self.own else self
 
     def read(
         self,
@@ -167,7 +178,7 @@ def find_stores(
     there = sorted(path.parent for path in folder.glob("*/data.mdb"))
     given = [path for path in there if "candidates" in path.name]
     if store is not None:
-        found = _named(folder, store)
+        found = named_store(folder, store)
     else:
         detected = [path for path in there if path not in given]
         if len(detected) != 1:
@@ -177,7 +188,7 @@ def find_stores(
             raise UsageError(what, where=folder, todo=todo)
         found = detected[0]
     if candidates is not None:
-        return found, _named(folder, candidates)
+        return found, named_store(folder, candidates)
     return found, given[0] if len(given) == 1 else None
 
 
@@ -191,7 +202,8 @@ def _iou(ours_N4: NDArray[np.float32], theirs_M4: NDArray[np.float32]) -> NDArra
     return overlap
 
 
-def _named(folder: Path, name: str) -> Path:
+def named_store(folder: Path, name: str) -> Path:
+    """Return the path of a store that is named by its folder or by its path."""
     return folder / name if (folder / name).exists() else Path(name)
 
 

@@ -174,6 +174,9 @@ class Recipe(_Section):
     def _has_tasks(self) -> "Recipe":
         if not self.tasks:
             raise ValueError("tasks names none")
+        for task in self.features.candidates if isinstance(self.features.candidates, dict) else ():
+            if task not in TASKS:
+                raise ValueError(f"features.candidates: there is no task {task!r}; {nearest(task, TASKS)}")
         if PRETRAINING in self.tasks and len(self.tasks) > 1:
             raise ValueError("pre-training goes alone")
         return self

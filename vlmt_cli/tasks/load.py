@@ -67,7 +67,7 @@ def load_examples(
     Raises:
         DataError: the table, the clean split, features or hard negatives are missing, or no example is left.
     """
-    path = data / "examples" / task / f"{split}.parquet"
+    path, reader = data / "examples" / task / f"{split}.parquet", reader.of(task)
     head = TASKS[task].head if task in TASKS else "retrieval"
     table = read_columns(path, ["example_id", "images", *COLUMNS[head]])
     rows = np.arange(len(table)) if only is None else only
@@ -160,7 +160,7 @@ def make_batch(
     group = GROUPS[TASKS[examples.task].head]
     taken = group.inputs(examples, which, drawn)
     tokens, mask = examples.tokens.batch(examples.rows[taken.texts], multiple)
-    regions = reader.read(taken.images, taken.candidates, memory)
+    regions = reader.of(examples.task).read(taken.images, taken.candidates, memory)
     pairs = None if taken.pairs is None else (torch.from_numpy(taken.pairs[0]), torch.from_numpy(taken.pairs[1]))
     return Batch(
         task=examples.task,
