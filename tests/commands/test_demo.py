@@ -29,7 +29,7 @@ ABOVE = {
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo") / "world"
-    assert run("demo", "--folder", str(folder), "--scale", "0.5", "--iterations", "200", "--no-analyses") == 0
+    assert run("demo", "--folder", str(folder), "--scale", "1", "--iterations", "200", "--no-analyses") == 0
     return folder
 
 

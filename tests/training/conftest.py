@@ -11,7 +11,7 @@ from vlmt_cli.training.train import Job
 
 ALIKE = {"iterations": 4, "batch_size": 8, "evaluate_every": 2, "dropout": 0.0}
 MANY = "vqa,coco,refcoco,visual7w,nlvr2,snli_ve"
-CUT = {"iterations": 10, "save_every": 3, "evaluate_every": 2, "dropout": 0.1, "gap": 2}
+CUT = {"iterations": 24, "save_every": 3, "evaluate_every": 2, "dropout": 0.1, "gap": 2}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -33,7 +33,7 @@ def pair(trained_world, tmp_path_factory):
     command = ["train", "--device", "cpu", "--processes", "2", "--data", str(trained_world), "--scale", "mini"]
     command += ["--task", "vqa,refcoco", "--run", str(runs / "cut"), *options]
     results = {"interrupted": interrupt(command, runs / "cut", 2, signal.SIGTERM)}
-    results["killed"] = interrupt([*command, "--resume"], runs / "cut", 8, signal.SIGKILL)
+    results["killed"] = interrupt([*command, "--resume"], runs / "cut", 6, signal.SIGKILL)
 
     def job(name, preset="all-tasks", tasks=None, resume=False, **choices):
         return Job(make_recipe(preset, tasks, **choices), trained_world, runs / name, resume=resume)

@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import sys
+import threading
 import time
 from collections import Counter
 
@@ -15,13 +16,14 @@ from vlmt_cli.base.recipes import load_recipe
 from vlmt_cli.runs.checkpoint import WEIGHTS, load_state
 from vlmt_cli.runs.metrics import METRICS, read_metrics
 from vlmt_cli.runs.recipe import Recipe
+from vlmt_cli.training import train as training
 from vlmt_cli.training.train import train
 
 SMALL = {"batch_size": 4, "validation_examples": 4, "log_every": 1, "evaluate_every": 3}
 TIMES = ("seconds", "examples_per_second", "waiting")
 # Its children have imported everything already.
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["training.small_runs", "vlmt_cli.commands.train"])
+SERVER.set_forkserver_preload(["training.small_runs", "vlmt_cli.commands.train", "torch._dynamo"])
 
 
 def set_options(**training):
@@ -68,67 +70,83 @@ def _equal(one, other):
 
 
 def wait_for(run, iteration, process):
-    """Wait until a run has told of an iteration, and then a little."""
+    """Wait until a run in a process of ``subprocess`` has told of an iteration."""
     began = time.monotonic()
-    while time.monotonic() - began < 60:
+    while time.monotonic() - began < 180:
         if (run / METRICS).exists() and f'"iteration": {iteration},' in (run / METRICS).read_text():
-            time.sleep(random.random() / 50)
             return
-        assert process.poll() is None if hasattr(process, "poll") else process.is_alive(), "it ended before"
+        assert process.poll() is None, "it ended before"
         time.sleep(0.001)
-    raise AssertionError(f"no iteration {iteration} within a minute")
+    raise AssertionError(f"no iteration {iteration} within three minutes")
 
 
 def kill_after(job, iteration):
-    """Train in another process, and kill it after an iteration."""
-    process = SERVER.Process(target=_train, args=(job,))
-    process.start()
-    wait_for(job.run, iteration, process)
-    process.kill()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
+    """Train in another process that is killed at a random moment after an iteration."""
+    assert _run_elsewhere(_train_until_killed, job, iteration) == -signal.SIGKILL
 
 
 def kill_at_rename(job, number):
-    """Train in another process that kills itself where it would rename for the n-th time, counted from 1."""
-    process = SERVER.Process(target=_train, args=(job, number))
+    """Train in another process that is killed where it would rename for the n-th time, counted from 1."""
+    assert _run_elsewhere(_train_until_rename, job, number) == -signal.SIGKILL
+
+
+def signal_after(arguments, iteration, number, output):
+    """Run ``vlmt`` in another process that gets a signal after an iteration; returns its exit code and output."""
+    return _run_elsewhere(_command, arguments, iteration, number, output), output.read_text()
+
+
+def _run_elsewhere(function, *arguments):
+    process = SERVER.Process(target=function, args=arguments)
     process.start()
     process.join()
-    assert process.exitcode == -signal.SIGKILL
+    return process.exitcode
 
 
-def _train(job, last_rename=None):
+def _train_until_killed(job, iteration):
+    def kill():
+        threading.Timer(random.random() / 30, os.kill, (os.getpid(), signal.SIGKILL)).start()
+
     torch.set_num_threads(1)
-    if last_rename:
-        replace, calls = os.replace, []
-
-        def replace_or_die(source, target):
-            calls.append(target)
-            if len(calls) == last_rename:
-                os.kill(os.getpid(), signal.SIGKILL)
-            replace(source, target)
-
-        os.replace = replace_or_die
-    assert train(job)
+    _after(iteration, kill, slow=0.02)
+    train(job)
 
 
-def signal_after(arguments, run, iteration, number, output):
-    """Run ``vlmt`` in another process, send it a signal after an iteration; returns its exit code and stderr."""
-    process = SERVER.Process(target=_command, args=(arguments, output))
-    process.start()
-    wait_for(run, iteration, process)
-    os.kill(process.pid, number)
-    process.join()
-    return process.exitcode, output.read_text()
+def _train_until_rename(job, number):
+    replace, calls = os.replace, []
+
+    def replace_or_die(source, target):
+        calls.append(target)
+        if len(calls) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        replace(source, target)
+
+    torch.set_num_threads(1)
+    os.replace = replace_or_die
+    train(job)
 
 
-def _command(arguments, output):
+def _command(arguments, iteration, number, output):
     from commands.running import run
 
     torch.set_num_threads(1)
+    _after(iteration, lambda: os.kill(os.getpid(), number))
     with output.open("w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
         code = run(*arguments)
         sys.stderr.flush()
     sys.exit(code)
+
+
+def _after(iteration, act, slow=0.0):
+    """Do something once when a run tells of an iteration; from there on each line takes its time."""
+    append, done = training.append, []
+
+    def append_and_act(run, record):
+        append(run, record)
+        if record["iteration"] >= iteration:
+            if not done:
+                done.append(act())
+            time.sleep(slow)
+
+    training.append = append_and_act

@@ -58,7 +58,7 @@ def interrupt(arguments, run, iteration, number):
         try:
             wait_for(run, iteration, process)
             (os.killpg if number == signal.SIGKILL else os.kill)(process.pid, number)
-            output, _ = process.communicate(timeout=60)
+            output, _ = process.communicate(timeout=180)
         finally:
             process.kill()
     return process.returncode, output

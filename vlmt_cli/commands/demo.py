@@ -81,8 +81,9 @@ def _train(folder: Path, iterations: int) -> None:
     from vlmt_cli.commands.train import train
 
     runs = folder / "runs"
-    say(f"$ vlmt pretrain --scale mini --data {folder} --run {runs}/pretrain --set training.iterations=200")
-    pretrain(data=folder, run=runs / "pretrain", scale="mini", settings=["training.iterations=200"])
+    first = f"training.iterations={max(1, 2 * iterations // 3)}"
+    say(f"$ vlmt pretrain --scale mini --data {folder} --run {runs}/pretrain --set {first}")
+    pretrain(data=folder, run=runs / "pretrain", scale="mini", settings=[first])
     choices = {"iterations": iterations, "evaluate_every": 25, "affinity_every": 60}
     settings = [f"training.{name}={value}" for name, value in choices.items()]
     words = " ".join(f"--set {setting}" for setting in settings)

@@ -57,7 +57,7 @@ def open_stores(choices: FeatureChoices, data: Path, option: str = STORE_OPTION,
     of_all, own = (candidates, {}) if isinstance(candidates, str) else (None, candidates or {})
     path, beside = find_stores(folder, choices.store, of_all, option)
     store, given = FeatureStore(path), FeatureStore(beside) if beside else None
-    if given and of_all is None and not _fit(store, given):
+    if given is not None and of_all is None and not _fit(store, given):
         given = None  # nobody named it
     own_stores = {task: FeatureStore(named_store(folder, name)) for task, name in own.items()}
     reader = RegionReader(store, given, choices.regions, fixed, own_stores)

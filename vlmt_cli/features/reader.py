@@ -67,7 +67,7 @@ class RegionReader:
     @property
     def stores(self) -> list[FeatureStore]:
         """All of them, that of detected regions first."""
-        return [self.store, *([self.candidates] if self.candidates else []), *self.own.values()]
+        return [self.store, *([] if self.candidates is None else [self.candidates]), *self.own.values()]
 
     def of(self, task: str) -> "RegionReader":
         """Return the reader that a task reads with."""
