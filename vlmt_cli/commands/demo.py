@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 RUN = "all-tasks"
 CONSISTENT = ("vqa", "refcoco", "refcoco+")
 """The tasks of MT-VGC, which are trained alone, and fine-tuned, as well."""
-ALONE, SWEEP = 100, 60  # iterations
+ALONE, SWEEP, ABLATION = 100, 60, 40  # iterations
 
 
 def demo(
@@ -94,7 +94,7 @@ def _train(folder: Path, iterations: int) -> None:
 
 
 def _analyse(folder: Path) -> None:
-    from vlmt_cli.commands.analyze import affinity, schedule, triples
+    from vlmt_cli.commands.analyze import ablations, affinity, overlap, schedule, triples
     from vlmt_cli.commands.evaluate import evaluate
     from vlmt_cli.commands.show import say
     from vlmt_cli.commands.train import train
@@ -111,6 +111,14 @@ def _analyse(folder: Path) -> None:
             evaluate(model=str(run), data=folder)
     say(f"$ vlmt analyze triples --scale mini --data {folder} --runs {runs} --yes --set training.iterations={SWEEP}")
     triples(scale="mini", data=folder, runs=runs, yes=True, parallel=2, settings=[f"training.iterations={SWEEP}"])
+    only, setting = "all-tasks,no-task-token", f"training.iterations={ABLATION}"
+    say(
+        f"$ vlmt analyze ablations --only {only} --yes --scale mini --data {folder} --runs {runs} --sweep ablations"
+        f" --set {setting}"
+    )
+    ablations(only=only, yes=True, scale="mini", data=folder, runs=runs, parallel=2, settings=[setting])
+    say(f"$ vlmt analyze overlap --datasets all,conceptual_captions --data {folder}")
+    overlap(datasets="all,conceptual_captions", data=folder)
     say(f"$ vlmt analyze affinity {runs}/{RUN} --runs {runs}")
     affinity(runs / RUN, runs=runs)
     say(f"$ vlmt analyze schedule {runs}/{RUN} --runs {runs}")
