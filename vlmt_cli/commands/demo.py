@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 RUN = "all-tasks"
 CONSISTENT = ("vqa", "refcoco", "refcoco+")
 """The tasks of MT-VGC, which are trained alone, and fine-tuned, as well."""
-ALONE, SWEEP, ABLATION = 100, 60, 40  # iterations
+ALONE, SWEEP, ABLATION = 80, 40, 25  # iterations
 
 
 def demo(
