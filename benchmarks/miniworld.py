@@ -126,6 +126,13 @@ def plain(values: list[float]) -> str:
     return f"{mean:.1f}" + ("" if math.isnan(half) else f" ± {half:.1f}")
 
 
+def complete(folder: Path, seeds: int, *names: str) -> list[int]:
+    """Return the seeds of which all these runs were scored."""
+    return [
+        seed for seed in range(seeds) if all((folder / f"{name}-{seed}" / "scores.json").exists() for name in names)
+    ]
+
+
 def scores_of(folder: Path, name: str) -> dict[str, float]:
     content = json.loads((folder / name / "scores.json").read_text(encoding="utf-8"))
     return {task: 100 * one["score"]["value"] for task, one in content["tasks"].items()}
@@ -143,29 +150,32 @@ def updates_of(folder: Path, name: str) -> int:
 
 def report(folder: Path, seeds: int) -> list[str]:
     """Lay out everything that the runs came to."""
-    every = range(seeds)
     lines = [
         "## The paper's choices on the drawn world",
         "",
-        f"`python benchmarks/miniworld.py --seeds {seeds}`: test scores in %, means over {seeds} seeds with 95%"
-        " intervals (Student's t over seeds). One small world, small models: what holds here need not hold elsewhere.",
+        "`python benchmarks/miniworld.py`: test scores in %, means over seeds with 95% intervals (Student's t over"
+        " seeds, where there are two or more). One small world, small models: what holds here need not hold elsewhere.",
         "",
         f"**Joint against alone** (four representative tasks, {JOINT} iterations; alone at as many updates of the trunk"
         f" as the joint model has, {JOINT * len(FOUR)}, and until convergence by DSG's own rule):",
         "",
-        "| task | joint | alone, equal updates | difference | alone, converged | its updates | difference |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        "| task | seeds | joint | alone, equal updates | difference | alone, converged | its updates | difference |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for task in FOUR:
+        every = complete(folder, seeds, "joint", f"equal-{task}", f"converged-{task}")
+        if not every:
+            continue
         joint = [scores_of(folder, f"joint-{seed}")[task] for seed in every]
         equal = [scores_of(folder, f"equal-{task}-{seed}")[task] for seed in every]
         until = [scores_of(folder, f"converged-{task}-{seed}")[task] for seed in every]
         updates = [updates_of(folder, f"converged-{task}-{seed}") for seed in every]
         differences = [told([a - b for a, b in zip(joint, other, strict=True)]) for other in (equal, until)]
         lines.append(
-            f"| {task} | {plain(joint)} | {plain(equal)} | {differences[0]} | {plain(until)} |"
+            f"| {task} | {len(every)} | {plain(joint)} | {plain(equal)} | {differences[0]} | {plain(until)} |"
             f" {statistics.fmean(updates):.0f} | {differences[1]} |"
         )
+    every = complete(folder, seeds, "all")
     stops = statistics.fmean(stops_of(folder, f"all-{seed}") for seed in every)
     saved = statistics.fmean(updates_of(folder, f"all-{seed}") / (ALL * len(TWELVE)) for seed in every)
     lines += [
@@ -173,10 +183,9 @@ def report(folder: Path, seeds: int) -> list[str]:
         f"**All twelve tasks** ({ALL} iterations). Differences are from the first row, mean of the twelve. DSG stopped"
         f" tasks {stops:.1f} times a run, and made {saved:.0%} of the updates.",
         "",
-        "| run | mean of twelve | difference |",
-        "|---|---:|---:|",
+        "| run | seeds | mean of twelve | difference |",
+        "|---|---:|---:|---:|",
     ]
-    base = [statistics.fmean(scores_of(folder, f"all-{seed}").values()) for seed in every]
     for name, title in (
         ("all", "all tasks: tokens, DSG, clean split, overlap masking before"),
         ("no-dsg", "without DSG (round robin)"),
@@ -184,14 +193,18 @@ def report(folder: Path, seeds: int) -> list[str]:
         ("no-overlap", "pre-trained without overlap masking"),
         ("full", "trained on the full split, leaks and all"),
     ):
-        means = [statistics.fmean(scores_of(folder, f"{name}-{seed}").values()) for seed in every]
+        every = complete(folder, seeds, "all", name)
+        if not every:
+            continue
+        base, means = (
+            [statistics.fmean(scores_of(folder, f"{one}-{seed}").values()) for seed in every] for one in ("all", name)
+        )
         difference = "" if name == "all" else told([a - b for a, b in zip(means, base, strict=True)])
-        lines.append(f"| {title} | {plain(means)} | {difference} |")
-    lines += ["", *leaks(folder, every)]
-    return lines
+        lines.append(f"| {title} | {len(every)} | {plain(means)} | {difference} |")
+    return [*lines, "", *leaks(folder, complete(folder, seeds, "leak"))]
 
 
-def leaks(folder: Path, every: range) -> list[str]:
+def leaks(folder: Path, every: list[int]) -> list[str]:
     """Compare, for models trained on the full split, test images that training saw with the others."""
     lines = [
         f"**Contaminated against clean**: models of G1 that trained {LEAK} iterations on the full split, on Visual"
