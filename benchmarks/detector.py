@@ -161,8 +161,9 @@ def main() -> None:
             f" {load:.1f} before the start: other work slows the measured times). torch {torch.__version__}.",
         ]
         for part in parts:
-            lines += ["", *part()]
-            print(*lines[-6:], sep="\n", flush=True)
+            found = part()
+            print(*found, sep="\n", flush=True)
+            lines += ["", *found]
     write_section("detector", lines)
 
 
