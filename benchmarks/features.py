@@ -29,7 +29,8 @@ from torch.utils.data import default_collate
 
 from vlmt_cli.features import store as store_module
 from vlmt_cli.features.record import Regions
-from vlmt_cli.features.store import FeatureStore, Meta, StoreWriter
+from vlmt_cli.features.store import FeatureStore, Meta
+from vlmt_cli.features.store_writer import StoreWriter
 
 IMAGES, REGIONS, WIDTH, CLASSES, BATCH = 1000, 100, 2048, 1601, 128
 ROUNDS = 5

@@ -20,7 +20,8 @@ from vlmt_cli.base.files import write_parquet
 from vlmt_cli.base.identity import links_table
 from vlmt_cli.datasets.answers import normalise_answer
 from vlmt_cli.datasets.tables import SCHEMAS
-from vlmt_cli.features.store import FeatureStore, StoreWriter
+from vlmt_cli.features.store import FeatureStore
+from vlmt_cli.features.store_writer import StoreWriter
 from vlmt_cli.runs.checkpoint import save_pretrained
 from vlmt_cli.runs.lineage import Lineage, Stage
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from vlmt_cli.base.boxes import iou, pairwise_iou
+from vlmt_cli.base.boxes import iou, iou_of_arrays, pairwise_iou
 
 
 def cells(box):
@@ -23,6 +23,7 @@ def test_iou_counts_shared_cells(seed):
     a, b = random_boxes(rng, 2, 9), random_boxes(rng, 2, 7)
     found = iou(a, b)
     assert found.shape == (2, 9, 7)
+    assert np.allclose(iou_of_arrays(a[0].numpy(), b[0].numpy()), found[0], atol=1e-6)
     for i, n, m in np.ndindex(2, 9, 7):
         one, other = cells(a[i, n]), cells(b[i, m])
         expected = len(one & other) / max(len(one | other), 1)

@@ -8,7 +8,8 @@ import pytest
 from features.official import images, in_base64, short_line
 
 from vlmt_cli.features.record import Regions
-from vlmt_cli.features.store import FeatureStore, Meta, StoreWriter
+from vlmt_cli.features.store import FeatureStore, Meta
+from vlmt_cli.features.store_writer import StoreWriter
 
 
 @pytest.fixture(autouse=True)

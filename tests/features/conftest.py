@@ -13,7 +13,7 @@ def closed():
     """Close whatever a test opened."""
     yield
     for path in list(store_module._OPEN):
-        store_module._close(Path(path))
+        store_module.close_here(Path(path))
 
 
 @pytest.fixture

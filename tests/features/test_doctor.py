@@ -17,7 +17,8 @@ from vlmt_cli.features.compare import compare, match
 from vlmt_cli.features.coverage import examples_with_features
 from vlmt_cli.features.doctor import examine
 from vlmt_cli.features.record import Regions, encode
-from vlmt_cli.features.store import META, StoreWriter
+from vlmt_cli.features.store import META
+from vlmt_cli.features.store_writer import StoreWriter
 
 MADE = images(30, most=6)
 

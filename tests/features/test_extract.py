@@ -119,10 +119,10 @@ def test_values_that_are_no_numbers_are_named(files, tmp_path):
 SLOW = """
 import sys, time
 from vlmt_cli.features.extract import extract
-from vlmt_cli.features import store
+from vlmt_cli.features import store_writer
 from features.test_extract import MAKE
 import dataclasses
-store._EVERY = 2
+store_writer._EVERY = 2
 extractor = MAKE("cpu")
 def slowly(image):
     time.sleep(0.05)

@@ -11,7 +11,8 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.features import hard_negatives
 from vlmt_cli.features.hard_negatives import nearest, write_hard_negatives
 from vlmt_cli.features.record import Regions
-from vlmt_cli.features.store import Meta, StoreWriter
+from vlmt_cli.features.store import Meta
+from vlmt_cli.features.store_writer import StoreWriter
 
 
 def brute_force(means, k):

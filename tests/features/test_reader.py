@@ -7,7 +7,8 @@ import torch
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.features.reader import RegionReader, find_stores, put_img
 from vlmt_cli.features.record import Regions
-from vlmt_cli.features.store import FeatureStore, Meta, StoreWriter
+from vlmt_cli.features.store import FeatureStore, Meta
+from vlmt_cli.features.store_writer import StoreWriter
 
 BOXES = {"coco:1": 3, "coco:2": 5}
 

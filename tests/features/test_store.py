@@ -13,9 +13,10 @@ import torch
 from features.official import assert_same, images
 
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.features import store as store_module
+from vlmt_cli.features import store_writer
 from vlmt_cli.features.record import Regions
-from vlmt_cli.features.store import META, Meta, StoreWriter
+from vlmt_cli.features.store import META, Meta
+from vlmt_cli.features.store_writer import StoreWriter
 
 META_32 = Meta(extractor="made", extractor_hash="0", feature_width=32)
 
@@ -49,7 +50,7 @@ def test_threads_and_kinds_of_numbers_read_the_same(tmp_path, open_store, dtype)
 
 
 def test_a_store_grows_beyond_its_first_size_and_goes_on(tmp_path, monkeypatch, open_store):
-    monkeypatch.setattr(store_module, "_GROWTH", 1 << 16)
+    monkeypatch.setattr(store_writer, "_GROWTH", 1 << 16)
     made = images(300, first=100)
     write(tmp_path / "s", made[:100])
     meta = write(tmp_path / "s", made)

@@ -6,7 +6,6 @@ never markup.
 """
 
 import base64
-import io
 import json
 import re
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from PIL import Image
 
 from vlmt_cli.analysis.attention import Attention, Floats, is_special, words_of
 from vlmt_cli.base.files import write_text
+from vlmt_cli.base.images import data_uri
 
 _SCRIPTS = ("attention_data.js", "attention_photo.js", "attention_maps.js", "attention_choice.js")
 _LONGEST = 1000  # pixels of the photo's longer side
@@ -51,7 +51,7 @@ def attention_page(attention: Attention, photo: Image.Image | None, *, text: str
         "boxes": np.round(attention.boxes_V4.astype(float), 1).tolist(),
         "size": [attention.width, attention.height],
         "referred": attention.referred,
-        "photo": None if photo is None else _data_uri(photo),
+        "photo": None if photo is None else data_uri(photo, _LONGEST),
         "maps": [_packed(kind, maps) for kind, maps in attention.maps.items() if len(maps)],
     }
     parts = {
@@ -79,14 +79,6 @@ def _harmless_json(data: Any) -> str:
     """Return JSON that ends no script element and opens no comment."""
     text = json.dumps(data, ensure_ascii=True, separators=(",", ":"))
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-
-
-def _data_uri(photo: Image.Image) -> str:
-    small = photo.convert("RGB")
-    small.thumbnail((_LONGEST, _LONGEST), reducing_gap=2.0)
-    jpeg = io.BytesIO()
-    small.save(jpeg, "JPEG", quality=90, subsampling=0, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg.getvalue()).decode()
 
 
 def _file(name: str) -> str:

@@ -4,8 +4,6 @@ One HTML file that needs nothing else: pictures are inside it, nothing is loaded
 policy forbids it to.
 """
 
-import base64
-import io
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -13,13 +11,12 @@ from html import escape
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from vlmt_cli.analysis.concepts import Concept, Tagger
 from vlmt_cli.analysis.vgc import DEFAULT_RIGHT, RIGHT, Outcome
 from vlmt_cli.analysis.vgc_pairs import Integers, Pairs
 from vlmt_cli.base.files import write_text
-from vlmt_cli.base.images import read_image
+from vlmt_cli.base.images import data_uri, read_image
 
 _PICTURE = 560  # pixels, the longer side
 _FRAME = 4 / 3  # width by height of the field that a picture is shown in
@@ -177,7 +174,7 @@ def _picture(one: Contradiction) -> str:
     share = min(100 * width / height / _FRAME, 100)
     return (
         f'<div class=frame><div class=picture style="width: {share:.2f}%; aspect-ratio: {width} / {height}">'
-        f'<img alt="{escape(one.image)}" src="{_data_uri(picture)}">{boxes}</div></div>'
+        f'<img alt="{escape(one.image)}" src="{data_uri(picture, _PICTURE)}">{boxes}</div></div>'
     )
 
 
@@ -187,13 +184,6 @@ def _box(kind: str, box: Box, width: int, height: int) -> str:
     y1, y2 = (min(max(100 * y / height, 0), 100) for y in (box[1], box[3]))
     place = f"left: {x1:.2f}%; top: {y1:.2f}%; width: {x2 - x1:.2f}%; height: {y2 - y1:.2f}%"
     return f'<i class="box {kind}" style="{place}"></i>'
-
-
-def _data_uri(picture: Image.Image) -> str:
-    picture.thumbnail((_PICTURE, _PICTURE), reducing_gap=2.0)
-    jpeg = io.BytesIO()
-    picture.save(jpeg, "JPEG", quality=80, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg.getvalue()).decode()
 
 
 _PAGE = """<!doctype html>

@@ -1,6 +1,8 @@
 """Boxes, ``[x1, y1, x2, y2]``, and how much they overlap."""
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -25,6 +27,16 @@ def iou(a_N4: Tensor, b_M4: Tensor) -> Tensor:
     union = _area(ax1, ay1, ax2, ay2) + _area(bx1, by1, bx2, by2) - shared
     same = (ax1 == bx1) & (ay1 == by1) & (ax2 == bx2) & (ay2 == by2)
     return torch.where(same, 1.0, shared / torch.where(union > 0, union, 1.0))
+
+
+def iou_of_arrays(a_N4: NDArray[np.floating], b_M4: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return what ``iou`` does for N and M boxes, (N, M), in numpy: the quicker where there are a few at a time."""
+    sides = np.minimum(a_N4[:, None, 2:], b_M4[None, :, 2:]) - np.maximum(a_N4[:, None, :2], b_M4[None, :, :2])
+    shared = sides.clip(0).prod(2)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).clip(0).prod(1) for boxes in (a_N4, b_M4)]
+    union = areas[0][:, None] + areas[1] - shared
+    same = (a_N4[:, None] == b_M4[None]).all(2)
+    return np.where(same, 1.0, shared / np.where(union > 0, union, 1))
 
 
 def pairwise_iou(boxes_BV4: Tensor) -> Tensor:

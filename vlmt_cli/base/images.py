@@ -1,6 +1,8 @@
 """Image files, opened with care: damaged ones, turned ones and bombs are common in photos from the web."""
 
+import base64
 import contextlib
+import io
 import warnings
 from pathlib import Path
 from stat import S_ISREG
@@ -57,3 +59,12 @@ def why_unreadable(error: Exception, path: str) -> str:
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return f"more than {Image.MAX_IMAGE_PIXELS:,} pixels"
     return " ".join((str(error) or type(error).__name__).replace(repr(path), "file").split())
+
+
+def data_uri(picture: Image.Image, longest: int) -> str:
+    """Return a picture as a JPEG within a page, at most ``longest`` pixels wide and high."""
+    small = picture.convert("RGB")
+    small.thumbnail((longest, longest), reducing_gap=2.0)
+    jpeg = io.BytesIO()
+    small.save(jpeg, "JPEG", quality=85, subsampling=0, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg.getvalue()).decode()

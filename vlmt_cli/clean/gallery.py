@@ -5,18 +5,15 @@ from anywhere, and its content security policy forbids it to. What is judged to 
 different is collected as lines for the allow-list (``near_duplicates.read_allow_list``).
 """
 
-import base64
-import io
 from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from PIL import Image
 
 from vlmt_cli.base.files import write_text
-from vlmt_cli.base.images import open_image
+from vlmt_cli.base.images import data_uri, open_image
 from vlmt_cli.clean.near_duplicates import without
 
 _THUMBNAIL = 360  # pixels, the longer side
@@ -87,18 +84,11 @@ def _figure(image: str, path: str) -> str:
         shown, size = '<div class="missing">cannot be shown</div>', escape(type(error).__name__)
     else:
         size = f"{picture.width} &times; {picture.height}"
-        shown = f'<img loading=lazy alt="{name}" src="{_data_uri(picture)}">'
+        shown = f'<img loading=lazy alt="{name}" src="{data_uri(picture, _THUMBNAIL)}">'
     return (
         f"<figure>{shown}<figcaption><b>{name}</b> <span>{size}</span><br>"
         f'<span class=path title="{escape(path)}">{escape(short)}</span></figcaption></figure>'
     )
-
-
-def _data_uri(picture: Image.Image) -> str:
-    picture.thumbnail((_THUMBNAIL, _THUMBNAIL), reducing_gap=2.0)
-    jpeg = io.BytesIO()
-    picture.save(jpeg, "JPEG", quality=80, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg.getvalue()).decode()
 
 
 _PAGE = """<!doctype html>

@@ -58,23 +58,6 @@ def estimate(
     return Estimate(value, *_interval(draws), len(scores), count)
 
 
-def paired_difference(
-    ours: Scores,
-    theirs: Scores,
-    groups: Column | None = None,
-    weights: Scores | None = None,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> Estimate:
-    """Estimate by how much the mean of ``ours`` is above that of ``theirs`` on the same N examples.
-
-    The arguments and errors are ``estimate``'s. Where zero is outside the interval, the two differ.
-    """
-    if len(ours) != len(theirs):
-        raise DataError(f"{len(ours):,} and {len(theirs):,} scores are not of the same examples")
-    return estimate(np.asarray(ours) - np.asarray(theirs), groups, weights, resamples, seed)
-
-
 def unpaired_difference(
     ours: Scores,
     theirs: Scores,

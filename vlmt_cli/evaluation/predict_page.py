@@ -4,17 +4,14 @@ One HTML file that needs nothing else: each picture is inside it once, nothing i
 content security policy forbids it to. Texts, answers and names of files are data, never markup.
 """
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import Image
-
 from vlmt_cli.base.files import write_text
+from vlmt_cli.base.images import data_uri
 from vlmt_cli.evaluation.predict_picture import Mark, View, colour_of, marks
 from vlmt_cli.evaluation.predictions import Answers, Box, Boxes, Photos, Prediction, Texts, photos_of
 from vlmt_cli.tasks.table import TASKS
@@ -137,9 +134,8 @@ def _symbol(photo: _Shown) -> str:
     if photo.view.picture is None:
         drawn = '<rect width="100%" height="100%" fill="#8883"/>'
     else:
-        drawn = (
-            f'<image width="{width}" height="{height}" preserveAspectRatio="none" href="{_uri(photo.view.picture)}"/>'
-        )
+        source = data_uri(photo.view.picture, _LONGEST)
+        drawn = f'<image width="{width}" height="{height}" preserveAspectRatio="none" href="{source}"/>'
     return f'<symbol id="{photo.symbol}" viewBox="0 0 {width} {height}">{drawn}</symbol>'
 
 
@@ -173,14 +169,6 @@ def _rectangle(mark: Mark, width: int, height: int) -> str:
 def _text(text: str) -> str:
     """Escape a text, whatever it holds."""
     return escape(text).encode(errors="replace").decode()
-
-
-def _uri(picture: Image.Image) -> str:
-    small = picture.convert("RGB")
-    small.thumbnail((_LONGEST, _LONGEST), reducing_gap=2.0)
-    jpeg = io.BytesIO()
-    small.save(jpeg, "JPEG", quality=90, subsampling=0, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg.getvalue()).decode()
 
 
 _STYLE = """

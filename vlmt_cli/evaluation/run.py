@@ -49,23 +49,40 @@ def outputs(
     """
     chosen = np.arange(len(examples)) if only is None else only
     order = chosen[np.argsort(examples.lengths[chosen], kind="stable")]
-    cuts = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    with evaluating(model):
+        for number, which, is_own in own_batches(order, batch_size, place):
+            batch = make_batch(examples, which, reader, token).to(place.device, torch.float32)
+            output = model(*batch.inputs())
+            if is_own:
+                yield batch, output
+            if progress:
+                progress(examples.task, min((number + place.world - place.rank) * batch_size, len(order)), len(order))
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Let a model compute without dropout and gradients; it trains on after that if it did before."""
     was_training = model.training
     model.eval()
     try:
         with torch.inference_mode():
-            # Every process runs as many batches as any other, as a sharded model gathers its weights in each.
-            for number in range(-(-len(cuts) // place.world)):
-                turn = number * place.world + place.rank
-                which = cuts[turn if turn < len(cuts) else 0]
-                batch = make_batch(examples, which, reader, token).to(place.device, torch.float32)
-                output = model(*batch.inputs())
-                if turn < len(cuts):
-                    yield batch, output
-                if progress:
-                    progress(examples.task, min((number + 1) * place.world * batch_size, len(order)), len(order))
+            yield
     finally:
         model.train(was_training)
+
+
+def own_batches(
+    rows: NDArray[np.int64], batch_size: int, place: Place
+) -> Iterator[tuple[int, NDArray[np.int64], bool]]:
+    """Share batches out: each one's number, its rows, and whether it is this process's to count.
+
+    Every process runs as many as any other, as a sharded model gathers its weights in each; one that has no batch left
+    runs the first again, and does not count it.
+    """
+    cuts = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+    for number in range(place.rank, -(-len(cuts) // place.world) * place.world, place.world):
+        is_own = number < len(cuts)
+        yield number, cuts[number if is_own else 0], is_own
 
 
 def score(

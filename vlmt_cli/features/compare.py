@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from vlmt_cli.base.boxes import iou_of_arrays
 from vlmt_cli.features.record import Regions
 from vlmt_cli.features.store import FeatureStore
 
@@ -96,7 +97,7 @@ def match(one: Regions, other: Regions) -> tuple[NDArray[np.int64], NDArray[np.i
 
     Boxes are compared as shares of their image, which two extractors may have resized differently.
     """
-    iou = _iou(_shares(one), _shares(other))
+    iou = iou_of_arrays(_shares(one), _shares(other))
     # Of equal boxes the one in the same place is the partner.
     preferred = iou + 1e-6 * np.eye(*iou.shape)
     best, best_back = preferred.argmax(1), preferred.argmax(0)
@@ -110,16 +111,6 @@ def _shares(regions: Regions) -> NDArray[np.float64]:
     # A box of less than a pixel is one: rounding would decide whether two of them overlap.
     corners = np.concatenate([low, np.maximum(high, low + 1)], axis=1)
     return np.asarray(corners / np.array([regions.width, regions.height] * 2, float))
-
-
-def _iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the overlap of N and M boxes, (N, M); equal boxes without area overlap wholly."""
-    corners = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
-    shared = corners.clip(0).prod(2)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(1) for boxes in (a, b)]
-    union = areas[0][:, None] + areas[1] - shared
-    same = (a[:, None] == b[None]).all(2)
-    return np.where(same, 1.0, shared / np.where(union > 0, union, 1))
 
 
 def _mean(values: NDArray[np.floating]) -> float | None:

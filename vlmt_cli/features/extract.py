@@ -21,7 +21,8 @@ from vlmt_cli.base.images import read_image
 from vlmt_cli.features.extractor import Boxes, Extractor
 from vlmt_cli.features.given_boxes import fit_boxes
 from vlmt_cli.features.record import Regions, problem
-from vlmt_cli.features.store import Meta, StoreWriter
+from vlmt_cli.features.store import Meta
+from vlmt_cli.features.store_writer import StoreWriter
 
 File = tuple[str, str]
 """An image key, and the path of its photo."""

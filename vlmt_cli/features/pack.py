@@ -20,7 +20,8 @@ from vlmt_cli.features.formats.entry import Entry, Options
 from vlmt_cli.features.lmdb_file import is_lmdb, opened
 from vlmt_cli.features.problems import Damaged, Problem, by_kind, sentence, write_problems
 from vlmt_cli.features.record import Regions, problem
-from vlmt_cli.features.store import META, FeatureStore, Meta, StoreWriter
+from vlmt_cli.features.store import META, FeatureStore, Meta
+from vlmt_cli.features.store_writer import StoreWriter
 
 UNKNOWN = "unknown"
 CAPTIONS = pa.schema([("image", pa.string()), ("caption", pa.string())])

@@ -13,11 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vlmt_cli.base.boxes import iou_of_arrays
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.features.store import FeatureStore
 
-WHOLE = (0.0, 0.0, 1.0, 1.0, 1.0)
-"""IMG's box: corners and area, as shares of the image's size."""
 SAME = 0.5
 """IoU of a candidate and the given box that it is: what clipping to the photo leaves of it."""
 
@@ -140,7 +139,7 @@ class RegionReader:
             todo = "make them with vlmt extract --boxes candidates"
             raise UsageError("there is no store of candidates' features", todo=todo)
         given = self.candidates.read(image)
-        overlap = _iou(boxes, given.boxes)
+        overlap = iou_of_arrays(boxes, given.boxes)
         which = overlap.argmax(1)
         if overlap.max(1).min() < SAME:
             box = boxes[int(overlap.max(1).argmin())]
@@ -190,16 +189,6 @@ def find_stores(
     if candidates is not None:
         return found, named_store(folder, candidates)
     return found, given[0] if len(given) == 1 else None
-
-
-def _iou(ours_N4: NDArray[np.float32], theirs_M4: NDArray[np.float32]) -> NDArray[np.float32]:
-    """As ``base.boxes.iou``, in numpy, which is the quicker for a few boxes."""
-    low = np.maximum(ours_N4[:, None, :2], theirs_M4[None, :, :2])
-    sides = np.minimum(ours_N4[:, None, 2:], theirs_M4[None, :, 2:]) - low
-    shared = np.maximum(sides[..., 0], 0) * np.maximum(sides[..., 1], 0)
-    ours, theirs = ((box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1]) for box in (ours_N4, theirs_M4))
-    overlap: NDArray[np.float32] = shared / np.maximum(ours[:, None] + theirs[None] - shared, 1e-6)
-    return overlap
 
 
 def named_store(folder: Path, name: str) -> Path:

@@ -22,7 +22,8 @@ import msgspec
 from vlmt_cli.base.errors import DataError, UsageError, VlmtError
 from vlmt_cli.features.extract import Extracted, File, Progress, extract
 from vlmt_cli.features.extractor import Boxes, Extractor
-from vlmt_cli.features.store import FeatureStore, Meta, StoreWriter
+from vlmt_cli.features.store import FeatureStore, Meta
+from vlmt_cli.features.store_writer import StoreWriter
 
 
 @dataclass(frozen=True)

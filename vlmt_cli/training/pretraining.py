@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vlmt_cli.evaluation.run import Place, gathered
+from vlmt_cli.evaluation.run import Place, evaluating, gathered, own_batches
 from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.model.pretraining import PretrainingLabels
 from vlmt_cli.runs.recipe import MaskingChoices
@@ -125,20 +125,12 @@ def validate_pretraining(
 ) -> float:
     """Return minus the sum of the three losses on captions that are always masked alike: the higher the better."""
     totals = np.zeros((3, 2))
-    cuts = [only[start : start + batch_size] for start in range(0, len(only), batch_size)]
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            for number in range(-(-len(cuts) // place.world)):
-                turn = number * place.world + place.rank
-                which = cuts[turn if turn < len(cuts) else 0]
-                rng = np.random.default_rng(turn)
-                batch = captions.masked(which, np.arange(len(which)), rng).to(place.device)
-                sums = pretraining_sums(model, batch, captions.masking)
-                if turn < len(cuts):
-                    totals += np.array([[float(total), float(count)] for total, count in sums.values()])
-    finally:
-        model.train(was_training)
+    with evaluating(model):
+        for number, which, is_own in own_batches(only, batch_size, place):
+            rng = np.random.default_rng(number)
+            batch = captions.masked(which, np.arange(len(which)), rng).to(place.device)
+            sums = pretraining_sums(model, batch, captions.masking)
+            if is_own:
+                totals += np.array([[float(total), float(count)] for total, count in sums.values()])
     totals = gathered(totals, place)
     return -float((totals[:, 0] / np.maximum(totals[:, 1], 1)).sum())

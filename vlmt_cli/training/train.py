@@ -120,7 +120,7 @@ def train(job: Job) -> bool:
 
 
 def prepare(job: Job) -> Job:
-    """Do once what every process needs: the tokenizer, the start, tokens; find out early what is missing."""
+    """Do once what every process needs: the tokenizer, and what to start from."""
     recipe = job.recipe
     start = None if job.resume else start_of(recipe, job.run)
     checkpoint = load_checkpoint(job.run) if job.resume else load_model(start) if start else None
@@ -137,9 +137,7 @@ def prepare(job: Job) -> Job:
         if before != split_hash:
             what = f"the run was trained on split {before}, and the data now have {split_hash}"
             raise DataError(what, where=job.run, todo="clean again as before, or begin another run")
-    job = replace(job, tokenizer=tokenizer, start=start)
-    load_splits(job.data, recipe, TextEncoder(tokenizer), make_reader(recipe, job.data), job.partial)
-    return job
+    return replace(job, tokenizer=tokenizer, start=start)
 
 
 def _take_part(fabric: Fabric, job: Job) -> bool | VlmtError:

@@ -40,7 +40,6 @@ class Work:
         name: the task's.
         head: its head.
         plan: sizes and rates.
-        train: the examples to train on.
         make: the micro-batches of this process for the k-th batch.
         counts: what each loss is divided by, of all of them together.
         sums: the losses of a model on one of them.
@@ -51,7 +50,6 @@ class Work:
     name: str
     head: str
     plan: TaskPlan
-    train: Examples
     make: Callable[[int], list[Any]]
     counts: Callable[[list[Any]], dict[str, float]]
     sums: Callable[[nn.Module, Any], Sums]
@@ -138,7 +136,6 @@ def make_work(
             task,
             "pretraining",
             plan,
-            splits.train,
             lambda number: [
                 source.masked(order.rows(number), part, order.generator(number)) for part in parts_of(number)
             ],
@@ -187,4 +184,4 @@ def make_work(
     def counts(parts: list[Batch]) -> dict[str, float]:
         return {"loss": float(sum(map(len, parts)))}
 
-    return Work(task, TASKS[task].head, plan, splits.train, make, counts, sums, validate, len(splits.steering))
+    return Work(task, TASKS[task].head, plan, make, counts, sums, validate, len(splits.steering))

@@ -33,7 +33,8 @@ from vlmt_cli.features.doctor import examine
 from vlmt_cli.features.extract import extract
 from vlmt_cli.features.extractor import Extractor
 from vlmt_cli.features.pack import pack
-from vlmt_cli.features.store import FeatureStore, StoreWriter
+from vlmt_cli.features.store import FeatureStore
+from vlmt_cli.features.store_writer import StoreWriter
 from vlmt_cli.features.vg_x152.extractor import load_detector, pixels_of, regions, vg_x152_extractor, views
 
 SIZES = [(40, 60), (60, 40), (40, 60), (33, 90), (40, 61), (40, 60)]
