@@ -92,3 +92,8 @@ def test_a_folder_without_a_recipe_or_with_a_damaged_one_is_named(tmp_path):
         (tmp_path / RECIPE).write_text(damage)
         with pytest.raises(DataError, match=r"recipe\.yaml: is damaged"):
             read_recipe(tmp_path)
+
+
+def test_pretraining_needs_the_sizes_that_table_8_does_not_have():
+    with pytest.raises(ValidationError, match=r"not in table 8: give training\.batch_size"):
+        Recipe(tasks="conceptual_captions", training={"learning_rate": 1e-4})

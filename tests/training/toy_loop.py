@@ -63,7 +63,6 @@ def toy_loop(fabric, turns, scores=None, evaluate_every=1, callback=None, **choi
             task,
             head,
             SimpleNamespace(scale=1.0, batch_size=BATCH),
-            None,
             lambda number: [noise(head, number, fabric.global_rank, fabric.world_size)],
             lambda parts: {"loss": float(sum(map(len, parts)))},
             lambda model, batch: {"loss": (model(*batch.inputs).square().sum(), torch.tensor(len(batch)))},

@@ -1,5 +1,6 @@
 """``vlmt analyze``: runs to understanding."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -66,28 +67,45 @@ def overlap(
     show(data, datasets, available, image_list, identity, recipe, settings, paper, as_json)
 
 
-@app.command("pairs")
-def pairs(
-    tasks: Tasks = REPRESENTATIVES,
-    seeds: Seeds = 1,
-    preset: Annotated[str, typer.Option("--preset", help="Recipe of all trainings, by name or file.")] = "pairs",
-    scale: Scale = None,
-    settings: Settings = None,
-    data: DataFolder = DATA,
-    runs: Runs = RUNS,
-    sweep: Sweep = "pairs",
-    parallel: Parallel = None,
-    launcher: Launcher = None,
-    sbatch: Sbatch = None,
-    device: Device = "auto",
-    partial: Partial = False,
-    plan: Plan = False,
-    yes: Yes = False,
-    paper: Paper = False,
-    saved: From = None,
-    as_json: Json = False,
-) -> None:
-    """Say which tasks help each other (table 3): every pair of tasks against each task alone.
+def _joint(together: int, text: str) -> Callable[..., None]:
+    """Make a command that compares tasks trained together with each alone."""
+
+    def command(
+        tasks: Tasks = REPRESENTATIVES,
+        seeds: Seeds = 1,
+        preset: Annotated[str, typer.Option("--preset", help="Recipe of all trainings, by name or file.")] = "pairs",
+        scale: Scale = None,
+        settings: Settings = None,
+        data: DataFolder = DATA,
+        runs: Runs = RUNS,
+        sweep: Sweep = "pairs",
+        parallel: Parallel = None,
+        launcher: Launcher = None,
+        sbatch: Sbatch = None,
+        device: Device = "auto",
+        partial: Partial = False,
+        plan: Plan = False,
+        yes: Yes = False,
+        paper: Paper = False,
+        saved: From = None,
+        as_json: Json = False,
+    ) -> None:
+        from vlmt_cli.commands.analyze_pairs import pairs as show
+        from vlmt_cli.commands.analyze_sweeps import SweepOptions
+
+        options = SweepOptions(
+            preset, scale, settings, seeds, data, runs, sweep, parallel, launcher, sbatch, device, partial, plan, yes
+        )
+        show(options, tasks, together, paper, saved, as_json)
+
+    command.__doc__ = text
+    return command
+
+
+pairs = app.command("pairs")(
+    _joint(
+        2,
+        """Say which tasks help each other (table 3): every pair of tasks against each task alone.
 
     Trains what is missing, each run in its own folder RUNS/SWEEP/NAME; finished runs are used, half-done ones go on.
     Asks before more than ten minutes of work; without a terminal, only --yes trains. Everything goes into
@@ -106,38 +124,13 @@ def pairs(
       vlmt analyze pairs --data demo --scale mini
 
       vlmt analyze pairs --from runs/pairs.parquet
-    """
-    from vlmt_cli.commands.analyze_pairs import pairs as show
-    from vlmt_cli.commands.analyze_sweeps import SweepOptions
-
-    options = SweepOptions(
-        preset, scale, settings, seeds, data, runs, sweep, parallel, launcher, sbatch, device, partial, plan, yes
+    """,
     )
-    show(options, tasks, 2, paper, saved, as_json)
-
-
-@app.command("triples")
-def triples(
-    tasks: Tasks = REPRESENTATIVES,
-    seeds: Seeds = 1,
-    preset: Annotated[str, typer.Option("--preset", help="Recipe of all trainings, by name or file.")] = "pairs",
-    scale: Scale = None,
-    settings: Settings = None,
-    data: DataFolder = DATA,
-    runs: Runs = RUNS,
-    sweep: Sweep = "pairs",
-    parallel: Parallel = None,
-    launcher: Launcher = None,
-    sbatch: Sbatch = None,
-    device: Device = "auto",
-    partial: Partial = False,
-    plan: Plan = False,
-    yes: Yes = False,
-    paper: Paper = False,
-    saved: From = None,
-    as_json: Json = False,
-) -> None:
-    """Say whether gains add up (table 3): every triple of tasks against the sum of its pairs.
+)
+triples = app.command("triples")(
+    _joint(
+        3,
+        """Say whether gains add up (table 3): every triple of tasks against the sum of its pairs.
 
     As vlmt analyze pairs, whose runs and files it shares, with the triples trained as well.
 
@@ -146,14 +139,9 @@ def triples(
       vlmt analyze triples --plan
 
       vlmt analyze triples --seeds 2 --yes --paper
-    """
-    from vlmt_cli.commands.analyze_pairs import pairs as show
-    from vlmt_cli.commands.analyze_sweeps import SweepOptions
-
-    options = SweepOptions(
-        preset, scale, settings, seeds, data, runs, sweep, parallel, launcher, sbatch, device, partial, plan, yes
+    """,
     )
-    show(options, tasks, 3, paper, saved, as_json)
+)
 
 
 @app.command("ablations")

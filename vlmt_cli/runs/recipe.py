@@ -179,6 +179,8 @@ class Recipe(_Section):
                 raise ValueError(f"features.candidates: there is no task {task!r}; {nearest(task, TASKS)}")
         if PRETRAINING in self.tasks and len(self.tasks) > 1:
             raise ValueError("pre-training goes alone")
+        if self.pretrains and None in (self.training.batch_size, self.training.learning_rate):
+            raise ValueError("pre-training is not in table 8: give training.batch_size and training.learning_rate")
         return self
 
     @property

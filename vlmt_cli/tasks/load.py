@@ -21,7 +21,7 @@ from vlmt_cli.tasks import referring, retrieval, verification, vqa
 from vlmt_cli.tasks.examples import Batch, Columns, Examples, lists_of
 from vlmt_cli.tasks.groups import GROUPS
 from vlmt_cli.tasks.table import TASKS
-from vlmt_cli.tasks.text import TextEncoder, read_columns, tokens_of
+from vlmt_cli.tasks.text import TextEncoder, clean_command, read_columns, tokens_of
 
 Purpose = Literal["train", "validate", "test"]
 COLUMNS = {
@@ -115,7 +115,7 @@ def kept_rows(data: Path, task: str, split: str, examples: int) -> NDArray[np.in
         raise DataError("there is no clean split", where=keep, todo=todo)
     kept = pq.read_table(keep, columns=["row"], filters=[("dataset", "=", task), ("split", "=", split)])["row"]
     if not len(kept):
-        raise DataError(f"the clean split has no {task} {split}", where=keep, todo="run vlmt clean with it")
+        raise DataError(f"the clean split has no {task} {split}", where=keep, todo=f"run {clean_command(task)}")
     rows: NDArray[np.int64] = kept.to_numpy().astype(np.int64)
     if rows.max() >= examples:
         raise DataError(f"the clean split is of other examples of {task}", where=keep, todo="run vlmt clean again")
