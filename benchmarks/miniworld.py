@@ -211,9 +211,12 @@ def leaks(folder: Path, every: list[int]) -> list[str]:
         " Genome QA's test images that their training saw and on those that it did not. Where a hue has two names, only"
         " who saw the image in training knows which of them people chose.",
         "",
+        "Of one seed the interval is over images (bootstrap), of all over seeds.",
+        "",
         "| seed | seen, % | n | unseen, % | n | difference, 95% |",
         "|---|---:|---:|---:|---:|---:|",
     ]
+    differences = []
     for seed in every:
         content = json.loads((folder / f"leak-{seed}" / "scores.json").read_text(encoding="utf-8"))
         both = content["tasks"]["vg_qa"]["contamination"]
@@ -222,7 +225,8 @@ def leaks(folder: Path, every: list[int]) -> list[str]:
             f"| {seed} | {100 * seen['value']:.1f} | {seen['n']} | {100 * unseen['value']:.1f} | {unseen['n']} |"
             f" {100 * gap['value']:+.1f} ({100 * gap['low']:+.1f} to {100 * gap['high']:+.1f}) |"
         )
-    return lines
+        differences.append(100 * gap["value"])
+    return [*lines, f"| all | | | | | {told(differences)} |"]
 
 
 def main() -> None:

@@ -1,9 +1,13 @@
 """Two processes with half the batch each, or a batch in parts, compute what one process does at once."""
 
+import functools
 import signal
+import subprocess
+import sys
 
 import pytest
 import torch
+import yaml
 from training.conftest import ALIKE, MANY
 from training.small_runs import make_recipe, of_kind, same_end, told
 
@@ -49,6 +53,25 @@ def test_two_processes_pre_train_as_one(name, pair, alone):
 
 def test_a_batch_in_parts_has_the_losses_of_the_whole(alone):
     assert_alike(alone / "parts", alone / "many")
+
+
+@pytest.mark.filterwarnings("default")  # the compiler passes over its own warnings, and gives up on errors
+def test_compiled_layers_have_the_losses_of_plain_ones(alone, trained_world, tmp_path, monkeypatch):
+    traced = functools.partialmethod(torch.nn.Module.compile, backend="aot_eager")  # all of it but the C++ at its end
+    monkeypatch.setattr(torch.nn.Module, "compile", traced)
+    assert train(Job(make_recipe("all-tasks", MANY, compile=True, **ALIKE), trained_world, tmp_path / "run"))
+    assert_alike(tmp_path / "run", alone / "many")
+
+
+def test_torchrun_starts_what_processes_would(alone, trained_world, tmp_path):
+    (tmp_path / "many.yaml").write_text(yaml.safe_dump(make_recipe("all-tasks", MANY, **ALIKE).model_dump(mode="json")))
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "--", "vlmt_cli", "train"]
+    command += ["--preset", str(tmp_path / "many.yaml"), "--data", str(trained_world), "--run", str(tmp_path / "run")]
+    done = subprocess.run([*command, "--device", "cpu", "--processes", "2"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("trained in") == done.stderr.count("Beginning with") == 1
+    assert of_kind(tmp_path / "run", "start")[0]["world"] == 2
+    assert_alike(tmp_path / "run", alone / "many")
 
 
 def test_heads_rest_with_two_processes_too(pair):
@@ -99,4 +122,10 @@ def test_fewer_gpus_than_asked_for_is_one_line(there, asked, message, trained_wo
 def test_more_machines_need_somebody_who_starts_them(trained_world, tmp_path):
     job = Job(make_recipe(), trained_world, tmp_path / "run", devices=Devices("cpu", 1, 2))
     with pytest.raises(UsageError, match="--nodes 2; start the command with torchrun or srun"):
+        train(job)
+
+
+def test_sharding_is_for_gpus(trained_world, tmp_path):
+    job = Job(make_recipe(strategy="fsdp"), trained_world, tmp_path / "run", devices=Devices("cpu", 2))
+    with pytest.raises(UsageError, match="fsdp is for GPUs; leave it at ddp"):
         train(job)

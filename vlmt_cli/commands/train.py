@@ -59,7 +59,7 @@ def train(
 
       vlmt train --resume --run runs/all-tasks
 
-      torchrun --nnodes 4 --nproc-per-node 8 $(which vlmt) train --gpus 8 --nodes 4
+      torchrun --nnodes 4 --nproc-per-node 8 -m -- vlmt_cli train --gpus 8 --nodes 4
     """
     from vlmt_cli.base.errors import UsageError
 
@@ -94,19 +94,21 @@ def launch(
     from vlmt_cli.commands.show import say
     from vlmt_cli.commands.training_display import show_training
     from vlmt_cli.runs.recipe import Recipe
+    from vlmt_cli.training.processes import is_first
     from vlmt_cli.training.start import start_of
     from vlmt_cli.training.train import Job, train
 
     recipe = load_recipe(preset, Recipe, settings or (), scale, **values)
     devices = choose_devices(device, gpus, processes, nodes)
-    if not resume:
+    if not resume and is_first():
         start = start_of(recipe, run)
         first = f"BERT's weights ({recipe.model.bert})" if recipe.model.bert else "random weights"
         say(f"Beginning with {start or first}")
     finished = train(Job(recipe, data, run, seed, partial, resume, devices, report=show_training))
     if not finished:
         raise Interrupted("interrupted and saved", where=run, todo="the same command goes on with --resume")
-    _show(run, as_json)
+    if is_first():
+        _show(run, as_json)
 
 
 def choose_devices(device: str, gpus: int | None, processes: int | None, nodes: int) -> "Devices":

@@ -258,6 +258,19 @@ class ViLBERT(nn.Module):
         return fused
 
 
+def compile_layers(trunk: ViLBERT) -> None:
+    """Compile a trunk's layers, in place: they are alike, so that a few forms serve all heads and sizes of batches.
+
+    Of co-attention only the feed-forwards are: compiled as a whole it would give its text half zeros for gradients
+    where a head reads the regions alone, and momentum would move what has no gradient.
+    """
+    # A form each for text and vision, with and without gradients, packed rows or not, all of them or the first.
+    torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
+    halves = (half for layer in trunk.co_layers for half in (layer.text_feedforward, layer.vision_feedforward))
+    for part in (*trunk.text_layers, *trunk.vision_layers, *halves):
+        part.compile(dynamic=True)
+
+
 def initialise(module: nn.Module, std: float) -> None:
     """Initialise a module as BERT does: weights from N(0, std), biases zero, layer norms one."""
     if isinstance(module, nn.Linear | nn.Embedding):

@@ -131,7 +131,7 @@ class TrainingChoices(_Section):
     precision: Literal["auto", "32", "bf16", "16"] = "auto"
     """auto is bf16 on a GPU that has it, else 32."""
     compile: bool = False
-    """torch.compile."""
+    """Whether PyTorch compiles the trunk's layers."""
     strategy: Literal["ddp", "fsdp"] = "ddp"
     """For several processes; fsdp shards a larger trunk."""
     tensorboard: bool = False

@@ -42,6 +42,11 @@ def started_from_outside() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ or int(os.environ.get("SLURM_NTASKS", "1")) > 1
 
 
+def is_first() -> bool:
+    """Whether this process is the one that speaks for all that torchrun or SLURM started."""
+    return not started_from_outside() or os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
+
+
 def check_devices(devices: Devices) -> None:
     """Raise a UsageError where there are fewer GPUs than asked for, or other machines were not started."""
     if devices.kind == "cuda" and (there := torch.cuda.device_count()) < devices.processes:
@@ -54,7 +59,9 @@ def check_devices(devices: Devices) -> None:
 
 
 def make_fabric(choices: TrainingChoices, devices: Devices) -> Fabric:
-    """Make what deals with devices, precision and processes."""
+    """Make what deals with devices, precision and processes. Raises a UsageError where a strategy needs GPUs."""
+    if choices.strategy == "fsdp" and devices.kind == "cpu":
+        raise UsageError("training.strategy: fsdp is for GPUs", todo="leave it at ddp, or give --gpus")
     many = devices.processes * devices.nodes > 1
     strategy: Any = "auto"
     if many:

@@ -24,6 +24,7 @@ from vlmt_cli.clean.split_folder import read_report
 from vlmt_cli.evaluation.run import Place
 from vlmt_cli.evaluation.setup import load_model, make_reader
 from vlmt_cli.features.reader import RegionReader
+from vlmt_cli.model.vilbert import compile_layers
 from vlmt_cli.runs.checkpoint import CONFIG, STATE, WEIGHTS, Checkpoint, load_checkpoint, load_state, save_pretrained
 from vlmt_cli.runs.lineage import Stage
 from vlmt_cli.runs.metrics import append, cut_metrics, first_seed
@@ -165,8 +166,9 @@ def _train_here(fabric: Fabric, job: Job) -> bool:
         checkpoint = _add_stage(checkpoint, job, splits)
     own = checkpoint.model
     freeze(own, choices.freeze)
-    compiled: Any = torch.compile(own) if choices.compile else own
-    model = fabric.setup_module(compiled)
+    if choices.compile:
+        compile_layers(own.trunk)
+    model = fabric.setup_module(own)
     if recipe.pretrains:
         model.mark_forward_method("pretrain")
     optimizer: Any = fabric.setup_optimizers(make_optimizer(own, choices, plan.learning_rate))
