@@ -1,17 +1,22 @@
 """Two processes with half the batch each, or a batch in parts, compute what one process does at once."""
 
 import functools
+import shutil
 import signal
 import subprocess
 import sys
 
+import lmdb
+import pyarrow.compute as pc
 import pytest
 import torch
 import yaml
 from training.conftest import ALIKE, MANY
 from training.small_runs import make_recipe, of_kind, same_end, told
 
-from vlmt_cli.base.errors import UsageError, VlmtError
+from vlmt_cli.base.errors import DataError, UsageError, VlmtError
+from vlmt_cli.runs.recipe import FeatureChoices
+from vlmt_cli.tasks.text import read_columns
 from vlmt_cli.training.processes import Devices
 from vlmt_cli.training.train import Job, train
 
@@ -99,6 +104,21 @@ def test_an_error_of_one_process_ends_both_in_its_words(pair):
     parts = [torch.load(path, weights_only=True) for path in sorted((runs / "diverged" / "diverged").glob("*.pt"))]
     assert [len(part["examples"]) for part in parts] == [2, 2]
     assert not set(parts[0]["examples"].tolist()) & set(parts[1]["examples"].tolist())
+
+
+def test_an_error_that_one_process_alone_meets_is_told_in_its_words(trained_world, tmp_path):
+    shutil.copytree(trained_world / "features" / "pixels", tmp_path / "features")
+    kept = read_columns(trained_world / "clean" / "keep.parquet", None).filter(
+        (pc.field("dataset") == "refcoco") & (pc.field("split") == "train")
+    )
+    examples = read_columns(trained_world / "examples" / "refcoco" / "train.parquet", ["images"])["images"]
+    [image] = examples[kept["row"][0].as_py()].as_py()
+    with lmdb.open(str(tmp_path / "features")) as store, store.begin(write=True) as change:
+        assert change.put(image.encode(), b"torn")
+    recipe = make_recipe("all-tasks", "refcoco", iterations=100)
+    recipe = recipe.model_copy(update={"features": FeatureChoices(store=str(tmp_path / "features"))})
+    with pytest.raises(DataError, match=f"{image}: the record is cut short; pack it again"):
+        train(Job(recipe, trained_world, tmp_path / "run", devices=Devices("cpu", 2)))
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,10 @@ def _in_each(fabric, jobs):
     save = training.save_pretrained
     for name, job in jobs.items():
         training.save_pretrained = _full if name == "full" else save
-        results[name] = training._take_part(fabric, job)
+        try:
+            results[name] = training._train_here(fabric, job)
+        except VlmtError as error:
+            results[name] = error
     return results | {"moved": heads_that_move(fabric)}
 
 

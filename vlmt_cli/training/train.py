@@ -108,16 +108,14 @@ def train(job: Job) -> bool:
     fabric = make_fabric(job.recipe.training, job.devices)
     if job.devices.processes * job.devices.nodes == 1 or started_from_outside():
         fabric.launch()
-        return _finished(_take_part(fabric, job))
+        return _train_here(fabric, job)
     with signals_go_to_children():
         try:
             launch: Any = fabric.launch
             # Fabric goes through the arguments of what it launches, and refuses a frozen dataclass there.
-            return _finished(launch(functools.partial(_take_part, job=job)))
+            return bool(launch(functools.partial(_train_here, job=job)))
         except (ProcessExitedException, ProcessRaisedException) as error:
-            last = str(error).strip().splitlines()[-1]
-            todo = "go on with --resume; --debug shows all of it"
-            raise VlmtError(f"a process of the run died ({last})", where=job.run, todo=todo) from error
+            raise _in_its_words(error, job.run) from error
 
 
 def prepare(job: Job) -> Job:
@@ -139,14 +137,6 @@ def prepare(job: Job) -> Job:
             what = f"the run was trained on split {before}, and the data now have {split_hash}"
             raise DataError(what, where=job.run, todo="clean again as before, or begin another run")
     return replace(job, tokenizer=tokenizer, start=start)
-
-
-def _take_part(fabric: Fabric, job: Job) -> bool | VlmtError:
-    """Train in one process; a VlmtError is returned, as it would lose its words between processes."""
-    try:
-        return _train_here(fabric, job)
-    except VlmtError as error:
-        return error
 
 
 def _train_here(fabric: Fabric, job: Job) -> bool:
@@ -312,9 +302,16 @@ def _save_divergence(fabric: Fabric, run: Path, weights: Mapping[str, torch.Tens
         if "labels" in content:
             content["labels"] = vars(content["labels"])
         write_torch(folder / f"batch-{fabric.global_rank}-{number}.pt", content)
+    fabric.barrier()  # the first process that fails ends the others
 
 
-def _finished(result: bool | VlmtError) -> bool:
-    if isinstance(result, VlmtError):
-        raise result
-    return result
+def _in_its_words(error: Exception, run: Path) -> VlmtError:
+    """Make an error of what is left of one in another process: the text of its traceback."""
+    last = str(error).strip().splitlines()[-1]
+    name, _, words = last.partition(": ")
+    kinds: tuple[type[VlmtError], ...] = (VlmtError, UsageError, DataError)
+    for kind in kinds:
+        if name == f"{kind.__module__}.{kind.__name__}":
+            return kind(words)
+    todo = "go on with --resume; --debug shows all of it"
+    return VlmtError(f"a process of the run died ({last})", where=run, todo=todo)
