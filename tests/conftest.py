@@ -6,6 +6,14 @@ from pathlib import Path
 import pytest
 
 
+LONG = ("test_demo.py", "test_wheel.py", "test_processes.py")
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the files that take minutes, so that at the end no process is left alone with one."""
+    items.sort(key=lambda item: item.path.name not in LONG)
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder with real official files; a test that needs it is skipped where there is none."""

@@ -145,6 +145,20 @@ def test_a_path_without_a_store_says_so(tmp_path, open_store):
         open_store(tmp_path)
 
 
+def test_a_store_is_there_once_it_says_what_it_is(tmp_path, open_store, monkeypatch):
+    def die(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as change:
+        change.setattr(store_writer.os, "replace", die)
+        with pytest.raises(KeyboardInterrupt):
+            StoreWriter(tmp_path / "s", META_32)
+    with pytest.raises(DataError, match="there is no feature store"):
+        open_store(tmp_path / "s")
+    assert write(tmp_path / "s", images(3)).images == 3
+    assert sorted(path.name for path in (tmp_path / "s").iterdir()) == ["data.mdb", "lock.mdb"]
+
+
 def test_a_full_disk_is_one_line_and_leaves_what_was_committed(tmp_path, open_store):
     """A limit on file sizes stands for a full disk: the kernel refuses the write in the same place."""
     code = f"""

@@ -1,11 +1,12 @@
 """Writing a feature store: a new one, or one to go on with."""
 
 import hashlib
+import os
 import shutil
 import struct
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import lmdb
 import msgspec
@@ -39,28 +40,41 @@ class StoreWriter:
         self._waiting: dict[bytes, bytes] = {}
         if self.path.is_file():
             raise DataError("is a file", where=self.path, todo="name a folder")
-        if is_new := not is_lmdb(self.path):
-            with explained(self.path):
-                self.path.mkdir(parents=True, exist_ok=True)
-        else:
-            check_length(self.path)
+        if not is_lmdb(self.path):
+            self._create()
+        check_length(self.path)
         close_here(self.path)  # this process may have read from it
+        self._environment = self._open(self.path)
         try:
-            self._environment = lmdb.open(str(self.path), map_size=_size_on_disk(self.path) + _GROWTH)
-        except lmdb.Error as error:
-            raise DataError(f"cannot be opened ({error})", where=self.path) from error
-        try:
-            if is_new or not self._environment.stat()["entries"]:
-                self._commit({META: msgspec.json.encode(meta)})  # so that what a killed process leaves is a store
-            else:
-                with self._environment.begin(buffers=True) as transaction:
-                    self.meta = read_meta(transaction, self.path)
-                if difference := _difference(self.meta, meta):
-                    what, todo = f"the store holds other features: {difference}", "name another store"
-                    raise DataError(what, where=self.path, todo=todo)
+            with self._environment.begin(buffers=True) as transaction:
+                self.meta = read_meta(transaction, self.path)
+            if difference := _difference(self.meta, meta):
+                what, todo = f"the store holds other features: {difference}", "name another store"
+                raise DataError(what, where=self.path, todo=todo)
         except VlmtError:
             self._environment.close()
             raise
+
+    def _create(self) -> None:
+        """Make a store without images. It is there once it says what it is: a killed process leaves that or nothing."""
+        beside = self.path / ".partial"
+        with explained(self.path):
+            shutil.rmtree(beside, ignore_errors=True)
+            beside.mkdir(parents=True)
+        self._environment = self._open(beside)
+        try:
+            self._commit({META: msgspec.json.encode(self.meta)})
+        finally:
+            self._environment.close()
+        with explained(self.path):
+            os.replace(beside / "data.mdb", self.path / "data.mdb")
+            shutil.rmtree(beside)
+
+    def _open(self, folder: Path) -> Any:
+        try:
+            return lmdb.open(str(folder), map_size=_size_on_disk(folder) + _GROWTH)
+        except lmdb.Error as error:
+            raise DataError(f"cannot be opened ({error})", where=self.path) from error
 
     def __contains__(self, key: str) -> bool:
         if key.encode() in self._waiting:
