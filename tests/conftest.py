@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-
 LONG = ("test_demo.py", "test_wheel.py", "test_processes.py")
 
 
