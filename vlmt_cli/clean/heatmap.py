@@ -25,7 +25,7 @@ def draw(report: Report, path: Path) -> None:
     ]
     rows, columns = len(report.test_images_before), _columns(report.test_images_before)
     # Inches: cells, and room for the names beside and below them. Laying out by hand halves the time.
-    across, down, left, below = 0.36 * max(len(columns), 6), 0.36 * max(rows, 2), 1.5, 1.3
+    across, down, left, below = 0.36 * max(len(columns), 6), 0.36 * max(rows, 2), 1.5, 1.5
     width, height = 2 * (left + across) + 0.3, 2 * (below + down) + 0.3
     figure = Figure(figsize=(width, height))
     for place, (title, cells) in enumerate(panels):
