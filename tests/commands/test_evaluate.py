@@ -77,7 +77,7 @@ def test_a_leak_ends_with_4(vlmt, data, leaky_run, tmp_path):
 
 def test_contaminated_against_clean(vlmt, data, leaky_run, tmp_path):
     code, out, _ = vlmt("evaluate", "--model", leaky_run, "--data", data, "--tasks", "snli_ve,gqa", "--contaminated")
-    assert code == 0 and "Training saw no image of GQA." in out
+    assert code == 0 and "Training saw none of the images scored for GQA." in out
     rows = pq.read_table(tmp_path / "leaky" / "predictions" / "snli_ve-test.parquet").to_pylist()
     seen = [row["score"] for row in rows if row["images"] == rows[0]["images"]]
     others = [row["score"] for row in rows if row["images"] != rows[0]["images"]]

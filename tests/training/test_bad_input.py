@@ -105,6 +105,9 @@ def test_a_folder_that_holds_a_run_or_weights_is_not_written_over(data, refused,
         and line == f"{folder}: holds a run already; go on with it with --resume, or name another folder with --run"
     )
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    code, line = refused("--resume", "--set", "training.gap=9")
+    what = "goes on as it began: its training.gap is 1, and 9 is asked for"
+    assert code == 2 and line == f"{folder}: {what}; leave these options out, or begin another run"
     save_pretrained(tmp_path / "runs" / "weights", load_checkpoint(folder))
     code, line = refused("--run", tmp_path / "runs" / "weights")
     assert code == 2 and "holds a run already" in line

@@ -122,7 +122,7 @@ def draw_affinities(path: Path, affinities: Affinities, titles: Mapping[str, str
             for column in range(len(names)):
                 if row != column:
                     unsure = abs(values[row, column]) < half[row, column]
-                    strong = abs(values[row, column]) > 0.6 * most
+                    strong = abs(values[row, column]) > (0.4 if unsure else 0.6) * most
                     axes.text(
                         column,
                         row,
@@ -146,7 +146,9 @@ def draw_affinities(path: Path, affinities: Affinities, titles: Mapping[str, str
     axes = figure.add_subplot(grid[1, 1])
     for row, name in enumerate(names):
         others = [column for column in range(len(names)) if column != row]
-        axes.plot(affinities.iterations, affinities.cosine[WHOLE][:, row][:, others].mean(1), linewidth=1.2, label=name)
+        over_time = affinities.cosine[WHOLE][:, row][:, others].mean(1)
+        colour, line = f"C{row % 6}", ("-", "--", ":")[row // 6 % 3]
+        axes.plot(affinities.iterations, over_time, linewidth=1.2, label=name, color=colour, linestyle=line)
     axes.axhline(0, color="black", linewidth=0.6)
     axes.set_title("Mean cosine with the other tasks, over time", fontsize=9)
     axes.set_xlabel("iteration", fontsize=8)

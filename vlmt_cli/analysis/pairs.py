@@ -14,6 +14,7 @@ from typing import Literal
 from vlmt_cli.analysis.seeds import OverSeeds, Source, scores_of
 from vlmt_cli.analysis.sweep import Wanted
 from vlmt_cli.base.errors import UsageError
+from vlmt_cli.base.recipes import nearest
 from vlmt_cli.evaluation.scores import COLUMNS
 from vlmt_cli.paper import table
 from vlmt_cli.runs.recipe import Recipe
@@ -118,7 +119,7 @@ def items_of(names: Iterable[str], together: int = 2) -> tuple[Item, ...]:
     for name in dict.fromkeys(names):
         tasks = GROUPS.get(name, (name,))
         if tasks[0] not in TASKS:
-            raise UsageError(f"there is no task {name!r}", todo=f"choose among {', '.join([*TASKS, *GROUPS])}")
+            raise UsageError(f"there is no task {name!r}", todo=nearest(name, [*TASKS, *GROUPS]))
         items.append(Item(name, tasks))
     if len(items) < together:
         raise UsageError(f"{len(items)} tasks make no {'pair' if together == 2 else 'triple'}", todo="name more")

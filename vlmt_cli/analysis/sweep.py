@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -17,13 +17,11 @@ from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.clean.split_folder import REPORT_FILE, read_report
 from vlmt_cli.runs.checkpoint import CONFIG, LINEAGE, STATE
 from vlmt_cli.runs.lineage import Lineage, Stage, parse
-from vlmt_cli.runs.metrics import METRICS, read_metrics
-from vlmt_cli.runs.recipe import RECIPE, Recipe, read_recipe
+from vlmt_cli.runs.metrics import is_finished, read_metrics
+from vlmt_cli.runs.recipe import RECIPE, Recipe, difference_of, read_recipe
 from vlmt_cli.training.start import start_of
 
 State = Literal["finished", "half-done", "missing"]
-LOOKING_ON = {"log_every", "save_every", "tensorboard", "wandb", "affinity_every"}
-"""Keys of ``training`` that change what is told of a run, and not the run."""
 
 
 @dataclass(frozen=True)
@@ -115,11 +113,6 @@ def look(wanted: Wanted, folder: Path) -> Found:
     return Found(wanted, folder, "half-done", saved / planned)
 
 
-def is_finished(folder: Path) -> bool:
-    """Whether a run came to its end."""
-    return (folder / METRICS).exists() and any(line["kind"] == "end" for line in read_metrics(folder))
-
-
 def finished_runs(runs: Path) -> list[tuple[Path, Recipe]]:
     """Return the finished runs in a folder and in its sweeps."""
     there = []
@@ -132,10 +125,8 @@ def finished_runs(runs: Path) -> list[tuple[Path, Recipe]]:
 
 def _difference(wanted: Wanted, recipe: Recipe, folder: Path, own: Path, split_hash: str | None) -> str | None:
     """Say in what the run of a recipe in ``folder`` differs from the wanted one, whose own folder is ``own``."""
-    ours, theirs = choices_of(wanted.recipe), choices_of(recipe)
-    for key in ours:
-        if ours[key] != theirs[key]:
-            return f"its {key} is {theirs[key]}, and {ours[key]} is asked for"
+    if difference := difference_of(wanted.recipe, recipe):
+        return difference
     seed = next((line["seed"] for line in read_metrics(folder) if line["kind"] == "start"), None)
     if seed != wanted.seed:
         return f"its seed is {seed}, and {wanted.seed} is asked for"
@@ -151,15 +142,6 @@ def _difference(wanted: Wanted, recipe: Recipe, folder: Path, own: Path, split_h
         began = " and ".join(stage.name for stage in before) or "initial weights"
         return f"it began with {began}, and not with {'initial weights' if start is None else f'{start} as it is now'}"
     return None
-
-
-def choices_of(recipe: Recipe) -> dict[str, Any]:
-    """Return the choices that make a run what it is, by their keys; how it began, its lineage says better."""
-    flat: dict[str, Any] = {}
-    for key, value in recipe.model_dump(mode="json", exclude={"start": True, "training": LOOKING_ON}).items():
-        section = value if isinstance(value, dict) else {None: value}
-        flat |= {f"{key}.{name}" if name else key: choice for name, choice in section.items()}
-    return flat
 
 
 def _stages(run: Path) -> list[Stage]:

@@ -58,7 +58,8 @@ def why_unreadable(error: Exception, path: str) -> str:
     """Put what a decoder raised into a few words."""
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return f"more than {Image.MAX_IMAGE_PIXELS:,} pixels"
-    return " ".join((str(error) or type(error).__name__).replace(repr(path), "file").split())
+    words = str(error) or type(error).__name__
+    return " ".join(words.replace(f"file {path!r}", "file").replace(repr(path), "file").split())
 
 
 def data_uri(picture: Image.Image, longest: int) -> str:

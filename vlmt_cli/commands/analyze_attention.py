@@ -28,6 +28,7 @@ def attention(
     from vlmt_cli.base.errors import UsageError
     from vlmt_cli.base.image_names import photo_of
     from vlmt_cli.base.images import read_image
+    from vlmt_cli.base.recipes import nearest
     from vlmt_cli.commands.predict import stores_of
     from vlmt_cli.commands.show import say, stdout
     from vlmt_cli.evaluation.predict import stack
@@ -38,7 +39,7 @@ def attention(
     from vlmt_cli.tasks.text import TextEncoder
 
     if task is not None and task not in TASKS:
-        raise UsageError(f"there is no task {task!r}", todo=f"choose among {', '.join(TASKS)}")
+        raise UsageError(f"there is no task {task!r}", todo=nearest(task, TASKS))
     sources = find_photos([photo])
     checkpoint, recipe = load_model(model), recipe_of(model)
     assert checkpoint.tokenizer is not None

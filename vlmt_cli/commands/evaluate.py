@@ -139,7 +139,7 @@ def _notes(result: "Evaluation", contaminated: bool) -> list[str]:
     if any(task.unknown_stages for task in tasks.values()):
         notes.append(f"{UNKNOWN} Training may have seen some of these images: which it saw is not known.")
     if contaminated and (clean := [COLUMNS[name] for name, task in tasks.items() if not is_leaked(task)]):
-        notes.append(f"Training saw no image of {', '.join(clean)}.")
+        notes.append(f"Training saw none of the images scored for {', '.join(clean)}.")
     return notes
 
 

@@ -89,22 +89,40 @@ def launch(
     settings: list[str] | None,
     as_json: bool,
 ) -> None:
-    """Run a recipe, and show what came of it."""
+    """Run a recipe, and show what came of it.
+
+    Raises:
+        UsageError: options of a run that goes on ask for another one than it is.
+    """
+    import functools
+
+    from vlmt_cli.base.errors import UsageError
+    from vlmt_cli.base.files import put_back
     from vlmt_cli.base.recipes import load_recipe
-    from vlmt_cli.commands.show import say
     from vlmt_cli.commands.training_display import show_training
-    from vlmt_cli.runs.recipe import Recipe
+    from vlmt_cli.runs.metrics import is_finished
+    from vlmt_cli.runs.recipe import Recipe, difference_of, read_recipe
     from vlmt_cli.training.processes import is_first
     from vlmt_cli.training.start import start_of
     from vlmt_cli.training.train import Job, train
 
     recipe = load_recipe(preset, Recipe, settings or (), scale, **values)
     devices = choose_devices(device, gpus, processes, nodes)
-    if not resume and is_first():
+    if resume:
+        put_back(run)
+        asks = settings or scale or values
+        if asks and (difference := difference_of(recipe, read_recipe(run))):
+            todo = "leave these options out, or begin another run"
+            raise UsageError(f"goes on as it began: {difference}", where=run, todo=todo)
+        opening = f"{run} has come to its end already" if is_finished(run) else f"Going on with {run}"
+    else:
         start = start_of(recipe, run)
         first = f"BERT's weights ({recipe.model.bert})" if recipe.model.bert else "random weights"
-        say(f"Beginning with {start or first}")
-    finished = train(Job(recipe, data, run, seed, partial, resume, devices, report=show_training))
+        opening = f"Beginning with {start or first}"
+        if start is None and recipe.start == "auto":
+            opening += f", as there is no run {run.parent / 'pretrain'}"
+    report = functools.partial(show_training, opening)
+    finished = train(Job(recipe, data, run, seed, partial, resume, devices, report=report))
     if not finished:
         raise Interrupted("interrupted and saved", where=run, todo="the same command goes on with --resume")
     if is_first():
@@ -162,4 +180,5 @@ def _show(run: Path, as_json: bool) -> None:
         for task, one in tasks.items()
     ]
     header = ["task", "updates", "stops", "loss", "validation", "best"]
-    stdout().print(table(header, rows, f"{run}: trained in {seconds / 60:.1f} minutes"))
+    took = f"{seconds / 60:.1f} minutes" if seconds >= 60 else f"{seconds:.0f} seconds"
+    stdout().print(table(header, rows, f"{run}: trained in {took}"))

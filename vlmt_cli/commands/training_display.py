@@ -77,8 +77,9 @@ class Display:
 
 
 @contextmanager
-def show_training() -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Show a run on stderr: live on a terminal, else a line now and then."""
+def show_training(opening: str) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Show a run on stderr, after a line that opens it: live on a terminal, else a line now and then."""
+    say(opening)
     display = Display()
     if sys.stderr.isatty():
         with Live(display, console=Console(stderr=True), refresh_per_second=4, transient=True):

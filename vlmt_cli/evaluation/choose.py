@@ -1,6 +1,5 @@
 """Which tasks a checkpoint is scored on, and on which split of each: the official test set wherever it can be."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.base.recipes import nearest
 from vlmt_cli.evaluation.metrics import known
 from vlmt_cli.evaluation.submission import FORMS
 from vlmt_cli.features.coverage import images_of
@@ -69,9 +69,7 @@ def named_tasks(text: str) -> tuple[list[str], set[str]]:
         raise UsageError("--tasks names none", todo="name tasks or groups, or leave it out")
     for word in words:
         if word not in TASKS and word not in GROUPS and word != "all":
-            close = difflib.get_close_matches(word, [*TASKS, *GROUPS], n=2, cutoff=0.5)
-            todo = f"did you mean {' or '.join(close)}?" if close else f"choose among {', '.join([*TASKS, *GROUPS])}"
-            raise UsageError(f"there is no task {word!r}", todo=todo)
+            raise UsageError(f"there is no task {word!r}", todo=nearest(word, [*TASKS, *GROUPS]))
     named = {name for word in words for name in (TWELVE if word == "all" else GROUPS.get(word, (word,)))}
     return [task for task in TASKS if task in named], {word for word in words if word in TASKS}
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.base.recipes import nearest
 from vlmt_cli.evaluation.predictions import (
     Answer,
     Answers,
@@ -127,7 +128,7 @@ def check(checkpoint: Checkpoint, task: str, photos: int, texts: Sequence[str]) 
         DataError: the checkpoint has no tokenizer, or no answers for the task.
     """
     if task not in TASKS:
-        raise UsageError(f"there is no task {task!r}", todo=f"choose among {', '.join(TASKS)}")
+        raise UsageError(f"there is no task {task!r}", todo=nearest(task, TASKS))
     head, heads = TASKS[task].head, checkpoint.config.heads
     if head not in heads:
         able = [name for name in TASKS if TASKS[name].head in heads]

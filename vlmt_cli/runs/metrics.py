@@ -41,6 +41,11 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     return list(_lines(folder / METRICS))
 
 
+def is_finished(folder: Path) -> bool:
+    """Whether a run came to its end."""
+    return (folder / METRICS).exists() and any(line["kind"] == "end" for line in read_metrics(folder))
+
+
 def cut_metrics(folder: Path, iteration: int) -> None:
     """Leave out what happened after an iteration, from which the run goes on."""
     path = folder / METRICS

@@ -28,6 +28,8 @@ from vlmt_cli.tasks.table import GROUPS, TASKS, TWELVE
 RECIPE = "recipe.yaml"
 """Its file in a run folder."""
 PRETRAINING = "conceptual_captions"
+LOOKING_ON = {"log_every", "save_every", "tensorboard", "wandb", "affinity_every"}
+"""Keys of ``training`` that change what is told of a run, and not the run."""
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -202,6 +204,22 @@ def read_recipe(run: Path) -> Recipe:
         raise DataError("holds no run", where=run, todo="name a folder that vlmt train made") from error
     except (yaml.YAMLError, ValidationError) as error:
         raise DataError(f"is damaged ({str(error).splitlines()[0]})", where=path) from error
+
+
+def choices_of(recipe: Recipe) -> dict[str, Any]:
+    """Return the choices that make a run what it is, by their keys; how it began, its lineage says better."""
+    flat: dict[str, Any] = {}
+    for key, value in recipe.model_dump(mode="json", exclude={"start": True, "training": LOOKING_ON}).items():
+        section = value if isinstance(value, dict) else {None: value}
+        flat |= {f"{key}.{name}" if name else key: choice for name, choice in section.items()}
+    return flat
+
+
+def difference_of(asked: Recipe, there: Recipe) -> str | None:
+    """Say in which choice a run that is there differs from what is asked for; None when in none."""
+    ours, theirs = choices_of(asked), choices_of(there)
+    different = (key for key in ours if ours[key] != theirs[key])
+    return next((f"its {key} is {theirs[key]}, and {ours[key]} is asked for" for key in different), None)
 
 
 def task_token(task: str, kind: str) -> int | None:
