@@ -142,8 +142,7 @@ def step_part(options: argparse.Namespace) -> list[str]:
     if options.compile:
         last = [*forms][-1]
         forms[f"{last}, compiled"] = replace(forms[last], compiled=True, packed=False, bucketed=True)
-        torch._dynamo.config.recompile_limit = 64  # one shape a batch, with gradients and without
-    models, pool = Models(options.device), draw(options.batch * options.batches, options.device)
+    models, pool = Models(options.device, options.compile), draw(options.batch * options.batches, options.device)
     losses = loss_lines(models, forms, pool.take(torch.arange(min(16, options.batch), device=pool.task.device)))
     models.train(True)
     timed, alone = (Timed(run, models, forms, pool, options) for run in (step, forward))

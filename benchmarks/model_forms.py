@@ -1,7 +1,7 @@
 """What ``model.py`` times: one batch, computed the textbook way and ours, with or without each of our measures."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import textbook
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from vlmt_cli.model.authors import UNREAD, from_authors
 from vlmt_cli.model.authors_config import config_to_authors
 from vlmt_cli.model.config import make_config
+from vlmt_cli.model.vilbert import compile_layers
 from vlmt_cli.tasks import vqa
 from vlmt_cli.tasks.multitask import HEADS, ModelConfig, MultiTaskModel
 
@@ -85,7 +86,7 @@ class Form:
         every_head: whether heads run that no loss reads.
         dtype: of autocast; float32 is none.
         tf32: whether a GPU may round float32 products.
-        compiled: by torch.compile.
+        compiled: whether the trunk's layers are, as a recipe's training.compile has them.
     """
 
     textbook: bool = False
@@ -128,7 +129,7 @@ def useful_operations(batches: list[Batch]) -> int:
 class Models:
     """Both models with the same weights, and the same AdamW for each, ours fused."""
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, compiled: bool = False) -> None:
         self.device = device
         self.textbook = textbook.TextbookViLBERT(config_to_authors(CONFIG.trunk))
         textbook.randomise(self.textbook, 0)  # larger weights than initial ones, so that the loss depends on all
@@ -138,7 +139,8 @@ class Models:
         self.ours.load_state_dict(state)
         self.textbook.to(device)
         self.ours.to(device)
-        self.compiled: Any = torch.compile(self.ours, dynamic=False)
+        if compiled:
+            compile_layers(self.ours.trunk)  # and no form but the compiled one uses it
         self.optimizers = {True: adamw(self.textbook, fused=None), False: adamw(self.ours, fused=True)}
 
     def train(self, mode: bool) -> None:
@@ -166,7 +168,8 @@ class Models:
         model, inputs = self.ours, batch[:6]
         model.trunk.packed = form.packed
         if form.pooled_only:
-            logits: Tensor = (self.compiled if form.compiled else model)("vqa", *inputs)
+            with torch.compiler.set_stance("default" if form.compiled else "force_eager"):
+                logits: Tensor = model("vqa", *inputs)
             return logits
         encoded = model.trunk(*inputs)
         if form.every_head and model.pretraining is not None:

@@ -126,8 +126,8 @@ def test_bad_options_are_one_line(vlmt, data, clean_run, arguments, code, messag
     assert (result, out) == (code, "") and message in err
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_gpu_that_is_not_there(vlmt, data, clean_run):
+def test_a_gpu_that_is_not_there(vlmt, data, clean_run, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     code, _, err = vlmt("evaluate", "--model", clean_run, "--data", data, "--device", "cuda")
     assert code == 2 and "--device cuda: there is no such GPU" in err
 

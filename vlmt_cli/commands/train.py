@@ -59,7 +59,8 @@ def train(
 
       vlmt train --resume --run runs/all-tasks
 
-      torchrun --nnodes 4 --nproc-per-node 8 -m -- vlmt_cli train --gpus 8 --nodes 4
+      torchrun --nnodes 4 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST -m -- vlmt_cli train
+    --gpus 8 --nodes 4
     """
     from vlmt_cli.base.errors import UsageError
 

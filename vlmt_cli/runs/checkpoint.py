@@ -219,7 +219,7 @@ def push_to_hub(folder: Path, repository: str) -> str:
         api.create_repo(repository, exist_ok=True)
         api.upload_folder(folder_path=folder, repo_id=repository, allow_patterns=[*FILES, "images*"])
     except Exception as error:  # the hub client, its network client and its validators each have their own
-        message = " ".join(str(error).split()).partition(" An error happened")[0][:200]
+        message = " ".join(str(error).split())[:200]
         raise VlmtError(f"not uploaded ({message})", where=repository, todo="log in with hf auth login") from error
     return f"https://huggingface.co/{repository}"
 

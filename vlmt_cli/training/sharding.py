@@ -11,13 +11,12 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
-_WRAPPING = ("_fsdp_wrapped_module.", "_orig_mod.")
 
 
 def whole_weights(model: Any) -> dict[str, Tensor]:
     """Gather all weights on the CPU; every process takes part, and the first gets them."""
     gathered: dict[str, Any] = get_model_state_dict(model, options=_WHOLE)
-    return {bare_name(name): tensor for name, tensor in gathered.items()}
+    return {name.replace("_fsdp_wrapped_module.", ""): tensor for name, tensor in gathered.items()}
 
 
 def whole_optimizer(model: Any, optimizer: Any) -> dict[str, Any]:
@@ -28,10 +27,3 @@ def whole_optimizer(model: Any, optimizer: Any) -> dict[str, Any]:
 def restore_optimizer(model: Any, optimizer: Any, state: dict[str, Any]) -> None:
     """Share out what ``whole_optimizer`` gathered."""
     set_optimizer_state_dict(model, optimizer, state, options=_WHOLE)
-
-
-def bare_name(name: str) -> str:
-    """Return a parameter's name without what FSDP and torch.compile put before it."""
-    for prefix in _WRAPPING:
-        name = name.replace(prefix, "")
-    return name
