@@ -35,6 +35,7 @@ from vlmt_cli.features.extractor import Extractor
 from vlmt_cli.features.pack import pack
 from vlmt_cli.features.store import FeatureStore
 from vlmt_cli.features.store_writer import StoreWriter
+from vlmt_cli.features.vg_x152 import winograd
 from vlmt_cli.features.vg_x152.extractor import load_detector, pixels_of, regions, vg_x152_extractor, views
 
 SIZES = [(40, 60), (60, 40), (40, 60), (33, 90), (40, 61), (40, 60)]
@@ -88,6 +89,15 @@ def test_in_faithful_mode_the_canvas_of_a_batch_is_the_photo(detector):
     assert (view.canvas, view.frame) == ((160, 96), (160, 96)) and view.stretch == (160 / 41, 96 / 29)
     (view,) = views([(41, 29)], "correct", TINY)
     assert (view.canvas, view.frame) == ((160, 96), (136, 96)) and view.stretch == (96 / 29, 96 / 29)
+
+
+def test_faithful_mode_computes_plain_convolutions(detector, monkeypatch):
+    fast = regions(detector, PHOTOS[:1], [None])[0]
+    plain = regions(replace(detector, fast_layers=detector.layers), PHOTOS[:1], [None])[0]
+    np.testing.assert_allclose(fast.boxes, plain.boxes, atol=1e-3)
+    assert not same(fast, plain)
+    monkeypatch.setattr(winograd, "convolve", lambda *_: pytest.fail("not a plain convolution"))
+    regions(detector, PHOTOS[:1], [None], "faithful")
 
 
 def test_proposals_stay_within_the_photo_in_correct_mode(detector):

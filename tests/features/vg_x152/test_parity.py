@@ -13,7 +13,8 @@ from vlmt_cli.features.vg_x152.rpn import propose
 from vlmt_cli.features.vg_x152.selection import select
 
 PHOTOS, WANTED = recorded_photos(), recorded_outputs()
-BOXES = 1e-3
+BOXES = 2.5e-4
+"""Pixels; plain convolutions differ by 1.7e-4, the quicker ones of ``correct`` mode by 3.5e-4."""
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,10 @@
               it, each axis by another factor. They padded to the largest photo of the batch, too, so that a photo's
               features depended on its neighbours; here that is so only when a batch is asked for.
 
+On a CPU, ``correct`` computes the 3x3 convolutions of the pyramid and the proposals with ``winograd``, which is faster
+and rounds about twice as much. Against the authors' code on two recorded photos, its proposals differ by 3.5e-4 pixels
+at most, those of ``faithful``, which computes plain convolutions, by 1.7e-4. The same boxes are kept, in one order.
+
 In both, a photo is what a viewer shows: upright, in colour, on white where it is transparent. (The authors' scripts
 took no notice of orientation, saw palettes as shades of grey, and lost the whole batch of a photo with transparency.)
 """
@@ -34,7 +38,7 @@ from vlmt_cli.features.vg_x152.operations import overlaps
 from vlmt_cli.features.vg_x152.photo import canvas_side, network_input, resized_size, scale_of
 from vlmt_cli.features.vg_x152.rpn import propose
 from vlmt_cli.features.vg_x152.selection import MOST_OVERLAP, select
-from vlmt_cli.features.vg_x152.weights import Layer, Released, digest, fold, read_released
+from vlmt_cli.features.vg_x152.weights import Layer, Released, digest, fold, read_released, with_winograd
 
 NAME = "vg-x152"
 AT_ONCE = 4
@@ -51,12 +55,15 @@ class Detector:
     """The network on a device.
 
     Attributes:
+        layers: plain convolutions, for ``faithful`` mode.
+        fast_layers: those of ``correct`` mode; on a CPU, 3x3 convolutions have the form of ``winograd``.
         hash: of weights, config and precision.
         at_once: photos that go through the backbone together; always so many, as their number changes the last bits.
     """
 
     config: DetectorConfig
     layers: dict[str, Layer]
+    fast_layers: dict[str, Layer]
     device: torch.device
     dtype: torch.dtype
     hash: str
@@ -136,7 +143,9 @@ def load_detector(released: Released, device: str, precision: Precision = "float
     where, dtype = torch.device(device), DTYPES[precision]
     # A CPU is as fast with one by one.
     at_once = 1 if where.type == "cpu" else min(AT_ONCE, batch)
-    return Detector(released.config, fold(released, device, dtype), where, dtype, hashed.hexdigest()[:16], at_once)
+    layers = fold(released, device, dtype)
+    fast = with_winograd(layers) if where.type == "cpu" and dtype == torch.float32 else layers
+    return Detector(released.config, layers, fast, where, dtype, hashed.hexdigest()[:16], at_once)
 
 
 def pixels_of(image: Image.Image) -> Pixels:
@@ -172,15 +181,20 @@ def regions(
     with torch.inference_mode(), exact_kernels(), explained(detector.device, NAME, detector.at_once > 1):
         for rows in _groups(seen, detector.at_once):
             group = ([photos[i] for i in rows], [given[i] for i in rows], [seen[i] for i in rows])
-            found.update(zip(rows, _of_group(detector, *group, most), strict=True))
+            found.update(zip(rows, _of_group(detector, *group, mode, most), strict=True))
     return [found[i] for i in range(len(photos))]
 
 
 def _of_group(
-    detector: Detector, photos: Sequence[Pixels], given: Sequence[Boxes | None], seen: Sequence[View], most: int
+    detector: Detector,
+    photos: Sequence[Pixels],
+    given: Sequence[Boxes | None],
+    seen: Sequence[View],
+    mode: Mode,
+    most: int,
 ) -> list[Regions | str]:
     """Find the regions of photos of one canvas."""
-    config, layers = detector.config, detector.layers
+    config, layers = detector.config, detector.layers if mode == "faithful" else detector.fast_layers
     # Filled up with the last one, so that as many as ever go together.
     filled = [min(i, len(photos) - 1) for i in range(detector.at_once)]
     pixels = canvas([photos[i] for i in filled], [seen[i] for i in filled], detector)

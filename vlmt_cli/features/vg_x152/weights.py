@@ -133,14 +133,13 @@ def _shapes(config: DetectorConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
 def fold(released: Released, device: str, dtype: torch.dtype) -> dict[str, Layer]:
     """Make the layers that run, by the authors' names: convolutions with their norm in them, and no unused head.
 
-    A frozen norm is y = x * k + (bias - mean * k), k = weight / sqrt(var), without an epsilon. Behind the body, 3x3
-    convolutions take the form of ``winograd`` on a CPU. All is copied: a view of the file would keep it in memory.
+    A frozen norm is y = x * k + (bias - mean * k), k = weight / sqrt(var), without an epsilon. All is copied: a view of
+    the file would keep it in memory.
 
     Raises:
         DataError: a weight is no number, or a norm divides by zero.
     """
     tensors = released.tensors
-    is_plain_cpu = device == "cpu" and dtype == torch.float32
     layers = {}
     for name in [name.removesuffix(".weight") for name in tensors if name.endswith(".weight")]:
         weight = tensors[f"{name}.weight"]
@@ -152,8 +151,6 @@ def fold(released: Released, device: str, dtype: torch.dtype) -> dict[str, Layer
         elif name.endswith("fc6"):  # pooled features come as (bin, bin, C) here, and as (C, bin, bin) there
             by_place = weight.view(len(weight), released.config.fpn_width, -1).transpose(1, 2)
             layer = Layer(by_place.reshape(len(weight), -1), tensors[f"{name}.bias"].clone())
-        elif weight.shape[2:] == (3, 3) and not name.startswith(BODY) and is_plain_cpu:
-            layer = Layer(winograd.transformed(weight), tensors[f"{name}.bias"].clone())
         elif not name.startswith(BODY) and name != f"{BOX}predictor.bbox_pred":
             layer = Layer(weight.clone(), tensors[f"{name}.bias"].clone())
         else:
@@ -161,6 +158,16 @@ def fold(released: Released, device: str, dtype: torch.dtype) -> dict[str, Layer
         check_finite({f"{name}.{part}": getattr(layer, part) for part in layer._fields}, released.file)
         layers[name] = Layer(*(_placed(one, device, dtype) for one in layer))
     return layers
+
+
+def with_winograd(layers: Mapping[str, Layer]) -> dict[str, Layer]:
+    """Give the 3x3 convolutions behind the body the form of ``winograd``, for float32 on a CPU."""
+    return {
+        name: Layer(winograd.transformed(weight), bias)
+        if weight.shape[2:] == (3, 3) and not name.startswith(BODY)
+        else Layer(weight, bias)
+        for name, (weight, bias) in layers.items()
+    }
 
 
 def digest(tensors: Mapping[str, Tensor]) -> Any:
