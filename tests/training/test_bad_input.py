@@ -73,6 +73,7 @@ def copy_store(source, path, change=lambda key, regions: regions, **meta):
         (["--set", "training.gapp=8"], "there is no key 'training.gapp'; did you mean training.gap"),
         (["--set", "trainings.gap=8"], "there is no key 'trainings'; did you mean training"),
         (["--set", "training.gap=0"], "training.gap: input should be greater than 0"),
+        (["--set", "training.learning_rates.vqqa=1"], "training.learning_rates: there is no task 'vqqa'; did you mean"),
         (["--set", "training.order=curiculum"], "training.order: input should be 'round-robin', 'curriculum' or"),
         (["--set", "model.changes.colour=red"], "model tiny: colour: Extra inputs are not permitted"),
         (["--task", "vqqa"], "single-task.yaml: there is no task 'vqqa'; did you mean vqa or vg_qa?"),

@@ -39,12 +39,21 @@ def test_without_iterations_it_is_20_epochs_of_the_task_that_needs_most():
 
 
 def test_the_least_rate_is_the_base_and_others_scale_their_loss():
-    plan = plan_of("decoupled", examples={**CLEANED, "flickr30k_entities": 427_000})
-    scales = {task: one.scale for task, one in plan.tasks.items()}
-    assert plan.learning_rate == 2e-6
-    assert scales == pytest.approx({"vqa": 20, "coco": 10, "flickr30k": 10, "flickr30k_entities": 1})
+    plan = plan_of("group-task", "vqa,coco", **{"learning_rates.coco": 1e-6})
+    assert plan.learning_rate == 1e-6
+    assert {task: one.scale for task, one in plan.tasks.items()} == pytest.approx({"vqa": 40, "coco": 1})
     alone = plan_of("single-task", "vqa")
     assert (alone.learning_rate, alone.tasks["vqa"].scale) == (4e-5, 1)
+
+
+@pytest.mark.parametrize(
+    ("setting", "base", "scales"),
+    [({}, 2e-5, (2, 1, 1, 1)), ({"learning_rates.flickr30k_entities": 2e-6}, 2e-6, (20, 10, 10, 1))],
+)
+def test_table_5_trains_its_base_at_the_papers_least_rate_or_at_the_authors(setting, base, scales):
+    plan = plan_of("table-5", examples={**CLEANED, "flickr30k_entities": 427_000}, **setting)
+    assert plan.learning_rate == base
+    assert tuple(one.scale for one in plan.tasks.values()) == pytest.approx(scales)
 
 
 def test_a_batch_is_no_larger_than_the_data():

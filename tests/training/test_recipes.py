@@ -20,7 +20,7 @@ TASKS = {
     "all-to-single": ("vqa",),
     "pairs": ("vqa", "flickr30k"),
     "triples": ("vqa", "flickr30k", "visual7w"),
-    "decoupled": ("vqa", "coco", "flickr30k", "flickr30k_entities"),
+    "table-5": ("vqa", "coco", "flickr30k", "flickr30k_entities"),
     **{
         recipe: tuple(task for task in TWELVE if task not in GROUPS["G4"])
         for recipe in ("all-tasks-without-g4", "without-g4-no-dsg", "without-g4-no-task-token")

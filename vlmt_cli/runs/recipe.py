@@ -93,6 +93,8 @@ class TrainingChoices(_Section):
     """Of all tasks; null takes table 8's."""
     learning_rate: PositiveFloat | None = None
     """Of all tasks; null takes table 8's, the least of them as base, others by scaling their loss."""
+    learning_rates: dict[str, PositiveFloat] = {}
+    """Of single tasks, before ``learning_rate`` and table 8: ``{flickr30k_entities: 2.0e-6}``."""
     head_learning_rate: PositiveFloat | None = None
     """Of the heads on pooled states, where it is another (the authors': 1e-4)."""
     weight_decay: NonNegativeFloat = 0.01
@@ -176,9 +178,14 @@ class Recipe(_Section):
     def _has_tasks(self) -> "Recipe":
         if not self.tasks:
             raise ValueError("tasks names none")
-        for task in self.features.candidates if isinstance(self.features.candidates, dict) else ():
-            if task not in TASKS:
-                raise ValueError(f"features.candidates: there is no task {task!r}; {nearest(task, TASKS)}")
+        by_task = {
+            "features.candidates": self.features.candidates if isinstance(self.features.candidates, dict) else {},
+            "training.learning_rates": self.training.learning_rates,
+        }
+        for key, named in by_task.items():
+            for task in named:
+                if task not in TASKS:
+                    raise ValueError(f"{key}: there is no task {task!r}; {nearest(task, TASKS)}")
         if PRETRAINING in self.tasks and len(self.tasks) > 1:
             raise ValueError("pre-training goes alone")
         if self.pretrains and None in (self.training.batch_size, self.training.learning_rate):

@@ -40,7 +40,7 @@ TASKS = {
     "guesswhat": Task("GuessWhat", "G3", "referring", 17, 64, 2e-5, 256, "accuracy"),
     "nlvr2": Task("NLVR2", "G4", "nlvr2", 12, 64, 2e-5, 40, "accuracy"),
     "snli_ve": Task("SNLI-VE", "G4", "snli_ve", 13, 256, 2e-5, 56, "accuracy"),
-    "flickr30k_entities": Task("Flickr30k grounding", "G3", "referring", 18, 256, 2e-6, 24, "accuracy (IoU > 0.5)"),
+    "flickr30k_entities": Task("Flickr30k grounding", "G3", "referring", 18, 256, 2e-5, 24, "accuracy (IoU > 0.5)"),
 }
 
 TWELVE = tuple(name for name in TASKS if name != "flickr30k_entities")

@@ -72,7 +72,10 @@ def make_plan(recipe: Recipe, examples: Mapping[str, int]) -> Plan:
         examples: how many each task has to train on.
     """
     choices = recipe.training
-    rates = {task: choices.learning_rate or TASKS[task].learning_rate for task in recipe.tasks}
+    rates = {
+        task: choices.learning_rates.get(task) or choices.learning_rate or TASKS[task].learning_rate
+        for task in recipe.tasks
+    }
     base = min(rates.values())
     sizes = {task: min(choices.batch_size or TASKS[task].batch_size, examples[task]) for task in recipe.tasks}
     epochs = {task: max(1, examples[task] // sizes[task]) for task in recipe.tasks}
