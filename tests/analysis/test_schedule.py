@@ -94,9 +94,20 @@ def test_replays_against_the_rule_step_by_step(tmp_path, variant):
 
 
 def test_a_curriculum_begins_late(tmp_path):
-    found = read_schedule(handmade(tmp_path / "run", "training.order=curriculum", "training.alone=0.5"))
-    assert (found.tasks["refcoco+"].begins, found.tasks["vqa"].begins) == (0, 20)
+    found = read_schedule(handmade(tmp_path / "run", "training.curriculum=[G3]", "training.alone=0.5"))
+    assert found.tasks["vqa"].segments == (Segment(20, 41, "go"),)
     assert totals(found.tasks["vqa"].segments, 4).updates == 21
+    assert found.tasks["refcoco+"].segments[0] == Segment(0, 15, "go")
+
+
+def test_a_group_rests_while_the_next_one_trains_alone(tmp_path):
+    settings = ("training.curriculum=[G3, G1]", "training.alone=[0.25, 0.25]")
+    found = read_schedule(handmade(tmp_path / "run", *settings))
+    assert found.tasks["vqa"].segments == (Segment(10, 41, "go"),)
+    small = found.tasks["refcoco+"].segments
+    assert small == (Segment(0, 10, "go"), Segment(20, 35, "go"), Segment(35, 41, "stop"))
+    # Go: 1 to 10 and 21 to 35; stop: 36, 40. That it goes on is no change of its state.
+    assert vars(totals(small, 4)) == {"updates": 27, "stops": 1, "goes": 0, "first_stop": 35}
 
 
 def test_other_runs_are_chosen_by_what_they_are(tmp_path):

@@ -6,7 +6,7 @@ from training.small_runs import make_recipe
 from vlmt_cli.base.recipes import load_recipe
 from vlmt_cli.paper import table
 from vlmt_cli.runs.recipe import Recipe
-from vlmt_cli.tasks.table import TWELVE
+from vlmt_cli.tasks.table import GROUPS, TASKS, TWELVE
 from vlmt_cli.training.plan import make_plan
 
 TABLE_8 = {row["dataset"]: row for row in table("table8_samples")}
@@ -78,15 +78,38 @@ def test_the_rate_rises_to_its_full_height_and_falls_to_almost_nothing():
 @pytest.mark.parametrize(
     ("preset", "first"),
     [
-        ("curriculum", ("refcoco", "refcoco+", "refcocog", "visual7w", "guesswhat")),
-        ("anti-curriculum", ("vqa", "vg_qa", "gqa")),
+        ("curriculum", GROUPS["G3"]),
+        ("curriculum-g4", GROUPS["G4"]),
+        ("anti-curriculum", GROUPS["G1"]),
         ("vanilla", TWELVE),
     ],
 )
 def test_a_curriculum_lets_one_group_train_alone(preset, first):
     plan = plan_of(preset, iterations=50)
     turns = [plan.turn(iteration) for iteration in range(1, 51)]
-    assert [set(turn) for turn in turns] == [set(first)] * 5 + [set(TWELVE)] * 45
+    assert [set(turn) for turn in turns] == [set(first)] * 10 + [set(TWELVE)] * 40
+    # The rate has risen to its full height long before the others join.
+    assert max(range(1, 51), key=plan.rate) == plan.warmup == 5
+
+
+@pytest.mark.parametrize(
+    ("alone", "lengths"), [("0.1", (2, 2, 16)), ("[0.1, 0.3]", (2, 6, 12)), ("[0, 0.3]", (0, 6, 14))]
+)
+def test_a_curriculum_takes_groups_in_any_order_each_for_its_share(alone, lengths):
+    plan = plan_of("vanilla", "vqa,coco,nlvr2,snli_ve", iterations=20, curriculum="[G4, G2]", alone=alone)
+    turns = [plan.turn(iteration) for iteration in range(1, 21)]
+    first, second, both = lengths
+    assert turns == [("nlvr2", "snli_ve")] * first + [("coco",)] * second + [("vqa", "coco", "nlvr2", "snli_ve")] * both
+    grounding = plan_of("table-5", examples=dict.fromkeys(TASKS, 100), curriculum="G3")
+    assert grounding.turn(1) == ("flickr30k_entities",)
+    for task in plan.tasks:
+        mine = [iteration for iteration, turn in enumerate(turns, 1) if task in turn]
+        assert [at for begin, end in plan.spans(task) for at in range(begin + 1, end + 1)] == mine
+
+
+def test_older_recipes_say_order():
+    for order, groups in (("curriculum", ("G3",)), ("anti-curriculum", ("G1",)), ("round-robin", ())):
+        assert Recipe(training={"order": order}).training.curriculum == groups
 
 
 def test_task_tokens_are_of_the_dataset_or_of_the_group_or_none():

@@ -32,10 +32,11 @@ STAGES = {
     "group-to-single": ["pretrain", "group-task-G1", "group-to-single"],
     "all-to-single": ["pretrain", "all-tasks", "all-to-single"],
 }
-WITHOUT_DSG = "no-dsg vanilla curriculum anti-curriculum without-g4-no-dsg single-task group-to-single all-to-single"
-GAPS = {"gap-8": 8, "gap-16": 16, "pretrain": 1} | dict.fromkeys(WITHOUT_DSG.split(), 1)
-WITHOUT_TOKEN = "vanilla curriculum anti-curriculum no-task-token without-g4-no-task-token pretrain"
-TOKENS = dict.fromkeys(WITHOUT_TOKEN.split(), "none")
+CURRICULA = {"curriculum": "G3", "curriculum-g4": "G4", "anti-curriculum": "G1"}
+WITHOUT_DSG = "no-dsg vanilla without-g4-no-dsg single-task group-to-single all-to-single"
+GAPS = {"gap-8": 8, "gap-16": 16, "pretrain": 1} | dict.fromkeys([*WITHOUT_DSG.split(), *CURRICULA], 1)
+WITHOUT_TOKEN = "vanilla no-task-token without-g4-no-task-token pretrain"
+TOKENS = dict.fromkeys([*WITHOUT_TOKEN.split(), *CURRICULA], "none")
 TOKENS["token-per-group"] = "group"
 
 

@@ -6,6 +6,7 @@ estimated.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ class TaskSchedule:
     Attributes:
         task: its name.
         examples: that it trains on.
-        begins: the iterations before its first turn; 0 but for a curriculum.
+        spans: when its turn comes, as ``Plan.spans`` has it: always, but for a curriculum.
         validated: the K iterations after which it was validated, (K,).
         scores: of these validations, (K,).
         steers: which of them its controller saw; the one at the very end only shows a score, (K,).
@@ -45,7 +46,7 @@ class TaskSchedule:
 
     task: str
     examples: int
-    begins: int
+    spans: tuple[tuple[int, int], ...]
     validated: NDArray[np.int64]
     scores: NDArray[np.float64]
     steers: NDArray[np.bool_]
@@ -126,16 +127,16 @@ def read_schedule(run: Path) -> Schedule:
     tasks = {}
     for task, part in start["tasks"].items():
         validated, logged = validations[task], losses[task]
-        begins = plan.alone if plan.first and task not in plan.first else 0
+        spans = plan.spans(task)
         at = np.array([one[0] for one in validated], np.int64)
         tasks[task] = TaskSchedule(
             task=task,
             examples=part["examples"],
-            begins=min(begins, end),
+            spans=spans,
             validated=at,
             scores=np.array([one[1] for one in validated], np.float64),
             steers=at % part["evaluate_every"] == 0,
-            segments=_segments([(one[0], one[2]) for one in validated], min(begins, end), end),
+            segments=_segments([(one[0], one[2]) for one in validated], spans, end),
             logged=np.array([one[0] for one in logged], np.int64),
             losses=np.array([one[1] for one in logged], np.float64),
         )
@@ -145,7 +146,7 @@ def read_schedule(run: Path) -> Schedule:
 def totals(segments: Sequence[Segment], gap: int) -> Totals:
     """Count what a task did: in go every iteration, in stop those that the gap divides (Algorithm 1)."""
     updates = sum(one.end - one.begin if one.state == "go" else one.end // gap - one.begin // gap for one in segments)
-    after = [one.state for one in segments[1:]]
+    after = [later.state for one, later in pairwise(segments) if later.state != one.state]
     first = next((one.begin for one in segments if one.state == "stop"), None)
     return Totals(updates, after.count("stop"), after.count("go"), first)
 
@@ -170,17 +171,21 @@ def replay(schedule: Schedule, setting: Setting) -> dict[str, tuple[Segment, ...
         controller = VARIANTS[setting.variant](gap=setting.gap, converged=setting.converged, diverged=setting.diverged)
         seen = zip(task.validated[task.steers].tolist(), task.scores[task.steers].tolist(), strict=True)
         states = [(iteration, controller.observe(score)) for iteration, score in seen]
-        found[name] = _segments(states, task.begins, schedule.iterations)
+        found[name] = _segments(states, task.spans, schedule.iterations)
     return found
 
 
-def _segments(states: Sequence[tuple[int, State]], begins: int, end: int) -> tuple[Segment, ...]:
-    """Cut the iterations of a task where its state changes, given the state after some of them."""
+def _segments(states: Sequence[tuple[int, State]], spans: Sequence[tuple[int, int]], end: int) -> tuple[Segment, ...]:
+    """Cut the iterations in which a task has its turn where its state changes, given the state after some of them."""
     cuts: list[Segment] = []
-    begin: int = begins
     state: State = "go"
-    for iteration, after in states:
-        if after != state:
-            cuts.append(Segment(begin, iteration, state))
-            begin, state = iteration, after
-    return (*cuts, Segment(begin, end, state))
+    spans = [(begin, min(last, end)) for begin, last in spans if begin < end] or [(end, end)]
+    for number, (first, last) in enumerate(spans, 1):
+        begin = first
+        for iteration, after in states:
+            if begin < iteration <= last and after != state:
+                cuts.append(Segment(begin, iteration, state))
+                begin, state = iteration, after
+        if begin < last or number == len(spans):  # its last segment says the state in which it is now
+            cuts.append(Segment(begin, last, state))
+    return tuple(cuts)

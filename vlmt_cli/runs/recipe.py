@@ -30,6 +30,8 @@ RECIPE = "recipe.yaml"
 PRETRAINING = "conceptual_captions"
 LOOKING_ON = {"log_every", "save_every", "tensorboard", "wandb", "affinity_every"}
 """Keys of ``training`` that change what is told of a run, and not the run."""
+ORDERS = {"round-robin": [], "curriculum": ["G3"], "anti-curriculum": ["G1"]}
+"""What older recipes call ``order``, as ``curriculum``."""
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -106,10 +108,11 @@ class TrainingChoices(_Section):
     """Parts into which a batch is cut, for small memory; the update is that of the whole batch."""
     freeze: tuple[Literal["text", "vision", "trunk"], ...] = ()
     """What keeps its weights."""
-    order: Literal["round-robin", "curriculum", "anti-curriculum"] = "round-robin"
-    """Which tasks train from the start: all, G3 (curriculum) or G1 (anti-curriculum)."""
-    alone: Share = 0.1
-    """With a curriculum: the share of all iterations in which its first group trains alone."""
+    curriculum: tuple[Literal[tuple(GROUPS)], ...] = ()  # type: ignore[valid-type]
+    """Groups that train alone at first, one after another in this order, before all tasks train in round robin."""
+    alone: Share | tuple[Share, ...] = 0.2
+    """With a curriculum: the share of all iterations in which each of its groups trains alone; or one a group. More
+    than ``warmup``, as the first of them would otherwise train alone only while the learning rate still rises."""
     gap: PositiveInt = 4
     """DSG: iterations between two updates of a stopped task; 1 is plain round robin."""
     variant: Literal["paper", "authors"] = "paper"
@@ -140,6 +143,40 @@ class TrainingChoices(_Section):
     """For several processes; fsdp shards a larger trunk."""
     tensorboard: bool = False
     wandb: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reads_curriculum(cls, values: Any) -> Any:
+        """Take one group for a list of one, and ``order``, which recipes had before ``curriculum``."""
+        if not isinstance(values, dict):
+            return values
+        values = dict(values)
+        if isinstance(values.get("curriculum"), str):
+            values["curriculum"] = values["curriculum"].replace(",", " ").split()
+        if "order" in values:
+            order = values.pop("order")
+            if order not in ORDERS:
+                raise ValueError(f"there is no order {order!r}; give training.curriculum, such as [G3]")
+            if values.get("curriculum"):
+                raise ValueError("order and curriculum exclude each other; leave order out")
+            values["curriculum"] = ORDERS[order]
+        return values
+
+    @model_validator(mode="after")
+    def _has_phases(self) -> "TrainingChoices":
+        groups, alone = self.curriculum, self.alone
+        if len(set(groups)) < len(groups):
+            raise ValueError(f"curriculum names a group twice: {', '.join(groups)}")
+        if isinstance(alone, tuple) and len(alone) != len(groups):
+            raise ValueError(f"alone has {len(alone)} shares, and curriculum {len(groups)} groups; give one share each")
+        if groups and sum(self.phases) >= 1:
+            raise ValueError("alone leaves no iterations for all tasks together; give smaller shares")
+        return self
+
+    @property
+    def phases(self) -> tuple[float, ...]:
+        """The share of all iterations of each group of the curriculum."""
+        return self.alone if isinstance(self.alone, tuple) else (self.alone,) * len(self.curriculum)
 
 
 class Recipe(_Section):
@@ -178,7 +215,7 @@ class Recipe(_Section):
     def _has_tasks(self) -> "Recipe":
         if not self.tasks:
             raise ValueError("tasks names none")
-        by_task = {
+        by_task: dict[str, dict[str, Any]] = {
             "features.candidates": self.features.candidates if isinstance(self.features.candidates, dict) else {},
             "training.learning_rates": self.training.learning_rates,
         }
@@ -188,6 +225,10 @@ class Recipe(_Section):
                     raise ValueError(f"{key}: there is no task {task!r}; {nearest(task, TASKS)}")
         if PRETRAINING in self.tasks and len(self.tasks) > 1:
             raise ValueError("pre-training goes alone")
+        for group in self.training.curriculum:
+            if not any(task in TASKS and TASKS[task].group == group for task in self.tasks):
+                todo = f"leave it out, or add one of {', '.join(GROUPS[group])} to the tasks"
+                raise ValueError(f"training.curriculum names {group}, of which no task is trained; {todo}")
         if self.pretrains and None in (self.training.batch_size, self.training.learning_rate):
             raise ValueError("pre-training is not in table 8: give training.batch_size and training.learning_rate")
         return self

@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 
 from vlmt_cli.runs.recipe import Recipe, task_token
-from vlmt_cli.tasks.table import GROUPS, TASKS
-
-FIRST_GROUP = {"curriculum": "G3", "anti-curriculum": "G1"}
-"""The fastest-converging group, and the slowest (section 3.3)."""
+from vlmt_cli.tasks.table import TASKS
 
 
 @dataclass(frozen=True)
@@ -42,16 +40,14 @@ class Plan:
         iterations: multi-task iterations.
         warmup: iterations over which the learning rate rises.
         learning_rate: the base one, the least of all tasks.
-        alone: iterations in which only ``first`` trains.
-        first: the tasks of a curriculum's first group; empty without one.
+        phases: of a curriculum, in order: the last iteration of each, and the tasks that alone train in it.
     """
 
     tasks: dict[str, TaskPlan]
     iterations: int
     warmup: int
     learning_rate: float
-    alone: int
-    first: tuple[str, ...]
+    phases: tuple[tuple[int, tuple[str, ...]], ...] = ()
 
     def rate(self, iteration: int) -> float:
         """Return the base learning rate in an iteration, counted from 1: linear warm-up, then linear decay."""
@@ -61,7 +57,18 @@ class Plan:
 
     def turn(self, iteration: int) -> tuple[str, ...]:
         """Return the tasks whose turn comes in an iteration: all, in round robin, once a curriculum is over."""
-        return self.first if self.first and iteration <= self.alone else tuple(self.tasks)
+        return next((tasks for end, tasks in self.phases if iteration <= end), tuple(self.tasks))
+
+    def spans(self, task: str) -> tuple[tuple[int, int], ...]:
+        """Return when a task's turn comes: from each iteration that is named first, without it, to the second."""
+        spans: list[tuple[int, int]] = []
+        begin = 0
+        for end, tasks in (*self.phases, (self.iterations, tuple(self.tasks))):
+            if task in tasks:
+                earlier = spans.pop()[0] if spans and spans[-1][1] == begin else begin
+                spans.append((earlier, end))
+            begin = end
+        return tuple(spans)
 
 
 def make_plan(recipe: Recipe, examples: Mapping[str, int]) -> Plan:
@@ -92,6 +99,7 @@ def make_plan(recipe: Recipe, examples: Mapping[str, int]) -> Plan:
         )
         for task in recipe.tasks
     }
-    group = FIRST_GROUP.get(choices.order, "")
-    first = tuple(task for task in recipe.tasks if task in GROUPS.get(group, ()))
-    return Plan(tasks, iterations, round(choices.warmup * iterations), base, round(choices.alone * iterations), first)
+    groups = (tuple(task for task in recipe.tasks if TASKS[task].group == group) for group in choices.curriculum)
+    ends = (round(share * iterations) for share in accumulate(choices.phases))
+    phases = tuple(zip(ends, groups, strict=True))
+    return Plan(tasks, iterations, round(choices.warmup * iterations), base, phases)
