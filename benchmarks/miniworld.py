@@ -69,9 +69,9 @@ def runs_of(seed: int) -> list[Run]:
     )
     for task in FOUR:
         single = ("--preset", "single-task", "--task", task)
-        equal = settings(training__iterations=JOINT * len(FOUR), **common)
+        equal = settings(training__iterations=JOINT * len(FOUR), training__stop_when_converged="false", **common)
         found.append(Run(f"equal-{task}-{seed}", "train", (*single, *equal), with_masking))
-        until = settings(training__iterations=JOINT * len(FOUR), training__stop_when_converged="true", **common)
+        until = settings(training__iterations=JOINT * len(FOUR), **common)
         found.append(Run(f"converged-{task}-{seed}", "train", (*single, *until), with_masking))
     twelve = settings(training__iterations=ALL, **common)
     for name, preset, more in (

@@ -158,6 +158,14 @@ def test_processes_end_with_their_parent():
             time.sleep(0.05)
 
 
+def test_a_run_that_converges_before_its_last_iteration_is_done(tmp_path):
+    recipe = make_recipe("single-task", f"training.iterations={5 * fake_training.ITERATIONS}", tasks=["vqa"])
+    plan = make_sweep_plan(find([Wanted("a", recipe)], tmp_path, "pairs", tmp_path), tmp_path, tmp_path, "cpu")
+    told = []
+    assert run_sweep(plan, tmp_path, Launch(), fake_training.train, lambda *what: told.append(what))
+    assert told[-1] == ("1 of 1 runs", 40, 40)
+
+
 def test_a_run_that_fails_takes_no_other_with_it(tmp_path):
     runs = [Wanted("a", make_recipe("pairs", SETTING, tasks=["visual7w"])), *wanted("b")]
     plan = make_sweep_plan(find(runs, tmp_path, "pairs", tmp_path), tmp_path, tmp_path, "cpu")

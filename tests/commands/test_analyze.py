@@ -17,8 +17,8 @@ ITEMS = ("vqa", "nlvr2")
 
 def mini(*tasks):
     """The recipe that the commands make of some tasks with the options above."""
-    gap = ["training.gap=1"] if len(tasks) == 1 else []
-    return make_recipe("pairs", "training.iterations=2", "training.batch_size=10", *gap, tasks=list(tasks))
+    alone = ["training.gap=1", "training.stop_when_converged=true"] if len(tasks) == 1 else []
+    return make_recipe("pairs", "training.iterations=2", "training.batch_size=10", *alone, tasks=list(tasks))
 
 
 @pytest.fixture

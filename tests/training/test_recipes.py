@@ -1,7 +1,8 @@
 """Every recipe trains for two iterations at mini scale, as the row of the paper's tables that it is."""
 
 import pytest
-from training.small_runs import make_recipe, of_kind
+from commands.running import run as vlmt
+from training.small_runs import make_recipe, of_kind, set_options
 
 from vlmt_cli.base.recipes import recipes_folder
 from vlmt_cli.runs.checkpoint import load_checkpoint
@@ -75,6 +76,22 @@ def test_a_recipe_trains(preset, runs, trained_world):
     assert checkpoint.lineage.stages[-1].steps == 2 * len(tasks)
     assert checkpoint.lineage.stages[-1].images in checkpoint.images
     assert checkpoint.config.pretraining == (preset == "pretrain")
+
+
+def test_a_single_task_trains_until_it_has_converged_and_others_for_all_their_iterations(
+    trained_world, tmp_path, capsys
+):
+    stopping = {preset for preset in [*FIRST, *OTHERS] if make_recipe(preset).training.stop_when_converged}
+    assert stopping == {"single-task", "all-to-single", "group-to-single"}
+    choices = set_options(iterations=9, evaluate_every=1, validation_examples=40, converged=1000.0)
+    options = [word for setting in choices for word in ("--set", setting)]
+    command = ["train", "--scale", "mini", "--data", str(trained_world), *options]
+    assert vlmt(*command, "--preset", "single-task", "--task", "nlvr2", "--run", str(tmp_path / "alone")) == 0
+    assert "alone: converged after 3 of 9 iterations, trained in" in " ".join(capsys.readouterr().out.split())
+    assert vlmt(*command, "--preset", "pairs", "--task", "nlvr2,snli_ve", "--run", str(tmp_path / "both")) == 0
+    assert "converged" not in capsys.readouterr().out
+    ends = [of_kind(tmp_path / name, "end")[0]["iteration"] for name in ("alone", "both")]
+    assert ends == [3, 9]
 
 
 def test_the_full_split_can_follow_the_clean_one(runs, trained_world):

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -221,7 +222,7 @@ def _tell(trainings: Sequence[Training], counts: Sequence[int], tell: Tell) -> N
 
 
 def _iteration(folder: Path) -> int:
-    """Read how far a run is from the end of its metrics."""
+    """Read how far a run is from the end of its metrics; one that has converged has no iterations left."""
     try:
         with (folder / METRICS).open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
@@ -230,5 +231,6 @@ def _iteration(folder: Path) -> int:
         return 0
     for line in reversed(lines):
         with contextlib.suppress(ValueError):  # cut at either end
-            return int(json.loads(line).get("iteration", 0))
+            record = json.loads(line)
+            return sys.maxsize if record.get("kind") == "end" else int(record.get("iteration", 0))
     return 0

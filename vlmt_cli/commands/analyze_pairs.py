@@ -26,8 +26,9 @@ def pairs(options: SweepOptions, tasks: str, together: int, paper: bool, saved: 
         items = items_of(tasks.replace(",", " ").split(), together)
 
         def make_recipe(names: tuple[str, ...], alone: bool) -> Recipe:
-            # A task alone has nothing to stop for.
-            settings = [*(options.settings or ()), *(["training.gap=1"] if alone else [])]
+            # A task alone has nothing to stop for, and trains as the recipe single-task: until it has converged.
+            until = ["training.stop_when_converged=true"] if len(names) == 1 else []
+            settings = [*until, *(options.settings or ()), *(["training.gap=1"] if alone else [])]
             recipe = load_recipe(options.preset, Recipe, settings, options.scale, tasks=list(names))
             return beginning_with(recipe, options.runs)
 

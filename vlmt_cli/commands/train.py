@@ -167,9 +167,10 @@ def _show(run: Path, as_json: bool) -> None:
     for line in metrics:
         if line["kind"] == "train" and line["task"] in tasks:
             tasks[line["task"]] |= {"loss": line["loss"], "updates": tasks[line["task"]]["updates"] + line["updates"]}
-    seconds = metrics[-1].get("seconds", 0.0)
+    seconds, iteration = metrics[-1].get("seconds", 0.0), metrics[-1].get("iteration", 0)
+    planned = next((line["iterations"] for line in metrics if line["kind"] == "start"), iteration)
     if as_json:
-        print(json.dumps({"run": str(run), "seconds": seconds, "tasks": tasks}, indent=2))
+        print(json.dumps({"run": str(run), "seconds": seconds, "iterations": iteration, "tasks": tasks}, indent=2))
         return
     rows = [
         [
@@ -182,4 +183,5 @@ def _show(run: Path, as_json: bool) -> None:
     ]
     header = ["task", "updates", "stops", "loss", "validation", "best"]
     took = f"{seconds / 60:.1f} minutes" if seconds >= 60 else f"{seconds:.0f} seconds"
-    stdout().print(table(header, rows, f"{run}: trained in {took}"))
+    converged = f"converged after {iteration:,} of {planned:,} iterations, " if iteration < planned else ""
+    stdout().print(table(header, rows, f"{run}: {converged}trained in {took}"))

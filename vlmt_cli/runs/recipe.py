@@ -126,7 +126,7 @@ class TrainingChoices(_Section):
     evaluate_every: PositiveInt | None = None
     """Iterations between two validations; null takes each task's epoch, as Algorithm 1."""
     stop_when_converged: bool = False
-    """Whether training ends when every task has stopped: single-task training until convergence."""
+    """Whether training ends as soon as every task has stopped: a single task, when it has converged (section 3.3)."""
     dropout: Share | None = None
     """Of all layers; null takes the model's."""
     save_every: PositiveInt = 1000
