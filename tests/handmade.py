@@ -5,8 +5,8 @@ import gzip
 import json
 import pickle
 
-from vlmt_cli.datasets.catalog import CROSSWALKS, DATASETS
 from vlmt_cli.datasets.options import Options
+from vlmt_cli.datasets.table import CROSSWALKS, DATASETS
 
 
 class Lines(list):

@@ -6,8 +6,8 @@ from analysis.handmade_runs import make_recipe, write_run
 
 from vlmt_cli.analysis.ablations import RECIPES, TABLES, ablation_table
 from vlmt_cli.base.recipes import load_recipe
+from vlmt_cli.datasets.table import GROUPS, TWELVE
 from vlmt_cli.runs.recipe import Recipe
-from vlmt_cli.tasks.table import GROUPS, TWELVE
 
 # As printed in table 6; its two curriculum averages are swapped there, and these are table 10's.
 PRINTED = {

@@ -19,7 +19,7 @@ from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.files import write_parquet
 from vlmt_cli.base.identity import links_table
 from vlmt_cli.datasets.answers import normalise_answer
-from vlmt_cli.datasets.tables import SCHEMAS
+from vlmt_cli.datasets.tables import REFERRING, VQA
 from vlmt_cli.features.store import FeatureStore
 from vlmt_cli.features.store_writer import StoreWriter
 from vlmt_cli.runs.checkpoint import save_pretrained
@@ -79,7 +79,7 @@ def write_examples(data, task, split, images):
         "target": [0] * len(images),
         "category": ["dog"] * len(images),
     }
-    schema = SCHEMAS["vqa" if task == "vqa" else "referring"]
+    schema = VQA if task == "vqa" else REFERRING
     write_parquet(
         data / "examples" / task / f"{split}.parquet",
         pa.table({name: columns[name] for name in schema.names}, schema=schema),

@@ -13,7 +13,7 @@ import pytest
 from commands.running import run
 from PIL import Image
 
-from vlmt_cli.datasets.catalog import TWELVE
+from vlmt_cli.datasets.table import TWELVE
 
 
 def files(folder):

@@ -10,9 +10,9 @@ from evaluation.tiny_run import image_list, make_checkpoint, make_data, make_run
 from rich.console import Console
 
 from vlmt_cli.commands import show
+from vlmt_cli.datasets.table import TWELVE
 from vlmt_cli.runs.checkpoint import save_pretrained, save_single_file
 from vlmt_cli.runs.lineage import Lineage
-from vlmt_cli.tasks.table import TWELVE
 
 
 @pytest.fixture(scope="module")

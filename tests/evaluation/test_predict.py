@@ -9,7 +9,8 @@ import torch
 from PIL import Image, ImageColor
 
 from vlmt_cli.base.errors import DataError, UsageError
-from vlmt_cli.datasets.tables import example_table
+from vlmt_cli.datasets.table import TASKS
+from vlmt_cli.datasets.tables import REFERRING, VERIFICATION, VQA, example_table
 from vlmt_cli.evaluation import run
 from vlmt_cli.evaluation.predict import Photo, predict, remarks
 from vlmt_cli.evaluation.predict_page import page, write_page
@@ -27,7 +28,6 @@ from vlmt_cli.runs.lineage import Extractor, Lineage
 from vlmt_cli.tasks.load import load_examples
 from vlmt_cli.tasks.multitask import ModelConfig, MultiTaskModel
 from vlmt_cli.tasks.retrieval import score_matrix
-from vlmt_cli.tasks.table import TASKS
 from vlmt_cli.tasks.text import TextEncoder, word_tokenizer
 
 EXTRACTOR = pixels_extractor(np.random.default_rng(0).random((4, WIDTH)).astype(np.float32))
@@ -68,11 +68,11 @@ def data(tmp_path_factory):
         "category": [None] * known,
     }
     tables = {
-        "vqa": example_table("vqa", "", **common, answers=[["answer 1"]] * known, counts=[[10]] * known),
-        "refcoco": example_table("referring", "", **common, **boxes),
-        "visual7w": example_table("referring", "", **common, **boxes),
-        "nlvr2": example_table("verification", "", **{**common, "images": [IMAGES[:2], IMAGES[1:3]] * 2}, **label),
-        "snli_ve": example_table("verification", "", **common, **label),
+        "vqa": example_table(VQA, "", **common, answers=[["answer 1"]] * known, counts=[[10]] * known),
+        "refcoco": example_table(REFERRING, "", **common, **boxes),
+        "visual7w": example_table(REFERRING, "", **common, **boxes),
+        "nlvr2": example_table(VERIFICATION, "", **{**common, "images": [IMAGES[:2], IMAGES[1:3]] * 2}, **label),
+        "snli_ve": example_table(VERIFICATION, "", **common, **label),
     }
     for task, table in tables.items():
         (folder / "examples" / task).mkdir(parents=True)

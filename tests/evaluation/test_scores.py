@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.datasets.table import TASKS, TWELVE
 from vlmt_cli.evaluation.bootstrap import Estimate, estimate
 from vlmt_cli.evaluation.contamination import contrast
 from vlmt_cli.evaluation.scores import (
@@ -21,7 +22,6 @@ from vlmt_cli.evaluation.scores import (
     write_scores,
 )
 from vlmt_cli.paper import table
-from vlmt_cli.tasks.table import TASKS, TWELVE
 
 
 def scored(values):

@@ -42,11 +42,11 @@ def test_snli_ve_is_a_line_a_pair(tmp_path):
         ("vqa", ["1", "1"], ["a", "b"], "id '1' occurs twice"),
         ("vqa", ["1", "2"], ["a"], "2 examples have 1 predictions"),
         ("vqa", ["1", "2"], ["a", None], "1 examples lack their id or prediction"),
-        ("vqa", ["n1"], ["a"], "'n1' is no question id of VQA"),
-        ("vqa", ["9" * 30], ["a"], "is no question id of VQA"),
-        ("nlvr2", ["test1-0-0-0"], ["true"], "'true' is no label; write False, True"),
-        ("nlvr2", ["test1,0"], ["True"], "is no identifier of NLVR2"),
-        ("snli_ve", ["1.jpg#4r1c"], ["-"], "'-' is no label; write contradiction, neutral, entailment"),
+        ("vqa", ["n1"], ["a"], "'n1' is not a question id of VQA"),
+        ("vqa", ["9" * 30], ["a"], "is not a question id of VQA"),
+        ("nlvr2", ["test1-0-0-0"], ["true"], "'true' is not a label; write False, True"),
+        ("nlvr2", ["test1,0"], ["True"], "is not an identifier of NLVR2"),
+        ("snli_ve", ["1.jpg#4r1c"], ["-"], "'-' is not a label; write contradiction, neutral, entailment"),
     ],
 )
 def test_what_a_server_would_refuse_is_not_written(tmp_path, task, ids, predicted, message):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.datasets.tables import SCHEMAS
+from vlmt_cli.datasets.tables import REFERRING
 from vlmt_cli.features.extract import extract
 from vlmt_cli.features.given_boxes import candidate_boxes, fit_boxes, read_boxes
 from vlmt_cli.features.pixels import WIDTH, pixels_extractor
@@ -97,8 +97,8 @@ def test_candidates_are_distinct_and_in_an_order_of_their_own(tmp_path):
         for i in range(40)
     ]
     (tmp_path / "visual7w").mkdir()
-    pq.write_table(pa.Table.from_pylist(rows[:25], SCHEMAS["referring"]), tmp_path / "visual7w" / "train.parquet")
-    pq.write_table(pa.Table.from_pylist(rows[25:], SCHEMAS["referring"]), tmp_path / "visual7w" / "val.parquet")
+    pq.write_table(pa.Table.from_pylist(rows[:25], REFERRING), tmp_path / "visual7w" / "train.parquet")
+    pq.write_table(pa.Table.from_pylist(rows[25:], REFERRING), tmp_path / "visual7w" / "val.parquet")
     pq.write_table(pa.table({"image": ["vg:1"]}), tmp_path / "visual7w" / "links.parquet")
     wanted = {
         image: sorted({tuple(box) for row in rows if row["images"] == [image] for box in row["candidates"]})

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from vlmt_cli.datasets.catalog import CROSSWALKS, DATASETS
 from vlmt_cli.datasets.options import Options
+from vlmt_cli.datasets.table import CROSSWALKS, DATASETS
 from vlmt_cli.datasets.tables import Examples
 from vlmt_cli.miniworld.photos import Plan
 from vlmt_cli.miniworld.plan import make_plan

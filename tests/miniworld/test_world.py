@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vlmt_cli.datasets.catalog import DATASETS
+from vlmt_cli.datasets.table import DATASETS
 from vlmt_cli.miniworld import Sizes, write_world
 from vlmt_cli.miniworld.plan import make_plan
 from vlmt_cli.miniworld.world import write_annotations

@@ -6,8 +6,8 @@ from pydantic import ValidationError
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.recipes import load_recipe, recipes_folder
+from vlmt_cli.datasets.table import GROUPS, TWELVE
 from vlmt_cli.runs.recipe import RECIPE, Recipe, read_recipe
-from vlmt_cli.tasks.table import GROUPS, TWELVE
 
 PRESETS = sorted({path.stem for path in recipes_folder().glob("*.yaml")} - {"data", "mini"})
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from vlmt_cli.base.errors import DataError
+from vlmt_cli.datasets.table import AMONG_CANDIDATES, GROUPS, TASKS
 from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.features.store import FeatureStore
 from vlmt_cli.tasks.load import answers_of, image_keys, load_examples, make_batch
-from vlmt_cli.tasks.referring import AMONG_CANDIDATES, score, targets
+from vlmt_cli.tasks.referring import score, targets
 from vlmt_cli.tasks.retrieval import draw
-from vlmt_cli.tasks.table import GROUPS, TASKS
 from vlmt_cli.tasks.text import TextEncoder, word_tokenizer
 
 MOST = 6

@@ -4,9 +4,9 @@ import pytest
 from training.small_runs import make_recipe
 
 from vlmt_cli.base.recipes import load_recipe
+from vlmt_cli.datasets.table import GROUPS, TASKS, TWELVE
 from vlmt_cli.paper import table
 from vlmt_cli.runs.recipe import Recipe
-from vlmt_cli.tasks.table import GROUPS, TASKS, TWELVE
 from vlmt_cli.training.plan import make_plan
 
 TABLE_8 = {row["dataset"]: row for row in table("table8_samples")}

@@ -5,8 +5,8 @@ from commands.running import run as vlmt
 from training.small_runs import make_recipe, of_kind, set_options
 
 from vlmt_cli.base.recipes import recipes_folder
+from vlmt_cli.datasets.table import GROUPS, TWELVE
 from vlmt_cli.runs.checkpoint import load_checkpoint
-from vlmt_cli.tasks.table import GROUPS, TWELVE
 from vlmt_cli.training.train import Job, train
 
 NO_TRAINING = ("data", "mini")

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 
 import torch
 
+from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.model.config import make_config
 from vlmt_cli.runs.recipe import TrainingChoices
 from vlmt_cli.tasks.multitask import ModelConfig, MultiTaskModel
-from vlmt_cli.tasks.table import TASKS
 from vlmt_cli.training.loop import Loop, first_state
 from vlmt_cli.training.optimizer import make_optimizer
 from vlmt_cli.training.work import Work

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vlmt_cli.analysis.seeds import OverSeeds, Source, scores_of
+from vlmt_cli.datasets.table import TWELVE
 from vlmt_cli.evaluation.scores import averages
 from vlmt_cli.paper import table
-from vlmt_cli.tasks.table import TWELVE
 
 FULL = "all-tasks"
 TABLES: dict[str, dict[str, tuple[str, str]]] = {

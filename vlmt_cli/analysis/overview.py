@@ -12,12 +12,12 @@ from PIL import Image
 from vlmt_cli.analysis.report import Score, Section, boxed_photo, card, picture, plain_table, score_table
 from vlmt_cli.base.image_names import photo_of
 from vlmt_cli.clean.split_folder import read_report
+from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.evaluation.chance import NAMES, chance
 from vlmt_cli.evaluation.scores import Scores, read_scores
 from vlmt_cli.evaluation.setup import load_model, open_stores
 from vlmt_cli.runs.recipe import FeatureChoices
 from vlmt_cli.tasks.load import answers_of, load_examples
-from vlmt_cli.tasks.table import TASKS
 from vlmt_cli.tasks.text import TextEncoder, read_columns
 
 RIGHT, CHOSEN = "#1a7f37", "#e66101"

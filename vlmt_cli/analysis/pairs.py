@@ -15,10 +15,10 @@ from vlmt_cli.analysis.seeds import OverSeeds, Source, scores_of
 from vlmt_cli.analysis.sweep import Wanted
 from vlmt_cli.base.errors import UsageError
 from vlmt_cli.base.recipes import nearest
+from vlmt_cli.datasets.table import GROUPS, TASKS
 from vlmt_cli.evaluation.scores import COLUMNS
 from vlmt_cli.paper import table
 from vlmt_cli.runs.recipe import Recipe
-from vlmt_cli.tasks.table import GROUPS, TASKS
 
 REPRESENTATIVES = ("vqa", "flickr30k", "visual7w", "nlvr2")
 """One task of each group, chosen for the diversity of their images (section 4.3)."""

@@ -12,8 +12,8 @@ from matplotlib.ticker import MaxNLocator
 from vlmt_cli.analysis.schedule import Schedule, TaskSchedule, totals
 from vlmt_cli.analysis.schedules import GapScores
 from vlmt_cli.base.files import atomic
+from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.evaluation.scores import COLUMNS
-from vlmt_cli.tasks.table import TASKS
 
 GROUP_COLOURS = {"G1": "#0072b2", "G2": "#d55e00", "G3": "#009e73", "G4": "#aa4499"}
 """Of Okabe and Ito and of Tol, which are told apart with any kind of colour vision."""

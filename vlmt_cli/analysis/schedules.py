@@ -9,8 +9,8 @@ import numpy as np
 from vlmt_cli.analysis.schedule import Schedule, read_schedule
 from vlmt_cli.analysis.seeds import Source, scores_of
 from vlmt_cli.base.errors import DataError
+from vlmt_cli.datasets.table import GROUPS
 from vlmt_cli.runs.recipe import Recipe, choices_of
-from vlmt_cli.tasks.table import GROUPS
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import torch
 from vlmt_cli.analysis.vgc_texts import SPLITS
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.files import write_parquet
+from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.evaluation import run
 from vlmt_cli.evaluation.judge import TYPES
 from vlmt_cli.evaluation.leaks import Training, training_of
@@ -26,7 +27,6 @@ from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.runs.checkpoint import Checkpoint
 from vlmt_cli.runs.recipe import FeatureChoices, task_token
 from vlmt_cli.tasks.load import load_examples
-from vlmt_cli.tasks.table import TASKS
 from vlmt_cli.tasks.text import TextEncoder
 
 NEEDED = tuple(SPLITS)

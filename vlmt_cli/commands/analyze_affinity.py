@@ -20,7 +20,7 @@ def affinity(run: Path, measured: Path | None, to: Path | None, as_json: bool) -
     )
     from vlmt_cli.analysis.pairs_file import read_pairs
     from vlmt_cli.commands.show import stdout, table
-    from vlmt_cli.tasks.table import TASKS
+    from vlmt_cli.datasets.table import TASKS
 
     found = read_affinities(run)
     helped, half = helped_by(found), mean_interval(found.lookahead)[1].T

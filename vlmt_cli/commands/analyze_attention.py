@@ -31,11 +31,11 @@ def attention(
     from vlmt_cli.base.recipes import nearest
     from vlmt_cli.commands.predict import stores_of
     from vlmt_cli.commands.show import say, stdout
+    from vlmt_cli.datasets.table import TASKS
     from vlmt_cli.evaluation.predict import stack
     from vlmt_cli.evaluation.predict_photos import find_photos, see
     from vlmt_cli.evaluation.setup import load_model, recipe_of, token_kind
     from vlmt_cli.runs.recipe import Recipe, task_token
-    from vlmt_cli.tasks.table import TASKS
     from vlmt_cli.tasks.text import TextEncoder
 
     if task is not None and task not in TASKS:

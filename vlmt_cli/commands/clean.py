@@ -104,7 +104,7 @@ def names_of(datasets: str) -> list[str]:
     import difflib
 
     from vlmt_cli.base.errors import UsageError
-    from vlmt_cli.datasets.catalog import DATASETS, TWELVE
+    from vlmt_cli.datasets.table import DATASETS, TWELVE
 
     names: list[str] = []
     for name in (part.strip() for part in datasets.split(",")):
@@ -137,8 +137,8 @@ def require_files(data: Path, names: list[str], available: bool) -> list[str]:
 
 def prepare_examples(data: Path, names: list[str], options: "Options") -> "dict[str, Prepared]":
     from vlmt_cli.commands.show import progress
-    from vlmt_cli.datasets.catalog import CROSSWALKS
     from vlmt_cli.datasets.prepare import prepare
+    from vlmt_cli.datasets.table import CROSSWALKS
 
     with progress("Reading annotations", size=True) as update:
         return prepare(data, [*names, *CROSSWALKS], options, update)

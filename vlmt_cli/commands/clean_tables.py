@@ -1,5 +1,7 @@
 """A clean split's report in the terminal."""
 
+import re
+
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -8,30 +10,13 @@ from vlmt_cli.clean.overlap import Share
 from vlmt_cli.clean.report import Report
 from vlmt_cli.clean.splits import CLEANED_ROLES
 from vlmt_cli.commands.show import table
-
-# Column heads of the matrix, so that twelve of them fit beside each other.
-_SHORT = {
-    "vqa": "VQA",
-    "vg_qa": "VG",
-    "gqa": "GQA",
-    "coco": "COCO",
-    "flickr30k": "F30k",
-    "refcoco": "Ref",
-    "refcoco+": "Ref+",
-    "refcocog": "Refg",
-    "visual7w": "V7W",
-    "guesswhat": "GW",
-    "snli_ve": "SNLI",
-    "nlvr2": "NLVR",
-    "flickr30k_entities": "Ent",
-    "conceptual_captions": "CC",
-}
+from vlmt_cli.datasets.table import DATASETS
 
 
 def matrix_table(report: Report) -> Group:
     """Show, in percent, the test images of each row that were in each column's train and val images."""
     columns = list(dict.fromkeys(column for row in report.test_images_before.values() for column in row))
-    grid = Table("test images of", *(_SHORT.get(column, column) for column in columns), box=None, header_style="dim")
+    grid = Table("test images of", *map(_head, columns), box=None, header_style="dim")
     for column in grid.columns[1:]:
         column.justify = "right"
     for test, row in report.test_images_before.items():
@@ -60,6 +45,12 @@ def images_table(report: Report) -> Group:
         )
     header = ["dataset", "images", "kept", "removed", "examples", "kept", "removed", "test images"]
     return Group(table(header, rows, "Train and val images and examples before and after cleaning"), "")
+
+
+def _head(name: str) -> str:
+    """Return a dataset's short name in two lines where it is long, so that twelve fit beside each other."""
+    short = DATASETS[name].short if name in DATASETS else name
+    return re.sub(r"(?<=[a-z])(?=\d)|(?<=^Ref)|(?<= )|(?<=-)", "\n", short).replace(" \n", "\n")
 
 
 def _shade(cell: Share | None) -> Text:

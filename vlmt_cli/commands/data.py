@@ -155,9 +155,9 @@ def _read(data: Path, dataset: str, recipe: str, settings: list[str] | None) -> 
     from vlmt_cli.base.errors import UsageError
     from vlmt_cli.base.recipes import load_recipe
     from vlmt_cli.commands.show import progress
-    from vlmt_cli.datasets.catalog import DATASETS
     from vlmt_cli.datasets.options import Options
     from vlmt_cli.datasets.prepare import prepare
+    from vlmt_cli.datasets.table import DATASETS
 
     if dataset not in DATASETS:
         raise UsageError(f"there is no dataset {dataset!r}", todo=f"choose among {', '.join(DATASETS)}")

@@ -109,8 +109,8 @@ def _table(result: "Evaluation", in_full: bool, paper: bool) -> "Table":
     from rich.measure import Measurement
 
     from vlmt_cli.commands.show import stdout, table
+    from vlmt_cli.datasets.table import TWELVE
     from vlmt_cli.evaluation.scores import by_task, table2
-    from vlmt_cli.tasks.table import TWELVE
 
     tasks, title = result.scores.tasks, "Scores in %"
     if not in_full:

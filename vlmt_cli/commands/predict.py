@@ -112,7 +112,7 @@ def predict(
 def _check_targets(page: Path | None, draw: Path | None, task: str, sources: "Sequence[Source]") -> None:
     """Find out early what cannot be drawn, and what would be written over."""
     from vlmt_cli.base.errors import UsageError
-    from vlmt_cli.tasks.table import TASKS
+    from vlmt_cli.datasets.table import TASKS
 
     if page is not None and page.suffix.lower() not in (".html", ".htm"):
         raise UsageError("the page is HTML", where=f"--page {page}", todo="give it a name that ends in .html")
@@ -136,7 +136,7 @@ def _given(boxes: str, task: str, photos: int) -> "extractors.Boxes":
     import numpy as np
 
     from vlmt_cli.base.errors import UsageError
-    from vlmt_cli.tasks.table import TASKS
+    from vlmt_cli.datasets.table import TASKS
 
     if task in TASKS and TASKS[task].head != "referring":
         raise UsageError(f"{task} does not choose among boxes", where="--boxes", todo="leave it out")

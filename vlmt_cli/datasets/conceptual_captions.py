@@ -24,7 +24,7 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.keys import image_keys
 from vlmt_cli.datasets.crosswalks import address_links
 from vlmt_cli.datasets.source import find, read_lines
-from vlmt_cli.datasets.tables import Examples, example_table
+from vlmt_cli.datasets.tables import RETRIEVAL, Examples, example_table
 
 FILES = {"train": "Train_GCC-training.tsv", "val": "Validation_GCC-1.1.0-Validation.tsv"}
 IMAGES = "{}.images.txt"
@@ -48,7 +48,7 @@ def read(raw: Path) -> Examples:
                     result.notes[f"captions in {split} without an image, left out"] = absent
                 ids, rows, captions, urls = (column.filter(there) for column in (ids, rows, captions, urls))
             images = image_keys("cc", ids, named_in)
-            result.splits[split] = example_table("retrieval", path, example_id=rows, images=images, text=captions)
+            result.splits[split] = example_table(RETRIEVAL, path, example_id=rows, images=images, text=captions)
             result.links = pa.concat_tables([result.links, address_links(images, urls)])
     return result
 

@@ -31,7 +31,7 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.keys import image_keys
 from vlmt_cli.datasets.options import Flickr30kEntitiesOptions
 from vlmt_cli.datasets.source import find, read_lines
-from vlmt_cli.datasets.tables import Examples, check_unique, example_table, lists
+from vlmt_cli.datasets.tables import REFERRING, Examples, check_unique, example_table, lists
 
 SENTENCES, ANNOTATIONS = "Sentences", "Annotations"
 SPLITS = ("train", "val", "test")
@@ -89,7 +89,7 @@ def _table(
     shown = pa.array(image[meant])
     kept = [phrases[i] for i in boxed]
     return example_table(
-        "referring",
+        REFERRING,
         path,
         example_id=[f"{names[each.image]}#{each.caption}#{each.number}" for each in kept],
         images=keys.take(shown),

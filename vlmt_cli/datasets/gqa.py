@@ -25,7 +25,7 @@ from vlmt_cli.base.keys import image_keys
 from vlmt_cli.datasets import answers
 from vlmt_cli.datasets.options import GqaOptions, held_out
 from vlmt_cli.datasets.source import count_bytes, find, read_json
-from vlmt_cli.datasets.tables import Examples, check_unique, example_table, lists
+from vlmt_cli.datasets.tables import VQA, Examples, check_unique, example_table, lists
 
 FILE = "{}_balanced_questions.json"
 
@@ -63,7 +63,7 @@ def _read(path: Path) -> pa.Table:
         )
     right = pa.array((question.answer for question in questions.values()), pa.string())
     return example_table(
-        "vqa",
+        VQA,
         path,
         example_id=pa.array(questions, pa.string()),
         images=_image_keys(pa.array((question.imageId for question in questions.values()), pa.string()), path),
@@ -87,3 +87,9 @@ def _image_keys(ids: pa.Array, path: Path) -> pa.Array:
     ours = pc.starts_with(ids, "n")
     elsewhere = image_keys("gqa", pc.if_else(ours, ids, "n0"), path)
     return pc.if_else(ours, elsewhere, image_keys("vg", pc.if_else(ours, "0", ids), path))
+
+
+def submission(ids: list[str], answers: pa.Array, path: Path) -> bytes:
+    """Encode answers as GQA's eval.py takes them: ``[{"questionId": "05451384", "prediction": "yes"}, ...]``."""
+    rows = zip(ids, answers.to_pylist(), strict=True)
+    return msgspec.json.encode([{"questionId": name, "prediction": answer} for name, answer in rows])

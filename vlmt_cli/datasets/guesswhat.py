@@ -35,7 +35,7 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.keys import image_keys
 from vlmt_cli.datasets.crosswalks import flickr_links
 from vlmt_cli.datasets.source import Int64, find, read_json_lines
-from vlmt_cli.datasets.tables import Examples, Xywh, boxes_xyxy, check_unique, example_table, lists
+from vlmt_cli.datasets.tables import REFERRING, Examples, Xywh, boxes_xyxy, check_unique, example_table, lists
 
 FILE = "guesswhat.{}.jsonl"
 SPLITS = {"train": "train", "val": "valid", "test": "test"}
@@ -107,7 +107,7 @@ def _table(path: Path, games: list[Game], keys: pa.Array) -> pa.Table:
     meant = np.flatnonzero(object_ids[order] == goals[game_of])
     _check_goals(path, np.bincount(game_of[meant], minlength=len(games)), goals, won)
     return example_table(
-        "referring",
+        REFERRING,
         path,
         example_id=ids.take(pa.array(won)),
         images=keys.take(pa.array(won)),

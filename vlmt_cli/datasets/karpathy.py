@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 
 from vlmt_cli.base.keys import image_keys
 from vlmt_cli.datasets.source import Int64, find, read_json
-from vlmt_cli.datasets.tables import Examples, example_table
+from vlmt_cli.datasets.tables import RETRIEVAL, Examples, example_table
 
 COCO_FILE = "dataset_coco.json"
 FLICKR30K_FILE = "dataset_flickr30k.json"
@@ -82,7 +82,7 @@ def _captions(path: Path, images: Sequence[Image], keys: pa.Array) -> Examples:
     captions = np.array([len(image.sentences) for image in images], dtype=np.int64)
     shown = pa.array(np.repeat(np.arange(len(images)), captions))
     table = example_table(
-        "retrieval",
+        RETRIEVAL,
         path,
         example_id=pa.array((sentence.sentid for image in images for sentence in image.sentences), pa.int64()),
         images=keys.take(shown),

@@ -26,7 +26,7 @@ from vlmt_cli.base.identity import LINKS
 from vlmt_cli.base.keys import image_keys
 from vlmt_cli.datasets.crosswalks import address_links
 from vlmt_cli.datasets.source import find, read_json_lines
-from vlmt_cli.datasets.tables import Examples, example_table, lists
+from vlmt_cli.datasets.tables import VERIFICATION, Examples, check_labels, example_table, lists
 
 FILES = {"train": ("train.json",), "val": ("dev.json",), "test": ("test1.json", "test.json")}
 LABELS = ("False", "True")
@@ -48,7 +48,7 @@ def read(raw: Path) -> Examples:
             pairs = read_json_lines(path, Pair)
             images = _images(pairs, path)
             result.splits[split] = example_table(
-                "verification",
+                VERIFICATION,
                 path,
                 example_id=[pair.identifier for pair in pairs],
                 images=lists(np.full(len(pairs), 2), images),
@@ -72,3 +72,16 @@ def _images(pairs: list[Pair], path: Path) -> pa.Array:
     left, right = (image_keys("nlvr2", pc.binary_join_element_wise(stems, f"img{side}", "-"), path) for side in (0, 1))
     in_turn = np.arange(2 * len(pairs)).reshape(2, -1).T.ravel()
     return pa.concat_arrays([left, right]).take(pa.array(in_turn))
+
+
+def submission(ids: list[str], labels: pa.Array, path: Path) -> bytes:
+    """Encode labels as NLVR2's eval/metrics.py takes them: a line a pair without a header, ``test1-0-0-0,True``.
+
+    Raises:
+        DataError: an identifier would break the line, or a label is neither True nor False.
+    """
+    check_labels(labels, LABELS, path)
+    for name in ids:
+        if not name or set(name) & set(',"\r\n'):
+            raise DataError(f"{name!r} is not an identifier of NLVR2", where=path)
+    return "".join(f"{name},{label}\n" for name, label in zip(ids, labels.to_pylist(), strict=True)).encode()

@@ -23,9 +23,9 @@ import pyarrow.parquet as pq
 from vlmt_cli.base.errors import DataError, VlmtError
 from vlmt_cli.base.files import locked, remove_leftovers, write_bytes, write_parquet
 from vlmt_cli.base.identity import LINKS
-from vlmt_cli.datasets.catalog import CROSSWALKS, DATASETS, Dataset
 from vlmt_cli.datasets.options import Options
 from vlmt_cli.datasets.source import find
+from vlmt_cli.datasets.table import CROSSWALKS, DATASETS, Dataset
 
 Progress = Callable[[str, int, int], None]
 

@@ -31,7 +31,7 @@ from vlmt_cli.base.keys import image_keys
 from vlmt_cli.base.pickles import read_pickle
 from vlmt_cli.datasets.crosswalks import CocoImage, flickr_links
 from vlmt_cli.datasets.source import Int64, find, read_json, typed
-from vlmt_cli.datasets.tables import Examples, Xywh, boxes_xyxy, check_unique, example_table, lists
+from vlmt_cli.datasets.tables import REFERRING, Examples, Xywh, boxes_xyxy, check_unique, example_table, lists
 
 REFS = "refs({}).p"
 INSTANCES = "instances.json"
@@ -94,7 +94,7 @@ def read(raw: Path, refs_file: str) -> Examples:
     said = np.repeat(np.arange(len(refs)), [len(ref.sentences) for ref in refs])
     meant = row[said]
     table = example_table(
-        "referring",
+        REFERRING,
         path,
         example_id=pa.array((each.sent_id for ref in refs for each in ref.sentences), pa.int64()),
         images=image_keys("coco", [ref.image_id for ref in refs], path).take(pa.array(said)),

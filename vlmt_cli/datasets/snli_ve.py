@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.keys import image_keys
 from vlmt_cli.datasets.source import find, read_json_lines
-from vlmt_cli.datasets.tables import Examples, example_table
+from vlmt_cli.datasets.tables import VERIFICATION, Examples, check_labels, example_table
 
 FILE = "snli_ve_{}.jsonl"
 SPLITS = {"train": "train", "val": "dev", "test": "test"}
@@ -59,7 +59,7 @@ def _read(path: Path) -> pa.Table:
     gold = pc.index_in(pa.array([pair.gold_label for pair in pairs], pa.string()), pa.array(LABELS))
     premise = pa.array([pair.sentence1 or None for pair in pairs], pa.string())
     return example_table(
-        "verification",
+        VERIFICATION,
         path,
         example_id=[pair.pairID for pair in pairs],
         images=image_keys("flickr30k", images, path),
@@ -67,3 +67,16 @@ def _read(path: Path) -> pa.Table:
         label=gold.fill_null(-1),
         premise=premise,
     )
+
+
+def submission(ids: list[str], labels: pa.Array, path: Path) -> bytes:
+    """Encode labels by the dataset's own names, a JSON line a pair: ``{"pairID": "341.jpg#4r1c", "label": "neutral"}``.
+
+    The test labels are public, so that no server asks for this file.
+
+    Raises:
+        DataError: a label is not one of the three.
+    """
+    check_labels(labels, LABELS, path)
+    rows = zip(ids, labels.to_pylist(), strict=True)
+    return msgspec.json.Encoder().encode_lines([{"pairID": name, "label": label} for name, label in rows])

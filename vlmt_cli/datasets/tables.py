@@ -5,8 +5,9 @@ One schema a task group. ``example_id`` is unique in a dataset and split;
 ``[x1, y1, x2, y2]`` in pixels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,23 +18,21 @@ from numpy.typing import NDArray
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.identity import LINKS
 
-_COMMON = [("example_id", pa.string()), ("images", pa.list_(pa.string())), ("text", pa.string())]
+_COMMON: list[Any] = [("example_id", pa.string()), ("images", pa.list_(pa.string())), ("text", pa.string())]
 BOX = pa.list_(pa.float32(), 4)
 
 Xywh = tuple[float, float, float, float]
 """A box as most official files have it: x, y, width, height in pixels."""
 
-SCHEMAS = {
-    # Distinct normalised answers and how many of ten annotators gave each; empty where the answer is secret.
-    "vqa": pa.schema([*_COMMON, ("answers", pa.list_(pa.string())), ("counts", pa.list_(pa.int8()))]),
-    "retrieval": pa.schema(_COMMON),
-    # The right one of the candidates is candidates[target]; its box is repeated in box.
-    "referring": pa.schema(
-        [*_COMMON, ("box", BOX), ("candidates", pa.list_(BOX)), ("target", pa.int32()), ("category", pa.string())]
-    ),
-    # The label's place in the dataset's LABELS, -1 where there is none; the premise is SNLI-VE's caption.
-    "verification": pa.schema([*_COMMON, ("label", pa.int8()), ("premise", pa.string())]),
-}
+# Distinct normalised answers and how many of ten annotators gave each; empty where the answer is secret.
+VQA = pa.schema([*_COMMON, ("answers", pa.list_(pa.string())), ("counts", pa.list_(pa.int8()))])
+RETRIEVAL = pa.schema(_COMMON)
+# The right one of the candidates is candidates[target]; its box is repeated in box.
+REFERRING = pa.schema(
+    [*_COMMON, ("box", BOX), ("candidates", pa.list_(BOX)), ("target", pa.int32()), ("category", pa.string())]
+)
+# The label's index in the dataset's LABELS, -1 where it is unknown; the premise is SNLI-VE's caption.
+VERIFICATION = pa.schema([*_COMMON, ("label", pa.int8()), ("premise", pa.string())])
 
 
 @dataclass
@@ -53,18 +52,54 @@ class Examples:
     notes: dict[str, int] = field(default_factory=dict)
 
 
-def example_table(group: str, where: object, **columns: Any) -> pa.Table:
-    """Put columns into the schema of a task group.
+@dataclass(frozen=True)
+class Submission:
+    """The official form of a file of answers.
+
+    Attributes:
+        suffix: of the file.
+        encode: turns N example ids, their N answers and the path, for errors, into the file's bytes. It raises a
+            DataError for an id that is not one of the dataset's, or an answer that is not one of its labels.
+    """
+
+    suffix: str
+    encode: Callable[[list[str], pa.Array, Path], bytes]
+
+
+def example_rows(schema: pa.Schema, where: object, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Make an example table of one dict an example: simple, and fast enough for up to some hundred thousand.
 
     Args:
-        group: a key of ``SCHEMAS``.
+        schema: as ``example_table``.
+        where: the official file, for the error.
+        rows: N dicts; fields of the schema that they lack are null.
+
+    Raises:
+        DataError: an example id occurs twice.
+    """
+    table = pa.Table.from_pylist(list(rows), schema=schema)
+    check_unique(table["example_id"], where)
+    return table
+
+
+def check_labels(labels: pa.Array, known: Sequence[str], where: object) -> None:
+    """Raise a DataError that names the first label that is not a known one."""
+    wrong = labels.filter(pc.invert(pc.is_in(labels, value_set=pa.array(known))))
+    if len(wrong):
+        raise DataError(f"{wrong[0].as_py()!r} is not a label", where=where, todo=f"write {', '.join(known)}")
+
+
+def example_table(schema: pa.Schema, where: object, **columns: Any) -> pa.Table:
+    """Put columns into the schema of example tables.
+
+    Args:
+        schema: a task group's above, or a new one that begins with the same three columns.
         where: the official file, for the error.
         columns: one value, array or list a field, N each; ``images`` may be N single keys.
 
     Raises:
         DataError: an example id occurs twice.
     """
-    schema = SCHEMAS[group]
     images = columns["images"]
     if isinstance(images, pa.Array) and pa.types.is_string(images.type):
         columns["images"] = pa.ListArray.from_arrays(np.arange(len(images) + 1, dtype=np.int32), images)

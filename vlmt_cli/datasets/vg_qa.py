@@ -23,7 +23,7 @@ from vlmt_cli.base.keys import image_keys
 from vlmt_cli.datasets import answers
 from vlmt_cli.datasets.options import VgQaOptions, held_out
 from vlmt_cli.datasets.source import Int64, find, read_json
-from vlmt_cli.datasets.tables import Examples, example_table
+from vlmt_cli.datasets.tables import VQA, Examples, example_table
 
 FILE = "question_answers.json"
 
@@ -50,7 +50,7 @@ def read(raw: Path, options: VgQaOptions) -> Examples:
     )
     ids = pa.array((question.qa_id for question in questions), pa.int64())
     table = example_table(
-        "vqa",
+        VQA,
         path,
         example_id=ids,
         images=image_keys("vg", pa.array((question.image_id for question in questions), pa.int64()), path),

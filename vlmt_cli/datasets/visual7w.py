@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.keys import image_keys
 from vlmt_cli.datasets.source import Int64, find, read_json
-from vlmt_cli.datasets.tables import Examples, boxes_xyxy, example_table, lists
+from vlmt_cli.datasets.tables import REFERRING, Examples, boxes_xyxy, example_table, lists
 
 FILE = "dataset_v7w_pointing.json"
 OTHER_NAME = "dataset.json"
@@ -76,7 +76,7 @@ def read(raw: Path) -> Examples:
     boxes = boxes_xyxy([(box.x, box.y, box.width, box.height) for box in file.boxes])
     answer = pa.array(rows[np.arange(len(rows)), target])
     table = example_table(
-        "referring",
+        REFERRING,
         path,
         example_id=pa.array([pair.qa_id for pair in pairs], pa.int64()),
         images=image_keys("vg", pa.array([image.image_id for image in file.images], pa.int64()), path).take(shown),

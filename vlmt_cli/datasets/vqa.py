@@ -29,11 +29,12 @@ from vlmt_cli.base.keys import image_keys
 from vlmt_cli.datasets import answers
 from vlmt_cli.datasets.options import VqaOptions, held_out
 from vlmt_cli.datasets.source import Int64, find, read_json
-from vlmt_cli.datasets.tables import Examples, check_unique, example_table, lists
+from vlmt_cli.datasets.tables import VQA, Examples, check_unique, example_table, lists
 
 QUESTIONS = "v2_OpenEnded_mscoco_{}_questions.json"
 ANNOTATIONS = "v2_mscoco_{}_annotations.json"
 _BOTH = "download both files again"
+_LARGEST_ID = 1 << 63
 
 
 class Question(msgspec.Struct, gc=False):
@@ -127,7 +128,7 @@ def _align(wanted: NDArray[np.int64], ids: NDArray[np.int64], asked: Path, answe
 
 def _table(path: Path, questions: list[Question], distinct: pa.ListArray, counts: pa.ListArray) -> pa.Table:
     return example_table(
-        "vqa",
+        VQA,
         path,
         example_id=pa.array([question.question_id for question in questions], pa.int64()),
         images=image_keys("coco", pa.array([question.image_id for question in questions], pa.int64()), path),
@@ -135,3 +136,16 @@ def _table(path: Path, questions: list[Question], distinct: pa.ListArray, counts
         answers=distinct,
         counts=counts,
     )
+
+
+def submission(ids: list[str], answers: pa.Array, path: Path) -> bytes:
+    """Encode answers as visualqa.org's server takes them: ``[{"question_id": 262148000, "answer": "yes"}, ...]``.
+
+    Raises:
+        DataError: an id is not a number.
+    """
+    for name in ids:
+        if not (name.isascii() and name.isdigit() and int(name) < _LARGEST_ID):
+            raise DataError(f"{name!r} is not a question id of VQA, which is a number", where=path)
+    rows = zip(ids, answers.to_pylist(), strict=True)
+    return msgspec.json.encode([{"question_id": int(name), "answer": answer} for name, answer in rows])

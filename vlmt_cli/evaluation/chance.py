@@ -6,11 +6,11 @@ A score means something above this only; blind guesses of one kind of input are 
 import numpy as np
 from numpy.typing import NDArray
 
+from vlmt_cli.datasets.table import AMONG_CANDIDATES, TASKS
 from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.tasks.examples import Examples, Lists
 from vlmt_cli.tasks.load import make_batch
-from vlmt_cli.tasks.referring import AMONG_CANDIDATES, IOU
-from vlmt_cli.tasks.table import TASKS
+from vlmt_cli.tasks.referring import IOU
 
 _AT_ONCE = 256
 NAMES = {

@@ -9,23 +9,16 @@ import pyarrow.compute as pc
 
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.recipes import nearest
+from vlmt_cli.datasets.table import AMONG_CANDIDATES, GROUPS, TASKS, TWELVE
 from vlmt_cli.evaluation.metrics import known
-from vlmt_cli.evaluation.submission import FORMS
 from vlmt_cli.features.coverage import images_of
 from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.runs.checkpoint import Checkpoint
 from vlmt_cli.tasks.load import COLUMNS
-from vlmt_cli.tasks.referring import AMONG_CANDIDATES
-from vlmt_cli.tasks.table import GROUPS, TASKS, TWELVE
 from vlmt_cli.tasks.text import read_columns
 
 TEST = "test"
 STAND_IN = "val"
-OFFICIAL = {"refcoco": ("testA", "testB"), "refcoco+": ("testA", "testB"), "gqa": ("testdev",)}
-"""Test sets of another name than ``test``: the paper's "full test split" of RefCOCO and RefCOCO+, and GQA's testdev."""
-SECRET = ("vqa",)
-"""Whose test answers only a server knows, so that the questions themselves are not needed for a score."""
-LABELLED = ("vqa", "gqa", "nlvr2", "snli_ve")
 
 
 @dataclass(frozen=True)
@@ -140,7 +133,7 @@ def _check_model(checkpoint: Checkpoint, reader: RegionReader, task: str) -> Non
     head = TASKS[task].head
     if head not in checkpoint.config.heads:
         raise _LacksError(f"the model has no {head} head", where=task, todo="leave the task out")
-    if head in LABELLED and head not in checkpoint.labels:
+    if (TASKS[task].labels or TASKS[task].vocabulary) and head not in checkpoint.labels:
         todo = f"give them to vlmt convert with --answers {head}=FILE"
         raise _LacksError(f"the checkpoint does not say which answers its {head} head has", where=task, todo=todo)
     if task in AMONG_CANDIDATES and reader.of(task).candidates is None:
@@ -155,13 +148,13 @@ def _choose_splits(data: Path, task: str, split: str | None, submission: bool) -
         raise _LacksError("there are no examples", where=folder, todo="read them with vlmt clean")
     # "test" is any test set, unless the dataset has one of just this name.
     is_official = split is None or (split == TEST and TEST not in there)
-    wanted = OFFICIAL.get(task, (TEST,)) if is_official else (str(split),)
+    wanted = TASKS[task].official if is_official else (str(split),)
     lacking = [name for name in wanted if name not in there]
-    is_secret = task in SECRET and wanted == (TEST,)
+    is_secret = TASKS[task].secret and wanted == TASKS[task].official
     if lacking and not is_secret:
         raise _LacksError(f"there is no split {lacking[0]}", where=folder, todo=f"it has {', '.join(there)}")
     submitted = None
-    if submission and task in FORMS:
+    if submission and TASKS[task].submission:
         submitted = next((name for name in (split, TEST, *wanted) if name in there), None)
     if not lacking and any(_is_known(data, task, name) for name in wanted):
         return Choice(task, wanted, submitted)

@@ -15,6 +15,7 @@ import torch
 
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.files import write_parquet
+from vlmt_cli.datasets.table import TASKS, TWELVE
 from vlmt_cli.evaluation import run
 from vlmt_cli.evaluation.bootstrap import RESAMPLES, Estimate, by_image, estimate
 from vlmt_cli.evaluation.choose import Choice, choose, named_tasks, table_of
@@ -25,14 +26,13 @@ from vlmt_cli.evaluation.recall import PROTOCOL, first_fold, judge_retrieval, sc
 from vlmt_cli.evaluation.run import Place, Progress
 from vlmt_cli.evaluation.scores import SCORES_FILE, Scores, TaskScore, make_scores, paper_rows, write_scores
 from vlmt_cli.evaluation.setup import check_features, load_model, open_stores, recipe_of, token_kind
-from vlmt_cli.evaluation.submission import SUFFIXES, write_submission
+from vlmt_cli.evaluation.submission import write_submission
 from vlmt_cli.features.coverage import images_of
 from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.runs.checkpoint import Checkpoint
 from vlmt_cli.runs.recipe import FeatureChoices, Recipe, task_token
 from vlmt_cli.tasks.examples import Examples
 from vlmt_cli.tasks.load import COLUMNS, load_examples
-from vlmt_cli.tasks.table import TASKS, TWELVE
 from vlmt_cli.tasks.text import TextEncoder, read_columns
 
 FEATURES_OPTION = "--features NAME"
@@ -268,7 +268,9 @@ def _write(setting: _Setting, choice: Choice, judged: Judged) -> Path | None:
     write_parquet(setting.folder / "predictions" / f"{task}-{split}.parquet", pa.table(dict(columns)))
     if split != choice.submitted:
         return None
-    path = setting.folder / "submissions" / f"{task}-{split}{SUFFIXES[task]}"
+    form = TASKS[task].submission
+    assert form is not None, "only tasks with a form are submitted"
+    path = setting.folder / "submissions" / f"{task}-{split}{form.suffix}"
     write_submission(task, path, columns["example_id"], columns["answer"])
     return path
 

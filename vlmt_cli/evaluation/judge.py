@@ -9,14 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from vlmt_cli.datasets import nlvr2, snli_ve
+from vlmt_cli.datasets.table import AMONG_CANDIDATES, TASKS
 from vlmt_cli.evaluation import metrics
 from vlmt_cli.evaluation.metrics import Column, Scores, known, one_array
-from vlmt_cli.tasks.referring import AMONG_CANDIDATES
-from vlmt_cli.tasks.table import TASKS
 
-LABELS = {"nlvr2": nlvr2.LABELS, "snli_ve": snli_ve.LABELS}
-"""The names of an example table's labels; a checkpoint may have them in another order."""
 TYPES = {
     "answer": pa.string(),
     "confidence": pa.float32(),
@@ -100,7 +96,7 @@ def judge(task: str, split: str, table: pa.Table, predicted: Mapping[str, NDArra
         else:
             scores = metrics.localised(ours["box"], truth["box"])
     else:
-        right = pa.array(LABELS[head]).take(one_array(truth["label"]))
+        right = pa.array(TASKS[task].labels).take(one_array(truth["label"]))
         scores = metrics.accuracy(ours["answer"], right)
         if head == "nlvr2":
             extra["consistency"] = Measure(metrics.consistency(scores, truth["example_id"]))

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.recipes import nearest
+from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.evaluation.predictions import (
     Answer,
     Answers,
@@ -31,7 +32,6 @@ from vlmt_cli.features.reader import RegionBatch, relative
 from vlmt_cli.features.record import Regions
 from vlmt_cli.runs.checkpoint import Checkpoint
 from vlmt_cli.tasks import referring
-from vlmt_cli.tasks.table import TASKS
 from vlmt_cli.tasks.text import TextEncoder, encode_column
 
 TOP = 5

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from vlmt_cli.base.files import write_text
 from vlmt_cli.base.images import data_uri
+from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.evaluation.predict_picture import Mark, View, colour_of, marks
 from vlmt_cli.evaluation.predictions import Answers, Box, Boxes, Photos, Prediction, Texts, photos_of
-from vlmt_cli.tasks.table import TASKS
 
 _LONGEST = 1000  # pixels of a picture's longer side
 

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.tasks.examples import Batch, Examples
 from vlmt_cli.tasks.groups import GROUPS
 from vlmt_cli.tasks.load import make_batch
-from vlmt_cli.tasks.table import TASKS
 
 Progress = Callable[[str, int, int], None]
 

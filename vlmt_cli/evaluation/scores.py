@@ -10,30 +10,17 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat, NonNegativeInt, Positiv
 
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.files import write_text
+from vlmt_cli.datasets.table import GROUPS, TASKS, TWELVE
 from vlmt_cli.evaluation.bootstrap import Estimate
 from vlmt_cli.evaluation.contamination import Contamination
 from vlmt_cli.paper import table
 from vlmt_cli.runs.lineage import parse
-from vlmt_cli.tasks.table import GROUPS, TASKS, TWELVE
 
 SCORES_FILE = "scores.json"
 
-COLUMNS = {
-    "vqa": "VQA",
-    "gqa": "GQA",
-    "vg_qa": "VG QA",
-    "coco": "COCO",
-    "flickr30k": "Flickr30k",
-    "refcoco": "RefCOCO",
-    "refcoco+": "RefCOCO+",
-    "refcocog": "RefCOCOg",
-    "visual7w": "V7W",
-    "guesswhat": "GW",
-    "nlvr2": "NLVR2",
-    "snli_ve": "SNLI-VE",
-    "flickr30k_entities": "Grounding",
-}
-"""The columns of table 2 in its order, and what table 5 adds."""
+_TABLE_2 = [name for name in next(iter(table("table2_results"))) if name in TASKS]
+COLUMNS = {name: TASKS[name].short for name in dict.fromkeys([*_TABLE_2, *TASKS])}
+"""The columns of table 2 in its order, and what other tasks add."""
 LEAKED = "*"
 """Marks a score on test images of which training saw some."""
 UNKNOWN = "?"

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.datasets.table import AMONG_CANDIDATES
 from vlmt_cli.features.reader import RegionReader, find_stores, named_store
 from vlmt_cli.features.store import FeatureStore, Meta
 from vlmt_cli.runs.checkpoint import Checkpoint, load_checkpoint
 from vlmt_cli.runs.lineage import same_features
 from vlmt_cli.runs.recipe import RECIPE, FeatureChoices, Recipe, read_recipe
-from vlmt_cli.tasks.referring import AMONG_CANDIDATES
 
 STORE_OPTION = "--set features.store=NAME"
 

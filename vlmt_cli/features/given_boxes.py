@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.keys import check_image_key
+from vlmt_cli.datasets.table import DATASETS
 
 Boxes = NDArray[np.float32]
 
-WITH_CANDIDATES = ("visual7w", "guesswhat", "refcoco", "refcoco+", "refcocog")
-"""The datasets whose examples choose among boxes."""
+WITH_CANDIDATES = tuple(name for name, row in DATASETS.items() if row.candidates != "none")
+"""The datasets whose examples have candidate boxes."""
 ALL_CANDIDATES = "candidates"
 """The name of them all together."""
 

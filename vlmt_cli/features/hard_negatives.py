@@ -17,10 +17,11 @@ from torch import Tensor
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.files import write_parquet
+from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.features.coverage import images_of
 from vlmt_cli.features.store import FeatureStore
 
-DATASETS = ("coco", "flickr30k")
+DATASETS = tuple(name for name, row in TASKS.items() if row.head == "retrieval")
 NEIGHBOURS = 100
 HARD_NEGATIVES = pa.schema([("image", pa.string()), ("neighbours", pa.list_(pa.string()))])
 _CHUNK = 1024

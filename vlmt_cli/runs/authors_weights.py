@@ -18,7 +18,7 @@ from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.files import atomic, write_text
 from vlmt_cli.base.pickles import read_pickle
 from vlmt_cli.base.tensor_files import check_finite, only_tensors
-from vlmt_cli.datasets import nlvr2, snli_ve
+from vlmt_cli.datasets.table import LABELS
 from vlmt_cli.model.authors import NAMES, TIED, authors_shapes, from_authors, tidy, to_authors, unread_shapes
 from vlmt_cli.model.authors_config import TASK_TOKENS, config_from_authors, config_from_shapes, config_to_authors
 from vlmt_cli.model.config import parse_config
@@ -29,7 +29,6 @@ from vlmt_cli.tasks.multitask import HEADS, Head, ModelConfig
 
 PAPER_ANSWERS = {"vqa": 3129, "gqa": 1533}
 ANSWER_FILES = {"vqa": "VQA's trainval_label2ans.pkl", "gqa": "GQA's trainval_label2ans.pkl"}
-LABELS = {"nlvr2": nlvr2.LABELS, "snli_ve": snli_ve.LABELS}
 WORD = "bert.embeddings.word_embeddings.weight"
 TASK_EMBEDDING = "bert.embeddings.task_embeddings.weight"
 
@@ -151,7 +150,7 @@ def import_weights(
     check_finite(fit, path)
     tensors, _, _ = from_authors(ours, fit)
     unread = {name: fit[name] for name in optional if name in fit and name != TIED[1]}
-    labels = {head: list(names) for head, names in LABELS.items() if head in config.heads} | dict(answers)
+    labels = {head: names for head, names in LABELS.items() if head in config.heads} | dict(answers)
     # Whatever is trained on top of them, their own training images stay unknown.
     lineage = Lineage(stages=(Stage(name=path.name),), source=f"{path.name} (sha256 {file_hash(path)})")
     return Checkpoint(make_model(config, tensors), labels, tokenizer, lineage, unread, misfits=misfits)

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
+from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.runs.lineage import Lineage
 from vlmt_cli.tasks.multitask import MultiTaskModel
-from vlmt_cli.tasks.table import TASKS
 
 HEADER = """---
 library_name: vlmt

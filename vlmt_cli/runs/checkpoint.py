@@ -29,6 +29,7 @@ from torch import Tensor
 from vlmt_cli.base.errors import DataError, UsageError, VlmtError
 from vlmt_cli.base.files import atomic, atomic_folder
 from vlmt_cli.base.tensor_files import check_finite, only_tensors, read_safetensors
+from vlmt_cli.datasets.table import LABELS as FIXED_LABELS
 from vlmt_cli.runs.card import model_card
 from vlmt_cli.runs.lineage import Lineage, parse, to_json
 from vlmt_cli.runs.tensors import (
@@ -49,7 +50,6 @@ WEIGHTS, CONFIG, LABELS, TOKENIZER = "model.safetensors", "config.json", "labels
 LINEAGE, UNREAD, CARD = "lineage.json", "unread.safetensors", "README.md"
 STATE = "state.pt"
 FILES = (WEIGHTS, CONFIG, LABELS, TOKENIZER, LINEAGE, UNREAD, CARD)
-CLASSES = {"nlvr2": 2, "snli_ve": 3}
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -272,7 +272,8 @@ def parse_model_config(values: Any, where: object, error: type[VlmtError] = Data
 
 
 def _check_labels(labels: Mapping[str, list[str]], config: ModelConfig, where: object) -> None:
-    outputs: dict[str, int | None] = {head: (config.answers | CLASSES).get(head) for head in config.heads}
+    classes = config.answers | {head: len(names) for head, names in FIXED_LABELS.items()}
+    outputs: dict[str, int | None] = {head: classes.get(head) for head in config.heads}
     for head, names in labels.items():
         if outputs.get(head) is None:
             raise DataError(f"there are answers for {head}, which is no classifier of this model", where=where)

@@ -22,8 +22,8 @@ from pydantic import (
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.recipes import nearest
+from vlmt_cli.datasets.table import GROUPS, TASKS, TWELVE
 from vlmt_cli.model.config import PRESETS
-from vlmt_cli.tasks.table import GROUPS, TASKS, TWELVE
 
 RECIPE = "recipe.yaml"
 """Its file in a run folder."""
@@ -276,4 +276,5 @@ def task_token(task: str, kind: str) -> int | None:
         return None
     if kind == "dataset":
         return TASKS[task].token
-    return min(one.token for one in TASKS.values() if one.group == TASKS[task].group)
+    group = GROUPS.get(TASKS[task].group, (task,))
+    return min(TASKS[name].token for name in group)

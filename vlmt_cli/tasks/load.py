@@ -15,12 +15,12 @@ from torch import Tensor
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.clean.split_folder import KEEP_FILE
+from vlmt_cli.datasets.table import AMONG_CANDIDATES, TASKS
 from vlmt_cli.features.coverage import examples_with_features
 from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.tasks import referring, retrieval, verification, vqa
 from vlmt_cli.tasks.examples import Batch, Columns, Examples, lists_of
 from vlmt_cli.tasks.groups import GROUPS
-from vlmt_cli.tasks.table import TASKS
 from vlmt_cli.tasks.text import TextEncoder, clean_command, read_columns, tokens_of
 
 Purpose = Literal["train", "validate", "test"]
@@ -76,7 +76,7 @@ def load_examples(
     what = f"{task} {split}"
     table = table.take(pa.array(rows)).combine_chunks()
     there = examples_with_features(reader.store, table["images"].combine_chunks(), what, partial)
-    if task in referring.AMONG_CANDIDATES and reader.candidates is not None:
+    if task in AMONG_CANDIDATES and reader.candidates is not None:
         there &= examples_with_features(reader.candidates, table["images"].combine_chunks(), what, partial)
     table, rows = table.filter(pa.array(there)), rows[there]
     columns, labelled = _columns(task, head, table, answers)
@@ -90,7 +90,7 @@ def load_examples(
     names, codes = np.array(keys.dictionary.to_pylist(), object), keys.indices.to_numpy().astype(np.int32)
     if head == "retrieval":
         columns = retrieval.columns(names, codes, _neighbours(data, task) if purpose == "train" else None, what)
-    if head == "referring" and task not in referring.AMONG_CANDIDATES:
+    if head == "referring" and task not in AMONG_CANDIDATES:
         known = reader.candidates.keys() if purpose == "train" and reader.candidates is not None else []
         columns = {**columns, "given": np.isin(names.astype(str), known)[codes]}
     longest = TASKS[task].max_tokens if task in TASKS else CAPTION_TOKENS

@@ -17,14 +17,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vlmt_cli.base.boxes import iou
+from vlmt_cli.datasets.table import AMONG_CANDIDATES
 from vlmt_cli.features.reader import RegionBatch
 from vlmt_cli.model.config import ViLBERTConfig
 from vlmt_cli.model.rows import Rows
 from vlmt_cli.tasks.examples import Batch, Columns, Examples, Inputs, Lists
 
 IOU = 0.5
-AMONG_CANDIDATES = ("visual7w", "guesswhat")
-"""The tasks that choose among given boxes; the others rank detected regions."""
 PADDING = -10_000.0
 """The score of a region that is not there."""
 

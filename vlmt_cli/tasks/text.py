@@ -20,7 +20,7 @@ from torch import Tensor
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.files import locked, write_parquet
-from vlmt_cli.tasks.table import TWELVE
+from vlmt_cli.datasets.table import TWELVE
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _AT_ONCE = 50_000

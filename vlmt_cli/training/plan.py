@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 
+from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.runs.recipe import Recipe, task_token
-from vlmt_cli.tasks.table import TASKS
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from vlmt_cli.base.errors import UsageError
-from vlmt_cli.datasets import nlvr2, snli_ve
+from vlmt_cli.datasets.table import LABELS, TASKS
 from vlmt_cli.evaluation.setup import check_features
 from vlmt_cli.features.store import Meta
 from vlmt_cli.model.bert import load_bert
@@ -15,9 +15,6 @@ from vlmt_cli.runs.checkpoint import CONFIG, Checkpoint
 from vlmt_cli.runs.lineage import Extractor, Lineage
 from vlmt_cli.runs.recipe import Recipe
 from vlmt_cli.tasks.multitask import HEADS, Head, ModelConfig, MultiTaskModel
-from vlmt_cli.tasks.table import TASKS
-
-LABELS = {"nlvr2": list(nlvr2.LABELS), "snli_ve": list(snli_ve.LABELS)}
 
 
 def start_of(recipe: Recipe, run: Path) -> str | None:

@@ -21,6 +21,7 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 from vlmt_cli.base.errors import DataError, UsageError, VlmtError
 from vlmt_cli.base.files import put_back, write_text
 from vlmt_cli.clean.split_folder import read_report
+from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.evaluation.run import Place
 from vlmt_cli.evaluation.setup import load_model, make_reader
 from vlmt_cli.features.reader import RegionReader
@@ -33,7 +34,6 @@ from vlmt_cli.runs.tensors import make_model, write_tensors, write_torch
 from vlmt_cli.runs.tokenizer import read_tokenizer
 from vlmt_cli.runs.trackers import Tracker, tensorboard_tracker, wandb_tracker
 from vlmt_cli.tasks.load import answers_of, image_keys
-from vlmt_cli.tasks.table import TASKS
 from vlmt_cli.tasks.text import TextEncoder, read_columns, word_tokenizer
 from vlmt_cli.training.affinity import Affinity
 from vlmt_cli.training.loop import DivergedError, Loop, first_state, read_state

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vlmt_cli.base.errors import UsageError
+from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.evaluation import run as evaluation
 from vlmt_cli.evaluation.run import Place
 from vlmt_cli.features.reader import RegionReader
@@ -22,7 +23,6 @@ from vlmt_cli.runs.recipe import PRETRAINING, Recipe
 from vlmt_cli.tasks.examples import Batch, Examples
 from vlmt_cli.tasks.groups import GROUPS
 from vlmt_cli.tasks.load import answers_of, load_examples, make_batch
-from vlmt_cli.tasks.table import TASKS
 from vlmt_cli.tasks.text import TextEncoder
 from vlmt_cli.training.batches import BatchOrder
 from vlmt_cli.training.plan import TaskPlan

@@ -1,20 +1,29 @@
-"""The dict of all datasets, and what all readers have in common."""
+"""The table of datasets, and what all readers have in common."""
 
 from pathlib import Path
 
 import pytest
 from handmade import OFFICIAL, official, read, write
 
-from vlmt_cli.datasets import tables
-from vlmt_cli.datasets.catalog import CROSSWALKS, DATASETS, TWELVE
 from vlmt_cli.datasets.source import find
+from vlmt_cli.datasets.table import CROSSWALKS, DATASETS, TASKS, TWELVE
 
-TABLE_1 = "vqa vg_qa gqa coco flickr30k refcoco refcoco+ refcocog visual7w guesswhat snli_ve nlvr2".split()
+PAPER = "vqa vg_qa gqa coco flickr30k refcoco refcoco+ refcocog visual7w guesswhat nlvr2 snli_ve".split()
 
 
-def test_the_twelve_stand_in_the_order_of_table_1():
-    assert list(TWELVE) == TABLE_1
-    assert list(DATASETS) == [*TABLE_1, "flickr30k_entities", "conceptual_captions"]
+def test_the_twelve_are_the_papers():
+    assert list(TWELVE) == PAPER
+    assert list(DATASETS) == [*PAPER, "flickr30k_entities", "conceptual_captions"]
+
+
+def test_task_tokens_and_short_names_are_unique():
+    assert len({row.token for row in TASKS.values()}) == len(TASKS)
+    assert len({row.short for row in DATASETS.values()}) == len(DATASETS)
+
+
+def test_every_official_file_has_an_address():
+    for dataset in {**DATASETS, **CROSSWALKS}.values():
+        assert all(address.startswith("http") for address in dataset.files.values())
 
 
 @pytest.mark.parametrize("name", [*DATASETS, *CROSSWALKS])
@@ -29,7 +38,7 @@ def test_examples_have_the_schema_of_their_group(tmp_path, name):
     assert examples.splits
     for table in examples.splits.values():
         table.validate(full=True)
-        assert table.schema.equals(tables.SCHEMAS[DATASETS[name].group])
+        assert table.schema.equals(DATASETS[name].schema)
         assert len(table)
 
 
