@@ -1,33 +1,15 @@
 """Nouns and adjectives of real questions and phrases, against texts tagged by hand; lemmas; missing taggers."""
 
-import json
-from collections import Counter
 from itertools import product
-from pathlib import Path
 
 import pytest
 
+from benchmarks.tagger import SECOND_DRAW, TEXTS, f1
 from vlmt_cli.analysis.concepts import NO_CONCEPTS, concepts, lemma, load_tagger
-from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.miniworld.language import SIDES, plural
 from vlmt_cli.miniworld.questions import KINDS
 from vlmt_cli.miniworld.scene import COLOURS, SHAPES, SIZES
-
-TEXTS = json.loads((Path(__file__).parents[1] / "data" / "tagged_texts.json").read_text())["texts"]
-SECOND_DRAW = [text for text in TEXTS if text["source"] in ("vqa2", "regions2")]
-
-
-def f1(tagger, texts, *parts):
-    """F1 of the words of these parts of speech; of both together, it does not matter which is which."""
-    hits = found = right = 0
-    for text, words in zip(texts, tagger([text["text"] for text in texts]), strict=True):
-        ours = Counter(text["text"][w.start : w.end].lower() for w in words if w.part in parts)
-        ours = Counter({word: n for word, n in ours.items() if word not in text["open"]})
-        theirs = Counter(word for part in parts for word in text[f"{part}s"])
-        hits += (ours & theirs).total()
-        found += ours.total()
-        right += theirs.total()
-    return 2 * hits / (found + right)
 
 
 def found(text, tagger="lexicon"):
@@ -150,5 +132,5 @@ def test_a_missing_tagger_says_what_to_do():
     pytest.importorskip("spacy")
     with pytest.raises(DataError, match="python -m spacy download en_no_such_model"):
         load_tagger("spacy:en_no_such_model")
-    with pytest.raises(DataError, match="no tagger 'stanford'"):
+    with pytest.raises(UsageError, match="no tagger 'stanford'"):
         load_tagger("stanford")

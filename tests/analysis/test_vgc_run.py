@@ -12,7 +12,7 @@ from evaluation.tiny_run import make_checkpoint, make_data, make_run, table
 
 from vlmt_cli.analysis import vgc_models
 from vlmt_cli.analysis.concepts import load_tagger
-from vlmt_cli.analysis.vgc_models import Model, parse_models
+from vlmt_cli.analysis.vgc_names import Model, parse_models
 from vlmt_cli.analysis.vgc_run import run_vgc
 from vlmt_cli.analysis.vgc_texts import find_texts, within
 from vlmt_cli.base.errors import DataError, UsageError

@@ -18,7 +18,7 @@ def data(trained_world, tmp_path_factory):
 
 @pytest.fixture
 def measure(vlmt, data):
-    return lambda *arguments: vlmt("vgc", "--tagger", "lexicon", "--data", data, *arguments)
+    return lambda *arguments: vlmt("vgc", "--data", data, *arguments)
 
 
 def test_one_file(measure, data, tmp_path):
@@ -75,7 +75,7 @@ def test_what_is_wrong_is_one_line(vlmt, measure, data, tmp_path):
         (2, "the model of vqa lacks refcoco and refcoco+", ["--model", f"vqa={run}"]),
         (2, "there is no rule '0.7'", ["--model", run, "--right", "0.7"]),
         (2, "there is no device 'tpu'", ["--model", run, "--device", "tpu"]),
-        (3, "there is no tagger 'brill'; choose spacy, spacy:NAME or lexicon", ["--model", run, "--tagger", "brill"]),
+        (2, "there is no tagger 'brill'; choose lexicon, spacy or spacy:NAME", ["--model", run, "--tagger", "brill"]),
         (3, "there is no train or val of vqa; read vqa,", ["--model", run, "--data", tmp_path]),
         (3, "there is no feature store", ["--model", run, "--features", "nothing"]),
     ):

@@ -14,9 +14,10 @@ from vlmt_cli.datasets.tables import REFERRING, VERIFICATION, VQA, example_table
 from vlmt_cli.evaluation import run
 from vlmt_cli.evaluation.predict import Photo, predict, remarks
 from vlmt_cli.evaluation.predict_page import page, write_page
-from vlmt_cli.evaluation.predict_photos import Networks, Source, find_photos, make_extractor, see
+from vlmt_cli.evaluation.predict_photos import Networks, make_extractor, see
 from vlmt_cli.evaluation.predict_picture import COLOURS, View, draw_boxes
 from vlmt_cli.evaluation.predictions import Answer, Answers, Box, Boxes, Photos, RankedPhoto, RankedText, Texts
+from vlmt_cli.evaluation.question import Source, find_photos
 from vlmt_cli.features.extract import extract
 from vlmt_cli.features.pixels import WIDTH, pixels_extractor
 from vlmt_cli.features.reader import RegionReader

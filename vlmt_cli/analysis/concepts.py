@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vlmt_cli.analysis.tagger import positive, tag
-from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -59,26 +59,33 @@ def _lemmas(words: Sequence[Concept]) -> dict[str, str]:
     return {word.lemma: word.part for word in reversed(words)}
 
 
-def load_tagger(name: str = SPACY) -> Tagger:
+def check_tagger(name: str) -> str:
+    """Return the kind of a tagger, without loading it. Raises a UsageError where there is none of this name."""
+    kind = name.partition(":")[0]
+    if name != LEXICON and kind != SPACY:
+        raise UsageError(f"there is no tagger {name!r}", todo=f"choose {LEXICON}, {SPACY} or {SPACY}:NAME")
+    return kind
+
+
+def load_tagger(name: str = LEXICON) -> Tagger:
     """Load a tagger.
 
-    F1 on 64 texts of VQA and Visual Genome that were tagged by hand (the second draw in tests/data/tagged_texts.json),
-    of nouns, of adjectives, and of both as one: lexicon 0.99, 0.98, 0.99; en_core_web_sm 3.8 0.97, 0.95, 0.99; for
-    comparison, the tagger of textblob 0.20 0.97, 0.95, 0.98. The lexicon is made for such texts, not for news.
+    F1 on 64 texts of VQA and Visual Genome that were tagged by hand (the second draw in tests/data/tagged_texts.json,
+    measured by benchmarks/tagger.py), of nouns, of adjectives, and of both as one: lexicon 0.99, 0.98, 0.99;
+    en_core_web_sm 3.8 0.97, 0.95, 0.99; for comparison, the tagger of textblob 0.20 0.97, 0.95, 0.98. The lexicon is
+    made for such texts, not for news.
 
     Args:
         name: ``lexicon``, which is part of vlmt and needs no download; ``spacy``, which is spaCy's en_core_web_sm; or
             ``spacy:NAME`` for another spaCy pipeline, by the name of its package or its folder.
 
     Raises:
-        DataError: there is no such tagger, or it is not installed.
+        UsageError: there is no such tagger.
+        DataError: it is not installed.
     """
-    if name == LEXICON:
+    if check_tagger(name) == LEXICON:
         return _lexicon
-    kind, _, model = name.partition(":")
-    if kind != SPACY:
-        raise DataError(f"there is no tagger {name!r}", todo=f"choose {SPACY}, {SPACY}:NAME or {LEXICON}")
-    return _spacy(model or SPACY_MODEL)
+    return _spacy(name.partition(":")[2] or SPACY_MODEL)
 
 
 def _lexicon(texts: Sequence[str]) -> list[list[Concept]]:

@@ -21,12 +21,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmt_cli.analysis.vgc_pairs import Integers, Pairs
-from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.evaluation.bootstrap import LEVEL, RESAMPLES, Estimate
 
 RIGHT = {">= 0.5": 0.5, "> 0": 1e-6, "= 1": 1 - 1e-6}
 """From which VQA accuracy on a question counts as answered; a mean over annotators may miss 1 by a rounding."""
 DEFAULT_RIGHT = ">= 0.5"
+
+
+def rule_of(text: str) -> str:
+    """Return the key of ``RIGHT`` that is meant; blanks do not matter. Raises a UsageError where there is none."""
+    rules = {name.replace(" ", ""): name for name in RIGHT}
+    if (short := text.replace(" ", "")) not in rules:
+        names = ", ".join(f'"{name}"' for name in RIGHT)
+        raise UsageError(f"there is no rule {text!r}", where="--right", todo=f"choose one of {names}")
+    return rules[short]
+
+
 WORDS = 30
 
 Floats = NDArray[np.float64]

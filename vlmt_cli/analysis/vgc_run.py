@@ -16,15 +16,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from vlmt_cli.analysis.concepts import SPACY, Tagger, concepts, load_tagger
-from vlmt_cli.analysis.vgc import DEFAULT_RIGHT, RIGHT, Consistency, compare, measure
+from vlmt_cli.analysis.concepts import LEXICON, Tagger, concepts, load_tagger
+from vlmt_cli.analysis.vgc import DEFAULT_RIGHT, Consistency, compare, measure, rule_of
 from vlmt_cli.analysis.vgc_gallery import write_gallery
-from vlmt_cli.analysis.vgc_models import Load, Model, Part, Source, examine, home, parts_of, predict
+from vlmt_cli.analysis.vgc_models import Load, Part, Source, examine, parts_of, predict
+from vlmt_cli.analysis.vgc_names import SPLITS, Model, find_models, home
 from vlmt_cli.analysis.vgc_outcome import contradictions, judge
 from vlmt_cli.analysis.vgc_pairs import Pairs, pair_up
 from vlmt_cli.analysis.vgc_report import FORMAT, Measured, Report, Sight, papers_figures, write_report
-from vlmt_cli.analysis.vgc_texts import SPLITS, Texts, find_texts, singles, within
-from vlmt_cli.base.errors import UsageError
+from vlmt_cli.analysis.vgc_texts import Texts, find_texts, singles, within
 from vlmt_cli.evaluation.bootstrap import RESAMPLES
 from vlmt_cli.evaluation.contamination import seen_in_training
 from vlmt_cli.evaluation.leaks import read_links
@@ -40,7 +40,7 @@ def run_vgc(
     data: Path,
     folder: Path | None = None,
     *,
-    tagger: str = SPACY,
+    tagger: str = LEXICON,
     right: str = DEFAULT_RIGHT,
     features: str | None = None,
     partial: bool = False,
@@ -54,12 +54,12 @@ def run_vgc(
     """Measure how consistent models are, side by side on the same pairs.
 
     Args:
-        models: from ``vgc_models.parse_models``.
+        models: from ``vgc_names.parse_models``.
         data: the data folder.
         folder: where ``vgc.json``, ``vgc_gallery.html`` (one a model) and ``predictions/vgc/`` go. By default the run
             folder, or one beside the file; of several checkpoints ``vgc`` beside the first, while each keeps its own
             predictions, so that one more model does not run the others again.
-        tagger: ``spacy``, ``spacy:NAME`` or ``lexicon``.
+        tagger: ``lexicon``, ``spacy`` or ``spacy:NAME``.
         right: when a question counts as answered, a key of ``vgc.RIGHT``; blanks do not matter.
         features: the store; by default each run's own, or the only one there.
         partial: whether images without features are left out, for all models if one lacks them.
@@ -74,7 +74,8 @@ def run_vgc(
         DataError: the tagger is not installed, a dataset is not prepared, no image has both, a checkpoint lacks a head,
             features are missing or another extractor's, or a file is damaged.
     """
-    rule, tag = _rule(right), load_tagger(tagger)
+    rule = rule_of(right)
+    models = find_models(models, data)
     texts = find_texts(data)
     load = lru_cache(maxsize=1)(load_model)  # several are loaded twice, rather than all kept in memory
     tasks_of = _tasks_of(models)
@@ -86,15 +87,17 @@ def run_vgc(
     for name, task in ((name, task) for name, tasks in tasks_of.items() for task in tasks):
         images = singles(texts.of(task)["image"].combine_chunks())
         examples_with_features(sources[name].reader.store, images, task)
+    tag = load_tagger(tagger)
     pairs = _pair_up(texts, tag)
 
     parts = {
-        (name, task): parts_of(sources[name], task, texts.of(task), (folder or home(name)) / "predictions" / "vgc")
+        (name, task): parts_of(sources[name], task, texts.of(task), place / "predictions" / "vgc")
         for name, tasks in tasks_of.items()
+        for place in [folder or home(name, data)]
         for task in tasks
     }
     _predict_missing([part for group in parts.values() for part in group], load, data, batch_size, device, progress)
-    folder = folder or _folder_of(models)
+    folder = folder or _folder_of(models, data)
     measured, outcomes = {}, {}
     for model in models:
         own = {task: parts[name, task] for task, name in model.checkpoints.items()}
@@ -132,9 +135,10 @@ def run_vgc(
     return report
 
 
-def _folder_of(models: Sequence[Model]) -> Path:
+def _folder_of(models: Sequence[Model], data: Path) -> Path:
     sources = [source for model in models for source in model.sources]
-    return home(sources[0]) if len(sources) == 1 else home(sources[0]).parent / "vgc"
+    first = home(sources[0], data)
+    return first if len(sources) == 1 else first.parent / "vgc"
 
 
 def _tasks_of(models: Sequence[Model]) -> dict[str, list[str]]:
@@ -144,14 +148,6 @@ def _tasks_of(models: Sequence[Model]) -> dict[str, list[str]]:
         for name in dict.fromkeys(model.checkpoints[task] for model in models):
             tasks.setdefault(name, []).append(task)
     return tasks
-
-
-def _rule(right: str) -> str:
-    rules = {name.replace(" ", ""): name for name in RIGHT}
-    if (short := right.replace(" ", "")) not in rules:
-        names = ", ".join(f'"{name}"' for name in RIGHT)
-        raise UsageError(f"there is no rule {right!r}", where="--right", todo=f"choose one of {names}")
-    return rules[short]
 
 
 def _untrained(model: Model, sources: Mapping[str, Source]) -> list[str]:

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vlmt_cli.analysis.vgc_names import SPLITS
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.identity import HOW, flickr30k_links, same_image
 from vlmt_cli.evaluation.leaks import read_links
@@ -21,8 +22,6 @@ from vlmt_cli.tasks.text import read_columns
 
 QUESTIONS = ("vqa",)
 EXPRESSIONS = ("refcoco", "refcoco+")
-SPLITS = {"vqa": ("train", "val"), "refcoco": ("testA", "testB"), "refcoco+": ("testA", "testB")}
-"""The three tasks, and the splits of each that are looked at, as far as they are there."""
 COLUMNS = {"vqa": ("answers", "counts"), "refcoco": ("box",), "refcoco+": ("box",)}
 
 

@@ -7,10 +7,14 @@ from typing import Annotated
 import typer
 
 from vlmt_cli.commands.options import DATA, DataFolder, Json, Settings
+from vlmt_cli.runs.folders import find_run, runs_folder
 
 app = typer.Typer(help="Understand runs: which tasks help each other, schedules, ablations.", no_args_is_help=True)
 
-Runs = Annotated[Path, typer.Option("--runs", help="The folder of all runs.")]
+Runs = Annotated[
+    Path | None,
+    typer.Option("--runs", help="The folder of all runs; else DATA/runs, and runs beside the default data folder."),
+]
 Sweep = Annotated[str, typer.Option("--sweep", help="The folder in it for this sweep's runs; results lie beside it.")]
 Seeds = Annotated[int, typer.Option("--seeds", min=1, help="How often everything is trained; from two on, intervals.")]
 Parallel = Annotated[
@@ -33,7 +37,6 @@ From = Annotated[
 ]
 Tasks = Annotated[str, typer.Option("--tasks", help="Tasks and groups with commas: vqa,G3. A group goes as one.")]
 
-RUNS = Path("runs")
 REPRESENTATIVES = "vqa,flickr30k,visual7w,nlvr2"
 
 
@@ -77,7 +80,7 @@ def _joint(together: int, text: str) -> Callable[..., None]:
         scale: Scale = None,
         settings: Settings = None,
         data: DataFolder = DATA,
-        runs: Runs = RUNS,
+        runs: Runs = None,
         sweep: Sweep = "pairs",
         parallel: Parallel = None,
         launcher: Launcher = None,
@@ -93,6 +96,8 @@ def _joint(together: int, text: str) -> Callable[..., None]:
         from vlmt_cli.commands.analyze_pairs import pairs as show
         from vlmt_cli.commands.analyze_sweeps import SweepOptions
 
+        runs = runs or runs_folder(data)
+        saved = Path(find_run(saved, data)) if saved else None
         options = SweepOptions(
             preset, scale, settings, seeds, data, runs, sweep, parallel, launcher, sbatch, device, partial, plan, yes
         )
@@ -155,7 +160,7 @@ def ablations(
     scale: Scale = None,
     settings: Settings = None,
     data: DataFolder = DATA,
-    runs: Runs = RUNS,
+    runs: Runs = None,
     sweep: Sweep = "ablations",
     parallel: Parallel = None,
     launcher: Launcher = None,
@@ -185,6 +190,7 @@ def ablations(
     from vlmt_cli.commands.analyze_ablations import ablations as show
     from vlmt_cli.commands.analyze_sweeps import SweepOptions
 
+    runs = runs or runs_folder(data)
     options = SweepOptions(
         "", scale, settings, seeds, data, runs, sweep, parallel, launcher, sbatch, device, partial, plan, yes
     )
@@ -214,7 +220,8 @@ def schedule(
         ),
     ] = None,
     to: Annotated[Path | None, typer.Option("--to", help="Folder for the pictures; else RUN/schedule.")] = None,
-    runs: Runs = RUNS,
+    data: DataFolder = DATA,
+    runs: Runs = None,
     paper: Paper = False,
     as_json: Json = False,
 ) -> None:
@@ -233,7 +240,10 @@ def schedule(
     """
     from vlmt_cli.commands.analyze_schedule import schedule as show
 
-    show(run or runs / "all-tasks", beside, runs, task, replays, to, paper, as_json)
+    runs = runs or runs_folder(data)
+    run = Path(find_run(run, data)) if run else runs / "all-tasks"
+    beside = [Path(find_run(path, data)) for path in beside or ()]
+    show(run, beside, runs, task, replays, to, paper, as_json)
 
 
 @app.command("affinity")
@@ -246,7 +256,8 @@ def affinity(
         typer.Option("--pairs", help="Parquet of vlmt analyze pairs, to compare with; else RUNS/pairs.parquet."),
     ] = None,
     to: Annotated[Path | None, typer.Option("--to", help="PNG; else RUN/affinity.png.")] = None,
-    runs: Runs = RUNS,
+    data: DataFolder = DATA,
+    runs: Runs = None,
     as_json: Json = False,
 ) -> None:
     """Say which tasks help each other from one run: look-ahead affinity and the cosine of gradients.
@@ -262,15 +273,20 @@ def affinity(
     """
     from vlmt_cli.commands.analyze_affinity import affinity as show
 
+    runs = runs or runs_folder(data)
+    run = Path(find_run(run, data)) if run else runs / "all-tasks"
     usual = runs / "pairs.parquet"
-    show(run or runs / "all-tasks", measured or (usual if usual.exists() else None), to, as_json)
+    measured = Path(find_run(measured, data)) if measured else usual if usual.exists() else None
+    show(run, measured, to, as_json)
 
 
 @app.command("attention")
 def attention(
     photo: Annotated[str, typer.Argument(help="A photo, or an image key whose features are stored: coco:9.")],
     text: Annotated[str, typer.Option("--text", help="The caption, question or expression.")],
-    model: Annotated[str, typer.Option("--model", help="Run folder, .pt or hub id.")] = "runs/all-tasks",
+    model: Annotated[
+        str | None, typer.Option("--model", help="Run folder, .pt or hub id; else RUNS/all-tasks.", show_default=False)
+    ] = None,
     task: Annotated[
         str | None, typer.Option("--task", help="Whose task token is put in; none for a pre-trained model.")
     ] = None,
@@ -296,7 +312,6 @@ def attention(
       vlmt analyze attention coco:9 --text "a plate of food" --words words.png --maps maps.png
     """
     from vlmt_cli.commands.analyze_attention import attention as show
-    from vlmt_cli.evaluation.predict_photos import Networks
 
-    networks = Networks("cpu", detector, backbone, weights)
-    show(model, photo, text, task, data, features, networks, to, words, maps, layer, head)
+    model = model or str(runs_folder(data) / "all-tasks")
+    show(model, photo, text, task, data, features, detector, backbone, weights, to, words, maps, layer, head)

@@ -1,10 +1,6 @@
 """``vlmt analyze attention``: what a model looks at, for one photo and one text."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from vlmt_cli.evaluation.predict_photos import Networks
 
 
 def attention(
@@ -14,7 +10,9 @@ def attention(
     task: str | None,
     data: Path,
     features: str | None,
-    networks: "Networks",
+    detector: str | None,
+    backbone: str | None,
+    weights: Path | None,
     to: Path,
     words: Path | None,
     maps: Path | None,
@@ -22,25 +20,34 @@ def attention(
     head: int | None,
 ) -> None:
     """Run the model once, and write the page and the pictures."""
-    from vlmt_cli.analysis.attention import attention_of
-    from vlmt_cli.analysis.attention_page import write_attention_page
-    from vlmt_cli.analysis.attention_png import draw_maps, draw_words
     from vlmt_cli.base.errors import UsageError
     from vlmt_cli.base.image_names import photo_of
     from vlmt_cli.base.images import read_image
     from vlmt_cli.base.recipes import nearest
+    from vlmt_cli.commands.options import check_features
     from vlmt_cli.commands.predict import stores_of
     from vlmt_cli.commands.show import say, stdout
     from vlmt_cli.datasets.table import TASKS
-    from vlmt_cli.evaluation.predict import stack
-    from vlmt_cli.evaluation.predict_photos import find_photos, see
-    from vlmt_cli.evaluation.setup import load_model, recipe_of, token_kind
+    from vlmt_cli.evaluation.question import find_photos
+    from vlmt_cli.runs.folders import check_checkpoint, find_run
     from vlmt_cli.runs.recipe import Recipe, task_token
-    from vlmt_cli.tasks.text import TextEncoder
 
     if task is not None and task not in TASKS:
         raise UsageError(f"there is no task {task!r}", todo=nearest(task, TASKS))
     sources = find_photos([photo])
+    model = find_run(model, data)
+    check_checkpoint(model)
+    check_features(features, data)
+
+    from vlmt_cli.analysis.attention import attention_of
+    from vlmt_cli.analysis.attention_page import write_attention_page
+    from vlmt_cli.analysis.attention_png import draw_maps, draw_words
+    from vlmt_cli.evaluation.predict import stack
+    from vlmt_cli.evaluation.predict_photos import Networks, see
+    from vlmt_cli.evaluation.setup import load_model, recipe_of, token_kind
+    from vlmt_cli.tasks.text import TextEncoder
+
+    networks = Networks("cpu", detector, backbone, weights)
     checkpoint, recipe = load_model(model), recipe_of(model)
     assert checkpoint.tokenizer is not None
     seen, notes = see(sources[:1], checkpoint.lineage.extractor, networks, stores_of(data, features))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlmt_cli.commands.options import DATA, DataFolder, Json, device_of
+from vlmt_cli.commands.options import DATA, DataFolder, Json, check_data, check_device, check_features, device_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -68,6 +68,17 @@ def evaluate(
       vlmt evaluate --model 12-in-1.pt --tasks vqa,gqa --submission --to submissions
     """
     from vlmt_cli.commands.show import stdout
+    from vlmt_cli.evaluation.question import named_tasks
+    from vlmt_cli.runs.folders import check_checkpoint, find_run
+
+    model = find_run(model, data)
+    check_checkpoint(model)
+    if tasks is not None:
+        named_tasks(tasks)
+    check_data(data)
+    check_features(features, data)
+    check_device(device)
+
     from vlmt_cli.evaluation import evaluate as library
     from vlmt_cli.evaluation.choose import by_reason
 

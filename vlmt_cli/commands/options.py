@@ -1,9 +1,12 @@
-"""Options that several commands share."""
+"""Options that several commands share, and checks of what was given that need nothing heavy."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from vlmt_cli.base.errors import DataError, UsageError
 
 DataFolder = Annotated[
     Path,
@@ -18,25 +21,38 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 DATA = Path("data")
 
 
+def check_device(name: str) -> None:
+    """Raise a UsageError where a device is not one by its name, without importing torch."""
+    if not re.fullmatch(r"auto|(cpu|cuda)(:\d+)?", name):
+        raise UsageError(f"there is no device {name!r}", todo="write cpu, cuda or cuda:1")
+
+
 def device_of(name: str) -> str:
     """Check a device.
 
     Raises:
-        UsageError: it is not there.
+        UsageError: this machine does not have it.
     """
+    check_device(name)
     import torch
 
-    from vlmt_cli.base.errors import UsageError
-
-    there = torch.cuda.is_available()
+    has_gpu = torch.cuda.is_available()
     if name == "auto":
-        return "cuda" if there else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UsageError(f"there is no device {name!r}", todo="write cpu, cuda or cuda:1") from error
-    if device.type not in ("cpu", "cuda"):
-        raise UsageError(f"there is no device {name!r}", todo="write cpu, cuda or cuda:1")
-    if device.type == "cuda" and not (there and (device.index or 0) < torch.cuda.device_count()):
+        return "cuda" if has_gpu else "cpu"
+    device = torch.device(name)
+    if device.type == "cuda" and not (has_gpu and (device.index or 0) < torch.cuda.device_count()):
         raise UsageError(f"--device {name}: there is no such GPU that torch can use", todo="give --device cpu")
     return name
+
+
+def check_data(data: Path) -> None:
+    """Raise a DataError where there is no data folder."""
+    if not data.is_dir():
+        raise DataError("there is no such data folder", where=data, todo="name it with --data or VLMT_DATA")
+
+
+def check_features(store: str | None, data: Path) -> None:
+    """Raise a DataError where a feature store that is named does not exist."""
+    if store is not None and not (data / "features" / store).exists() and not Path(store).exists():
+        todo = "make one with vlmt extract or vlmt pack"
+        raise DataError("there is no feature store", where=store, todo=todo)

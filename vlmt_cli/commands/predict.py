@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlmt_cli.commands.options import DATA, DataFolder, Json, device_of
+from vlmt_cli.commands.options import DATA, DataFolder, Json, check_device, check_features, device_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vlmt_cli.evaluation.predict import Photo
-    from vlmt_cli.evaluation.predict_photos import Source
     from vlmt_cli.evaluation.predict_picture import View
     from vlmt_cli.evaluation.predictions import Prediction
+    from vlmt_cli.evaluation.question import Source
     from vlmt_cli.features import extractor as extractors
 
 BAR = 16  # characters, of a probability of one
@@ -74,15 +74,24 @@ def predict(
     import msgspec
 
     from vlmt_cli.commands.show import progress, say
-    from vlmt_cli.evaluation.predict import check, remarks
-    from vlmt_cli.evaluation.predict import predict as ask
-    from vlmt_cli.evaluation.predict_photos import Networks, find_photos, see
-    from vlmt_cli.evaluation.setup import load_model, recipe_of, token_kind
-    from vlmt_cli.runs.recipe import Recipe, task_token
+    from vlmt_cli.evaluation.question import check_question, find_photos
+    from vlmt_cli.runs.folders import check_checkpoint, find_run
 
     sources = find_photos(photos)
     _check_targets(page, draw, task, sources)
+    check_question(task, len(sources), text)
     given = None if boxes is None else _given(boxes, task, len(sources))
+    model = find_run(model, data)
+    check_checkpoint(model)
+    check_features(features, data)
+    check_device(device)
+
+    from vlmt_cli.evaluation.predict import check, remarks
+    from vlmt_cli.evaluation.predict import predict as ask
+    from vlmt_cli.evaluation.predict_photos import Networks, see
+    from vlmt_cli.evaluation.setup import load_model, recipe_of, token_kind
+    from vlmt_cli.runs.recipe import Recipe, task_token
+
     checkpoint, recipe = load_model(model), recipe_of(model)
     check(checkpoint, task, len(sources), text)
     for one in text:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlmt_cli.commands.options import DATA, DataFolder, Json, device_of
+from vlmt_cli.commands.options import DATA, DataFolder, Json, check_device, check_features, device_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,13 +25,14 @@ def vgc(
         list[str],
         typer.Option(
             "--model",
-            help="PATH or NAME=PATH: a run folder, a .pt or a hub id. TASK=PATH: one of a checkpoint a task,"
+            help="PATH or NAME=PATH: a run folder (RUN), a .pt or a hub id. TASK=PATH: one of a checkpoint a task,"
             " NAME:TASK=PATH where there are several such. Repeat it for more.",
         ),
     ],
     tagger: Annotated[
-        str, typer.Option("--tagger", help="Finds nouns and adjectives: spacy, spacy:NAME, or lexicon (no download).")
-    ] = "spacy",
+        str,
+        typer.Option("--tagger", help="Finds nouns and adjectives: lexicon (built in), spacy, or spacy:NAME."),
+    ] = "lexicon",
     right: Annotated[
         str, typer.Option("--right", help='VQA accuracy at which a question is answered: ">= 0.5", "> 0" or "= 1".')
     ] = ">= 0.5",
@@ -63,18 +64,26 @@ def vgc(
 
       vlmt vgc --model ckpt.pt
 
-      vlmt vgc --model runs/all-tasks --tagger lexicon --right "= 1"
+      vlmt vgc --model runs/all-tasks --tagger spacy --right "= 1"
 
       vlmt vgc --model vqa=runs/st-vqa --model refcoco=runs/st-refcoco --model refcoco+=runs/st-refcoco+
 
       vlmt vgc --model AT=runs/all-tasks --model ST:vqa=a.pt --model ST:refcoco=b.pt --model ST:refcoco+=c.pt
     """
-    from vlmt_cli.analysis.vgc_models import parse_models
+    from vlmt_cli.analysis.concepts import check_tagger
+    from vlmt_cli.analysis.vgc import rule_of
+    from vlmt_cli.analysis.vgc_names import find_models, parse_models
+
+    models = find_models(parse_models(model), data)
+    check_tagger(tagger)
+    rule_of(right)
+    check_device(device)
+    check_features(features, data)
+
     from vlmt_cli.analysis.vgc_report import to_json
     from vlmt_cli.analysis.vgc_run import run_vgc
     from vlmt_cli.commands.show import progress, say, stdout
 
-    models = parse_models(model)
     with progress("Predicting") as update:
         report = run_vgc(
             models,

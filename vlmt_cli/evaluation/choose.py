@@ -7,9 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vlmt_cli.base.errors import DataError, UsageError
-from vlmt_cli.base.recipes import nearest
-from vlmt_cli.datasets.table import AMONG_CANDIDATES, GROUPS, TASKS, TWELVE
+from vlmt_cli.base.errors import DataError
+from vlmt_cli.datasets.table import AMONG_CANDIDATES, TASKS
 from vlmt_cli.evaluation.metrics import known
 from vlmt_cli.features.coverage import images_of
 from vlmt_cli.features.reader import RegionReader
@@ -46,25 +45,6 @@ class Choice:
     def all_splits(self) -> tuple[str, ...]:
         """All that a model runs over."""
         return tuple(dict.fromkeys([*self.splits, *([self.submitted] if self.submitted else [])]))
-
-
-def named_tasks(text: str) -> tuple[list[str], set[str]]:
-    """Read ``vqa,G3`` or ``all``.
-
-    Returns:
-        The tasks in table 2's order of groups, and those that were named themselves: of these none may be left out.
-
-    Raises:
-        UsageError: there is no such task or group.
-    """
-    words = text.replace(",", " ").split()
-    if not words:
-        raise UsageError("--tasks names none", todo="name tasks or groups, or leave it out")
-    for word in words:
-        if word not in TASKS and word not in GROUPS and word != "all":
-            raise UsageError(f"there is no task {word!r}", todo=nearest(word, [*TASKS, *GROUPS]))
-    named = {name for word in words for name in (TWELVE if word == "all" else GROUPS.get(word, (word,)))}
-    return [task for task in TASKS if task in named], {word for word in words if word in TASKS}
 
 
 def choose(

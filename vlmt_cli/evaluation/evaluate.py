@@ -18,10 +18,11 @@ from vlmt_cli.base.files import write_parquet
 from vlmt_cli.datasets.table import TASKS, TWELVE
 from vlmt_cli.evaluation import run
 from vlmt_cli.evaluation.bootstrap import RESAMPLES, Estimate, by_image, estimate
-from vlmt_cli.evaluation.choose import Choice, choose, named_tasks, table_of
+from vlmt_cli.evaluation.choose import Choice, choose, table_of
 from vlmt_cli.evaluation.contamination import contrast
 from vlmt_cli.evaluation.judge import Judged, Measure, judge
 from vlmt_cli.evaluation.leaks import Seen, find_seen, guard, read_links, training_of
+from vlmt_cli.evaluation.question import named_tasks
 from vlmt_cli.evaluation.recall import PROTOCOL, first_fold, judge_retrieval, score_pairs
 from vlmt_cli.evaluation.run import Place, Progress
 from vlmt_cli.evaluation.scores import SCORES_FILE, Scores, TaskScore, make_scores, paper_rows, write_scores
@@ -30,6 +31,7 @@ from vlmt_cli.evaluation.submission import write_submission
 from vlmt_cli.features.coverage import images_of
 from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.runs.checkpoint import Checkpoint
+from vlmt_cli.runs.folders import runs_folder
 from vlmt_cli.runs.recipe import FeatureChoices, Recipe, task_token
 from vlmt_cli.tasks.examples import Examples
 from vlmt_cli.tasks.load import COLUMNS, load_examples
@@ -165,7 +167,7 @@ def evaluate(
     place = Place(torch.device(device))
     setting = _Setting(
         data=data,
-        folder=folder or _folder_of(source),
+        folder=folder or _folder_of(source, data),
         checkpoint=checkpoint,
         tokens=token_kind(checkpoint),
         reader=reader,
@@ -209,11 +211,12 @@ def _trained(recipe: Recipe | None) -> list[str]:
     return [task for task in (TASKS if recipe else TWELVE) if recipe is None or task in recipe.tasks]
 
 
-def _folder_of(source: str) -> Path:
+def _folder_of(source: str, data: Path) -> Path:
     path = Path(source)
     if path.is_dir():
         return path
-    return path.with_name(f"{path.stem}-evaluation") if path.is_file() else Path("runs") / f"{path.name}-evaluation"
+    beside = path if path.is_file() else runs_folder(data) / path.name
+    return beside.with_name(f"{path.stem if path.is_file() else path.name}-evaluation")
 
 
 def _paper_row(recipe: Recipe | None) -> str:

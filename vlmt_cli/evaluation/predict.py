@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from vlmt_cli.base.errors import DataError, UsageError
-from vlmt_cli.base.recipes import nearest
 from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.evaluation.predictions import (
     Answer,
@@ -28,6 +27,7 @@ from vlmt_cli.evaluation.predictions import (
     RankedText,
     Texts,
 )
+from vlmt_cli.evaluation.question import check_question
 from vlmt_cli.features.reader import RegionBatch, relative
 from vlmt_cli.features.record import Regions
 from vlmt_cli.runs.checkpoint import Checkpoint
@@ -127,23 +127,12 @@ def check(checkpoint: Checkpoint, task: str, photos: int, texts: Sequence[str]) 
             empty.
         DataError: the checkpoint has no tokenizer, or no answers for the task.
     """
-    if task not in TASKS:
-        raise UsageError(f"there is no task {task!r}", todo=nearest(task, TASKS))
+    check_question(task, photos, texts)
     head, heads = TASKS[task].head, checkpoint.config.heads
     if head not in heads:
         able = [name for name in TASKS if TASKS[name].head in heads]
         has = f"it has those of {', '.join(able)}" if able else "it was pre-trained only"
         raise UsageError(f"the model has no head for {task}; {has}")
-    if not texts:
-        raise UsageError("there is no text", todo='give one with --text "..."')
-    for text in texts:
-        if not text.strip() or not _is_unicode(text):
-            raise UsageError(f"--text {text!r} has no words" if _is_unicode(text) else f"--text {text!r} is no UTF-8")
-    if head == "nlvr2" and photos != 2:
-        raise UsageError(f"{task} compares two photos, and here {_are(photos)}", todo="name the left, then the right")
-    if head == "retrieval" and photos * len(texts) < 2:
-        todo = "give several photos, a folder of them, or several --text"
-        raise UsageError(f"{task} ranks photos for a text, or texts for a photo, and here is one of each", todo=todo)
     if checkpoint.tokenizer is None:
         raise DataError("the checkpoint has no tokenizer", todo="give one to vlmt convert with --tokenizer")
     if head in ("vqa", "gqa", "nlvr2", "snli_ve") and head not in checkpoint.labels:
@@ -294,15 +283,3 @@ def _best(scores_N: Tensor, top: int) -> list[tuple[int, float, float]]:
 def _corners(pixels_4: Tensor) -> tuple[float, float, float, float]:
     x1, y1, x2, y2 = (round(side, 2) for side in pixels_4.tolist())
     return x1, y1, x2, y2
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _are(photos: int) -> str:
-    return f"{'is' if photos == 1 else 'are'} {photos or 'none'}"

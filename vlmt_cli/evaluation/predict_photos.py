@@ -12,10 +12,9 @@ import torch
 
 from vlmt_cli.base.boxes import iou
 from vlmt_cli.base.errors import DataError, UsageError
-from vlmt_cli.base.image_names import SUFFIXES
 from vlmt_cli.base.images import read_image
-from vlmt_cli.base.keys import check_image_key
 from vlmt_cli.evaluation.predict import Photo, Progress
+from vlmt_cli.evaluation.question import Source, printable
 from vlmt_cli.features import backbone, detector
 from vlmt_cli.features.extractor import REGIONS, Boxes, Extractor, network_extractor
 from vlmt_cli.features.given_boxes import fit_boxes
@@ -32,14 +31,6 @@ _AT_ONCE = 8
 
 
 @dataclass(frozen=True)
-class Source:
-    """A photo that is asked about: the file ``path``, or the image key ``name`` where that is None."""
-
-    name: str
-    path: Path | None = None
-
-
-@dataclass(frozen=True)
 class Networks:
     """What extractors are made of.
 
@@ -53,30 +44,6 @@ class Networks:
     detector: str | None = None
     backbone: str | None = None
     weights: Path | None = None
-
-
-def find_photos(names: Sequence[str]) -> list[Source]:
-    """Say which photos are meant by files, folders and image keys.
-
-    Raises:
-        DataError: there is no such photo, or a folder has none.
-    """
-    found: list[Source] = []
-    for name in names:
-        path = Path(name)
-        if path.is_dir():
-            files = [file for file in sorted(path.iterdir()) if file.name.lower().endswith(SUFFIXES)]
-            if not files:
-                raise DataError("has no image files", where=name, todo=f"name one with {', '.join(SUFFIXES)} files")
-            found += [Source(printable(str(file)), file) for file in files]
-        elif path.exists():
-            found.append(Source(printable(name), path))
-        elif ":" in name and "/" not in name:
-            found.append(Source(check_image_key(name)))
-        else:
-            todo = "name an image file, a folder of them, or an image key such as coco:262148"
-            raise DataError("there is no such photo", where=printable(name), todo=todo)
-    return found
 
 
 def see(
@@ -296,8 +263,3 @@ def _among(key: str, boxes: Boxes, stores: Sequence[FeatureStore]) -> Regions:
 
 def _has_candidates(store: FeatureStore) -> bool:
     return "candidates" in store.path.name
-
-
-def printable(text: str) -> str:
-    """Return a file name that can be written as UTF-8."""
-    return text.encode(errors="replace").decode()

@@ -17,7 +17,6 @@ reads it. Nothing that a checkpoint holds is ever run.
 """
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +30,7 @@ from vlmt_cli.base.files import atomic, atomic_folder
 from vlmt_cli.base.tensor_files import check_finite, only_tensors, read_safetensors
 from vlmt_cli.datasets.table import LABELS as FIXED_LABELS
 from vlmt_cli.runs.card import model_card
+from vlmt_cli.runs.folders import check_checkpoint
 from vlmt_cli.runs.lineage import Lineage, parse, to_json
 from vlmt_cli.runs.tensors import (
     Misfits,
@@ -50,7 +50,6 @@ WEIGHTS, CONFIG, LABELS, TOKENIZER = "model.safetensors", "config.json", "labels
 LINEAGE, UNREAD, CARD = "lineage.json", "unread.safetensors", "README.md"
 STATE = "state.pt"
 FILES = (WEIGHTS, CONFIG, LABELS, TOKENIZER, LINEAGE, UNREAD, CARD)
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @dataclass(frozen=True)
@@ -282,9 +281,7 @@ def _check_labels(labels: Mapping[str, list[str]], config: ModelConfig, where: o
 
 
 def _download(repository: str) -> Path:
-    if not HUB_ID.fullmatch(repository):
-        todo = "give a run folder, a .pt that vlmt convert wrote, or a hub id (owner/name)"
-        raise UsageError("there is no such checkpoint", where=repository, todo=todo)
+    check_checkpoint(repository)
     from huggingface_hub import snapshot_download
 
     try:
