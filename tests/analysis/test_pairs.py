@@ -129,13 +129,13 @@ def test_a_score_of_zero_is_no_base(runs):
     assert found.notes == ("VQA alone scored 0 with seed 0: nothing is relative to that",)
 
 
-def write_test_scores(folder, scores, split="test"):
+def write_test_scores(folder, scores, split="test", weights=None):
     tasks = {
         task: TaskScore(metric="accuracy", split=split, score=Estimate(score, score, score, 9, 9))
         for task, score in scores.items()
     }
     known = {"split_hash": None, "recipe_hash": None, "leaks_allowed": False}
-    made = make_scores("run", tasks, **known, resamples=1, resampled="image", seed=0)
+    made = make_scores("run", tasks, weights=weights, **known, resamples=1, resampled="image", seed=0)
     write_scores(folder / "scores.json", made)
 
 
@@ -149,6 +149,22 @@ def test_test_scores_are_taken_when_every_run_has_them(runs):
     assert found.cell("change", 2, VQA, (F30K,)).number.values == pytest.approx({0: 20, 1: 100 * (0.61 / 0.51 - 1)})
     write_test_scores(folders[(VQA,), 0], {VQA: 0.5}, "val")
     assert scores_of(folders)[1] == "validation"
+
+
+def test_runs_are_compared_by_their_best_weights_unless_their_last_are_asked_for(runs):
+    _, folders, _ = runs
+    folders = {key: folders[key] for key in [((VQA,), 0), ((VQA,), 1)]}
+    last = scores_of(folders)[0]
+    for folder in folders.values():
+        (folder / "best").mkdir()
+        best = {"iteration": 1, "score": 0.9, "tasks": {VQA: 0.9}}
+        (folder / "best" / "validation.json").write_text(json.dumps(best))
+    assert scores_of(folders) == ({key: {VQA: 0.9} for key in folders}, "validation")
+    assert scores_of(folders, "last") == (last, "validation")
+    for folder in folders.values():
+        write_test_scores(folder, {VQA: 0.7}, weights="best")
+    assert scores_of(folders) == ({key: {VQA: 0.7} for key in folders}, "test")
+    assert scores_of(folders, "last") == (last, "validation")
 
 
 def test_groups_go_as_one(tmp_path):

@@ -230,7 +230,7 @@ def test_the_papers_detector_is_made_as_its_features_were(tmp_path):
         (None, "does not say what its features came from; give --detector"),
         (Extractor(name="X-152", hash="abc"), "the extractor X-152 of the checkpoint's features is not at hand"),
         (Extractor(name="given+vit", hash="abc-given"), r"the extractor given\+vit .* is not at hand"),
-        (Extractor(name="vg-x152-bf16", hash="abc.correct.1-vg"), "give --weights detectron_model.pth"),
+        (Extractor(name="vg-x152-bf16", hash="abc.correct.1-vg"), "give --detector-weights detectron_model.pth"),
         (Extractor(name="pixels", hash="pixels.0-ab"), r"trained on features of pixels \(pixels.0-ab\), and these"),
     ],
 )

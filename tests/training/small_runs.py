@@ -20,6 +20,7 @@ from vlmt_cli.training import train as training
 from vlmt_cli.training.train import train
 
 SMALL = {"batch_size": 4, "validation_examples": 4, "log_every": 1, "evaluate_every": 3}
+BEST_FILES = tuple(f"best/{name}" for name in (WEIGHTS, "validation.json", "config.json"))
 TIMES = ("seconds", "examples_per_second", "waiting")
 # Its children have imported everything already.
 SERVER = multiprocessing.get_context("forkserver")
@@ -53,8 +54,8 @@ def updates(run):
 
 
 def same_end(one, other):
-    """Whether two runs ended with the same weights, optimizer and states, bit for bit."""
-    weights = [(run / WEIGHTS).read_bytes() for run in (one, other)]
+    """Whether two runs ended with the same weights, best weights, optimizer and states, bit for bit."""
+    weights = [{file: (run / file).read_bytes() for file in (WEIGHTS, *BEST_FILES)} for run in (one, other)]
     states = [load_state(run) for run in (one, other)]
     for state in states:
         del state["seconds"]

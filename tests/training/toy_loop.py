@@ -87,6 +87,7 @@ def toy_loop(fabric, turns, scores=None, evaluate_every=1, callback=None, **choi
         first_state(tasks, choices),
         0,
         metrics.append,
+        lambda best: None,
         lambda: None,
         lambda: False,
     )

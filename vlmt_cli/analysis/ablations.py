@@ -13,6 +13,7 @@ from vlmt_cli.analysis.seeds import OverSeeds, Source, scores_of
 from vlmt_cli.datasets.table import TWELVE
 from vlmt_cli.evaluation.scores import averages
 from vlmt_cli.paper import table
+from vlmt_cli.runs.best import BestOrLast
 
 FULL = "all-tasks"
 TABLES: dict[str, dict[str, tuple[str, str]]] = {
@@ -65,7 +66,7 @@ class Row:
 
 
 def ablation_table(
-    number: str, runs: Mapping[tuple[str, int], Path], only: Sequence[str] = RECIPES
+    number: str, runs: Mapping[tuple[str, int], Path], only: Sequence[str] = RECIPES, weights: BestOrLast = "best"
 ) -> tuple[list[Row], Source]:
     """Make a table from runs.
 
@@ -73,12 +74,13 @@ def ablation_table(
         number: of the table.
         runs: folders by recipe and seed; a row whose runs are not there has no numbers.
         only: recipes whose rows are wanted.
+        weights: which of each run to compare.
 
     Returns:
         The rows, and what their scores are of.
     """
     mine = {key: folder for key, folder in runs.items() if key[0] in TABLES[number]}
-    scores, source = scores_of(mine)
+    scores, source = scores_of(mine, weights)
     tasks_of_table = [task for task in TWELVE if number != "12" or task not in ("nlvr2", "snli_ve")]
     rows = []
     for recipe, (title, theirs) in TABLES[number].items():

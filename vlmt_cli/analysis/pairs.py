@@ -18,6 +18,7 @@ from vlmt_cli.base.recipes import nearest
 from vlmt_cli.datasets.table import GROUPS, TASKS
 from vlmt_cli.evaluation.scores import COLUMNS
 from vlmt_cli.paper import table
+from vlmt_cli.runs.best import BestOrLast
 from vlmt_cli.runs.recipe import Recipe
 
 REPRESENTATIVES = ("vqa", "flickr30k", "visual7w", "nlvr2")
@@ -154,7 +155,10 @@ def wanted_runs(
 
 
 def compare_runs(
-    items: Sequence[Item], runs: Mapping[tuple[tuple[str, ...], int], Path], confounders: Sequence[Confounder] = ()
+    items: Sequence[Item],
+    runs: Mapping[tuple[tuple[str, ...], int], Path],
+    confounders: Sequence[Confounder] = (),
+    weights: BestOrLast = "best",
 ) -> Pairs:
     """Work out table 3 from finished runs.
 
@@ -162,8 +166,9 @@ def compare_runs(
         items: what is paired, in order.
         runs: folders by items' names and seed; those that are not there leave their cells out.
         confounders: to keep beside it.
+        weights: which of each run to compare.
     """
-    scores, source = scores_of(runs)
+    scores, source = scores_of(runs, weights)
     found = {(names, seed): _means(items, by_task) for (names, seed), by_task in scores.items()}
     cells, notes = [], []
     for item in items:

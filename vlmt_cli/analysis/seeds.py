@@ -15,6 +15,7 @@ from scipy.special import stdtrit
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.evaluation.scores import SCORES_FILE, Scores, read_scores
+from vlmt_cli.runs.best import BestOrLast, find_weights
 from vlmt_cli.runs.metrics import read_metrics
 
 LEVEL = 0.95
@@ -52,26 +53,43 @@ class OverSeeds:
         return self.interval is not None and self.interval[0] <= 0 <= self.interval[1]
 
 
-def validation_scores(run: Path) -> dict[str, float]:
-    """Return a run's last validation score of each task. Raises a DataError when it has none."""
+def validation_scores(run: Path, weights: BestOrLast = "best") -> dict[str, float]:
+    """Return each task's validation score of a run's best weights or, where it has none, of its last.
+
+    The best weights are chosen by these very scores, so that these flatter them a little, in every run alike.
+
+    Raises:
+        DataError: the run has no validation scores.
+    """
+    if best := find_weights(run, weights).best:
+        return dict(best.tasks)
     scores = {line["task"]: float(line["score"]) for line in read_metrics(run) if line["kind"] == "validation"}
     if not scores:
         raise DataError("holds no validation scores", where=run, todo="train it to its end")
     return scores
 
 
-def scores_of(runs: Mapping[Key, Path]) -> tuple[dict[Key, dict[str, float]], Source]:
+def scores_of(runs: Mapping[Key, Path], weights: BestOrLast = "best") -> tuple[dict[Key, dict[str, float]], Source]:
     """Return what runs scored by task, all of them on the same.
+
+    Args:
+        runs: their folders.
+        weights: which of each run; one that has no best weights has only its last.
 
     Returns:
         The scores, by run and task; and what they were measured on: ``test`` where every run has a ``scores.json`` with
-        all its tasks, of the same splits; else ``validation``, each task's last. The two are never mixed.
+        all its tasks, of these weights and the same splits; else ``validation``. The two are never mixed.
     """
-    validation = {key: validation_scores(folder) for key, folder in runs.items()}
+    validation = {key: validation_scores(folder, weights) for key, folder in runs.items()}
     test: dict[Key, Scores] = {
         key: read_scores(folder) for key, folder in runs.items() if (folder / SCORES_FILE).exists()
     }
-    complete = all(key in test and test[key].tasks.keys() >= validation[key].keys() for key in runs)
+    complete = all(
+        key in test
+        and test[key].tasks.keys() >= validation[key].keys()
+        and test[key].weights in (None, find_weights(folder, weights).kind)
+        for key, folder in runs.items()
+    )
     splits = {(task, one.split) for scores in test.values() for task, one in scores.tasks.items()}
     if runs and complete and len(splits) == len({task for task, _ in splits}):
         values = {key: {task: one.score.value for task, one in scores.tasks.items()} for key, scores in test.items()}

@@ -15,6 +15,7 @@ import msgspec
 
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.clean.split_folder import REPORT_FILE, read_report
+from vlmt_cli.runs.best import find_weights
 from vlmt_cli.runs.checkpoint import CONFIG, LINEAGE, STATE
 from vlmt_cli.runs.lineage import Lineage, Stage, parse
 from vlmt_cli.runs.metrics import is_finished, read_metrics
@@ -138,7 +139,7 @@ def _difference(wanted: Wanted, recipe: Recipe, folder: Path, own: Path, split_h
     start = start_of(wanted.recipe, own)
     if start is not None and not (Path(start) / CONFIG).exists():
         return None if recipe.start == wanted.recipe.start else f"it began with {recipe.start}, and not with {start}"
-    if before != (_stages(Path(start)) if start else []):
+    if before != (_stages(Path(find_weights(start, wanted.recipe.start_weights).source)) if start else []):
         began = " and ".join(stage.name for stage in before) or "initial weights"
         return f"it began with {began}, and not with {'initial weights' if start is None else f'{start} as it is now'}"
     return None

@@ -31,6 +31,7 @@ from vlmt_cli.evaluation.leaks import read_links
 from vlmt_cli.evaluation.run import Place, Progress, tensor_cores
 from vlmt_cli.evaluation.setup import load_model
 from vlmt_cli.features.coverage import examples_with_features
+from vlmt_cli.runs.best import BestOrLast, find_weights
 
 GALLERY = 60
 
@@ -40,6 +41,7 @@ def run_vgc(
     data: Path,
     folder: Path | None = None,
     *,
+    weights: BestOrLast = "best",
     tagger: str = LEXICON,
     right: str = DEFAULT_RIGHT,
     features: str | None = None,
@@ -59,6 +61,7 @@ def run_vgc(
         folder: where ``vgc.json``, ``vgc_gallery.html`` (one a model) and ``predictions/vgc/`` go. By default the run
             folder, or one beside the file; of several checkpoints ``vgc`` beside the first, while each keeps its own
             predictions, so that one more model does not run the others again.
+        weights: which of a run to take.
         tagger: ``lexicon``, ``spacy`` or ``spacy:NAME``.
         right: when a question counts as answered, a key of ``vgc.RIGHT``; blanks do not matter.
         features: the store; by default each run's own, or the only one there.
@@ -77,10 +80,13 @@ def run_vgc(
     rule = rule_of(right)
     models = find_models(models, data)
     texts = find_texts(data)
-    load = lru_cache(maxsize=1)(load_model)  # several are loaded twice, rather than all kept in memory
+    # Several are loaded twice, rather than all kept in memory.
+    load = lru_cache(maxsize=1)(lambda source: load_model(source, weights))
     tasks_of = _tasks_of(models)
+    taken = {name: find_weights(name, weights) for name in tasks_of}
     sources = {name: examine(name, tasks, data, features, load) for name, tasks in tasks_of.items()}
-    notes = [note for model in models for note in _untrained(model, sources)]
+    notes = [f"Of {name}: {one}" for name, one in taken.items() if one.kind]
+    notes += [note for model in models for note in _untrained(model, sources)]
     if partial:
         texts, left_out = _with_features(texts, sources.values())
         notes += left_out

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vlmt_cli.commands.options import DATA, DataFolder, Json, Settings
+from vlmt_cli.commands.options import DATA, DataFolder, Json, Settings, Weights
 from vlmt_cli.runs.folders import find_run, runs_folder
 
 app = typer.Typer(help="Understand runs: which tasks help each other, schedules, ablations.", no_args_is_help=True)
@@ -89,6 +89,7 @@ def _joint(together: int, text: str) -> Callable[..., None]:
         partial: Partial = False,
         plan: Plan = False,
         yes: Yes = False,
+        weights: Weights = "best",
         paper: Paper = False,
         saved: From = None,
         as_json: Json = False,
@@ -99,7 +100,21 @@ def _joint(together: int, text: str) -> Callable[..., None]:
         runs = runs or runs_folder(data)
         saved = Path(find_run(saved, data)) if saved else None
         options = SweepOptions(
-            preset, scale, settings, seeds, data, runs, sweep, parallel, launcher, sbatch, device, partial, plan, yes
+            preset,
+            scale,
+            settings,
+            seeds,
+            data,
+            runs,
+            sweep,
+            parallel,
+            launcher,
+            sbatch,
+            device,
+            partial,
+            plan,
+            yes,
+            weights,
         )
         show(options, tasks, together, paper, saved, as_json)
 
@@ -169,6 +184,7 @@ def ablations(
     partial: Partial = False,
     plan: Plan = False,
     yes: Yes = False,
+    weights: Weights = "best",
     paper: Paper = False,
     as_json: Json = False,
 ) -> None:
@@ -192,7 +208,21 @@ def ablations(
 
     runs = runs or runs_folder(data)
     options = SweepOptions(
-        "", scale, settings, seeds, data, runs, sweep, parallel, launcher, sbatch, device, partial, plan, yes
+        "",
+        scale,
+        settings,
+        seeds,
+        data,
+        runs,
+        sweep,
+        parallel,
+        launcher,
+        sbatch,
+        device,
+        partial,
+        plan,
+        yes,
+        weights,
     )
     show(options, number, only, train, paper, as_json)
 
@@ -301,7 +331,8 @@ def attention(
     features: Annotated[str | None, typer.Option("--features", help="Store, for an image key.")] = None,
     detector: Annotated[str | None, typer.Option(help="Detector of transformers: hub id or folder.")] = None,
     backbone: Annotated[str | None, typer.Option(help="Backbone of transformers: hub id or folder.")] = None,
-    weights: Annotated[Path | None, typer.Option(help="detectron_model.pth of the paper's detector.")] = None,
+    detector_weights: Annotated[Path | None, typer.Option(help="detectron_model.pth of the paper's detector.")] = None,
+    weights: Weights = "best",
 ) -> None:
     """Write a page to look around in all attention maps (figures 10 to 13): every layer, every head.
 
@@ -314,4 +345,5 @@ def attention(
     from vlmt_cli.commands.analyze_attention import attention as show
 
     model = model or str(runs_folder(data) / "all-tasks")
-    show(model, photo, text, task, data, features, detector, backbone, weights, to, words, maps, layer, head)
+    networks = (detector, backbone, detector_weights)
+    show(model, weights, photo, text, task, data, features, *networks, to, words, maps, layer, head)

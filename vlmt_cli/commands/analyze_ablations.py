@@ -31,7 +31,7 @@ def ablations(options: SweepOptions, number: str, only: str | None, train: bool,
     runs = sweep(options, wanted, lambda _: True, as_json, trains=train or options.yes)
     if runs is None:
         return
-    rows, source = ablation_table(number, runs, recipes)
+    rows, source = ablation_table(number, runs, recipes, options.weights)
     if as_json:
         print(json.dumps({"table": number, "source": source, "rows": [_row_json(row) for row in rows]}, indent=2))
         return

@@ -1,10 +1,15 @@
 """``vlmt analyze attention``: what a model looks at, for one photo and one text."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vlmt_cli.runs.best import BestOrLast
 
 
 def attention(
     model: str,
+    weights: "BestOrLast",
     photo: str,
     text: str,
     task: str | None,
@@ -12,7 +17,7 @@ def attention(
     features: str | None,
     detector: str | None,
     backbone: str | None,
-    weights: Path | None,
+    detector_weights: Path | None,
     to: Path,
     words: Path | None,
     maps: Path | None,
@@ -29,6 +34,7 @@ def attention(
     from vlmt_cli.commands.show import say, stdout
     from vlmt_cli.datasets.table import TASKS
     from vlmt_cli.evaluation.question import find_photos
+    from vlmt_cli.runs.best import find_weights
     from vlmt_cli.runs.folders import check_checkpoint, find_run
     from vlmt_cli.runs.recipe import Recipe, task_token
 
@@ -47,8 +53,10 @@ def attention(
     from vlmt_cli.evaluation.setup import load_model, recipe_of, token_kind
     from vlmt_cli.tasks.text import TextEncoder
 
-    networks = Networks("cpu", detector, backbone, weights)
-    checkpoint, recipe = load_model(model), recipe_of(model)
+    networks = Networks("cpu", detector, backbone, detector_weights)
+    if (taken := find_weights(model, weights)).kind:
+        say(f"{model}: {taken}")
+    checkpoint, recipe = load_model(model, weights), recipe_of(model)
     assert checkpoint.tokenizer is not None
     seen, notes = see(sources[:1], checkpoint.lineage.extractor, networks, stores_of(data, features))
     for note in notes:

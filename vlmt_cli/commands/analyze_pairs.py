@@ -36,7 +36,7 @@ def pairs(options: SweepOptions, tasks: str, together: int, paper: bool, saved: 
         runs = sweep(options, wanted, lambda key: len(key[0]) <= together, as_json)
         if runs is None:
             return
-        found = compare_runs(items, runs, confounders_of(items, runs, options.data))
+        found = compare_runs(items, runs, confounders_of(items, runs, options.data), options.weights)
         if not found.cells:
             todo = "train the others with --yes"
             raise DataError("no two of the finished runs compare", where=options.runs / options.sweep, todo=todo)

@@ -14,6 +14,7 @@ from vlmt_cli.analysis.sweep_plan import SweepPlan, make_sweep_plan
 from vlmt_cli.analysis.sweep_run import LAUNCHERS, Launch, devices_here, run_sweep
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.commands.show import progress, say, stdout, table
+from vlmt_cli.runs.best import BestOrLast
 
 ASK_ABOVE = 600.0
 """Seconds of work before which a person is asked."""
@@ -38,6 +39,7 @@ class SweepOptions:
     partial: bool
     plan: bool
     yes: bool
+    weights: BestOrLast = "best"
 
 
 def sweep(

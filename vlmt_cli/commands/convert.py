@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vlmt_cli.commands.options import Json
+from vlmt_cli.commands.options import Json, Weights
 
 if TYPE_CHECKING:
     from vlmt_cli.runs.checkpoint import Checkpoint
@@ -39,6 +39,7 @@ def convert(
             "--tokenizer", help=f"vocab.txt, tokenizer.json, a folder or a hub id; {BERT} for the authors' weights."
         ),
     ] = None,
+    weights: Weights = "best",
     partial: Annotated[bool, typer.Option("--partial", help="Load what fits, and say what does not.")] = False,
     push: Annotated[str | None, typer.Option("--push", help="Upload the run folder to this hub repository.")] = None,
     as_json: Json = False,
@@ -61,10 +62,14 @@ def convert(
 
     from vlmt_cli.commands.show import say, stdout, table
     from vlmt_cli.runs.authors_weights import count_parameters, save_authors
+    from vlmt_cli.runs.best import find_weights
     from vlmt_cli.runs.checkpoint import push_to_hub, save_pretrained, save_single_file
 
     _check_target(source, target, push)
-    checkpoint, tensors = _load(source, target, config, _pairs(answers or ()), tokenizer, partial)
+    taken = find_weights(source, weights)
+    if taken.kind:
+        say(f"{source}: {taken}")
+    checkpoint, tensors = _load(taken.source, target, config, _pairs(answers or ()), tokenizer, partial)
     misfits = checkpoint.misfits
     if target.suffix == ".bin":
         save_authors(target, checkpoint)

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlmt_cli.commands.options import DATA, DataFolder, Json, check_data, check_device, check_features, device_of
+from vlmt_cli.commands.options import (
+    DATA,
+    DataFolder,
+    Json,
+    Weights,
+    check_data,
+    check_device,
+    check_features,
+    device_of,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -17,6 +26,7 @@ if TYPE_CHECKING:
 
 def evaluate(
     model: Annotated[str, typer.Option("--model", help="A run folder, a .pt, or a hub id.")],
+    weights: Weights = "best",
     tasks: Annotated[
         str | None, typer.Option("--tasks", help="vqa,G3 or all; else what the run was trained on.")
     ] = None,
@@ -54,6 +64,7 @@ def evaluate(
 ) -> None:
     """Score a checkpoint on the official test sets, and keep every prediction.
 
+    Of a run its best weights are scored: those with the highest mean validation score over its tasks.
     VQA's test answers are secret: its score is on val, and --submission writes the file for the server. Test images
     that any training behind the checkpoint saw are refused, with exit code 4.
 
@@ -62,6 +73,8 @@ def evaluate(
       vlmt evaluate --model runs/all-tasks
 
       vlmt evaluate --model runs/all-tasks --tasks G3 --intervals --paper
+
+      vlmt evaluate --model runs/all-tasks --weights last --to last-scores
 
       vlmt evaluate --model runs/single-task-vqa --contaminated
 
@@ -88,6 +101,7 @@ def evaluate(
             model,
             data,
             to,
+            weights=weights,
             tasks=tasks,
             split=split,
             features=features,

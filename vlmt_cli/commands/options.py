@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -15,6 +15,10 @@ DataFolder = Annotated[
 Recipe = Annotated[str, typer.Option("--recipe", help="Recipe, by name or as a YAML file, for all other choices.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="Override a recipe key: --set vqa.minval=5000. Repeat it for more.")
+]
+Weights = Annotated[
+    Literal["best", "last"],
+    typer.Option("--weights", help="A run's best weights, by its mean validation score, or its last."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 

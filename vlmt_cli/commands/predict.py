@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlmt_cli.commands.options import DATA, DataFolder, Json, check_device, check_features, device_of
+from vlmt_cli.commands.options import DATA, DataFolder, Json, Weights, check_device, check_features, device_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,9 +44,10 @@ def predict(
     backbone: Annotated[
         str | None, typer.Option(help="Backbone of the model's features: hub id or folder, where it is not the usual.")
     ] = None,
-    weights: Annotated[
+    detector_weights: Annotated[
         Path | None, typer.Option(help="detectron_model.pth, for a model on features of vg-x152.")
     ] = None,
+    weights: Weights = "best",
     device: Annotated[str, typer.Option(help="auto takes a GPU where there is one; cpu or cuda.")] = "auto",
     data: DataFolder = DATA,
     as_json: Json = False,
@@ -75,6 +76,7 @@ def predict(
 
     from vlmt_cli.commands.show import progress, say
     from vlmt_cli.evaluation.question import check_question, find_photos
+    from vlmt_cli.runs.best import find_weights
     from vlmt_cli.runs.folders import check_checkpoint, find_run
 
     sources = find_photos(photos)
@@ -92,7 +94,9 @@ def predict(
     from vlmt_cli.evaluation.setup import load_model, recipe_of, token_kind
     from vlmt_cli.runs.recipe import Recipe, task_token
 
-    checkpoint, recipe = load_model(model), recipe_of(model)
+    if (taken := find_weights(model, weights)).kind:
+        say(f"{model}: {taken}")
+    checkpoint, recipe = load_model(model, weights), recipe_of(model)
     check(checkpoint, task, len(sources), text)
     for one in text:
         for remark in remarks(checkpoint, task, one):
@@ -100,7 +104,7 @@ def predict(
     if recipe and task not in recipe.tasks:
         say(f"{model} was last trained on {', '.join(recipe.tasks)}, and not on {task}")
     where = device_of(device)
-    networks = Networks(where, detector, backbone, weights)
+    networks = Networks(where, detector, backbone, detector_weights)
     with progress("Extracting") as update:
         seen, notes = see(sources, checkpoint.lineage.extractor, networks, stores_of(data, features), given, update)
     for note in notes:

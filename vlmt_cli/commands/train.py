@@ -101,6 +101,7 @@ def launch(
     from vlmt_cli.base.files import put_back
     from vlmt_cli.base.recipes import load_recipe
     from vlmt_cli.commands.training_display import show_training
+    from vlmt_cli.runs.best import find_weights
     from vlmt_cli.runs.metrics import is_finished
     from vlmt_cli.runs.recipe import Recipe, difference_of, read_recipe
     from vlmt_cli.training.processes import is_first
@@ -120,6 +121,8 @@ def launch(
         start = start_of(recipe, run)
         first = f"BERT's weights ({recipe.model.bert})" if recipe.model.bert else "random weights"
         opening = f"Beginning with {start or first}"
+        if start is not None and (weights := find_weights(start, recipe.start_weights)).kind:
+            opening += f", its {weights}"
         if start is None and recipe.start == "auto":
             opening += f", as there is no run {run.parent / 'pretrain'}"
     report = functools.partial(show_training, opening)
@@ -155,6 +158,7 @@ def _show(run: Path, as_json: bool) -> None:
     import json
 
     from vlmt_cli.commands.show import stdout, table
+    from vlmt_cli.runs.best import find_weights
     from vlmt_cli.runs.metrics import read_metrics
 
     metrics = read_metrics(run)
@@ -169,8 +173,11 @@ def _show(run: Path, as_json: bool) -> None:
             tasks[line["task"]] |= {"loss": line["loss"], "updates": tasks[line["task"]]["updates"] + line["updates"]}
     seconds, iteration = metrics[-1].get("seconds", 0.0), metrics[-1].get("iteration", 0)
     planned = next((line["iterations"] for line in metrics if line["kind"] == "start"), iteration)
+    weights = find_weights(run)
     if as_json:
-        print(json.dumps({"run": str(run), "seconds": seconds, "iterations": iteration, "tasks": tasks}, indent=2))
+        best = weights.best.model_dump() if weights.best else None
+        result = {"run": str(run), "seconds": seconds, "iterations": iteration, "best": best, "tasks": tasks}
+        print(json.dumps(result, indent=2))
         return
     rows = [
         [
@@ -185,3 +192,4 @@ def _show(run: Path, as_json: bool) -> None:
     took = f"{seconds / 60:.1f} minutes" if seconds >= 60 else f"{seconds:.0f} seconds"
     converged = f"converged after {iteration:,} of {planned:,} iterations, " if iteration < planned else ""
     stdout().print(table(header, rows, f"{run}: {converged}trained in {took}"))
+    stdout().print(f"Commands take its {weights}.", markup=False)

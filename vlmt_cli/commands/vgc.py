@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlmt_cli.commands.options import DATA, DataFolder, Json, check_device, check_features, device_of
+from vlmt_cli.commands.options import DATA, DataFolder, Json, Weights, check_device, check_features, device_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,6 +29,7 @@ def vgc(
             " NAME:TASK=PATH where there are several such. Repeat it for more.",
         ),
     ],
+    weights: Weights = "best",
     tagger: Annotated[
         str,
         typer.Option("--tagger", help="Finds nouns and adjectives: lexicon (built in), spacy, or spacy:NAME."),
@@ -89,6 +90,7 @@ def vgc(
             models,
             data,
             to,
+            weights=weights,
             tagger=tagger,
             right=right,
             features=features,

@@ -30,6 +30,7 @@ from vlmt_cli.evaluation.setup import check_features, load_model, open_stores, r
 from vlmt_cli.evaluation.submission import write_submission
 from vlmt_cli.features.coverage import images_of
 from vlmt_cli.features.reader import RegionReader
+from vlmt_cli.runs.best import BestOrLast, find_weights
 from vlmt_cli.runs.checkpoint import Checkpoint
 from vlmt_cli.runs.folders import runs_folder
 from vlmt_cli.runs.recipe import FeatureChoices, Recipe, task_token
@@ -92,6 +93,7 @@ def evaluate(
     data: Path,
     folder: Path | None = None,
     *,
+    weights: BestOrLast = "best",
     tasks: str | None = None,
     split: str | None = None,
     features: str | None = None,
@@ -114,6 +116,7 @@ def evaluate(
         data: the data folder.
         folder: where ``scores.json``, ``predictions/<task>-<split>.parquet`` and ``submissions/`` go; by default the
             run folder, or a folder beside the file.
+        weights: which of a run to score.
         tasks: names and groups, or ``all``; by default what the run was trained on, or all twelve.
         split: to score instead of the test set.
         features: the store; by default the recipe's, or the only one there.
@@ -136,7 +139,10 @@ def evaluate(
         DataError: a task that is named cannot be scored, features are another extractor's or missing, or a file is
             damaged.
     """
-    checkpoint, recipe = load_model(source), recipe_of(source)
+    taken = find_weights(source, weights)
+    if taken.kind:
+        say(f"Scoring its {taken}")
+    checkpoint, recipe = load_model(source, weights), recipe_of(source)
     chosen = recipe.features if recipe else FeatureChoices()
     reader = open_stores(chosen.model_copy(update={"store": features} if features else {}), data, FEATURES_OPTION)
     for store in reader.stores:
@@ -195,6 +201,7 @@ def evaluate(
     scores = make_scores(
         source,
         scored,
+        weights=taken.kind,
         split_hash=last.split_hash if last else None,
         recipe_hash=last.recipe_hash if last else None,
         leaks_allowed=has_leaks,

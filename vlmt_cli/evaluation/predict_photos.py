@@ -114,7 +114,7 @@ def make_extractor(trained: Trained | None, networks: Networks, has_boxes: bool 
     """
     kind = _kind(trained, networks)
     if kind is None and trained is None:
-        todo = f"give --detector and --backbone, or --weights detectron_model.pth; {STORED}"
+        todo = f"give --detector and --backbone, or --detector-weights detectron_model.pth; {STORED}"
         raise UsageError("the checkpoint does not say what its features came from", todo=todo)
     if kind is None:
         assert trained is not None
@@ -128,7 +128,7 @@ def make_extractor(trained: Trained | None, networks: Networks, has_boxes: bool 
         return extractor, [f"The checkpoint does not say what its features came from; taken for {extractor.name}"]
     if same_features(extractor.hash) != same_features(trained.hash):
         what = f"the checkpoint was trained on features of {trained.name} ({trained.hash}), and these are others'"
-        todo = f"give its own networks with --detector, --backbone or --weights; {STORED}"
+        todo = f"give its own networks with --detector, --backbone or --detector-weights; {STORED}"
         raise DataError(f"{what} ({extractor.hash})", todo=todo)
     if kind != "pixels" and not has_boxes and extractor.hash != trained.hash:
         return extractor, [f"Boxes come from {extractor.name} ({extractor.hash}), in training from {trained.hash}"]
@@ -164,7 +164,7 @@ def _vg_x152(trained: Trained | None, networks: Networks, has_boxes: bool) -> Ex
 
     if networks.weights is None:
         raise UsageError(
-            "the checkpoint's features are of vg-x152", todo=f"give --weights detectron_model.pth; {STORED}"
+            "the checkpoint's features are of vg-x152", todo=f"give --detector-weights detectron_model.pth; {STORED}"
         )
     name, made = (trained.name, trained.hash.partition("-")[0]) if trained else ("", "")
     # In faithful mode the batch of the stored features is a part of their hash.

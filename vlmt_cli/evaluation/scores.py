@@ -14,6 +14,7 @@ from vlmt_cli.datasets.table import GROUPS, TASKS, TWELVE
 from vlmt_cli.evaluation.bootstrap import Estimate
 from vlmt_cli.evaluation.contamination import Contamination
 from vlmt_cli.paper import table
+from vlmt_cli.runs.best import BestOrLast
 from vlmt_cli.runs.lineage import parse
 
 SCORES_FILE = "scores.json"
@@ -68,6 +69,7 @@ class Scores(_Model):
     Attributes:
         format: of this file.
         model: the run folder, file or hub id.
+        weights: of a run, whether its best were scored or its last; None of a model that has only one kind.
         tasks: by name.
         groups: the mean of each task group that is complete, as tables 6 and 10 have it; of G2 over Recall@1.
         average: the mean of the twelve tasks (table 2); None unless all are there.
@@ -80,6 +82,7 @@ class Scores(_Model):
 
     format: Literal["vlmt scores 1"] = "vlmt scores 1"
     model: str
+    weights: BestOrLast | None = None
     tasks: dict[str, TaskScore]
     groups: dict[str, float]
     average: float | None
@@ -107,6 +110,7 @@ def make_scores(
     model: str,
     tasks: Mapping[str, TaskScore],
     *,
+    weights: BestOrLast | None = None,
     split_hash: str | None,
     recipe_hash: str | None,
     leaks_allowed: bool,
@@ -118,6 +122,7 @@ def make_scores(
     groups, average = averages(_values(tasks))
     return Scores(
         model=model,
+        weights=weights,
         tasks={name: tasks[name] for name in COLUMNS if name in tasks},
         groups=groups,
         average=average,

@@ -6,6 +6,7 @@ from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.datasets.table import AMONG_CANDIDATES
 from vlmt_cli.features.reader import RegionReader, find_stores, named_store
 from vlmt_cli.features.store import FeatureStore, Meta
+from vlmt_cli.runs.best import BestOrLast, find_weights
 from vlmt_cli.runs.checkpoint import Checkpoint, load_checkpoint
 from vlmt_cli.runs.lineage import same_features
 from vlmt_cli.runs.recipe import RECIPE, FeatureChoices, Recipe, read_recipe
@@ -13,9 +14,13 @@ from vlmt_cli.runs.recipe import RECIPE, FeatureChoices, Recipe, read_recipe
 STORE_OPTION = "--set features.store=NAME"
 
 
-def load_model(source: str) -> Checkpoint:
-    """Load a checkpoint that can read texts. Raises a UsageError when it has no tokenizer."""
-    checkpoint = load_checkpoint(source)
+def load_model(source: str, weights: BestOrLast = "best") -> Checkpoint:
+    """Load a checkpoint that can read texts; of a run, its best weights or its last.
+
+    Raises:
+        UsageError: it has no tokenizer.
+    """
+    checkpoint = load_checkpoint(find_weights(source, weights).source)
     if checkpoint.tokenizer is None:
         raise UsageError("has no tokenizer", where=source, todo="give one to vlmt convert with --tokenizer")
     return checkpoint

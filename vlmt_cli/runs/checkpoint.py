@@ -10,6 +10,7 @@ images*             the image keys that a stage trained on, where lineage names 
 unread.safetensors  tensors of the authors' file that nothing here reads, kept for export
 README.md           model card
 state.pt            what training needs to go on: optimizer, DSG, batches taken
+best/               the weights of the best validation, as such a folder (``runs.best``)
 ==================  ==================================================================
 
 The ``.pt`` holds the same in one dict of tensors and plain data, so that ``torch.load(..., weights_only=True)``
@@ -17,6 +18,8 @@ reads it. Nothing that a checkpoint holds is ever run.
 """
 
 import json
+import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,9 +32,11 @@ from vlmt_cli.base.errors import DataError, UsageError, VlmtError
 from vlmt_cli.base.files import atomic, atomic_folder
 from vlmt_cli.base.tensor_files import check_finite, only_tensors, read_safetensors
 from vlmt_cli.datasets.table import LABELS as FIXED_LABELS
+from vlmt_cli.runs.best import BEST, VALIDATION, Best
 from vlmt_cli.runs.card import model_card
 from vlmt_cli.runs.folders import check_checkpoint
 from vlmt_cli.runs.lineage import Lineage, parse, to_json
+from vlmt_cli.runs.recipe import RECIPE
 from vlmt_cli.runs.tensors import (
     Misfits,
     compare,
@@ -84,19 +89,45 @@ class _Labels(RootModel[dict[str, list[str]]]):
     pass
 
 
-def save_pretrained(folder: Path, checkpoint: Checkpoint, state: Mapping[str, Any] | None = None) -> None:
+def save_pretrained(
+    folder: Path,
+    checkpoint: Checkpoint,
+    state: Mapping[str, Any] | None = None,
+    best: tuple[Best, Checkpoint] | None = None,
+) -> None:
     """Write a checkpoint into a run folder; the run's other files stay.
 
     Args:
         folder: the run.
         checkpoint: what is written.
-        state: what training needs to go on, ``state.pt``: tensors and plain data. It takes its place together with the
-            weights, so that a run that is killed leaves both of one moment.
+        state: what training needs to go on, ``state.pt``: tensors and plain data.
+        best: the run's best weights and when they were that, ``best/``; None keeps those that are there.
+
+    All of it takes its place together, so that a run that is killed leaves weights, state and best weights of one
+    moment.
 
     Raises:
         VlmtError: it cannot be written; what was there before is still there.
     """
     check_whole(checkpoint)
+    with atomic_folder(folder) as temporary:
+        _write(temporary, checkpoint)
+        if state is not None:
+            write_torch(temporary / STATE, dict(state))
+        if best is not None:
+            (temporary / BEST).mkdir()
+            _write(temporary / BEST, best[1])
+            (temporary / BEST / VALIDATION).write_text(to_json(best[0].model_dump(mode="json")), encoding="utf-8")
+            if (folder / RECIPE).exists():
+                shutil.copyfile(folder / RECIPE, temporary / BEST / RECIPE)
+        elif (folder / BEST).is_dir():
+            shutil.copytree(folder / BEST, temporary / BEST, copy_function=_link)
+        written = {file.name for file in temporary.iterdir()}
+    for name in {UNREAD, TOKENIZER} - written:  # of another checkpoint that was here
+        (folder / name).unlink(missing_ok=True)
+
+
+def _write(folder: Path, checkpoint: Checkpoint) -> None:
     texts = {
         CONFIG: to_json(checkpoint.config.model_dump(mode="json")),
         LABELS: to_json(checkpoint.labels),
@@ -105,19 +136,21 @@ def save_pretrained(folder: Path, checkpoint: Checkpoint, state: Mapping[str, An
     }
     if checkpoint.tokenizer is not None:
         texts[TOKENIZER] = checkpoint.tokenizer
-    with atomic_folder(folder) as temporary:
-        for name, text in texts.items():
-            (temporary / name).write_text(text, encoding="utf-8")
-        for name, tensors in ((WEIGHTS, checkpoint.model.state_dict()), (UNREAD, checkpoint.unread)):
-            if tensors:
-                write_tensors(temporary / name, tensors)
-        for name, content in checkpoint.images.items():
-            (temporary / name).write_bytes(content)
-        if state is not None:
-            write_torch(temporary / STATE, dict(state))
-        written = {file.name for file in temporary.iterdir()}
-    for name in {UNREAD, TOKENIZER} - written:  # of another checkpoint that was here
-        (folder / name).unlink(missing_ok=True)
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    for name, tensors in ((WEIGHTS, checkpoint.model.state_dict()), (UNREAD, checkpoint.unread)):
+        if tensors:
+            write_tensors(folder / name, tensors)
+    for name, content in checkpoint.images.items():
+        (folder / name).write_bytes(content)
+
+
+def _link(source: str, target: str) -> None:
+    """Give a file that never changes a second name, or copy it where the file system knows no such thing."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def save_single_file(path: Path, checkpoint: Checkpoint) -> None:

@@ -6,6 +6,7 @@ kind       fields
 start      tasks (examples, batch_size, epoch, token ...), iterations, world, parameters
 train      iteration, task, loss, updates, examples_per_second, waiting (share of time), rate
 validation iteration, task, score, state (go or stop, after the score), n
+best       iteration, score (the mean of all tasks' latest scores, above what it ever was)
 masking    iteration, words, regions (share that carries a loss), hidden (share that is masked)
 save       iteration
 end        iteration, seconds

@@ -187,11 +187,13 @@ class Recipe(_Section):
         split: ``clean``, or ``full`` with every test image that cleaning would take out.
         start: the weights to begin with: a checkpoint, or null for initial ones. ``auto`` is the run ``pretrain``
             beside this one where there is one, else initial weights.
+        start_weights: which weights of a run to begin with, where it has both: its best, or its last.
     """
 
     tasks: tuple[str, ...] = TWELVE
     split: Literal["clean", "full"] = "clean"
     start: str | None = "auto"
+    start_weights: Literal["best", "last"] = "best"
     model: ModelChoices = ModelChoices()
     features: FeatureChoices = FeatureChoices()
     masking: MaskingChoices = MaskingChoices()

@@ -4,6 +4,7 @@ Pre-training, one task and twelve tasks all run here. Every draw is a function o
 so that a run that goes on from a checkpoint does what it would have done.
 """
 
+import math
 import time
 import zlib
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from vlmt_cli.base.errors import VlmtError
+from vlmt_cli.runs.best import Best
 from vlmt_cli.runs.recipe import TrainingChoices
 from vlmt_cli.training.batches import Ahead
 from vlmt_cli.training.dsg import VARIANTS, Controller
@@ -35,12 +37,16 @@ class State:
         seconds: of training so far.
         batches: that each task has taken.
         controllers: each task's dynamic stop-and-go.
+        scores: each task's latest validation score, of those that have been validated.
+        best: when the weights were best; None until every task has been validated.
     """
 
     iteration: int
     seconds: float
     batches: dict[str, int]
     controllers: dict[str, Controller]
+    scores: dict[str, float] = field(default_factory=dict)
+    best: Best | None = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return plain data."""
@@ -50,6 +56,8 @@ class State:
             "seconds": self.seconds,
             "batches": self.batches,
             "controllers": controllers,
+            "scores": self.scores,
+            "best": self.best.model_dump() if self.best else None,
         }
 
 
@@ -66,7 +74,9 @@ def read_state(values: dict[str, Any], choices: TrainingChoices) -> State:
     """Make a state of what ``state_dict`` gave."""
     kind = VARIANTS[choices.variant]
     controllers: dict[str, Controller] = {task: kind(**kept) for task, kept in values["controllers"].items()}
-    return State(values["iteration"], values["seconds"], dict(values["batches"]), controllers)
+    best = Best.model_validate(values["best"]) if values.get("best") else None
+    scores = dict(values.get("scores", {}))
+    return State(values["iteration"], values["seconds"], dict(values["batches"]), controllers, scores, best)
 
 
 class Callback(Protocol):
@@ -99,7 +109,8 @@ class Loop:
         state: how far it is.
         seed: of the run.
         emit: takes each line of metrics.
-        save: keeps weights and state.
+        keep: takes the weights as they are now for the best so far.
+        save: writes weights and state, and the best weights.
         interrupted: whether somebody asked this process to stop.
         callbacks: what looks on.
     """
@@ -113,6 +124,7 @@ class Loop:
     state: State
     seed: int
     emit: Emit
+    keep: Callable[[Best], None]
     save: Callable[[], None]
     interrupted: Callable[[], bool]
     callbacks: Sequence[Callback] = ()
@@ -136,6 +148,7 @@ class Loop:
             began = time.perf_counter()
             iteration = state.iteration + 1
             set_rate(self.optimizer, plan.rate(iteration))
+            validated = False
             for task in plan.turn(iteration):
                 controller = state.controllers[task]
                 if controller.trains(iteration):
@@ -143,6 +156,7 @@ class Loop:
                     state.batches[task] = ahead[task].number
                 if iteration % plan.tasks[task].evaluate_every == 0:
                     self._validate(task, iteration)
+                    validated = True
             for callback in self.callbacks:
                 callback.after_iteration(iteration)
             state.iteration = iteration
@@ -159,6 +173,8 @@ class Loop:
                 for task in self.works:
                     if iteration % plan.tasks[task].evaluate_every:
                         self._validate(task, iteration, steer=False)
+            if validated or last:
+                self._compare(iteration)
             if saves:
                 self.save()
                 self.emit({"kind": "save", "iteration": iteration})
@@ -216,6 +232,8 @@ class Loop:
     def _validate(self, task: str, iteration: int, steer: bool = True) -> None:
         controller, work = self.state.controllers[task], self.works[task]
         score = work.validate(self.model)
+        if work.steering:  # a mean over no examples says nothing
+            self.state.scores[task] = score
         before = controller.state
         after = controller.observe(score) if steer else before
         self.emit(
@@ -229,6 +247,21 @@ class Loop:
                 "n": work.steering,
             }
         )
+
+    def _compare(self, iteration: int) -> None:
+        """Keep the weights if the mean of all tasks' latest validation scores is above what it ever was.
+
+        Tasks are validated once an epoch of theirs, so that a score may be older than the weights; when all have one,
+        the mean says of every validation, whichever task's it is, whether the model as a whole has become better.
+        """
+        state = self.state
+        if state.scores.keys() < self.works.keys():
+            return
+        score = sum(state.scores[task] for task in self.works) / len(self.works)
+        if score > (state.best.score if state.best else -math.inf):  # which no NaN is
+            state.best = Best(iteration=iteration, score=score, tasks={task: state.scores[task] for task in self.works})
+            self.keep(state.best)
+            self.emit({"kind": "best", "iteration": iteration, "score": score})
 
     def _log(self, iteration: int, tallies: dict[str, Tally], waiting: float) -> None:
         for task, tally in tallies.items():

@@ -26,6 +26,7 @@ from vlmt_cli.evaluation.run import Place
 from vlmt_cli.evaluation.setup import load_model, make_reader
 from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.model.vilbert import compile_layers
+from vlmt_cli.runs.best import Best, find_weights
 from vlmt_cli.runs.checkpoint import CONFIG, STATE, WEIGHTS, Checkpoint, load_checkpoint, load_state, save_pretrained
 from vlmt_cli.runs.lineage import Stage
 from vlmt_cli.runs.metrics import append, cut_metrics, first_seed
@@ -34,6 +35,7 @@ from vlmt_cli.runs.tensors import make_model, write_tensors, write_torch
 from vlmt_cli.runs.tokenizer import read_tokenizer
 from vlmt_cli.runs.trackers import Tracker, tensorboard_tracker, wandb_tracker
 from vlmt_cli.tasks.load import answers_of, image_keys
+from vlmt_cli.tasks.multitask import MultiTaskModel
 from vlmt_cli.tasks.text import TextEncoder, read_columns, word_tokenizer
 from vlmt_cli.training.affinity import Affinity
 from vlmt_cli.training.loop import DivergedError, Loop, first_state, read_state
@@ -67,7 +69,7 @@ class Job:
         resume: whether to go on from what the folder holds.
         devices: what to compute on.
         tokenizer: a ``tokenizer.json``, as text.
-        start: the checkpoint to begin with, or None.
+        start: the weights to begin with, a folder or a file; None for initial ones.
         report: makes what is told of every line of metrics, in the first process.
     """
 
@@ -121,8 +123,9 @@ def train(job: Job) -> bool:
 def prepare(job: Job) -> Job:
     """Do once what every process needs: the tokenizer, and what to start from."""
     recipe = job.recipe
-    start = None if job.resume else start_of(recipe, job.run)
-    checkpoint = load_checkpoint(job.run) if job.resume else load_model(start) if start else None
+    named = None if job.resume else start_of(recipe, job.run)
+    start = find_weights(named, recipe.start_weights).source if named else None
+    checkpoint = load_checkpoint(job.run) if job.resume else load_model(start, "last") if start else None
     if checkpoint is not None:
         assert checkpoint.tokenizer is not None
         tokenizer = checkpoint.tokenizer
@@ -150,7 +153,7 @@ def _train_here(fabric: Fabric, job: Job) -> bool:
         checkpoint = load_checkpoint(job.run)
     else:
         answers = {TASKS[task].head: names for task in recipe.tasks if (names := answers_of(job.data, task))}
-        source = load_model(job.start) if job.start else None
+        source = load_model(job.start, "last") if job.start else None  # as ``prepare`` chose
         vocabulary = encoder.tokenizer.get_vocab_size()
         checkpoint = make_start(recipe, source, reader.store.meta, vocabulary, answers, job.tokenizer, job.seed)
         checkpoint = _add_stage(checkpoint, job, splits)
@@ -188,26 +191,45 @@ def _train_here(fabric: Fabric, job: Job) -> bool:
                 for tracker in (tell, *trackers):
                     tracker(record)
 
+        pending: tuple[Best, Checkpoint] | None = None
+
+        def weights() -> Mapping[str, torch.Tensor]:
+            return whole_weights(model.module) if sharded else own.state_dict()
+
+        def with_steps(model: MultiTaskModel) -> Checkpoint:
+            *before, last = checkpoint.lineage.stages
+            last = last.model_copy(update={"steps": sum(state.batches.values())})
+            return replace(
+                checkpoint, model=model, lineage=checkpoint.lineage.model_copy(update={"stages": (*before, last)})
+            )
+
+        def keep(best: Best) -> None:
+            """Copy the weights to the CPU; the next save writes them, so that validating often costs no disk."""
+            nonlocal pending
+            now = weights()
+            if fabric.global_rank == 0:
+                pending = best, with_steps(make_model(checkpoint.config, now))
+
         def save() -> None:
-            weights = whole_weights(model.module) if sharded else own.state_dict()
+            nonlocal pending
+            now = weights()
             moments = whole_optimizer(model.module, optimizer.optimizer) if sharded else optimizer.state_dict()
             failed: VlmtError | None = None
             if fabric.global_rank == 0:
-                steps = sum(state.batches.values())
-                stages = checkpoint.lineage.stages
-                now = stages[-1].model_copy(update={"steps": steps})
-                lineage = checkpoint.lineage.model_copy(update={"stages": (*stages[:-1], now)})
-                whole = make_model(checkpoint.config, weights) if sharded else own
+                whole = make_model(checkpoint.config, now) if sharded else own
                 kept = {**state.state_dict(), "seed": job.seed, "optimizer": moments}
                 try:
-                    save_pretrained(job.run, replace(checkpoint, model=whole, lineage=lineage), kept)
+                    save_pretrained(job.run, with_steps(whole), kept, pending)
+                    pending = None
                 except VlmtError as error:
                     failed = error
             # Every process must know: one that went on would wait for the first for ever.
             if failed := fabric.broadcast(failed):
                 raise failed
 
-        loop = Loop(fabric, model, optimizer, works, plan, choices, state, job.seed, emit, save, interrupted.is_set)
+        loop = Loop(
+            fabric, model, optimizer, works, plan, choices, state, job.seed, emit, keep, save, interrupted.is_set
+        )
         if choices.affinity_every is not None:
             loop.callbacks = [Affinity(loop, choices.affinity_every)]
         if fabric.global_rank == 0:
@@ -233,7 +255,7 @@ def _train_here(fabric: Fabric, job: Job) -> bool:
         try:
             return loop.run()
         except DivergedError as error:
-            _save_divergence(fabric, job.run, whole_weights(model.module) if sharded else own.state_dict(), error)
+            _save_divergence(fabric, job.run, weights(), error)
             raise VlmtError(error.what, where=job.run / DIVERGED, todo=error.todo) from error
 
 
