@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from analysis.handmade_runs import make_recipe, write_run
+from handmade_split import write_split
 from scipy.stats import ttest_1samp
 
 from vlmt_cli.analysis.pairs import REPRESENTATIVES, compare_runs, items_of, paper_pairs, wanted_runs
@@ -197,6 +198,8 @@ def test_confounders_are_counted(runs, tmp_path):
     row = {"vqa": {"hit": 0, "of": 4}, "flickr30k": share, "nlvr2": {"hit": 2, "of": 4}}
     report = {
         "vlmt": "1",
+        "question": {"datasets": [], "identity": "strict", "options": {}},
+        "files": {},
         "identity": "strict",
         "union": [],
         "split_hash": "abc",
@@ -213,6 +216,7 @@ def test_confounders_are_counted(runs, tmp_path):
     }
     (tmp_path / "clean").mkdir()
     (tmp_path / "clean" / "report.json").write_text(json.dumps(report))
+    write_split(tmp_path, {}, {})
     found = {(one.row, one.other): one for one in confounders_of(items, folders, tmp_path)}
     assert len(found) == 6
     assert (found[VQA, F30K].images, found[VQA, F30K].examples, found[VQA, F30K].other_examples) == (25, 100, 200)

@@ -26,6 +26,14 @@ def own_world(world, tmp_path):
 
 
 @pytest.fixture
+def cleaned(world, own_world):
+    """A copy of the small world's annotation files, examples and clean split, to change."""
+    for name in ("examples", "clean"):
+        shutil.copytree(world / name, own_world / name)
+    return own_world
+
+
+@pytest.fixture
 def vlmt(capsys):
     """Run a command in this process; returns exit code, stdout and stderr."""
 

@@ -194,7 +194,7 @@ def test_a_full_disk_or_ctrl_c_leaves_the_split_that_was_there(vlmt, own_world, 
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", fail)
-    code, _, err = vlmt("clean", "--data", own_world, "--identity", "paper")
+    code, _, err = vlmt("clean", "--data", own_world, "--identity", "paper", "--replace")
     assert code == exit_code
     assert len(calls) > 1 and err.count("\n") <= 2 and "Traceback" not in err
     assert files(own_world / "clean") == before
@@ -257,7 +257,7 @@ def test_a_copy_of_a_test_image_under_another_name_goes_and_a_judged_pair_stays(
         (tmp_path / source).mkdir()
         picture.save(tmp_path / source / f"{stem}.png")
     folders = ["--near-duplicates", tmp_path / "vg", tmp_path / "flickr30k"]
-    code, out, _ = vlmt("clean", "--data", own_world, "--json", *folders)
+    code, out, _ = vlmt("clean", "--data", own_world, "--json", "--replace", *folders)
     report = json.loads(out)
     vg = next(one for one in report["splits"] if (one["dataset"], one["split"]) == ("vg_qa", "train"))
     assert code == 0
@@ -265,18 +265,10 @@ def test_a_copy_of_a_test_image_under_another_name_goes_and_a_judged_pair_stays(
     assert report["near_duplicates"] == found
     assert vg["by_relation"]["pixels"] > 0
     (tmp_path / "judged.txt").write_text(f"{train} {test}  # they only look alike\n")
-    code, out, _ = vlmt("clean", "--data", own_world, "--json", "--allow-list", tmp_path / "judged.txt", *folders)
+    more = ["--json", "--replace", "--allow-list", tmp_path / "judged.txt"]
+    code, out, _ = vlmt("clean", "--data", own_world, *more, *folders)
     vg = next(one for one in json.loads(out)["splits"] if (one["dataset"], one["split"]) == ("vg_qa", "train"))
     assert code == 0 and "pixels" not in vg["by_relation"]
-
-
-def test_the_check_looks_under_the_identity_and_for_the_test_sets_that_are_asked_for(vlmt, own_world):
-    assert vlmt("clean", "--data", own_world, "--identity", "paper")[0] == 0
-    assert vlmt("clean", "--data", own_world, "--check", "--identity", "paper")[0] == 0
-    assert vlmt("clean", "--data", own_world, "--check")[0] == 4
-    assert vlmt("clean", "--data", own_world, "--datasets", "vqa,coco")[0] == 0
-    assert vlmt("clean", "--data", own_world, "--check", "--datasets", "vqa,coco")[0] == 0
-    assert vlmt("clean", "--data", own_world, "--check")[0] == 4
 
 
 def test_a_part_of_the_examples_that_is_gone_or_damaged_comes_back(vlmt, own_world):
@@ -285,8 +277,9 @@ def test_a_part_of_the_examples_that_is_gone_or_damaged_comes_back(vlmt, own_wor
     (own_world / "examples" / "coco" / "train.parquet").unlink()
     assert vlmt("clean", "--data", own_world)[0] == 0
     (own_world / "examples" / "coco" / "train.parquet").write_text("junk")
-    code, _, err = vlmt("clean", "--data", own_world)
+    code, _, err = vlmt("data", "explain", "coco:1", "--data", own_world)
     assert code == 3 and f"delete {own_world / 'examples' / 'coco'}" in err
+    assert vlmt("clean", "--data", own_world)[0] == 0
     assert files(own_world / "clean") == before
 
 

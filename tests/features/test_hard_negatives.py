@@ -1,11 +1,11 @@
 """The nearest images, against all distances computed one by one; and which images take part."""
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 from features.official import images
+from handmade_split import write_split
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.features import hard_negatives
@@ -38,16 +38,8 @@ def world(tmp_path, open_store):
         for image in made:
             writer.put(f"coco:{image.id}", Regions(image.boxes, image.features, image.width, image.height))
     keys = [f"coco:{id}" for id in range(11, 33) for _ in range(2)]
-    examples = pa.table({"images": pa.array([[key] for key in keys], pa.list_(pa.string()))})
-    rows = np.arange(4, len(keys), dtype="i4")
-    keep = {"dataset": ["coco"] * len(rows) + ["vqa"], "split": ["train"] * len(rows) + ["train"]}
-    keep = {name: pa.array(values).dictionary_encode() for name, values in keep.items()}
-    for path, table in (
-        (tmp_path / "examples" / "coco" / "train.parquet", examples),
-        (tmp_path / "clean" / "keep.parquet", pa.table({**keep, "row": [*rows, 0]})),
-    ):
-        path.parent.mkdir(parents=True)
-        pq.write_table(table, path)
+    shown = {("coco", "train"): [[key] for key in keys], ("vqa", "train"): [["coco:1"]]}
+    write_split(tmp_path, shown, {("coco", "train"): range(4, len(keys)), ("vqa", "train"): [0]})
     return tmp_path, open_store(tmp_path / "s"), made
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from vlmt_cli.analysis.report import Score, Section, boxed_photo, card, picture, plain_table, score_table
 from vlmt_cli.base.image_names import photo_of
+from vlmt_cli.base.origin import verify_split
 from vlmt_cli.clean.split_folder import read_report
 from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.evaluation.chance import NAMES, chance
@@ -26,6 +27,7 @@ _CARDS_A_TASK = 2
 
 def leaks_section(data: Path) -> Section:
     """Show the leak matrix before and after cleaning."""
+    verify_split(data)
     report = read_report(data / "clean")
     removed, before = (sum(getattr(split, name) for split in report.splits) for name in ("removed", "examples"))
     intro = (

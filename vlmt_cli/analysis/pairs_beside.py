@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from vlmt_cli.analysis.pairs import Confounder, Item, Pairs
-from vlmt_cli.clean.split_folder import REPORT_FILE, read_report
+from vlmt_cli.clean.split_folder import verified_report
 from vlmt_cli.runs.metrics import read_metrics
 
 
@@ -27,9 +27,8 @@ def confounders_of(
         for line in read_metrics(alone[0]) if alone else ():
             if line["kind"] == "start":
                 sizes[item.name] = sum(part["examples"] for part in line["tasks"].values())
-    matrix = None
-    if (data / "clean" / REPORT_FILE).exists():
-        matrix = read_report(data / "clean").test_images_before
+    report = verified_report(data)
+    matrix = report.test_images_before if report else None
     found = []
     for row, other in permutations([item for item in items if item.name in sizes], 2):
         images = None

@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 
 from vlmt_cli.base.errors import DataError, UsageError
-from vlmt_cli.clean.split_folder import REPORT_FILE, read_report
+from vlmt_cli.clean.split_folder import verified_report
 from vlmt_cli.runs.best import find_weights
 from vlmt_cli.runs.checkpoint import CONFIG, LINEAGE, STATE
 from vlmt_cli.runs.lineage import Lineage, Stage, parse
@@ -82,8 +82,8 @@ def find(wanted: Iterable[Wanted], runs: Path, sweep: str, data: Path) -> list[F
         UsageError: a folder of the sweep holds another run.
         DataError: a run's files are damaged.
     """
-    clean = data / "clean"
-    split_hash = read_report(clean).split_hash if (clean / REPORT_FILE).exists() else None
+    report = verified_report(data)
+    split_hash = report.split_hash if report else None
     others: list[tuple[Path, Recipe]] | None = None
     found = []
     for one in wanted:

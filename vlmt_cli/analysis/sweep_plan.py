@@ -8,7 +8,7 @@ from typing import Any
 
 from vlmt_cli.analysis.sweep import Found, finished_runs
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.clean.split_folder import REPORT_FILE, read_report
+from vlmt_cli.clean.split_folder import verified_report
 from vlmt_cli.paper import numbers
 from vlmt_cli.runs.metrics import read_metrics
 from vlmt_cli.runs.recipe import ModelChoices, Recipe
@@ -128,8 +128,8 @@ _NAMES = {"cpu": "CPU process", "cuda": "GPU"}
 def _sizes(recipe: Recipe, data: Path, logs: Sequence[tuple[Recipe, list[dict[str, Any]]]]) -> dict[str, int]:
     """Say how many training examples each task has: as in a finished run, in the clean split, or in the paper."""
     sizes = {task: int(count) for task, count in numbers("table8_samples", "dataset", "cleaned_train").items()}
-    if (data / "clean" / REPORT_FILE).exists():
-        for split in read_report(data / "clean").splits:
+    if report := verified_report(data):
+        for split in report.splits:
             if split.split == "train":
                 sizes[split.dataset] = split.kept if recipe.split == "clean" else split.examples
     for other, lines in logs:

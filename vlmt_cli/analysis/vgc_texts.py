@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from vlmt_cli.analysis.vgc_names import SPLITS
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.identity import HOW, flickr30k_links, same_image
+from vlmt_cli.base.origin import verify_split_if_any
 from vlmt_cli.evaluation.leaks import read_links
 from vlmt_cli.evaluation.metrics import known
 from vlmt_cli.features.coverage import images_of
@@ -55,8 +56,9 @@ def find_texts(data: Path) -> Texts:
     An image is known by its key, and under another key by the identity links of all prepared datasets.
 
     Raises:
-        DataError: a dataset is not there, a table is damaged, or no image has both.
+        DataError: a dataset is not there, one is damaged, the clean split is of other examples, or no image has both.
     """
+    verify_split_if_any(data)
     keys = {
         (task, split): pc.list_element(images_of(data / "examples" / task / f"{split}.parquet"), 0)
         for task in SPLITS

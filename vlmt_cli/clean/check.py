@@ -4,7 +4,7 @@ Removal works with masks and tables; this looks each kept image up among the tes
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +14,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.origin import KEEP_FILE, hash_examples, read_origin
 from vlmt_cli.clean.overlap import Overlap, compare
 from vlmt_cli.clean.removal import KEEP, LAST_RELATION, split_hash, union_of
-from vlmt_cli.clean.split_folder import KEEP_FILE, read_report
+from vlmt_cli.clean.split_folder import REMOVED_FILE, read_report
 from vlmt_cli.clean.splits import CLEANED_ROLES, Split
+
+_LOOKED_AT = 100_000  # of removed rows that are back, for the first of each split
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class Checked:
         tests: the test sets whose images were looked for.
         leaks: how many of the examples show a test image.
         first: the first leak of each split.
+        problems: what else is wrong with it.
     """
 
     split_hash: str
@@ -50,10 +54,13 @@ class Checked:
     tests: list[str]
     leaks: int
     first: list[Leak]
+    problems: list[str] = field(default_factory=list)
 
 
 def check_split(folder: Path, splits: Sequence[Split], links: pa.Table, identity: str) -> Checked:
     """Check the split in a folder against the images and links as they are now.
+
+    Whatever is wrong with the split, what it keeps is looked at: a leak is not hidden behind another problem.
 
     Args:
         folder: with ``keep.parquet`` and ``report.json``.
@@ -62,32 +69,78 @@ def check_split(folder: Path, splits: Sequence[Split], links: pa.Table, identity
         identity: ``strict`` or ``paper``.
 
     Raises:
-        DataError: there is no split, it is damaged, or it was made of other examples.
+        DataError: there is no split, or it cannot be read.
     """
     path, report = folder / KEEP_FILE, read_report(folder)
+    keep, origin = read_keep(path), read_origin(path)
+    problems = []
     made_of = {(one.dataset, one.split) for one in report.splits if one.role != "detector"}
     if absent := made_of - {(split.dataset, split.name) for split in splits}:
-        names = ", ".join(sorted(" ".join(one) for one in absent))
-        todo = "check it with the same --datasets and --image-list"
-        raise DataError(f"the split also holds {names}", where=path, todo=todo)
+        problems.append(f"the split also holds {', '.join(sorted(' '.join(one) for one in absent))}")
     splits = [split for split in splits if (split.dataset, split.name) in made_of or split.role == "test"]
-    keep = read_keep(path)
     is_part = [(split.dataset, split.name) in made_of for split in splits]
-    kept = [
-        kept_rows(keep, split, path) if part else np.ones(len(split), bool)
-        for split, part in zip(splits, is_part, strict=True)
-    ]
-    if len(keep) != sum(int(rows.sum()) for rows, part in zip(kept, is_part, strict=True) if part):
-        todo = "make the split again"
-        raise DataError("it lists examples twice, or of splits that report.json does not know", where=path, todo=todo)
+    kept = []
+    for split, part in zip(splits, is_part, strict=True):
+        rows = np.ones(len(split), bool)
+        if part:
+            is_same = origin.examples.get(split.dataset, {}).get(split.name) == hash_examples(split.ids, split.images)
+            rows = _kept_of(keep, split, is_same)
+            if not is_same:
+                problems.append(f"the split was made of other examples of {split.dataset} {split.name}")
+        kept.append(rows)
+    if len(keep) != sum(int(rows.sum()) for rows, part in zip(kept, is_part, strict=True) if part) and not problems:
+        problems.append("it lists examples twice, or such as report.json does not know")
     parts = [(split, rows) for split, rows, part in zip(splits, kept, is_part, strict=True) if part]
-    if split_hash([split for split, _ in parts], [rows for _, rows in parts]) != report.split_hash:
-        todo = "make the split again"
-        raise DataError("keep.parquet and report.json do not belong together", where=folder, todo=todo)
+    if split_hash([split for split, _ in parts], [rows for _, rows in parts]) != report.split_hash and not problems:
+        problems.append("keep.parquet and report.json do not belong together")
     overlap = compare(splits, links)
     leaks, first = find_leaks(overlap, kept, identity)
     examples = sum(int(rows.sum()) for split, rows in zip(splits, kept, strict=True) if split.role in CLEANED_ROLES)
-    return Checked(report.split_hash, identity, examples, union_of(overlap, identity), leaks, first)
+    return Checked(report.split_hash, identity, examples, union_of(overlap, identity), leaks, first, problems)
+
+
+def find_returned(folder: Path) -> tuple[int, list[Leak]]:
+    """Look for removed examples that are back in ``keep.parquet``, whatever became of the official files.
+
+    Returns:
+        How many there are, and the first of each split.
+    """
+    try:
+        removed = pq.read_table(folder / REMOVED_FILE)
+    except (OSError, pa.ArrowException):
+        return 0, []
+    keep = _named(read_keep(folder / KEEP_FILE))
+    rows = _named(removed.select(KEEP.names)).append_column("place", pa.array(np.arange(len(removed))))
+    places = [
+        rows.join(keep, ["dataset", "split", column], join_type="left semi")["place"].to_numpy()
+        for column in ("example_id", "row")
+    ]
+    found = np.unique(np.concatenate(places))
+    first: dict[tuple[str, str], Leak] = {}
+    for row in removed.take(pa.array(found)).slice(0, _LOOKED_AT).to_pylist():
+        hit = row["hits"][0]
+        leak = Leak(row["dataset"], row["split"], row["example_id"], hit["image"], hit["test_set"], hit["image"])
+        first.setdefault((leak.dataset, leak.split), leak)
+    return len(found), list(first.values())
+
+
+def _named(rows: pa.Table) -> pa.Table:
+    """Return rows with dataset and split as plain strings, which tables can be joined by."""
+    return rows.cast(pa.schema([(name, pa.int32() if name == "row" else pa.string()) for name in KEEP.names]))
+
+
+def _kept_of(keep: pa.Table, split: Split, is_same: bool) -> NDArray[np.bool_]:
+    """Return which of a split's examples are kept by their ids, or, where it is the same table, by their rows."""
+    mine = pc.and_(pc.equal(keep["dataset"], split.dataset), pc.equal(keep["split"], split.name))
+    table = keep.filter(mine)
+    kept: NDArray[np.bool_] = pc.is_in(split.ids, value_set=table["example_id"].combine_chunks()).to_numpy(
+        zero_copy_only=False
+    )
+    kept = kept.copy()
+    if is_same:
+        rows = table["row"].to_numpy()
+        kept[rows[(rows >= 0) & (rows < len(split))]] = True
+    return kept
 
 
 def read_keep(path: Path) -> pa.Table:

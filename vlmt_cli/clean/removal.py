@@ -5,7 +5,7 @@ all training and validation sets; [...] the test sets [...] are not modified in 
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from vlmt_cli.base.identity import HOW, PAPER_RELATIONS
+from vlmt_cli.base.origin import Origin, hash_examples, hash_rows, make_origin, string_bytes
 from vlmt_cli.clean.overlap import Overlap, hits_by_image
 from vlmt_cli.clean.splits import CLEANED_ROLES, Split
 
@@ -83,6 +84,23 @@ def keep_table(removal: Removal) -> pa.Table:
     return pa.concat_tables([KEEP.empty_table(), *tables]).unify_dictionaries()
 
 
+def origin_of(removal: Removal, links: Mapping[str, str]) -> Origin:
+    """Say what a split is made of.
+
+    Args:
+        removal: what cleaning keeps.
+        links: the hash of the identity links of each dataset and crosswalk that was read, by name.
+    """
+    splits, kept = removal.overlap.splits, removal.kept
+    examples: dict[tuple[str, str], str] = {}
+    rows: dict[tuple[str, str], str] = {}
+    for index in _order(splits):
+        split, numbers = splits[index], np.flatnonzero(kept[index])
+        examples[split.dataset, split.name] = hash_examples(split.ids, split.images)
+        rows[split.dataset, split.name] = hash_rows(numbers, split.ids.take(pa.array(numbers)))
+    return make_origin(split_hash(splits, kept), examples, rows, links)
+
+
 def removed_table(removal: Removal) -> pa.Table:
     """List the removed examples, each with the test sets that hit it: through which image, and known by what."""
     overlap = removal.overlap
@@ -112,7 +130,7 @@ def split_hash(splits: Sequence[Split], kept: Sequence[NDArray[np.bool_]]) -> st
         ids = split.ids if keep.all() else split.ids.filter(pa.array(keep))
         ids = ids.take(pc.sort_indices(ids))
         lines = pc.binary_join_element_wise(f"{split.dataset}\t{split.name}\t", ids, "\n", "")
-        digest.update(_bytes(lines))
+        digest.update(string_bytes(lines))
     return digest.hexdigest()
 
 
@@ -127,13 +145,6 @@ def _rows(split: Split, rows: NDArray[np.int64], schema: pa.Schema, **more: pa.A
         **more,
     }
     return pa.table(columns, schema=schema)
-
-
-def _bytes(strings: pa.StringArray) -> pa.Buffer:
-    """Return the bytes of N strings one after another, without copying them."""
-    _, offsets, data = strings.buffers()
-    first, last = np.frombuffer(offsets, np.int32)[[strings.offset, strings.offset + len(strings)]]
-    return data.slice(int(first), int(last - first)) if data else pa.py_buffer(b"")
 
 
 def _order(splits: Sequence[Split]) -> list[int]:

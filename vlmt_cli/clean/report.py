@@ -10,8 +10,12 @@ from pydantic import BaseModel, ConfigDict
 
 from vlmt_cli.base.identity import HOW, PAPER_RELATIONS
 from vlmt_cli.clean.overlap import Matrix, column_name, count_images, example_matrix, image_matrix
+from vlmt_cli.clean.question import Question
 from vlmt_cli.clean.removal import LAST_RELATION, Removal, remove_test_images, split_hash
 from vlmt_cli.clean.splits import CLEANED_ROLES
+
+REPORT_VERSION = 2
+"""Of ``report.json``; raised when its fields change."""
 
 
 class _Model(BaseModel):
@@ -66,9 +70,15 @@ class NearDuplicates(_Model):
 
 
 class Report(_Model):
-    """What cleaning did, and what it could not see."""
+    """What cleaning did, and what it could not see.
 
+    ``question`` is what was asked, so that a check asks the same; ``files`` has the SHA-256 of every official file.
+    """
+
+    version: int = REPORT_VERSION
     vlmt: str
+    question: Question
+    files: dict[str, str]
     identity: str
     union: list[str]
     split_hash: str
@@ -128,6 +138,8 @@ def make_report(
     removed: pa.Table,
     *,
     version: str,
+    question: Question,
+    files: dict[str, str],
     texts: Matrix,
     warnings: Sequence[str],
     notes: dict[str, dict[str, int]],
@@ -139,6 +151,8 @@ def make_report(
         removal: what cleaning keeps.
         removed: its table of removed examples.
         version: of this program.
+        question: what was asked.
+        files: the SHA-256 of every official file, by its path below ``raw/``.
         texts: the text leaks.
         warnings: what the split cannot promise.
         notes: what the readers found odd, by dataset.
@@ -149,6 +163,8 @@ def make_report(
     relations = pc.value_counts(overlap.links["relation"]).to_pylist()
     return Report(
         vlmt=version,
+        question=question,
+        files=files,
         identity=removal.identity,
         union=removal.union,
         split_hash=split_hash(overlap.splits, removal.kept),

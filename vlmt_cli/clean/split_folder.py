@@ -1,5 +1,6 @@
 """A clean split on disk: ``keep.parquet``, ``removed.parquet``, ``report.json``, ``report.md``, ``overlap.png``."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -7,26 +8,37 @@ from pydantic import ValidationError
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.files import atomic_folder, write_parquet, write_text
+from vlmt_cli.base.origin import KEEP_FILE, verify_split
 from vlmt_cli.clean import heatmap, markdown
-from vlmt_cli.clean.removal import Removal, keep_table
+from vlmt_cli.clean.removal import Removal, keep_table, origin_of
 from vlmt_cli.clean.report import Report
 
-KEEP_FILE = "keep.parquet"
+REMOVED_FILE = "removed.parquet"
 REPORT_FILE = "report.json"
 
 
-def write(folder: Path, removal: Removal, removed: pa.Table, report: Report) -> None:
-    """Write a clean split, all of it or nothing; one that was there before is replaced."""
+def write(folder: Path, removal: Removal, removed: pa.Table, report: Report, links: Mapping[str, str]) -> None:
+    """Write a clean split, all of it or nothing; one that was there before is replaced.
+
+    Args:
+        folder: where to.
+        removal: what cleaning keeps.
+        removed: its table of removed examples.
+        report: about it.
+        links: the hash of the identity links of each dataset and crosswalk that was read, by name.
+    """
+    origin = origin_of(removal, links)
+    assert origin.split_hash == report.split_hash, "the report is another split's"
     with atomic_folder(folder) as new:
-        write_parquet(new / KEEP_FILE, keep_table(removal))
-        write_parquet(new / "removed.parquet", removed)
+        write_parquet(new / KEEP_FILE, keep_table(removal).replace_schema_metadata(origin.metadata()))
+        write_parquet(new / REMOVED_FILE, removed)
         write_text(new / REPORT_FILE, report.model_dump_json(indent=2) + "\n")
         write_text(new / "report.md", markdown.render(report))
         heatmap.draw(report, new / "overlap.png")
 
 
 def read_report(folder: Path) -> Report:
-    """Read a clean split's report. Raises a DataError when there is none, or it is damaged."""
+    """Read a clean split's report. Raises a DataError when there is none, or it is damaged or of an older vlmt."""
     path = folder / REPORT_FILE
     try:
         return Report.model_validate_json(path.read_bytes())
@@ -34,6 +46,20 @@ def read_report(folder: Path) -> Report:
         raise DataError("there is no clean split", where=folder, todo="make one with vlmt clean") from error
     except ValidationError as error:
         first = error.errors()[0]
+        if first["type"] == "missing":
+            raise DataError("was made by an older vlmt", where=path, todo="run vlmt clean again") from error
         raise DataError(
             f"is damaged ({first['msg']})", where=path, todo="make the split again with vlmt clean"
         ) from error
+
+
+def verified_report(data: Path) -> Report | None:
+    """Read the report of the clean split in a data folder; None where there is no split.
+
+    Raises:
+        DataError: the split was made of other examples than those that are there, or is damaged.
+    """
+    if not (data / "clean" / REPORT_FILE).exists():
+        return None
+    verify_split(data)
+    return read_report(data / "clean")

@@ -22,20 +22,28 @@ def overlap(
     from vlmt_cli.base.recipes import load_recipe
     from vlmt_cli.clean.overlap import compare
     from vlmt_cli.clean.removal import LAST_RELATION
-    from vlmt_cli.commands.clean import names_of, prepare_examples, read_splits, require_files, warnings_of
+    from vlmt_cli.commands.clean_input import names_of, parse_image_list, read_splits, require_files, warnings_of
+    from vlmt_cli.commands.options import check_data
+    from vlmt_cli.commands.reading import examples_of
     from vlmt_cli.commands.show import say, stdout, table
     from vlmt_cli.datasets.options import Options
+    from vlmt_cli.datasets.table import CROSSWALKS
     from vlmt_cli.paper import table as paper_table
 
     if identity not in LAST_RELATION:
         raise UsageError(f"there is no identity {identity!r}", todo=f"choose {' or '.join(LAST_RELATION)}")
     names = names_of(datasets)
+    lists, options = (
+        [parse_image_list(given) for given in image_lists or ()],
+        load_recipe(recipe, Options, settings or ()),
+    )
+    check_data(data)
     missing = require_files(data, names, available)
-    examples = prepare_examples(data, names, load_recipe(recipe, Options, settings or ()))
-    splits, links = read_splits(examples, image_lists or ())
-    matrix = mixture(compare(splits, links), identity)
-    for warning in warnings_of(splits, links, examples, missing):
-        say(f"Warning: {warning}")
+    with examples_of(data, [*names, *CROSSWALKS], options) as examples:
+        splits, links = read_splits(examples, lists)
+        matrix = mixture(compare(splits, links), identity)
+        for warning in warnings_of(splits, links, examples, missing):
+            say(f"Warning: {warning}")
     if as_json:
         plain = {test: {column: vars(cell) for column, cell in row.items()} for test, row in matrix.items()}
         print(json.dumps(plain, indent=2))

@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlmt_cli.commands.options import DATA, DataFolder, Json, Recipe, Settings
+from vlmt_cli.commands.options import DATA, DataFolder, Json, Recipe, Settings, check_data
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from vlmt_cli.clean.question import Question
     from vlmt_cli.clean.report import NearDuplicates
     from vlmt_cli.clean.splits import Split
     from vlmt_cli.datasets.options import Options
-    from vlmt_cli.datasets.prepare import Prepared
 
 
 def clean(
@@ -23,15 +23,18 @@ def clean(
     ] = None,
     data: DataFolder = DATA,
     datasets: Annotated[
-        str, typer.Option(help="Datasets to clean of each other's test images, with commas; all means all twelve.")
-    ] = "all",
+        str | None,
+        typer.Option(help="Datasets to clean of each other's test images, with commas. [default: all, the twelve]"),
+    ] = None,
     available: Annotated[
         bool, typer.Option("--available", help="Take the datasets and splits whose files are there.")
     ] = False,
     identity: Annotated[
-        str,
-        typer.Option(help="strict: every relation that the files give. paper: ids and Visual Genome's crosswalk."),
-    ] = "strict",
+        str | None,
+        typer.Option(
+            help="strict (the default): every relation that the files give. paper: ids and Visual Genome's crosswalk."
+        ),
+    ] = None,
     image_list: Annotated[
         list[str] | None,
         typer.Option(help="NAME:ROLE=FILE with an image key a line; ROLE is train, val, test, pretrain or detector."),
@@ -42,8 +45,21 @@ def clean(
     allow_list: Annotated[
         Path | None, typer.Option(help="Pairs of image keys that a person has judged to be different images.")
     ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", help="Write the split to this folder, and leave DATA as it is.")
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Let the split there go, though it answers another question.")
+    ] = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Verify the split that is there; exit 4 when it leaks.")
+        bool,
+        typer.Option(
+            "--check", help="Verify the split that is there, or in --to, as it was asked for; exit 4 on a leak."
+        ),
+    ] = False,
+    fast: Annotated[
+        bool,
+        typer.Option("--fast", help="Trust size and time of official files instead of comparing their contents."),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Report, but write no split.")] = False,
     recipe: Recipe = "data",
@@ -55,6 +71,9 @@ def clean(
     Reads the official files in DATA/raw, writes example tables to DATA/examples and the clean split to DATA/clean:
     keep.parquet, removed.parquet (with reasons), report.json, report.md and overlap.png. Test sets stay untouched.
 
+    A split is never replaced by the answer to another question (other datasets, identity, options, lists or image
+    files), unless --replace says so; --to writes that answer elsewhere. The same question may be asked again and again.
+
     Examples:
 
       vlmt clean --datasets all
@@ -63,116 +82,52 @@ def clean(
 
       vlmt clean --near-duplicates vg=VG_100K train2014 val2014
 
+      vlmt clean --identity paper --to split-paper
+
       vlmt clean --check
     """
-    import pyarrow as pa
-
     from vlmt_cli.base.errors import UsageError
     from vlmt_cli.base.recipes import load_recipe
     from vlmt_cli.clean.removal import LAST_RELATION
-    from vlmt_cli.commands.show import say
+    from vlmt_cli.commands.clean_check import check as check_split
+    from vlmt_cli.commands.clean_input import names_of, parse_image_list, require_files
+    from vlmt_cli.commands.clean_question import datasets_to_clean, image_files_of, question_of, refuse_contradiction
     from vlmt_cli.datasets.options import Options
 
-    if identity not in LAST_RELATION:
+    if identity not in (None, *LAST_RELATION):
         raise UsageError(f"there is no identity {identity!r}", todo=f"choose {' or '.join(LAST_RELATION)}")
     if folders and not near_duplicates:
         raise UsageError(f"unexpected argument {folders[0]!r}", todo="folders go with --near-duplicates")
     if allow_list and not near_duplicates:
         raise UsageError("--allow-list goes with --near-duplicates")
+    if fast and dry_run:
+        raise UsageError("--fast goes with a split that is written or checked, and --dry-run writes none")
+    if check and (dry_run or replace):
+        raise UsageError(f"--check writes nothing, and {'--dry-run' if dry_run else '--replace'} is for what does")
     options = load_recipe(recipe, Options, settings or ())
-
-    names = names_of(datasets)
-    missing = require_files(data, names, available)
-    examples = prepare_examples(data, names, options)
-    splits, links = read_splits(examples, image_list or ())
-    found = None
-    if near_duplicates:
-        gallery = None if dry_run or check else data / "near_duplicates" / "gallery.html"
-        more, found = _compare_files(data, splits, folders or [str(data / "images")], allow_list, options, gallery)
-        links = pa.concat_tables([links, more])
-    warnings = warnings_of(splits, links, examples, missing)
+    lists = [parse_image_list(given) for given in image_list or ()]
     if check:
-        for warning in warnings:
-            say(f"Warning: {warning}")
-        _check(data, splits, links, identity, as_json)
-    else:
-        _clean(data, splits, links, identity, examples, warnings, found, dry_run, as_json)
+        check_data(data)
+        names = names_of(datasets) if datasets else None
+        own = options if recipe != "data" or settings else None
+        files = image_files_of(folders or [str(data / "images")], allow_list) if near_duplicates else None
+        refuse_contradiction(to or data / "clean", names, identity, own, lists, files)
+        check_split(data, to or data / "clean", fast, as_json)
+        return
+    if dry_run and (to or replace):
+        raise UsageError(f"--dry-run writes nothing, and {'--to' if to else '--replace'} says where to")
+    names = names_of(datasets or "all")
+    check_data(data)
+    files = image_files_of(folders or [str(data / "images")], allow_list) if near_duplicates else None
+    asked = question_of(names, identity or "strict", options, lists, files)
+    if not dry_run:
+        names = datasets_to_clean(data, to, asked, replace)
+        asked = question_of(names, asked.identity, options, lists, files)
+    missing = require_files(data, names, available)
+    _clean(data, to, asked, options, missing, replace, fast, dry_run, as_json)
 
 
-def names_of(datasets: str) -> list[str]:
-    """Return the datasets that ``--datasets`` names; ``all`` stands for the twelve."""
-    import difflib
-
-    from vlmt_cli.base.errors import UsageError
-    from vlmt_cli.datasets.table import DATASETS, TWELVE
-
-    names: list[str] = []
-    for name in (part.strip() for part in datasets.split(",")):
-        if name != "all" and name not in DATASETS:
-            close = difflib.get_close_matches(name, DATASETS, n=1)
-            todo = f"did you mean {close[0]}?" if close else f"choose among all, {', '.join(DATASETS)}"
-            raise UsageError(f"there is no dataset {name!r}", todo=todo)
-        names += TWELVE if name == "all" else [name]
-    return list(dict.fromkeys(names))
-
-
-def require_files(data: Path, names: list[str], available: bool) -> list[str]:
-    """Return the missing official files, or raise the error that lists them."""
-    from vlmt_cli.base.errors import DataError
-    from vlmt_cli.datasets.prepare import missing_files
-
-    raw = data / "raw"
-    if not raw.is_dir():
-        todo = "put the official files below it, or name another data folder with --data"
-        raise DataError("there is no such folder", where=raw, todo=todo)
-    missing = [file for name in names for file in missing_files(data, name)]
-    if missing and not available:
-        raise DataError(
-            f"{len(missing)} official files are missing: {', '.join(missing)}",
-            where=raw,
-            todo="download them, or take what is there with --available",
-        )
-    return missing
-
-
-def prepare_examples(data: Path, names: list[str], options: "Options") -> "dict[str, Prepared]":
-    from vlmt_cli.commands.show import progress
-    from vlmt_cli.datasets.prepare import prepare
-    from vlmt_cli.datasets.table import CROSSWALKS
-
-    with progress("Reading annotations", size=True) as update:
-        return prepare(data, [*names, *CROSSWALKS], options, update)
-
-
-def read_splits(
-    examples: "dict[str, Prepared]", image_lists: "list[str] | tuple[()]"
-) -> "tuple[list[Split], pa.Table]":
-    """Read the splits of the examples, and the image lists that join them."""
-    import re
-
-    import pyarrow as pa
-
-    from vlmt_cli.base.errors import DataError, UsageError
-    from vlmt_cli.clean.splits import image_list, read_split
-
-    splits = [
-        read_split(name, split, one.path(split)) for name, one in examples.items() for split in one.manifest.splits
-    ]
-    for given in image_lists:
-        name, colon, rest = given.partition(":")
-        role, equals, path = rest.partition("=")
-        if not (re.fullmatch(r"[\w+.-]+", name) and colon and equals):
-            todo = "write it as NAME:ROLE=FILE, NAME in letters, digits and + - . _"
-            raise UsageError(f"--image-list {given!r}", todo=todo)
-        if any((split.dataset, split.role) == (name, role) for split in splits):
-            raise UsageError(f"--image-list {given!r}: {name} has {role} images already", todo="give it another name")
-        splits.append(image_list(name, role, Path(path)))
-    if not splits:
-        raise DataError("there is nothing to clean", todo="put official files below raw/, or name an --image-list")
-    return splits, pa.concat_tables([one.links() for one in examples.values()])
-
-
-def _compare_files(
+def compare_image_files(
     data: Path,
     splits: "list[Split]",
     folders: list[str],
@@ -210,15 +165,24 @@ def _compare_files(
 
 def _clean(
     data: Path,
-    splits: "list[Split]",
-    links: "pa.Table",
-    identity: str,
-    examples: "dict[str, Prepared]",
-    warnings: list[str],
-    near_duplicates: "NearDuplicates | None",
+    to: Path | None,
+    asked: "Question",
+    options: "Options",
+    missing: list[str],
+    replace: bool,
+    fast: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
+    """Answer the question: read, compare, remove, write, show.
+
+    What must be read again is read beside ``DATA/examples`` and takes its place along with the split, so that both stay
+    as they were when anything goes wrong.
+    """
+    from contextlib import ExitStack, nullcontext
+
+    import pyarrow as pa
+
     from vlmt_cli import __version__
     from vlmt_cli.base.files import locked
     from vlmt_cli.clean import split_folder
@@ -226,23 +190,50 @@ def _clean(
     from vlmt_cli.clean.removal import remove_test_images, removed_table
     from vlmt_cli.clean.report import detectors, make_report, verdict
     from vlmt_cli.clean.text_leaks import text_leaks
+    from vlmt_cli.commands.clean_input import files_of, read_splits, warnings_of
+    from vlmt_cli.commands.clean_question import refuse_to_lose
     from vlmt_cli.commands.clean_tables import images_table, matrix_table
-    from vlmt_cli.commands.show import stdout
+    from vlmt_cli.commands.reading import examples_of
+    from vlmt_cli.commands.show import progress, stdout
+    from vlmt_cli.datasets.prepare import NEXT, move_in, prepare
+    from vlmt_cli.datasets.table import CROSSWALKS
 
-    removal = remove_test_images(compare(splits, links), identity)
-    removed = removed_table(removal)
-    report = make_report(
-        removal,
-        removed,
-        version=__version__,
-        texts=text_leaks(splits, removal.kept),
-        warnings=warnings,
-        notes={name: one.manifest.notes for name, one in examples.items() if one.manifest.splits},
-        near_duplicates=near_duplicates,
-    )
-    if not dry_run:
-        with locked(data):
-            split_folder.write(data / "clean", removal, removed, report)
+    target, names = to or data / "clean", [*asked.datasets, *CROSSWALKS]
+    with ExitStack() as stack:
+        if dry_run:
+            examples = stack.enter_context(examples_of(data, names, options))
+        else:
+            beside = to / "examples" if to else data / "examples" / NEXT if target.exists() else None
+            with progress("Reading annotations", size=True) as update:
+                examples = prepare(data, names, options, update, beside=beside, thorough=not fast)
+        splits, links = read_splits(examples, asked.image_lists)
+        if not dry_run and not replace:
+            refuse_to_lose(data, target, splits)
+        found = None
+        if asked.image_files:
+            verdicts = Path(asked.image_files.verdicts) if asked.image_files.verdicts else None
+            gallery = None if dry_run else data / "near_duplicates" / "gallery.html"
+            more, found = compare_image_files(data, splits, asked.image_files.folders, verdicts, options, gallery)
+            links = pa.concat_tables([links, more])
+        removal = remove_test_images(compare(splits, links), asked.identity)
+        removed = removed_table(removal)
+        report = make_report(
+            removal,
+            removed,
+            version=__version__,
+            question=asked,
+            files=files_of(data, examples),
+            texts=text_leaks(splits, removal.kept),
+            warnings=warnings_of(splits, links, examples, missing),
+            notes={name: each.manifest.notes for name, each in examples.items() if each.manifest.splits},
+            near_duplicates=found,
+        )
+        if not dry_run:
+            with locked(data) if to is None else nullcontext():
+                if to is None:
+                    move_in(data, examples.values())
+                hashes = {name: each.manifest.links_hash for name, each in examples.items()}
+                split_folder.write(target, removal, removed, report, hashes)
     if as_json:
         print(report.model_dump_json(indent=2))
         return
@@ -254,50 +245,13 @@ def _clean(
     for sentence in [verdict(report), *detectors(report)]:
         console.print(sentence, markup=False)
     console.print(f"Split hash {report.split_hash}")
-    if not dry_run:
-        folder = data / "clean"
-        names = "report.md, overlap.png, keep.parquet, removed.parquet, report.json"
-        console.print(f"Written to {folder}: {names}", markup=False)
-
-
-def warnings_of(
-    splits: "list[Split]", links: "pa.Table", examples: "dict[str, Prepared]", missing: list[str]
-) -> list[str]:
-    """Say what the split cannot promise for lack of files."""
-    from vlmt_cli.clean.blind_spots import blind_spots
-    from vlmt_cli.datasets.crosswalks import IMAGES
-
-    warnings = blind_spots(splits, links, examples["vg_images"].manifest.notes.get(IMAGES, 0))
-    if missing:
-        datasets = ", ".join(dict.fromkeys(split.dataset for split in splits))
-        files = f"Clean only among {datasets}, as far as their files are there. Missing: {', '.join(missing)}."
-        warnings.insert(0, files)
-    return warnings
-
-
-def _check(data: Path, splits: "list[Split]", links: "pa.Table", identity: str, as_json: bool) -> None:
-    """Verify the split in ``data/clean``."""
-    import json
-    from dataclasses import asdict
-
-    from vlmt_cli.base.errors import LeakError
-    from vlmt_cli.clean.check import check_split
-    from vlmt_cli.commands.show import stdout
-
-    checked = check_split(data / "clean", splits, links, identity)
-    if as_json:
-        print(json.dumps(asdict(checked), indent=2))
-    if checked.leaks:
-        first = checked.first[0]
-        raise LeakError(
-            f"{checked.leaks:,} kept examples show test images, the first of them {first.dataset} {first.split}"
-            f" {first.example_id} ({first.image}, which is {first.test_image} of {first.test_set}'s test set)",
-            where=data / "clean",
-            todo="make the split again with vlmt clean",
-        )
-    if not as_json:
-        stdout().print(
-            f"Clean: none of {checked.examples:,} kept examples shows a test image of {', '.join(checked.tests)},"
-            f" under {identity} identity. Split hash {checked.split_hash}.",
+    if dry_run:
+        return
+    written = "report.md, overlap.png, keep.parquet, removed.parquet, report.json"
+    console.print(f"Written to {target}: {written}", markup=False)
+    if read_beside := [name for name, each in examples.items() if to and each.beside]:
+        console.print(
+            f"Their examples, as they are not those in {data / 'examples'}: {target / 'examples'},"
+            f" {', '.join(read_beside)}",
             markup=False,
         )

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vlmt_cli.commands.options import DATA, DataFolder, Json, Recipe, Settings
+from vlmt_cli.commands.options import DATA, DataFolder, Json, Recipe, Settings, check_data
 
 app = typer.Typer(help="Look at datasets: files, examples, images.", no_args_is_help=True)
 
@@ -23,6 +23,7 @@ def status(data: DataFolder = DATA, as_json: Json = False) -> None:
     from vlmt_cli.commands.show import stdout, table
     from vlmt_cli.datasets.prepare import all_datasets, missing_files, optional_files, prepared
 
+    check_data(data)
     result: dict[str, Any] = {}
     for name, dataset in all_datasets().items():
         examples = prepared(data, name)
@@ -76,33 +77,51 @@ def show(
 
       vlmt data show conceptual_captions --masking
     """
+    from vlmt_cli.base.errors import DataError, UsageError
+    from vlmt_cli.base.recipes import load_recipe
+    from vlmt_cli.commands.reading import examples_of
+    from vlmt_cli.datasets.options import Options
+    from vlmt_cli.datasets.prepare import missing_files, prepared, raw_folder
+    from vlmt_cli.datasets.table import DATASETS
+
+    if not masking and (to or features):
+        raise UsageError(f"{'--to' if to else '--features'} goes with --masking")
+    if dataset not in DATASETS:
+        raise UsageError(f"there is no dataset {dataset!r}", todo=f"choose among {', '.join(DATASETS)}")
+    options = load_recipe(recipe, Options, settings or ())
+    check_data(data)
+    if len(missing := missing_files(data, dataset)) == len(DATASETS[dataset].files) and not prepared(data, dataset):
+        todo = f"put {missing[0]} and its like below {data / 'raw'}; vlmt data status lists them"
+        raise DataError(f"there is no official file of {dataset}", where=raw_folder(data, dataset), todo=todo)
+    with examples_of(data, [dataset], options) as read:
+        examples = read[dataset]
+        if split not in examples.manifest.splits:
+            known = ", ".join(examples.manifest.splits)
+            todo = f"choose {known}" if known else "put its official files in place; vlmt data status lists them"
+            raise UsageError(f"{dataset} has no split {split!r}", todo=todo)
+        if masking:
+            from vlmt_cli.commands.masking_picture import show_masking
+
+            path = to or data / f"masking_{dataset}.png"
+            show_masking(examples.path(split), f"{dataset} {split}", path, count, data, features, as_json)
+        else:
+            _show_examples(examples.path(split), f"{dataset} {split}", count, as_json)
+
+
+def _show_examples(path: Path, what: str, count: int, as_json: bool) -> None:
     import json
 
     import pyarrow.parquet as pq
 
-    from vlmt_cli.base.errors import UsageError
     from vlmt_cli.commands.show import stdout
 
-    if not masking and (to or features):
-        raise UsageError(f"{'--to' if to else '--features'} goes with --masking")
-    examples = _read(data, dataset, recipe, settings)
-    if split not in examples.manifest.splits:
-        known = ", ".join(examples.manifest.splits)
-        todo = f"choose {known}" if known else "put its official files in place; vlmt data status lists them"
-        raise UsageError(f"{dataset} has no split {split!r}", todo=todo)
-    if masking:
-        from vlmt_cli.commands.masking_picture import show_masking
-
-        path = to or data / f"masking_{dataset}.png"
-        show_masking(examples.path(split), f"{dataset} {split}", path, count, data, features, as_json)
-        return
-    file = pq.ParquetFile(examples.path(split))
+    file = pq.ParquetFile(path)
     rows = next(file.iter_batches(batch_size=count)).to_pylist() if file.metadata.num_rows else []
     if as_json:
         print(json.dumps(rows, indent=2))
         return
     console = stdout()
-    console.print(f"{dataset} {split}: {file.metadata.num_rows:,} examples", style="bold")
+    console.print(f"{what}: {file.metadata.num_rows:,} examples", style="bold")
     for row in rows:
         console.print(f"\n{row['example_id']}  {' '.join(row['images'])}", style="cyan", markup=False)
         for name, value in row.items():
@@ -130,15 +149,19 @@ def explain(
     from vlmt_cli.base.keys import check_image_key
     from vlmt_cli.clean.explain import explain_image
     from vlmt_cli.clean.splits import read_split
-    from vlmt_cli.commands.show import stdout, table
+    from vlmt_cli.commands.reading import stale_split
+    from vlmt_cli.commands.show import say, stdout, table
     from vlmt_cli.datasets.prepare import all_datasets, prepared
 
     check_image_key(key)
+    check_data(data)
     examples = [one for name in all_datasets() if (one := prepared(data, name))]
     if not examples:
         raise DataError("nothing was read yet", where=data / "examples", todo="read the datasets with vlmt clean")
     splits = [read_split(one.name, split, one.path(split)) for one in examples for split in one.manifest.splits]
     found = explain_image(key, splits, [one.links() for one in examples])
+    if stale := stale_split(data):
+        say(f"Warning: {stale}")
     if as_json:
         print(json.dumps([vars(one) for one in found], indent=2))
         return
@@ -149,20 +172,6 @@ def explain(
         [one.dataset, one.split, one.image, one.how, f"{one.examples:,}", ", ".join(one.first_ids)] for one in found
     ]
     stdout().print(table(["dataset", "split", "as", "known by", "examples", "ids"], rows, key, left=4))
-
-
-def _read(data: Path, dataset: str, recipe: str, settings: list[str] | None) -> Any:
-    from vlmt_cli.base.errors import UsageError
-    from vlmt_cli.base.recipes import load_recipe
-    from vlmt_cli.commands.show import progress
-    from vlmt_cli.datasets.options import Options
-    from vlmt_cli.datasets.prepare import prepare
-    from vlmt_cli.datasets.table import DATASETS
-
-    if dataset not in DATASETS:
-        raise UsageError(f"there is no dataset {dataset!r}", todo=f"choose among {', '.join(DATASETS)}")
-    with progress("Reading annotations", size=True) as update:
-        return prepare(data, [dataset], load_recipe(recipe, Options, settings or ()), update)[dataset]
 
 
 def _readable(value: object) -> str:

@@ -31,11 +31,14 @@ def doctor(
     import msgspec
 
     from vlmt_cli.base.errors import DataError
-    from vlmt_cli.commands.show import progress
+    from vlmt_cli.commands.reading import stale_split
+    from vlmt_cli.commands.show import progress, say
     from vlmt_cli.features.doctor import examine
 
     with progress("Examining") as update:
         report = examine(features, data, other, update)
+    if report.coverage and (stale := stale_split(data)):
+        say(f"Warning: {stale}")
     if as_json:
         print(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
     else:

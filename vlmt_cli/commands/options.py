@@ -8,9 +8,24 @@ import typer
 
 from vlmt_cli.base.errors import DataError, UsageError
 
+DATA = Path("data")
+
+
+def _existing(data: Path) -> Path:
+    """Check a data folder that was named: a misspelt one is an error in every command, and nothing is created in it."""
+    if data != DATA:
+        check_data(data)
+    return data
+
+
 DataFolder = Annotated[
     Path,
-    typer.Option("--data", envvar="VLMT_DATA", help="Data folder: raw/, examples/, clean/, features/ are in it."),
+    typer.Option(
+        "--data",
+        envvar="VLMT_DATA",
+        callback=_existing,
+        help="Data folder: raw/, examples/, clean/, features/ are in it.",
+    ),
 ]
 Recipe = Annotated[str, typer.Option("--recipe", help="Recipe, by name or as a YAML file, for all other choices.")]
 Settings = Annotated[
@@ -21,8 +36,6 @@ Weights = Annotated[
     typer.Option("--weights", help="A run's best weights, by its mean validation score, or its last."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-
-DATA = Path("data")
 
 
 def check_device(name: str) -> None:
@@ -52,7 +65,7 @@ def device_of(name: str) -> str:
 def check_data(data: Path) -> None:
     """Raise a DataError where there is no data folder."""
     if not data.is_dir():
-        raise DataError("there is no such data folder", where=data, todo="name it with --data or VLMT_DATA")
+        raise DataError("there is no such folder", where=data, todo="name the data folder with --data or VLMT_DATA")
 
 
 def check_features(store: str | None, data: Path) -> None:

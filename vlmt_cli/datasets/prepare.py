@@ -2,19 +2,28 @@
 
 ``examples/<dataset>/`` holds a Parquet a split, ``links.parquet``, ``answers.json`` where
 the dataset has a vocabulary, and ``manifest.json``, which is written last: its existence
-means that the folder is complete, and what it says of the official files (size and
-time of change) and the options decides whether they must be read again.
+means that the folder is complete, and what it says of the official files (size, time of
+change, sha256) and the options decides whether they must be read again.
+
+A clean split names rows of these tables, so that they belong to the split in ``clean/``:
+only ``vlmt clean`` that writes this split rewrites them. Every other command reads
+official files that changed since into a folder beside (``prepare``'s ``beside``), and
+leaves the tables of the split's datasets as they are.
 """
 
+import hashlib
+import mmap
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -23,6 +32,7 @@ import pyarrow.parquet as pq
 from vlmt_cli.base.errors import DataError, VlmtError
 from vlmt_cli.base.files import locked, remove_leftovers, write_bytes, write_parquet
 from vlmt_cli.base.identity import LINKS
+from vlmt_cli.base.origin import hash_examples, hash_strings
 from vlmt_cli.datasets.options import Options
 from vlmt_cli.datasets.source import find
 from vlmt_cli.datasets.table import CROSSWALKS, DATASETS, Dataset
@@ -30,12 +40,27 @@ from vlmt_cli.datasets.table import CROSSWALKS, DATASETS, Dataset
 Progress = Callable[[str, int, int], None]
 
 # Raised whenever a reader makes other examples of the same files.
-READERS_VERSION = 1
+READERS_VERSION = 2
+EDITED = "has example tables that were edited"
+NEXT = ".next"
+"""Below ``examples/``: what ``vlmt clean`` has read anew and not yet put in the place of what was there."""
 _WORTH_A_PROCESS = 64 << 20
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """What ``manifest.json`` says of a prepared dataset."""
+    """What ``manifest.json`` says of a prepared dataset.
+
+    Attributes:
+        version: of the readers.
+        options: their choices, as JSON.
+        raw: size and time of change of each official file, by its name.
+        splits: how many examples each split has.
+        links: how many identity links there are.
+        notes: what was odd, and how often.
+        sha256: of each official file, by its name.
+        example_hashes: ``base.origin.hash_examples`` of each split.
+        links_hash: of the identity links.
+    """
 
     version: int
     options: str
@@ -43,6 +68,9 @@ class Manifest(msgspec.Struct, frozen=True):
     splits: dict[str, int]
     links: int
     notes: dict[str, int]
+    sha256: dict[str, str] = {}
+    example_hashes: dict[str, str] = {}
+    links_hash: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,11 +81,13 @@ class Prepared:
         name: the dataset.
         folder: where they are.
         manifest: the splits and their lengths, and what was odd.
+        beside: why the tables in ``examples/`` were not taken, where others were read beside.
     """
 
     name: str
     folder: Path
     manifest: Manifest
+    beside: str | None = None
 
     def path(self, split: str) -> Path:
         """Return the Parquet file of a split."""
@@ -86,14 +116,21 @@ def prepare(
     names: Sequence[str],
     options: Options,
     progress: Progress | None = None,
+    *,
+    beside: Path | None = None,
+    bound: Collection[str] | None = None,
+    thorough: bool = False,
 ) -> dict[str, Prepared]:
-    """Read the official files of datasets and crosswalks into ``data/examples``.
+    """Read the official files of datasets and crosswalks into ``data/examples``, or beside it.
 
     Args:
         data: the data folder; ``data/raw/<dataset>/`` holds the official files.
         names: keys of ``DATASETS`` or ``CROSSWALKS``.
         options: the readers' choices.
         progress: called with a dataset's name and the bytes read so far and in all.
+        beside: a folder for what must be read again, so that ``data/examples`` stays as it is.
+        bound: the datasets that must stay as they are; None for all of them.
+        thorough: compare the contents of official files and example tables with the manifest, not sizes and times.
 
     Returns:
         The example files of each name, in the order given; those whose examples are
@@ -102,23 +139,51 @@ def prepare(
     Raises:
         DataError: an official file is damaged; nothing of its dataset is written.
     """
-    stale = {name: _raw_files(data, name) for name in names if not _current(data, name, options)}
-    sizes = {name: sum(_size_and_time(path)[0] for path in paths) for name, paths in stale.items()}
+    with ThreadPoolExecutor(min(len(names), os.cpu_count() or 1) if thorough else 1) as pool:
+        places = [_folder(data, name) for name in names]
+        reasons = pool.map(lambda name, place: _stale(data, name, options, place, thorough), names, places)
+        stale = {name: reason for name, reason in zip(names, reasons, strict=True) if reason}
+    folders = {
+        name: beside / name
+        if name in stale and beside is not None and (bound is None or name in bound)
+        else _folder(data, name)
+        for name in names
+    }
+    jobs = [(name, data, options, folders[name], thorough) for name in stale]
+    sizes = {name: sum(_size_and_time(path)[0] for path in _raw_files(data, name)) for name in stale}
     total, done = sum(sizes.values()), 0
     workers = min(os.cpu_count() or 1, len(stale))
-    largest_first = sorted(stale, key=lambda name: -sizes[name])
-    for name in _each(largest_first, data, options, workers if total >= _WORTH_A_PROCESS else 1):
+    largest_first = sorted(jobs, key=lambda job: -sizes[job[0]])
+    for name in _each(largest_first, workers if total >= _WORTH_A_PROCESS else 1):
         done += sizes[name]
         if progress:
             progress(name, done, total)
-    return {name: Prepared(name, _folder(data, name), _manifest(data, name)) for name in names}
+    return {
+        name: Prepared(name, folder, _manifest(folder), stale.get(name) if folder != _folder(data, name) else None)
+        for name, folder in folders.items()
+    }
+
+
+def move_in(data: Path, examples: Iterable[Prepared]) -> None:
+    """Put tables that were read beside in the place of those in ``data/examples``."""
+    for one in examples:
+        target = _folder(data, one.name)
+        if one.folder == target:
+            continue
+        aside = one.folder.with_name(f"{one.name}.old")
+        shutil.rmtree(aside, ignore_errors=True)
+        if target.exists():
+            os.replace(target, aside)
+        os.replace(one.folder, target)
+        shutil.rmtree(aside, ignore_errors=True)
+    shutil.rmtree(data / "examples" / NEXT, ignore_errors=True)
 
 
 def prepared(data: Path, name: str) -> Prepared | None:
     """Return a dataset's example files as they are, or None when it was never read."""
     if not (_folder(data, name) / "manifest.json").exists():
         return None
-    return Prepared(name, _folder(data, name), _manifest(data, name))
+    return Prepared(name, _folder(data, name), _manifest(_folder(data, name)))
 
 
 def all_datasets() -> dict[str, Dataset]:
@@ -131,16 +196,20 @@ def raw_folder(data: Path, name: str) -> Path:
     return data / "raw" / (all_datasets()[name].folder or name)
 
 
-def _each(names: list[str], data: Path, options: Options, workers: int) -> Iterable[str]:
+_Job = tuple[str, Path, Options, Path, bool]
+"""A dataset to read: its name, the data folder, the options, where to, and whether contents are compared."""
+
+
+def _each(jobs: list[_Job], workers: int) -> Iterable[str]:
     """Read datasets, several at once, and yield each name when it is done."""
     if workers <= 1:
-        for name in names:
-            yield _read(name, data, options)
+        for job in jobs:
+            yield _read(*job)
         return
     context = multiprocessing.get_context("spawn")  # forking a process with Arrow's threads can hang it
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_quietly) as pool:
         try:
-            for future in as_completed([pool.submit(_read_in_worker, name, data, options) for name in names]):
+            for future in as_completed([pool.submit(_read_in_worker, *job) for job in jobs]):
                 yield future.result()
         except BrokenProcessPool as error:
             raise VlmtError("a process that reads annotations died", todo="memory may be short: free some") from error
@@ -157,24 +226,30 @@ def _leave_quietly() -> None:
     signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
 
 
-def _read_in_worker(name: str, data: Path, options: Options) -> str:
+def _read_in_worker(*job: Any) -> str:
     try:
-        return _read(name, data, options)
+        return _read(*job)
     except SystemExit:  # interrupted: half-written files are removed by now, and no other dataset must be begun
         os._exit(130)
 
 
-def _read(name: str, data: Path, options: Options) -> str:
-    folder = _folder(data, name)
+def _read(name: str, data: Path, options: Options, folder: Path, thorough: bool) -> str:
     with locked(folder):
-        if not _current(data, name, options):  # another process may have read it meanwhile
+        if _stale(data, name, options, folder, thorough):  # another process may have read it meanwhile
             _write(name, data, options, folder)
     return name
 
 
 def _write(name: str, data: Path, options: Options, folder: Path) -> None:
-    dataset, raw = all_datasets()[name], _fingerprint(data, name)
-    examples = dataset.read(raw_folder(data, name), options)
+    dataset, raw, paths = all_datasets()[name], _fingerprint(data, name), _raw_files(data, name)
+    # The one thread hashes what the other decodes, at the same time: a file comes from the disk once.
+    with ThreadPoolExecutor(1) as pool:
+        hashing = pool.submit(lambda: {path.name: sha256_of(path) for path in paths})
+        examples = dataset.read(raw_folder(data, name), options)
+        sha256 = hashing.result()
+    if _fingerprint(data, name) != raw:
+        todo = "run the command again when they are complete"
+        raise DataError(f"the files of {name} changed while they were read", where=raw_folder(data, name), todo=todo)
     if dataset.group and not missing_files(data, name) and not any(map(len, examples.splits.values())):
         raise DataError(
             f"the files of {name} hold no example", where=raw_folder(data, name), todo="download them again"
@@ -188,34 +263,81 @@ def _write(name: str, data: Path, options: Options, folder: Path) -> None:
     write_parquet(folder / "links.parquet", examples.links)
     if examples.answers is not None:
         write_bytes(folder / "answers.json", msgspec.json.format(msgspec.json.encode(examples.answers)))
-    lengths = {split: len(table) for split, table in examples.splits.items()}
     manifest = Manifest(
         READERS_VERSION,
         _choices(name, options),
         raw,
-        lengths,
+        {split: len(table) for split, table in examples.splits.items()},
         len(examples.links),
         dict(sorted(examples.notes.items())),
+        sha256,
+        {split: hash_examples(table["example_id"], table["images"]) for split, table in examples.splits.items()},
+        hash_strings(examples.links),
     )
     write_bytes(folder / "manifest.json", msgspec.json.format(msgspec.json.encode(manifest)))
 
 
-def _current(data: Path, name: str, options: Options) -> bool:
-    """Whether a dataset's examples come from the official files as they are, and from these options."""
-    if not (_folder(data, name) / "manifest.json").exists():
-        return False
-    manifest = _manifest(data, name)
-    if not all((_folder(data, name) / f"{part}.parquet").exists() for part in (*manifest.splits, "links")):
-        return False
-    return (manifest.version, manifest.options, manifest.raw) == (
-        READERS_VERSION,
-        _choices(name, options),
-        _fingerprint(data, name),
-    )
+def _stale(data: Path, name: str, options: Options, folder: Path, thorough: bool) -> str | None:
+    """Say why the tables in a folder do not come from a dataset's official files as they are; None where they do."""
+    if not (folder / "manifest.json").exists():
+        return "was not read yet"
+    manifest, raw = _manifest(folder), _fingerprint(data, name)
+    if not all((folder / f"{part}.parquet").exists() for part in (*manifest.splits, "links")):
+        return f"lacks a table in examples/{name}"
+    if manifest.version != READERS_VERSION:
+        return "was read by an older vlmt"
+    if manifest.options != _choices(name, options):
+        return "was read with other options"
+    if changed := sorted(set(manifest.raw) ^ set(raw)):
+        return f"has official files added or removed ({', '.join(changed)})"
+    for path in _raw_files(data, name):
+        size, time = raw[path.name]
+        if size != manifest.raw[path.name][0]:
+            return f"has another {path.name}"
+        # Another time alone says nothing: a copy of a file is the same file.
+        if (thorough or time != manifest.raw[path.name][1]) and sha256_of(path) != manifest.sha256.get(path.name):
+            return f"has another {path.name}"
+    if thorough and (edited := _edited(folder, manifest)):
+        return f"{EDITED} ({edited})"
+    return None
 
 
-def _manifest(data: Path, name: str) -> Manifest:
-    path = _folder(data, name) / "manifest.json"
+def _edited(folder: Path, manifest: Manifest) -> str | None:
+    """Return the first table that does not hold what the manifest says."""
+    try:
+        for split, expected in manifest.example_hashes.items():
+            table = pq.read_table(folder / f"{split}.parquet", columns=["example_id", "images"])
+            if hash_examples(table["example_id"], table["images"]) != expected:
+                return f"{split}.parquet"
+        is_same = hash_strings(pq.read_table(folder / "links.parquet", schema=LINKS)) == manifest.links_hash
+    except (OSError, pa.ArrowException) as error:
+        return str(error).splitlines()[0]
+    return None if is_same else "links.parquet"
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, or of the names and contents of all files of a folder.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        for file in files:
+            if path.is_dir():
+                digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
+            with file.open("rb") as opened:
+                if os.fstat(opened.fileno()).st_size:
+                    with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                        digest.update(content)  # at once, as Python's other threads go on meanwhile
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror or error})", where=path) from error
+    return digest.hexdigest()
+
+
+def _manifest(folder: Path) -> Manifest:
+    path = folder / "manifest.json"
     try:
         return msgspec.json.decode(path.read_bytes(), type=Manifest)
     except (OSError, msgspec.MsgspecError) as error:

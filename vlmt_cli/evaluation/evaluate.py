@@ -15,6 +15,7 @@ import torch
 
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.files import write_parquet
+from vlmt_cli.base.origin import verify_split_if_any
 from vlmt_cli.datasets.table import TASKS, TWELVE
 from vlmt_cli.evaluation import run
 from vlmt_cli.evaluation.bootstrap import RESAMPLES, Estimate, by_image, estimate
@@ -136,9 +137,10 @@ def evaluate(
         LeakError: training saw test images.
         UsageError: the checkpoint has no tokenizer, a task or store is not there, or training images are unknown where
             they are asked for.
-        DataError: a task that is named cannot be scored, features are another extractor's or missing, or a file is
-            damaged.
+        DataError: a task that is named cannot be scored, features are another extractor's or missing, a file is
+            damaged, or the clean split was made of other examples.
     """
+    verify_split_if_any(data)
     taken = find_weights(source, weights)
     if taken.kind:
         say(f"Scoring its {taken}")

@@ -91,9 +91,14 @@ def example_files(data: Path) -> Iterator[tuple[str, str, Path]]:
 
 def images_of(path: Path) -> pa.ListArray:
     """Read the image keys of an example table, a list an example. Raises a DataError when it is damaged."""
+    images: pa.ListArray = read_examples(path, "images")["images"].combine_chunks()
+    return images
+
+
+def read_examples(path: Path, *columns: str) -> pa.Table:
+    """Read columns of an example table, by default ids and images. Raises a DataError when it is damaged."""
     try:
-        images: pa.ListArray = pq.read_table(path, columns=["images"])["images"].combine_chunks()
+        return pq.read_table(path, columns=list(columns or ("example_id", "images")))
     except (OSError, pa.ArrowException, KeyError) as error:
         todo = f"delete {path.parent} and run vlmt clean again"
         raise DataError(f"is damaged ({str(error).splitlines()[0]})", where=path, todo=todo) from error
-    return images

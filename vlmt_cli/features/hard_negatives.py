@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.files import write_parquet
+from vlmt_cli.base.origin import KEEP_FILE, kept_rows
 from vlmt_cli.datasets.table import TASKS
-from vlmt_cli.features.coverage import images_of
+from vlmt_cli.features.coverage import read_examples
 from vlmt_cli.features.store import FeatureStore
 
 DATASETS = tuple(name for name, row in TASKS.items() if row.head == "retrieval")
@@ -88,19 +88,19 @@ def clean_train_images(data: Path, dataset: str) -> pa.Array:
     """List the distinct images of a dataset's train examples that cleaning kept, in order of their keys.
 
     Raises:
-        DataError: there is no clean split, or it has no such examples.
+        DataError: there is no clean split, it has no such examples, or it was made of others.
     """
-    keep, examples = data / "clean" / "keep.parquet", data / "examples" / dataset / "train.parquet"
+    keep, path = data / "clean" / KEEP_FILE, data / "examples" / dataset / "train.parquet"
     if not keep.exists():
         raise DataError("there is no clean split", where=keep, todo="make one with vlmt clean")
-    wanted = [("dataset", "=", dataset), ("split", "=", "train")]
-    kept = pq.read_table(keep, columns=["row"], filters=wanted)["row"]
-    if not len(kept) or not examples.exists():
+    if not path.exists():
         raise DataError(f"the clean split has no train images of {dataset}", where=keep, todo="clean it, too")
-    images = images_of(examples)
-    if pc.max(kept).as_py() >= len(images):
-        raise DataError("the clean split is of other examples", where=examples, todo="run vlmt clean again")
-    keys = images.take(kept).combine_chunks().flatten().unique()
+    examples = read_examples(path)
+    kept = kept_rows(data, dataset, "train", examples["example_id"], examples["images"])
+    if not len(kept):
+        raise DataError(f"the clean split has no train images of {dataset}", where=keep, todo="clean it, too")
+    images = examples["images"].combine_chunks()
+    keys = images.take(pa.array(kept)).flatten().unique()
     return keys.take(pc.sort_indices(keys))
 
 

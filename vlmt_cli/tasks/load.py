@@ -8,13 +8,13 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vlmt_cli.base import origin
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.clean.split_folder import KEEP_FILE
+from vlmt_cli.base.origin import KEEP_FILE
 from vlmt_cli.datasets.table import AMONG_CANDIDATES, TASKS
 from vlmt_cli.features.coverage import examples_with_features
 from vlmt_cli.features.reader import RegionReader
@@ -72,7 +72,9 @@ def load_examples(
     table = read_columns(path, ["example_id", "images", *COLUMNS[head]])
     rows = np.arange(len(table)) if only is None else only
     if clean and only is None:
-        rows = kept_rows(data, task, split, len(table))
+        rows = kept_rows(data, task, split, table)
+    elif purpose == "test":
+        origin.verify_examples(data, task, split, table["example_id"], table["images"])
     what = f"{task} {split}"
     table = table.take(pa.array(rows)).combine_chunks()
     there = examples_with_features(reader.store, table["images"].combine_chunks(), what, partial)
@@ -103,7 +105,7 @@ def load_examples(
     return examples
 
 
-def kept_rows(data: Path, task: str, split: str, examples: int) -> NDArray[np.int64]:
+def kept_rows(data: Path, task: str, split: str, table: pa.Table) -> NDArray[np.int64]:
     """Return the rows of an example table that cleaning kept.
 
     Raises:
@@ -113,12 +115,9 @@ def kept_rows(data: Path, task: str, split: str, examples: int) -> NDArray[np.in
     if not keep.exists():
         todo = "make one with vlmt clean, or train on everything with --set split=full"
         raise DataError("there is no clean split", where=keep, todo=todo)
-    kept = pq.read_table(keep, columns=["row"], filters=[("dataset", "=", task), ("split", "=", split)])["row"]
-    if not len(kept):
+    rows = origin.kept_rows(data, task, split, table["example_id"], table["images"])
+    if not len(rows):
         raise DataError(f"the clean split has no {task} {split}", where=keep, todo=f"run {clean_command(task)}")
-    rows: NDArray[np.int64] = kept.to_numpy().astype(np.int64)
-    if rows.max() >= examples:
-        raise DataError(f"the clean split is of other examples of {task}", where=keep, todo="run vlmt clean again")
     return rows
 
 

@@ -1,0 +1,149 @@
+"""What a clean split was asked for: kept in its report, so that a check asks the same and nothing else replaces it."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from vlmt_cli.base.errors import DataError
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ImageList(_Model):
+    """A list of image keys that joined: its name, role, file, and the SHA-256 of that."""
+
+    name: str
+    role: str
+    path: str
+    sha256: str
+
+
+class ImageFiles(_Model):
+    """Image files that were compared: the folders, and a person's verdicts with their SHA-256."""
+
+    folders: list[str]
+    verdicts: str | None = None
+    verdicts_sha256: str | None = None
+
+
+class Question(_Model):
+    """What decides which examples are kept, beside the official files.
+
+    Attributes:
+        datasets: that are cleaned of each other's test images.
+        identity: ``strict`` or ``paper``.
+        options: the recipe keys that matter to it; None where the report is an older vlmt's, which did not say.
+        image_lists: that joined.
+        image_files: those that were compared; None for none.
+    """
+
+    datasets: list[str]
+    identity: str
+    options: dict[str, Any] | None
+    image_lists: list[ImageList] = []
+    image_files: ImageFiles | None = None
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a small file. Raises a DataError when it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror or error})", where=path) from error
+
+
+def options_for(datasets: Sequence[str], known: Sequence[str], options: dict[str, Any], files: bool) -> dict[str, Any]:
+    """Take the recipe keys that matter to a question.
+
+    Args:
+        datasets: of the question.
+        known: all datasets, whose sections matter only where they are cleaned.
+        options: the whole recipe.
+        files: whether image files are compared.
+    """
+    idle = (set(known) - set(datasets)) | (set() if files else {"near_duplicates"})
+    return {name: section for name, section in options.items() if name not in idle}
+
+
+class Answer(NamedTuple):
+    """A split that is there: what it was asked for, its hash, and the role of each dataset and split in it."""
+
+    question: Question
+    split_hash: str
+    roles: dict[tuple[str, str], str]
+
+    @property
+    def only_trained_on(self) -> list[str]:
+        """Datasets without a test set: what is kept of the others does not depend on them."""
+        tested = {dataset for (dataset, _), role in self.roles.items() if role == "test"}
+        return [name for name in self.question.datasets if name not in tested]
+
+
+def read_answer(folder: Path) -> Answer | None:
+    """Read which question the split in a folder answers; None where there is no split that anybody could build on."""
+    try:
+        report = json.loads((folder / "report.json").read_bytes())
+        splits = report["splits"]
+        roles = {(one["dataset"], one["split"]): str(one["role"]) for one in splits}
+        if "question" in report:
+            return Answer(Question.model_validate(report["question"]), report["split_hash"], roles)
+        lists = [one for one in splits if one["split"] == f"{one['role']}-images"]
+        question = Question(  # an older vlmt wrote it, which did not say
+            datasets=list(dict.fromkeys(one["dataset"] for one in splits if one not in lists)),
+            identity=report["identity"],
+            options=None,
+            image_lists=[ImageList(name=one["dataset"], role=one["role"], path="", sha256="") for one in lists],
+            image_files=ImageFiles(folders=[]) if report.get("near_duplicates") else None,
+        )
+        return Answer(question, report["split_hash"], roles)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def differences(old: Question, new: Question) -> list[str]:
+    """Say in what a question differs from the one that the split there answers."""
+    found = []
+    if without := [name for name in old.datasets if name not in new.datasets]:
+        found.append(f"leaves out {', '.join(without)}")
+    if added := [name for name in new.datasets if name not in old.datasets]:
+        found.append(f"adds {', '.join(added)}")
+    if old.identity != new.identity:
+        found.append(f"takes {new.identity} identity instead of {old.identity}")
+    if old.options is not None and new.options is not None:
+        shared = [name for name in new.options if name in old.options]
+        before, after = (_flat({name: one[name] for name in shared}) for one in (old.options, new.options))
+        # A key that the one there does not have is newer than it.
+        changed = [key for key in after if key in before and before[key] != after[key]]
+        found += [f"sets {key} to {after[key]} instead of {before[key]}" for key in changed]
+    found += _list_differences(old.image_lists, new.image_lists)
+    if (old.image_files is None) != (new.image_files is None):
+        found.append("compares image files" if new.image_files else "does not compare image files")
+    elif old.image_files and new.image_files and old.options is not None:
+        if old.image_files.folders != new.image_files.folders:
+            found.append("compares the image files of other folders")
+        if old.image_files.verdicts_sha256 != new.image_files.verdicts_sha256:
+            found.append("takes other verdicts on pairs of images")
+    return found
+
+
+def _list_differences(old: Sequence[ImageList], new: Sequence[ImageList]) -> list[str]:
+    before, after = ({(one.name, one.role): one.sha256 for one in lists} for lists in (old, new))
+    found = [f"leaves out the image list {name}:{role}" for name, role in before if (name, role) not in after]
+    found += [f"adds the image list {name}:{role}" for name, role in after if (name, role) not in before]
+    both = [key for key in after if before.get(key)]
+    return found + [f"has another list {name}:{role}" for name, role in both if before[name, role] != after[name, role]]
+
+
+def _flat(options: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(options, dict):
+        return {prefix: options}
+    flat: dict[str, Any] = {}
+    for name, part in options.items():
+        flat |= _flat(part, f"{prefix}.{name}".lstrip("."))
+    return flat

@@ -1,0 +1,150 @@
+"""``vlmt clean --check``: is the split that is there still clean? It says itself what it was made of."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vlmt_cli.clean.check import Checked, Leak
+    from vlmt_cli.clean.question import Question
+    from vlmt_cli.clean.report import Report
+    from vlmt_cli.datasets.options import Options
+    from vlmt_cli.datasets.prepare import Prepared
+
+
+def check(data: Path, folder: Path, fast: bool, as_json: bool) -> None:
+    """Check a split: what was asked is in its report.
+
+    Args:
+        data: the data folder; what changed in it is read into a temporary folder.
+        folder: of the split.
+        fast: trust size and time of change of official files instead of comparing their contents.
+        as_json: print the result as JSON.
+
+    Raises:
+        LeakError: a kept example shows a test image, whatever else is wrong.
+        DataError: the split, or what it was made of, is not what it was.
+    """
+    import json
+    from dataclasses import asdict
+
+    from vlmt_cli.base.errors import DataError
+    from vlmt_cli.clean.check import find_returned
+    from vlmt_cli.clean.split_folder import read_report
+    from vlmt_cli.commands.show import say, stdout
+
+    report = read_report(folder)
+    returned, first = find_returned(folder)
+    try:
+        checked = _look_again(data, folder, report, fast)
+    except DataError as error:
+        if returned:
+            raise _leak(folder, returned, first) from error
+        raise
+    if as_json:
+        print(json.dumps(asdict(checked), indent=2))
+    if checked.leaks or returned:
+        raise _leak(folder, checked.leaks, checked.first) if checked.leaks else _leak(folder, returned, first)
+    if checked.problems:
+        for problem in checked.problems[1:]:
+            say(f"Also: {problem}")
+        raise DataError(checked.problems[0], where=folder / "keep.parquet", todo=_remedy(data, folder))
+    trusted = " Official files were trusted by size and time of change (--fast), and not read." if fast else ""
+    if not as_json:
+        stdout().print(
+            f"Clean: none of {checked.examples:,} kept examples shows a test image of {', '.join(checked.tests)},"
+            f" under {checked.identity} identity.{trusted} Split hash {checked.split_hash}.",
+            markup=False,
+        )
+    elif trusted:
+        say(trusted.strip())
+
+
+def _look_again(data: Path, folder: Path, report: "Report", fast: bool) -> "Checked":
+    """Read what the split was made of, and look for test images in what it keeps."""
+    import tempfile
+    from dataclasses import replace
+
+    import pyarrow as pa
+
+    from vlmt_cli.clean.check import check_split
+    from vlmt_cli.commands.clean import compare_image_files
+    from vlmt_cli.commands.clean_input import files_of, read_splits, require_raw, warnings_of
+    from vlmt_cli.commands.show import progress, say
+    from vlmt_cli.datasets.prepare import missing_files, prepare
+    from vlmt_cli.datasets.table import CROSSWALKS
+
+    require_raw(data)
+    question, options = report.question, _options_of(report, folder)
+    names = [*question.datasets, *CROSSWALKS]
+    with tempfile.TemporaryDirectory(prefix="vlmt-") as beside:
+        with progress("Reading annotations", size=True) as update:
+            examples = prepare(data, names, options, update, beside=Path(beside), thorough=not fast)
+        splits, links = read_splits(examples, question.image_lists)
+        if question.image_files:
+            verdicts = Path(question.image_files.verdicts) if question.image_files.verdicts else None
+            more, _ = compare_image_files(data, splits, question.image_files.folders, verdicts, options, None)
+            links = pa.concat_tables([links, more])
+        missing = [file for name in question.datasets for file in missing_files(data, name)]
+        for warning in warnings_of(splits, links, examples, missing):
+            say(f"Warning: {warning}")
+        checked = check_split(folder, splits, links, question.identity)
+        for file in sorted(set(now := files_of(data, examples)) - set(report.files)):
+            say(f"Warning: raw/{file} was not there when the split was made; its test images were looked for, too.")
+        problems = [*_changed(report.files, now), *_edited(examples), *_changed_lists(question)]
+    # Which official file changed says more than that examples did.
+    return replace(checked, problems=[*problems, *checked.problems])
+
+
+def _options_of(report: "Report", folder: Path) -> "Options":
+    from pydantic import ValidationError
+
+    from vlmt_cli.base.errors import DataError
+    from vlmt_cli.datasets.options import Options
+
+    try:
+        return Options.model_validate(report.question.options or {})
+    except ValidationError as error:
+        what = f"names options that this vlmt does not have ({error.errors()[0]['loc']})"
+        raise DataError(what, where=folder / "report.json", todo="run vlmt clean again") from error
+
+
+def _changed(before: dict[str, str], now: dict[str, str]) -> list[str]:
+    """Say which official files are not what they were when the split was made."""
+    changed = [
+        f"raw/{file} {'is not what it was when the split was made' if file in now else 'is gone'}"
+        for file, sha256 in before.items()
+        if now.get(file) != sha256
+    ]
+    return changed
+
+
+def _edited(examples: "dict[str, Prepared]") -> list[str]:
+    from vlmt_cli.datasets.prepare import EDITED
+
+    return [f"{name} {one.beside}" for name, one in examples.items() if one.beside and one.beside.startswith(EDITED)]
+
+
+def _changed_lists(question: "Question") -> list[str]:
+    from vlmt_cli.clean.question import file_hash
+
+    lists = [(one.path, one.sha256) for one in question.image_lists]
+    if question.image_files and question.image_files.verdicts and question.image_files.verdicts_sha256:
+        lists.append((question.image_files.verdicts, question.image_files.verdicts_sha256))
+    return [f"{path} is not what it was when the split was made" for path, sha in lists if file_hash(Path(path)) != sha]
+
+
+def _leak(folder: Path, leaks: int, first: "list[Leak]") -> Exception:
+    from vlmt_cli.base.errors import LeakError
+
+    one = first[0]
+    which = "one" if one.test_image == one.image else f"{one.test_image}"
+    return LeakError(
+        f"{leaks:,} kept examples show test images, the first of them {one.dataset} {one.split} {one.example_id}"
+        f" ({one.image}, which is {which} of {one.test_set}'s test set)",
+        where=folder,
+        todo="make the split again with vlmt clean",
+    )
+
+
+def _remedy(data: Path, folder: Path) -> str:
+    return "run vlmt clean again" + ("" if folder == data / "clean" else f" with --to {folder}")

@@ -1,0 +1,119 @@
+"""What goes into cleaning: datasets, their official files, image lists."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from vlmt_cli.clean.question import ImageList
+    from vlmt_cli.clean.splits import Split
+    from vlmt_cli.datasets.prepare import Prepared
+
+
+def names_of(datasets: str) -> list[str]:
+    """Return the datasets that ``--datasets`` names; ``all`` stands for the twelve."""
+    import difflib
+
+    from vlmt_cli.base.errors import UsageError
+    from vlmt_cli.datasets.table import DATASETS, TWELVE
+
+    names: list[str] = []
+    for name in (part.strip() for part in datasets.split(",")):
+        if name != "all" and name not in DATASETS:
+            close = difflib.get_close_matches(name, DATASETS, n=1)
+            todo = f"did you mean {close[0]}?" if close else f"choose among all, {', '.join(DATASETS)}"
+            raise UsageError(f"there is no dataset {name!r}", todo=todo)
+        names += TWELVE if name == "all" else [name]
+    return list(dict.fromkeys(names))
+
+
+def require_files(data: Path, names: list[str], available: bool) -> list[str]:
+    """Return the missing official files, or raise the error that lists them."""
+    from vlmt_cli.base.errors import DataError
+    from vlmt_cli.datasets.prepare import missing_files
+
+    raw = require_raw(data)
+    missing = [file for name in names for file in missing_files(data, name)]
+    if missing and not available:
+        raise DataError(
+            f"{len(missing)} official files are missing: {', '.join(missing)}",
+            where=raw,
+            todo="download them, or take what is there with --available",
+        )
+    return missing
+
+
+def require_raw(data: Path) -> Path:
+    """Return the folder of official files. Raises a DataError when it is not there."""
+    from vlmt_cli.base.errors import DataError
+
+    raw = data / "raw"
+    if not raw.is_dir():
+        todo = "put the official files below it, or name another data folder with --data"
+        raise DataError("there is no such folder", where=raw, todo=todo)
+    return raw
+
+
+def files_of(data: Path, examples: "dict[str, Prepared]") -> dict[str, str]:
+    """Return the SHA-256 of every official file that was read, by its path below ``raw/``."""
+    from vlmt_cli.datasets.prepare import raw_folder
+
+    return {
+        f"{raw_folder(data, name).name}/{file}": sha256
+        for name, one in examples.items()
+        for file, sha256 in one.manifest.sha256.items()
+    }
+
+
+def parse_image_list(given: str) -> "ImageList":
+    """Read ``NAME:ROLE=FILE``. Raises a UsageError when it is not of this form."""
+    import re
+
+    from vlmt_cli.base.errors import UsageError
+    from vlmt_cli.clean.question import ImageList, file_hash
+    from vlmt_cli.clean.splits import ROLES
+
+    name, colon, rest = given.partition(":")
+    role, equals, path = rest.partition("=")
+    if not (re.fullmatch(r"[\w+.-]+", name) and colon and equals):
+        todo = "write it as NAME:ROLE=FILE, NAME in letters, digits and + - . _"
+        raise UsageError(f"--image-list {given!r}", todo=todo)
+    if role not in ROLES:
+        raise UsageError(f"an image list has no role {role!r}", where=path, todo=f"choose one of {', '.join(ROLES)}")
+    return ImageList(name=name, role=role, path=str(Path(path).absolute()), sha256=file_hash(Path(path)))
+
+
+def read_splits(examples: "dict[str, Prepared]", image_lists: "list[ImageList]") -> "tuple[list[Split], pa.Table]":
+    """Read the splits of the examples, and the image lists that join them."""
+    import pyarrow as pa
+
+    from vlmt_cli.base.errors import DataError, UsageError
+    from vlmt_cli.clean.splits import image_list, read_split
+
+    splits = [
+        read_split(name, split, each.path(split)) for name, each in examples.items() for split in each.manifest.splits
+    ]
+    for one in image_lists:
+        if any((split.dataset, split.role) == (one.name, one.role) for split in splits):
+            what = f"--image-list {one.name}:{one.role}: {one.name} has {one.role} images already"
+            raise UsageError(what, todo="give it another name")
+        splits.append(image_list(one.name, one.role, Path(one.path)))
+    if not splits:
+        raise DataError("there is nothing to clean", todo="put official files below raw/, or name an --image-list")
+    return splits, pa.concat_tables([each.links() for each in examples.values()])
+
+
+def warnings_of(
+    splits: "list[Split]", links: "pa.Table", examples: "dict[str, Prepared]", missing: list[str]
+) -> list[str]:
+    """Say what the split cannot promise for lack of files."""
+    from vlmt_cli.clean.blind_spots import blind_spots
+    from vlmt_cli.datasets.crosswalks import IMAGES
+
+    warnings = blind_spots(splits, links, examples["vg_images"].manifest.notes.get(IMAGES, 0))
+    if missing:
+        datasets = ", ".join(dict.fromkeys(split.dataset for split in splits))
+        files = f"Clean only among {datasets}, as far as their files are there. Missing: {', '.join(missing)}."
+        warnings.insert(0, files)
+    return warnings

@@ -1,0 +1,146 @@
+"""What ``vlmt clean`` is asked, and the split that is there: another question never replaces an answer."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vlmt_cli.clean.question import ImageFiles, ImageList, Question
+    from vlmt_cli.clean.splits import Split
+    from vlmt_cli.datasets.options import Options
+
+
+def question_of(
+    names: list[str], identity: str, options: "Options", lists: "list[ImageList]", files: "ImageFiles | None"
+) -> "Question":
+    """Put together what is asked."""
+    from vlmt_cli.clean.question import Question, options_for
+    from vlmt_cli.datasets.table import DATASETS
+
+    return Question(
+        datasets=names,
+        identity=identity,
+        options=options_for(names, list(DATASETS), options.model_dump(mode="json"), files is not None),
+        image_lists=lists,
+        image_files=files,
+    )
+
+
+def image_files_of(folders: list[str], verdicts: Path | None) -> "ImageFiles":
+    """Say which image files are compared, and by whose verdicts."""
+    from vlmt_cli.clean.question import ImageFiles, file_hash
+
+    return ImageFiles(
+        folders=[_absolute(folder) for folder in folders],
+        verdicts=str(verdicts.absolute()) if verdicts else None,
+        verdicts_sha256=file_hash(verdicts) if verdicts else None,
+    )
+
+
+def refuse_contradiction(
+    folder: Path,
+    names: list[str] | None,
+    identity: str | None,
+    options: "Options | None",
+    lists: "list[ImageList]",
+    files: "ImageFiles | None",
+) -> None:
+    """Refuse to check a split for another question than it answers: its report says which one that is.
+
+    Raises:
+        UsageError: what the command line gives is not what the split was asked for.
+        DataError: there is no split, or it is of an older vlmt.
+    """
+    from vlmt_cli.base.errors import UsageError
+    from vlmt_cli.clean.question import differences
+    from vlmt_cli.clean.split_folder import read_report
+
+    question = read_report(folder).question
+    given = {"datasets": names, "identity": identity, "image_lists": lists or None, "image_files": files}
+    asked = question.model_copy(update={name: value for name, value in given.items() if value is not None})
+    if options:
+        own = question_of(asked.datasets, asked.identity, options, [], asked.image_files).options
+        asked = asked.model_copy(update={"options": own})
+    if different := differences(question, asked):
+        what = f"--check looks at what the split was made for, and this {', '.join(different)}"
+        todo = "give --check alone; the same command with --dry-run shows what another question would give"
+        raise UsageError(what, where=folder, todo=todo)
+
+
+def _absolute(folder: str) -> str:
+    """Return ``FOLDER`` or ``source=FOLDER`` with a path that holds from everywhere."""
+    source, equals, path = folder.rpartition("=")
+    return f"{source}{equals}{Path(path).absolute()}"
+
+
+def datasets_to_clean(data: Path, to: Path | None, asked: "Question", replace: bool) -> list[str]:
+    """Refuse to replace a split that answers another question.
+
+    Returns:
+        The datasets to clean: those asked for, and those that the split has beside them without a test set, as what is
+        kept of the others does not depend on these.
+
+    Raises:
+        UsageError: the split there answers another question, or the folder holds something else.
+    """
+    from vlmt_cli.base.errors import UsageError
+    from vlmt_cli.clean.question import differences, read_answer
+    from vlmt_cli.commands.show import say
+
+    target = to or data / "clean"
+    if to and to.resolve() == (data / "clean").resolve():
+        raise UsageError("is the split that training reads", where=to, todo="leave --to out, or name another folder")
+    is_split = not to or not to.exists() or (to / "report.json").exists()
+    if to and not is_split and (not to.is_dir() or any(entry.name != "examples" for entry in to.iterdir())):
+        raise UsageError("holds other files", where=to, todo="name a new folder with --to")
+    there = read_answer(target)
+    if there is None or replace:
+        return asked.datasets
+    more = [name for name in there.only_trained_on if name not in asked.datasets]
+    wider = asked.model_copy(update={"datasets": [*asked.datasets, *more]})
+    if different := differences(there.question, wider):
+        raise _other_question(data, target, different)
+    if more:
+        say(f"{', '.join(more)} stays in the split: it is there, and has no test images to take out of others.")
+    return wider.datasets
+
+
+def _other_question(data: Path, target: Path, different: list[str]) -> Exception:
+    """Return the error that says in what a question differs, and what its answer would replace."""
+    from vlmt_cli.base.errors import UsageError
+    from vlmt_cli.clean.question import read_answer
+
+    there = read_answer(target)
+    assert there is not None
+    runs = _runs_trained_on(there.split_hash, data)
+    named = f"{', '.join(runs[:3])}{', ...' if runs[3:] else ''}"
+    trained = f", which {len(runs)} {'run was' if len(runs) == 1 else 'runs were'} trained on ({named})" if runs else ""
+    datasets = there.question.datasets
+    what = (
+        f"holds the answer to another question: this one {', '.join(different)}. It would replace the split of"
+        f" {', '.join(datasets)} under {there.question.identity} identity, {there.split_hash[:16]}{trained}"
+    )
+    number = 2
+    while (free := target.with_name(f"{target.name}-{number}")).exists():
+        number += 1
+    return UsageError(what, where=target, todo=f"keep both with --to {free}, or give up the first with --replace")
+
+
+def _runs_trained_on(split_hash: str, data: Path) -> list[str]:
+    """Return the runs beside the data, and here, whose lineage names a split."""
+    folders = dict.fromkeys(path.resolve() for path in (data / "runs", Path("runs")))
+    files = [path for folder in folders for pattern in ("*", "*/*") for path in folder.glob(f"{pattern}/lineage.json")]
+    return [path.parent.name for path in sorted(files) if split_hash in path.read_text(errors="replace")]
+
+
+def refuse_to_lose(data: Path, target: Path, splits: "list[Split]") -> None:
+    """Refuse to replace a split by one that lacks some of its datasets' splits, as their files are gone.
+
+    Raises:
+        UsageError: it would.
+    """
+    from vlmt_cli.clean.question import read_answer
+
+    there = read_answer(target)
+    now = {(split.dataset, split.name) for split in splits}
+    if there and (lost := [f"{dataset} {split}" for dataset, split in there.roles if (dataset, split) not in now]):
+        raise _other_question(data, target, [f"leaves out {', '.join(lost)}, whose files are gone"])
