@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlmt_cli.commands.options import DATA, DataFolder, Json
+from vlmt_cli.commands.options import DATA, DataFolder, Json, check_data
 
 if TYPE_CHECKING:
     from vlmt_cli.features.compare import Comparison
@@ -35,6 +35,8 @@ def doctor(
     from vlmt_cli.commands.show import progress, say
     from vlmt_cli.features.doctor import examine
 
+    if data != DATA:
+        check_data(data)
     with progress("Examining") as update:
         report = examine(features, data, other, update)
     if report.coverage and (stale := stale_split(data)):

@@ -8,24 +8,9 @@ import typer
 
 from vlmt_cli.base.errors import DataError, UsageError
 
-DATA = Path("data")
-
-
-def _existing(data: Path) -> Path:
-    """Check a data folder that was named: a misspelt one is an error in every command, and nothing is created in it."""
-    if data != DATA:
-        check_data(data)
-    return data
-
-
 DataFolder = Annotated[
     Path,
-    typer.Option(
-        "--data",
-        envvar="VLMT_DATA",
-        callback=_existing,
-        help="Data folder: raw/, examples/, clean/, features/ are in it.",
-    ),
+    typer.Option("--data", envvar="VLMT_DATA", help="Data folder: raw/, examples/, clean/, features/ are in it."),
 ]
 Recipe = Annotated[str, typer.Option("--recipe", help="Recipe, by name or as a YAML file, for all other choices.")]
 Settings = Annotated[
@@ -36,6 +21,8 @@ Weights = Annotated[
     typer.Option("--weights", help="A run's best weights, by its mean validation score, or its last."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+DATA = Path("data")
 
 
 def check_device(name: str) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vlmt_cli.base.errors import VlmtError
-from vlmt_cli.commands.options import DATA, DataFolder, Json, Settings
+from vlmt_cli.commands.options import DATA, DataFolder, Json, Settings, check_data
 
 if TYPE_CHECKING:
     from vlmt_cli.training.processes import Devices
@@ -94,7 +94,9 @@ def launch(
 
     Raises:
         UsageError: options of a run that goes on ask for another one than it is.
+        DataError: there is no data folder.
     """
+    check_data(data)
     import functools
 
     from vlmt_cli.base.errors import UsageError
