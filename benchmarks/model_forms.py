@@ -13,8 +13,9 @@ from vlmt_cli.model.authors import UNREAD, from_authors
 from vlmt_cli.model.authors_config import config_to_authors
 from vlmt_cli.model.config import make_config
 from vlmt_cli.model.vilbert import compile_layers
-from vlmt_cli.tasks import vqa
-from vlmt_cli.tasks.multitask import HEADS, ModelConfig, MultiTaskModel
+from vlmt_cli.tasks.config import HEADS, ModelConfig
+from vlmt_cli.tasks.multitask import MultiTaskModel
+from vlmt_cli.tasks.vqa import head as vqa
 
 CONFIG = ModelConfig(trunk=make_config("base"), entailment_head="linear", pretraining=True)
 TOKENS, REGIONS = (5, 23), (11, 101)  # shortest and longest; regions with IMG, tokens without task token
@@ -156,7 +157,7 @@ class Models:
         with torch.autocast(self.device, torch.bfloat16, enabled=form.dtype == torch.bfloat16):
             if form.textbook:
                 return textbook.task_loss("loss_VL_classifier", self.textbook_out(batch), batch.target)
-            return vqa.loss(self.answers(form, batch), batch.target)
+            return vqa.loss(self.answers(form, batch), {"scores": batch.target})
 
     def textbook_out(self, batch: Batch) -> dict[str, Tensor]:
         segments, *masks = torch.zeros_like(batch.tokens), batch.token_mask.long(), batch.region_mask.long()

@@ -19,7 +19,8 @@ from vlmt_cli.analysis.attention_page import attention_page, write_attention_pag
 from vlmt_cli.analysis.attention_png import draw_maps, draw_words
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.model.config import make_config
-from vlmt_cli.tasks.multitask import ModelConfig, MultiTaskModel
+from vlmt_cli.tasks.config import ModelConfig
+from vlmt_cli.tasks.multitask import MultiTaskModel
 
 TOKENS = ["[CLS]", "is", "the", "zig", "##gur", "##at", "red", "?", "[SEP]"]
 IDS = [1, 7, 8, 9, 10, 11, 12, 13, 2]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from vlmt_cli.base.boxes import iou, iou_of_arrays, pairwise_iou
+from vlmt_cli.base.boxes import iou_of_arrays
+from vlmt_cli.features.overlap import iou, pairwise_iou
 
 
 def cells(box):

@@ -143,7 +143,8 @@ def test_a_head_that_their_code_does_not_have_stays_here(vlmt, files):
     from vlmt_cli.model.config import make_config
     from vlmt_cli.runs.checkpoint import Checkpoint, save_pretrained
     from vlmt_cli.runs.lineage import Lineage
-    from vlmt_cli.tasks.multitask import ModelConfig, MultiTaskModel
+    from vlmt_cli.tasks.config import ModelConfig
+    from vlmt_cli.tasks.multitask import MultiTaskModel
 
     config = ModelConfig(trunk=make_config("tiny"), heads=("snli_ve",))
     save_pretrained(files / "run", Checkpoint(MultiTaskModel(config), {}, None, Lineage()))

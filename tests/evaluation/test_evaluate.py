@@ -17,7 +17,6 @@ from vlmt_cli.base.errors import DataError, LeakError, UsageError
 from vlmt_cli.datasets import nlvr2, snli_ve
 from vlmt_cli.datasets.answers import normalise_answer
 from vlmt_cli.datasets.table import TASKS, TWELVE
-from vlmt_cli.evaluation import recall
 from vlmt_cli.evaluation.evaluate import evaluate
 from vlmt_cli.evaluation.scores import read_scores
 from vlmt_cli.evaluation.setup import open_stores, token_kind
@@ -26,6 +25,7 @@ from vlmt_cli.features.store_writer import StoreWriter
 from vlmt_cli.runs.checkpoint import save_single_file
 from vlmt_cli.runs.lineage import Extractor, Lineage, Stage
 from vlmt_cli.runs.recipe import FeatureChoices, Recipe, task_token
+from vlmt_cli.tasks.retrieval import rules as recall
 from vlmt_cli.tasks.text import TextEncoder
 
 SPLITS = {"refcoco": ("testA", "testB"), "refcoco+": ("testA", "testB"), "gqa": ("testdev",), "vqa": ("val",)}

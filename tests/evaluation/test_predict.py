@@ -26,9 +26,10 @@ from vlmt_cli.features.store import FeatureStore
 from vlmt_cli.model.config import make_config
 from vlmt_cli.runs.checkpoint import Checkpoint
 from vlmt_cli.runs.lineage import Extractor, Lineage
+from vlmt_cli.tasks.config import ModelConfig
 from vlmt_cli.tasks.load import load_examples
-from vlmt_cli.tasks.multitask import ModelConfig, MultiTaskModel
-from vlmt_cli.tasks.retrieval import score_matrix
+from vlmt_cli.tasks.multitask import MultiTaskModel
+from vlmt_cli.tasks.retrieval.head import score_matrix
 from vlmt_cli.tasks.text import TextEncoder, word_tokenizer
 
 EXTRACTOR = pixels_extractor(np.random.default_rng(0).random((4, WIDTH)).astype(np.float32))

@@ -14,7 +14,8 @@ from vlmt_cli.features.store import FeatureStore
 from vlmt_cli.model.config import make_config
 from vlmt_cli.runs.checkpoint import Checkpoint, save_pretrained
 from vlmt_cli.runs.lineage import Extractor, Lineage, Stage
-from vlmt_cli.tasks.multitask import HEADS, ModelConfig, MultiTaskModel
+from vlmt_cli.tasks.config import HEADS, ModelConfig
+from vlmt_cli.tasks.multitask import MultiTaskModel
 from vlmt_cli.tasks.text import word_tokenizer
 
 

@@ -7,7 +7,8 @@ from safetensors.torch import load_file
 
 from vlmt_cli.model.authors import from_authors, tidy
 from vlmt_cli.model.config import StreamConfig, ViLBERTConfig
-from vlmt_cli.tasks.multitask import ModelConfig, MultiTaskModel
+from vlmt_cli.tasks.config import ModelConfig
+from vlmt_cli.tasks.multitask import MultiTaskModel
 
 PARITY = Path(__file__).parents[1] / "data" / "parity"
 

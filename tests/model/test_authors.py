@@ -10,7 +10,8 @@ from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.model.authors import TIED, UNREAD, authors_shapes, from_authors, tidy, to_authors, unread_shapes
 from vlmt_cli.model.authors_config import config_from_authors, config_from_shapes, config_to_authors
 from vlmt_cli.model.config import PRESETS, make_config
-from vlmt_cli.tasks.multitask import HEADS, ModelConfig, MultiTaskModel
+from vlmt_cli.tasks.config import HEADS, ModelConfig
+from vlmt_cli.tasks.multitask import MultiTaskModel
 
 DATA = Path(__file__).parents[1] / "data"
 VARIANTS = json.loads((DATA / "state_dict_keys.json").read_text())

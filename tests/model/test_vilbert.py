@@ -16,8 +16,12 @@ from vlmt_cli.model.authors import authors_names
 from vlmt_cli.model.config import PRESETS, make_config
 from vlmt_cli.model.pretraining import PretrainingLabels
 from vlmt_cli.model.vilbert import ViLBERT
-from vlmt_cli.tasks import referring, retrieval, verification, vqa
-from vlmt_cli.tasks.multitask import HEADS, ModelConfig, MultiTaskModel
+from vlmt_cli.tasks.config import HEADS, ModelConfig
+from vlmt_cli.tasks.multitask import MultiTaskModel
+from vlmt_cli.tasks.referring import head as referring
+from vlmt_cli.tasks.retrieval import head as retrieval
+from vlmt_cli.tasks.verification import head as verification
+from vlmt_cli.tasks.vqa import head as vqa
 
 PARITY = Path(__file__).parents[1] / "data" / "parity"
 OUTPUTS = {
@@ -77,14 +81,19 @@ def losses(model, inputs):
         encoded = model.trunk(**arguments(inputs), pooled_only=head != "referring")
         return model.read(head, encoded)
 
+    def labels(target):
+        return {"labels": inputs[target].argmax(1)}
+
     form = model.config.verification_loss
     return {
-        "loss_VL_classifier": lambda: vqa.loss(output("vqa"), inputs["target_vqa"]),
-        "loss_VL_classifier_GQA": lambda: vqa.loss(output("gqa"), inputs["target_gqa"]),
-        "loss_VL_logit": lambda: retrieval.loss(output("retrieval").view(-1, retrieval.OPTIONS)),
-        "loss_V_logit": lambda: referring.loss(output("referring"), inputs["target_region"].squeeze(-1)),
-        "loss_VL_binary": lambda: verification.loss(output("nlvr2"), inputs["target_binary"].argmax(1), form),
-        "loss_VL_tri": lambda: verification.loss(output("snli_ve"), inputs["target_tri"].argmax(1), form),
+        "loss_VL_classifier": lambda: vqa.loss(output("vqa"), {"scores": inputs["target_vqa"]}),
+        "loss_VL_classifier_GQA": lambda: vqa.loss(output("gqa"), {"scores": inputs["target_gqa"]}),
+        "loss_VL_logit": lambda: retrieval.loss(retrieval.options(output("retrieval"), {}), {}),
+        "loss_V_logit": lambda: referring.loss(output("referring"), {"ious": inputs["target_region"].squeeze(-1)}),
+        "loss_VL_binary": lambda: verification.loss(
+            output("nlvr2"), {"labels": inputs["target_binary"].argmax(1)}, form
+        ),
+        "loss_VL_tri": lambda: verification.loss(output("snli_ve"), labels("target_tri"), form),
     }
 
 

@@ -14,7 +14,8 @@ from vlmt_cli.model.config import make_config
 from vlmt_cli.runs.checkpoint import Checkpoint, load_checkpoint, push_to_hub, save_pretrained, save_single_file
 from vlmt_cli.runs.lineage import Extractor, Lineage, Stage
 from vlmt_cli.runs.tensors import read_torch
-from vlmt_cli.tasks.multitask import ModelConfig, MultiTaskModel
+from vlmt_cli.tasks.config import ModelConfig
+from vlmt_cli.tasks.multitask import MultiTaskModel
 
 LINEAGE = Lineage(
     stages=(Stage(name="pretrain", steps=7), Stage(name="all-tasks", split_hash="abc", images="images-2.txt", steps=9)),

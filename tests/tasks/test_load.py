@@ -13,8 +13,8 @@ from vlmt_cli.datasets.table import AMONG_CANDIDATES, GROUPS, TASKS
 from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.features.store import FeatureStore
 from vlmt_cli.tasks.load import answers_of, image_keys, load_examples, make_batch
-from vlmt_cli.tasks.referring import score, targets
-from vlmt_cli.tasks.retrieval import draw
+from vlmt_cli.tasks.referring.head import options, score, targets
+from vlmt_cli.tasks.retrieval.head import draw
 from vlmt_cli.tasks.text import TextEncoder, word_tokenizer
 
 MOST = 6
@@ -218,7 +218,7 @@ def test_candidates_stand_after_the_detected_regions(task, split, load, encoder,
         boxes = assert_shows(batch, place, row["images"][0], row["candidates"], reader)
         there, count = targets["there"][place], len(row["candidates"])
         assert there.tolist() == [True] * count + [False] * (len(there) - count)
-        places = targets["places"][place][there].tolist()
+        places = targets["rows"][place][there].tolist()
         assert [boxes[number] for number in places] == row["candidates"]
         assert targets["right"][place] == row["target"] and row["candidates"][row["target"]] == row["box"]
         overlaps = [iou(box, row["box"]) for box in row["candidates"]]
@@ -262,7 +262,7 @@ def test_memory_and_a_multiple_change_nothing_but_padding(load, reader):
     torch.testing.assert_close(other.features_BVF[:, :regions], plain.features_BVF, atol=1e-6, rtol=1e-6)
     assert not other.features_BVF[:, regions:].any() and not other.token_mask_BT[:, tokens:].any()
     assert torch.equal(other.tokens_BT[:, :tokens], plain.tokens_BT)
-    assert torch.equal(other.targets["places"], plain.targets["places"])
+    assert torch.equal(other.targets["rows"], plain.targets["rows"])
 
 
 def test_what_is_for_testing_keeps_examples_without_an_answer(load, trained_world):
@@ -284,5 +284,7 @@ def test_img_is_never_the_region_that_is_meant():
     regions = SimpleNamespace(pixels_BV4=pixels, mask_BV=torch.tensor([[True, True, True, False]]))
     found = targets(examples, np.array([0]), regions)
     torch.testing.assert_close(found["ious"], torch.tensor([[0, 0.9, 0, 0]]))
-    assert score(torch.tensor([[9.0, 2, 1, 0]]), found).tolist() == [1]  # IMG's score counts for nothing
-    assert score(torch.tensor([[9.0, 1, 2, 0]]), found).tolist() == [0]
+    assert score(options(torch.tensor([[9.0, 2, 1, 0]]), found), found).tolist() == [
+        1
+    ]  # IMG's score counts for nothing
+    assert score(options(torch.tensor([[9.0, 1, 2, 0]]), found), found).tolist() == [0]

@@ -4,8 +4,9 @@ import torch
 from model.test_vilbert import SMALL, batch
 
 from vlmt_cli.model.config import make_config
-from vlmt_cli.tasks.multitask import ModelConfig, MultiTaskModel
-from vlmt_cli.tasks.retrieval import loss, score, score_matrix
+from vlmt_cli.tasks.config import ModelConfig
+from vlmt_cli.tasks.multitask import MultiTaskModel
+from vlmt_cli.tasks.retrieval.head import loss, score, score_matrix
 
 
 def test_the_matrix_holds_each_pairs_own_score():
@@ -37,6 +38,6 @@ def test_the_matrix_holds_each_pairs_own_score():
 
 def test_the_first_of_four_options_is_right():
     scores = torch.tensor([[2.0, 1.0, 0.0, -1.0], [0.0, 3.0, 0.0, 0.0]])
-    assert score(scores).tolist() == [1.0, 0.0]
+    assert score(scores, {}).tolist() == [1.0, 0.0]
     by_hand = -(scores[:, 0] - scores.exp().sum(1).log()).mean()
-    torch.testing.assert_close(loss(scores), by_hand)
+    torch.testing.assert_close(loss(scores, {}), by_hand)

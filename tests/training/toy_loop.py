@@ -8,7 +8,8 @@ import torch
 from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.model.config import make_config
 from vlmt_cli.runs.recipe import TrainingChoices
-from vlmt_cli.tasks.multitask import ModelConfig, MultiTaskModel
+from vlmt_cli.tasks.config import ModelConfig
+from vlmt_cli.tasks.multitask import MultiTaskModel
 from vlmt_cli.training.loop import Loop, first_state
 from vlmt_cli.training.optimizer import make_optimizer
 from vlmt_cli.training.work import Work

@@ -21,8 +21,8 @@ from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.features.reader import relative
 from vlmt_cli.model.config import ViLBERTConfig
 from vlmt_cli.model.vilbert import Maps
-from vlmt_cli.tasks import referring
 from vlmt_cli.tasks.multitask import MultiTaskModel
+from vlmt_cli.tasks.referring import head as referring
 
 Floats = NDArray[np.float32]
 
@@ -124,7 +124,7 @@ def attention_of(
         )
         referred = None
         if "referring" in model.heads and labels:
-            referred = int(referring.choices(model.read("referring", encoded), {}).argmax())
+            referred = int(referring.options(model.read("referring", encoded), {}).argmax())
 
     names = list(tokens)
     if task is not None and model.config.trunk.task_tokens:

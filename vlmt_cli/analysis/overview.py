@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 from PIL import Image
 
 from vlmt_cli.analysis.report import Score, Section, boxed_photo, card, picture, plain_table, score_table
@@ -14,10 +15,10 @@ from vlmt_cli.base.image_names import photo_of
 from vlmt_cli.base.origin import verify_split
 from vlmt_cli.clean.split_folder import read_report
 from vlmt_cli.datasets.table import TASKS
-from vlmt_cli.evaluation.chance import NAMES, chance
 from vlmt_cli.evaluation.scores import Scores, read_scores
 from vlmt_cli.evaluation.setup import load_model, open_stores
 from vlmt_cli.runs.recipe import FeatureChoices
+from vlmt_cli.tasks.groups import rules_of
 from vlmt_cli.tasks.load import answers_of, load_examples
 from vlmt_cli.tasks.text import TextEncoder, read_columns
 
@@ -43,6 +44,10 @@ def chances(run: Path, data: Path, scores: Scores) -> dict[str, float]:
     assert checkpoint.tokenizer is not None
     encoder = TextEncoder(checkpoint.tokenizer)
     reader = open_stores(FeatureChoices(), data)
+
+    def boxes_of(image: str) -> NDArray[np.float32]:
+        return reader.store.read(image).boxes[: reader.most]
+
     found = {}
     for task, score in scores.tasks.items():
         answers = answers_of(data, task)
@@ -50,7 +55,7 @@ def chances(run: Path, data: Path, scores: Scores) -> dict[str, float]:
         values, counts = [], []
         for split in score.split.split("+"):
             test = load_examples(data, task, split, encoder, reader, "test", clean=False, answers=answers, partial=True)
-            values.append(chance(train, test, reader))
+            values.append(rules_of(task).chance(train, test, boxes_of))
             counts.append(len(test))
         found[task] = float(np.average(values, weights=counts))
     return found
@@ -66,7 +71,7 @@ def score_rows(scores: Scores, guesses: dict[str, float]) -> list[Score]:
             one.score.low,
             one.score.high,
             guesses[task],
-            NAMES[TASKS[task].head],
+            rules_of(task).CHANCE,
         )
         for task, one in scores.tasks.items()
     ]
@@ -162,17 +167,17 @@ def _cards(run: Path, data: Path, task: str, split: str) -> Iterator[str]:
 
 
 def _card(data: Path, task: str, example: dict[str, Any]) -> str:
-    head = TASKS[task].head
+    predicts = rules_of(task).PREDICTS
     right = example["score"] >= 0.5
     boxes: dict[str, Sequence[float]] = {}
     answer, truth = str(example.get("answer", "")), ""
     images = example["images"]
-    if head in ("vqa", "gqa"):
+    if "answers" in example:
         truth = "" if right else ", ".join(example["answers"][:1])
-    elif head == "referring":
+    elif predicts == "boxes":
         boxes = {RIGHT: example["right_box"], CHOSEN: example["box"]}
         answer = f"IoU {example['iou']:.2f}"
-    elif head == "retrieval":
+    elif predicts == "ranking":
         images = example["best"][:1]
         answer = f"right image ranked {example['rank']}"
     photos = [_photo(data, image, boxes) for image in images]

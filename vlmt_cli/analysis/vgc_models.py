@@ -17,9 +17,8 @@ import torch
 from vlmt_cli.analysis.vgc_names import NEEDED
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.files import write_parquet
-from vlmt_cli.datasets.table import TASKS
+from vlmt_cli.datasets.table import TASKS, VOCABULARIES
 from vlmt_cli.evaluation import run
-from vlmt_cli.evaluation.judge import TYPES
 from vlmt_cli.evaluation.leaks import Training, training_of
 from vlmt_cli.evaluation.run import Place, Progress
 from vlmt_cli.evaluation.setup import check_features, load_model, open_stores, recipe_of, token_kind
@@ -27,6 +26,7 @@ from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.runs.checkpoint import Checkpoint
 from vlmt_cli.runs.recipe import FeatureChoices, task_token
 from vlmt_cli.tasks.load import load_examples
+from vlmt_cli.tasks.scoring import TYPES
 from vlmt_cli.tasks.text import TextEncoder
 
 FEATURES_OPTION = "--features NAME"
@@ -78,7 +78,7 @@ def examine(source: str, tasks: Sequence[str], data: Path, features: str | None,
             parts = " ".join(f"--model {task}=PATH" for task in NEEDED)
             todo = f"name a model of {', '.join(NEEDED)}, or a checkpoint a task: {parts}"
             raise DataError(f"has no {head} head", where=source, todo=todo)
-        if head == "vqa" and head not in checkpoint.labels:
+        if head in VOCABULARIES and head not in checkpoint.labels:
             todo = "give them to vlmt convert with --answers vqa=FILE"
             raise DataError("does not say which answers its vqa head has", where=source, todo=todo)
     chosen = recipe.features if recipe else FeatureChoices()

@@ -18,7 +18,8 @@ from vlmt_cli.analysis.vgc_pairs import Pairs
 from vlmt_cli.analysis.vgc_texts import EXPRESSIONS, QUESTIONS, Texts
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.image_names import photo_of
-from vlmt_cli.evaluation.metrics import IOU, iou, vqa_accuracy
+from vlmt_cli.tasks.referring.rules import IOU, iou
+from vlmt_cli.tasks.vqa.rules import vqa_accuracy
 
 
 @dataclass(frozen=True)

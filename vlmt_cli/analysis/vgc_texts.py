@@ -17,8 +17,8 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.identity import HOW, flickr30k_links, same_image
 from vlmt_cli.base.origin import verify_split_if_any
 from vlmt_cli.evaluation.leaks import read_links
-from vlmt_cli.evaluation.metrics import known
 from vlmt_cli.features.coverage import images_of
+from vlmt_cli.tasks.groups import rules_of
 from vlmt_cli.tasks.text import read_columns
 
 QUESTIONS = ("vqa",)
@@ -125,7 +125,7 @@ def _table(data: Path, task: str, split: str, number: pa.Array, shared: pa.Array
     rows = np.flatnonzero(pc.is_in(number, shared).to_numpy(zero_copy_only=False))
     table = read_columns(data / "examples" / task / f"{split}.parquet", names).take(pa.array(rows))
     table = table.append_column("row", pa.array(rows)).append_column("number", number.take(pa.array(rows)))
-    table = table.filter(pa.array(known(table)))
+    table = table.filter(pa.array(rules_of(task).known(task, table)))
     image = pc.list_element(table["images"], 0)
     table = table.append_column("image", image).drop_columns("images")
     for name, value in (("split", split), ("task", task)):

@@ -113,7 +113,7 @@ def _load(
     import json
 
     from vlmt_cli.base.errors import DataError, UsageError
-    from vlmt_cli.base.tensor_files import read_safetensors
+    from vlmt_cli.features.tensor_files import read_safetensors
     from vlmt_cli.runs.authors_weights import authors_state, import_weights, read_answers, read_config
     from vlmt_cli.runs.checkpoint import from_content, is_ours, load_checkpoint
     from vlmt_cli.runs.tensors import read_torch

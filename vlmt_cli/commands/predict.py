@@ -126,6 +126,7 @@ def _check_targets(page: Path | None, draw: Path | None, task: str, sources: "Se
     """Find out early what cannot be drawn, and what would be written over."""
     from vlmt_cli.base.errors import UsageError
     from vlmt_cli.datasets.table import TASKS
+    from vlmt_cli.tasks.groups import rules_of
 
     if page is not None and page.suffix.lower() not in (".html", ".htm"):
         raise UsageError("the page is HTML", where=f"--page {page}", todo="give it a name that ends in .html")
@@ -133,7 +134,7 @@ def _check_targets(page: Path | None, draw: Path | None, task: str, sources: "Se
         return
     if draw.suffix.lower() != ".png":
         raise UsageError("the picture is a PNG", where=f"--draw {draw}", todo="give it a name that ends in .png")
-    if task in TASKS and TASKS[task].head != "referring":
+    if task in TASKS and rules_of(task).PREDICTS != "boxes":
         raise UsageError(
             f"{task} finds no boxes", where=f"--draw {draw}", todo="show its answers with --page FILE.html"
         )
@@ -150,8 +151,9 @@ def _given(boxes: str, task: str, photos: int) -> "extractors.Boxes":
 
     from vlmt_cli.base.errors import UsageError
     from vlmt_cli.datasets.table import TASKS
+    from vlmt_cli.tasks.groups import rules_of
 
-    if task in TASKS and TASKS[task].head != "referring":
+    if task in TASKS and rules_of(task).PREDICTS != "boxes":
         raise UsageError(f"{task} does not choose among boxes", where="--boxes", todo="leave it out")
     if photos != 1:
         raise UsageError("boxes are of one photo", where="--boxes", todo="ask about one photo at a time")

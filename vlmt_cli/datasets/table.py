@@ -44,6 +44,7 @@ class Dataset:
         also: official files that are read where they are there.
         folder: the folder below ``raw/`` when it is not the dataset's name.
         schema: of its example tables; None for a crosswalk, which has none.
+        images: how many an example shows.
         group: its task group, a key of ``tasks.groups.GROUPS``; G1 to G4 are the paper's (section 2.1).
         official: the splits that the paper's and the official test score is of.
         secret: whether only a server knows the answers of those.
@@ -67,6 +68,7 @@ class Dataset:
     also: Mapping[str, str] = field(default_factory=dict)
     folder: str = ""
     schema: pa.Schema | None = None
+    images: int = 1
     group: str = ""
     official: tuple[str, ...] = ("test",)
     secret: bool = False
@@ -251,6 +253,7 @@ DATASETS = {
         read=lambda raw, options: nlvr2.read(raw),
         schema=tables.VERIFICATION,
         group="G4",
+        images=2,
         submission=Submission(".csv", nlvr2.submission),
         head="nlvr2",
         labels=nlvr2.LABELS,
@@ -299,6 +302,7 @@ DATASETS = {
         also=dict.fromkeys(map(conceptual_captions.IMAGES.format, conceptual_captions.FILES.values()), ""),
         read=lambda raw, options: conceptual_captions.read(raw),
         schema=tables.RETRIEVAL,
+        group="G2",
     ),
 }
 """The twelve, table 5's extra task, and what pre-training reads."""
@@ -314,6 +318,9 @@ TASKS = {name: dataset for name, dataset in DATASETS.items() if dataset.head}
 
 LABELS = {row.head: list(row.labels) for row in TASKS.values() if row.labels}
 """The classes of the heads that have the same ones whatever the data."""
+
+VOCABULARIES = {row.head: row.vocabulary for row in TASKS.values() if row.vocabulary}
+"""The dataset whose answer list each of the other classifying heads has."""
 
 AMONG_CANDIDATES = tuple(name for name, row in TASKS.items() if row.candidates == "chosen among")
 """The tasks that choose among given boxes; other tasks of their group rank detected regions."""

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.evaluation.metrics import Column, Scores, one_array
+from vlmt_cli.tasks.scoring import Column, Scores, one_array
 
 RESAMPLES = 1000
 LEVEL = 0.95

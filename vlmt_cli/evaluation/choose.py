@@ -9,11 +9,10 @@ import pyarrow.compute as pc
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.datasets.table import AMONG_CANDIDATES, TASKS
-from vlmt_cli.evaluation.metrics import known
 from vlmt_cli.features.coverage import images_of
 from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.runs.checkpoint import Checkpoint
-from vlmt_cli.tasks.load import COLUMNS
+from vlmt_cli.tasks.groups import rules_of
 from vlmt_cli.tasks.text import read_columns
 
 TEST = "test"
@@ -145,9 +144,9 @@ def _choose_splits(data: Path, task: str, split: str | None, submission: bool) -
 
 
 def _is_known(data: Path, task: str, split: str) -> bool:
-    columns = COLUMNS[TASKS[task].head]
-    table = read_columns(table_of(data, task, split), ["example_id", *columns])
-    return bool(known(table).any())
+    rules = rules_of(task)
+    table = read_columns(table_of(data, task, split), ["example_id", *rules.COLUMNS])
+    return bool(rules.known(task, table).any())
 
 
 def _check_features(data: Path, choice: Choice, there: pa.Array, store: Path) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.identity import HOW, flickr30k_links, same_image
 from vlmt_cli.evaluation.bootstrap import RESAMPLES, Estimate, estimate, unpaired_difference
-from vlmt_cli.evaluation.metrics import Column, Scores, one_array
+from vlmt_cli.tasks.scoring import Column, Scores, one_array
 
 
 @dataclass(frozen=True)

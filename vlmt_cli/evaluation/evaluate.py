@@ -21,10 +21,8 @@ from vlmt_cli.evaluation import run
 from vlmt_cli.evaluation.bootstrap import RESAMPLES, Estimate, by_image, estimate
 from vlmt_cli.evaluation.choose import Choice, choose, table_of
 from vlmt_cli.evaluation.contamination import contrast
-from vlmt_cli.evaluation.judge import Judged, Measure, judge
 from vlmt_cli.evaluation.leaks import Seen, find_seen, guard, read_links, training_of
 from vlmt_cli.evaluation.question import named_tasks
-from vlmt_cli.evaluation.recall import PROTOCOL, first_fold, judge_retrieval, score_pairs
 from vlmt_cli.evaluation.run import Place, Progress
 from vlmt_cli.evaluation.scores import SCORES_FILE, Scores, TaskScore, make_scores, paper_rows, write_scores
 from vlmt_cli.evaluation.setup import check_features, load_model, open_stores, recipe_of, token_kind
@@ -36,7 +34,10 @@ from vlmt_cli.runs.checkpoint import Checkpoint
 from vlmt_cli.runs.folders import runs_folder
 from vlmt_cli.runs.recipe import FeatureChoices, Recipe, task_token
 from vlmt_cli.tasks.examples import Examples
-from vlmt_cli.tasks.load import COLUMNS, load_examples
+from vlmt_cli.tasks.groups import head_of, rules_of
+from vlmt_cli.tasks.load import load_examples
+from vlmt_cli.tasks.retrieval.rules import PROTOCOL, first_fold
+from vlmt_cli.tasks.scoring import Judged, Measure
 from vlmt_cli.tasks.text import TextEncoder, read_columns
 
 FEATURES_OPTION = "--features NAME"
@@ -238,7 +239,7 @@ def _load(setting: _Setting, choice: Choice, split: str) -> _Part:
     """Load all examples of a split: no test set is ever cut, but for COCO's where its first fold is asked for."""
     task, path = choice.task, table_of(setting.data, choice.task, split)
     head = TASKS[task].head
-    table = read_columns(path, ["example_id", "images", *COLUMNS[head]])
+    table = read_columns(path, ["example_id", "images", *rules_of(task).COLUMNS])
     fold = first_fold(table["images"]) if setting.only_1k and task == "coco" else None
     examples = load_examples(
         setting.data,
@@ -265,13 +266,14 @@ def _load(setting: _Setting, choice: Choice, split: str) -> _Part:
 def _run(setting: _Setting, part: _Part) -> Judged:
     """Predict a split, and judge it."""
     examples, task = part.examples, part.examples.task
-    head = TASKS[task].head
     given = (setting.checkpoint.model, examples, setting.reader, task_token(task, setting.tokens))
-    if head == "retrieval":
-        scores_CI = score_pairs(*given, *setting.how)
-        return judge_retrieval(examples.split, part.table, examples, scores_CI, part.protocol)
-    labels = setting.checkpoint.labels.get(head, [])
-    return judge(task, examples.split, part.table, run.predict(*given, labels, *setting.how))
+    batch_size, place, progress = setting.how
+    if rank := head_of(task).rank:
+        predicted = rank(*given, batch_size, place.device, progress)
+    else:
+        labels = setting.checkpoint.labels.get(TASKS[task].head, [])
+        predicted = run.predict(*given, labels, *setting.how)
+    return rules_of(task).judge(task, examples.split, part.table, predicted, part.protocol)
 
 
 def _write(setting: _Setting, choice: Choice, judged: Judged) -> Path | None:

@@ -31,7 +31,7 @@ from vlmt_cli.evaluation.question import check_question
 from vlmt_cli.features.reader import RegionBatch, relative
 from vlmt_cli.features.record import Regions
 from vlmt_cli.runs.checkpoint import Checkpoint
-from vlmt_cli.tasks import referring
+from vlmt_cli.tasks.groups import head_of, rules_of
 from vlmt_cli.tasks.text import TextEncoder, encode_column
 
 TOP = 5
@@ -106,17 +106,13 @@ def predict(
     assert checkpoint.tokenizer is not None
     model = _Model(checkpoint, task, token, most, TextEncoder(checkpoint.tokenizer))
     with torch.inference_mode():
-        match TASKS[task].head:
-            case "retrieval":
-                return _ranked(model, photos, texts, top, progress)
-            case "referring":
-                return [one for photo in photos for one in _located(model, photo, texts, top)]
-            case "nlvr2":
-                return _answered(model, photos, texts, None)
-            case "snli_ve":
-                return [one for photo in photos for one in _answered(model, [photo], texts, None)]
-            case _:
-                return [one for photo in photos for one in _answered(model, [photo], texts, top)]
+        predicts, together = rules_of(task).PREDICTS, TASKS[task].images
+        if predicts == "ranking":
+            return _ranked(model, photos, texts, top, progress)
+        if predicts == "boxes":
+            return [prediction for photo in photos for prediction in _located(model, photo, texts, top)]
+        shown = [photos[start : start + together] for start in range(0, len(photos), together)]
+        return [prediction for group in shown for prediction in _answered(model, group, texts, top)]
 
 
 def check(checkpoint: Checkpoint, task: str, photos: int, texts: Sequence[str]) -> None:
@@ -135,7 +131,7 @@ def check(checkpoint: Checkpoint, task: str, photos: int, texts: Sequence[str]) 
         raise UsageError(f"the model has no head for {task}; {has}")
     if checkpoint.tokenizer is None:
         raise DataError("the checkpoint has no tokenizer", todo="give one to vlmt convert with --tokenizer")
-    if head in ("vqa", "gqa", "nlvr2", "snli_ve") and head not in checkpoint.labels:
+    if (TASKS[task].labels or TASKS[task].vocabulary) and head not in checkpoint.labels:
         todo = f"give them to vlmt convert with --answers {head}=FILE"
         raise DataError(f"the checkpoint does not say what its {head} answers are", todo=todo)
 
@@ -214,15 +210,19 @@ def _outputs(model: _Model, regions: RegionBatch, texts: Sequence[str]) -> Itera
         yield part, _run(model, regions, part)
 
 
-def _answered(model: _Model, photos: Sequence[Photo], texts: Sequence[str], top: int | None) -> list[Prediction]:
-    """Answer each text; the ``top`` answers with probabilities of their own, or all classes with shares."""
+def _answered(model: _Model, photos: Sequence[Photo], texts: Sequence[str], top: int) -> list[Prediction]:
+    """Answer each text: of a vocabulary the ``top`` answers, each with its own probability; of few classes all."""
+    own = bool(TASKS[model.task].vocabulary)
     labels = model.checkpoint.labels[TASKS[model.task].head]
     found: list[Prediction] = []
     for part, logits_TA in _outputs(model, stack(photos, model.most), texts):
-        probabilities = logits_TA.softmax(1) if top is None else logits_TA.sigmoid()
+        probabilities = logits_TA.sigmoid() if own else logits_TA.softmax(1)
         best = probabilities.sort(dim=1, descending=True, stable=True)
         for text, shares, places in zip(part, best.values.tolist(), best.indices.tolist(), strict=True):
-            answers = [Answer(labels[place], share) for place, share in zip(places[:top], shares[:top], strict=True)]
+            first = top if own else len(places)
+            answers = [
+                Answer(labels[place], share) for place, share in zip(places[:first], shares[:first], strict=True)
+            ]
             found.append(Answers(text, [photo.name for photo in photos], answers))
     return found
 
@@ -234,8 +234,8 @@ def _located(model: _Model, photo: Photo, texts: Sequence[str], top: int) -> lis
     rows = regions.places_BC[0] if among else torch.arange(regions.pixels_BV4.shape[1])
     found: list[Prediction] = []
     for part, scores_TV in _outputs(model, regions, texts):
-        places = {"places": rows.expand(len(part), -1), "there": regions.candidates_BC.expand(len(part), -1)}
-        chosen = referring.choices(scores_TV, places if among else {})
+        places = {"rows": rows.expand(len(part), -1), "there": regions.candidates_BC.expand(len(part), -1)}
+        chosen = head_of(model.task).options(scores_TV, places if among else {})
         shares = chosen.softmax(1)
         for text, scores, probabilities in zip(part, chosen, shares, strict=True):
             best = scores.sort(descending=True, stable=True).indices[: min(top, len(rows) - (not among))]

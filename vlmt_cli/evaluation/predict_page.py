@@ -15,17 +15,14 @@ from vlmt_cli.base.images import data_uri
 from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.evaluation.predict_picture import Mark, View, colour_of, marks
 from vlmt_cli.evaluation.predictions import Answers, Box, Boxes, Photos, Prediction, Texts, photos_of
+from vlmt_cli.tasks.groups import rules_of
 
 _LONGEST = 1000  # pixels of a picture's longer side
 
 _OWN = "Each answer has a probability of its own; together they need not make 100%."
 _MEANING = {
-    "vqa": _OWN,
-    "gqa": _OWN,
-    "retrieval": "A percentage is the share among what is ranked here; the number beside it is the model's own score.",
-    "referring": "A percentage is the share among all regions that could be chosen.",
-    "nlvr2": "",
-    "snli_ve": "",
+    "ranking": "A percentage is the share among what is ranked here; the number beside it is the model's own score.",
+    "boxes": "A percentage is the share among all regions that could be chosen.",
 }
 
 
@@ -58,10 +55,15 @@ def page(task: str, predictions: Sequence[Prediction], views: Mapping[str, View]
         style=_STYLE,
         title=_text(TASKS[task].title),
         facts="".join(f"<li>{_text(fact)}</li>" for fact in facts),
-        meaning=_MEANING[TASKS[task].head],
+        meaning=_meaning(task),
         photos="".join(_symbol(photo) for photo in shown.values()),
         cards="".join(cards),
     )
+
+
+def _meaning(task: str) -> str:
+    """Say what a percentage of a task's predictions means."""
+    return _OWN if TASKS[task].vocabulary else _MEANING.get(rules_of(task).PREDICTS, "")
 
 
 def _shown_together(one: Prediction) -> tuple[object, ...]:

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vlmt_cli.base.boxes import iou
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.images import read_image
 from vlmt_cli.evaluation.predict import Photo, Progress
@@ -19,6 +18,7 @@ from vlmt_cli.features import backbone, detector
 from vlmt_cli.features.extractor import REGIONS, Boxes, Extractor, network_extractor
 from vlmt_cli.features.given_boxes import fit_boxes
 from vlmt_cli.features.networks import short_name
+from vlmt_cli.features.overlap import iou
 from vlmt_cli.features.pixels import WIDTH, pixels_extractor
 from vlmt_cli.features.reader import SAME
 from vlmt_cli.features.record import Regions, decode, encode, problem

@@ -9,6 +9,7 @@ from vlmt_cli.base.image_names import SUFFIXES
 from vlmt_cli.base.keys import check_image_key
 from vlmt_cli.base.recipes import nearest
 from vlmt_cli.datasets.table import GROUPS, TASKS, TWELVE
+from vlmt_cli.tasks.groups import rules_of
 
 
 @dataclass(frozen=True)
@@ -51,15 +52,14 @@ def check_question(task: str, photos: int, texts: Sequence[str]) -> None:
     """
     if task not in TASKS:
         raise UsageError(f"there is no task {task!r}", todo=nearest(task, TASKS))
-    head = TASKS[task].head
     if not texts:
         raise UsageError("there is no text", todo='give one with --text "..."')
     for text in texts:
         if not text.strip() or not _is_unicode(text):
             raise UsageError(f"--text {text!r} has no words" if _is_unicode(text) else f"--text {text!r} is no UTF-8")
-    if head == "nlvr2" and photos != 2:
+    if TASKS[task].images == 2 and photos != 2:
         raise UsageError(f"{task} compares two photos, and here {_are(photos)}", todo="name the left, then the right")
-    if head == "retrieval" and photos * len(texts) < 2:
+    if rules_of(task).PREDICTS == "ranking" and photos * len(texts) < 2:
         todo = "give several photos, a folder of them, or several --text"
         raise UsageError(f"{task} ranks photos for a text, or texts for a photo, and here is one of each", todo=todo)
 

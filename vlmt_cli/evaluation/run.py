@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.features.reader import RegionReader
-from vlmt_cli.tasks.examples import Batch, Examples
-from vlmt_cli.tasks.groups import GROUPS
+from vlmt_cli.tasks.batch import Batch
+from vlmt_cli.tasks.examples import Examples
+from vlmt_cli.tasks.groups import head_of, rules_of
 from vlmt_cli.tasks.load import make_batch
 
 Progress = Callable[[str, int, int], None]
@@ -99,10 +99,11 @@ def score(
 
     Where ``only`` names some of them, theirs, in its order.
     """
-    group = GROUPS[TASKS[examples.task].head]
+    head = head_of(examples.task)
     scores = np.zeros(len(examples))
     for batch, output in outputs(model, examples, reader, token, batch_size, place, progress, only):
-        scores[batch.examples] = group.score(output, batch.targets).double().cpu().numpy()
+        options = head.options(output, batch.targets)
+        scores[batch.examples] = head.score(options, batch.targets).double().cpu().numpy()
     everywhere = gathered(scores, place)
     return everywhere if only is None else everywhere[only]
 
@@ -121,11 +122,14 @@ def predict(
 
     Runs in one process.
     """
-    group = GROUPS[TASKS[examples.task].head]
+    head, rules = head_of(examples.task), rules_of(examples.task)
     columns: dict[str, NDArray[Any]] = {"score": np.zeros(len(examples))}
     for batch, output in outputs(model, examples, reader, token, batch_size, place, progress):
-        columns["score"][batch.examples] = group.score(output, batch.targets).double().cpu().numpy()
-        for name, values in group.decode(output, batch, labels).items():
+        options = head.options(output, batch.targets)
+        columns["score"][batch.examples] = head.score(options, batch.targets).double().cpu().numpy()
+        given = {name: tensor.cpu().numpy() for name, tensor in batch.targets.items()}
+        given["pixels"] = batch.pixels_BV4.numpy()
+        for name, values in rules.decode(options.float().cpu().numpy(), given, labels).items():
             column = columns.setdefault(name, np.empty(len(examples), object))
             for row, value in zip(batch.examples, values, strict=True):
                 column[row] = value

@@ -8,7 +8,7 @@ from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.files import write_bytes
 from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.datasets.tables import check_unique
-from vlmt_cli.evaluation.metrics import Column, one_array
+from vlmt_cli.tasks.scoring import Column, one_array
 
 
 def write_submission(task: str, path: Path, ids: Column, predicted: Column) -> None:

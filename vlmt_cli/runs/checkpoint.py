@@ -30,8 +30,8 @@ from torch import Tensor
 
 from vlmt_cli.base.errors import DataError, UsageError, VlmtError
 from vlmt_cli.base.files import atomic, atomic_folder
-from vlmt_cli.base.tensor_files import check_finite, only_tensors, read_safetensors
 from vlmt_cli.datasets.table import LABELS as FIXED_LABELS
+from vlmt_cli.features.tensor_files import check_finite, only_tensors, read_safetensors
 from vlmt_cli.runs.best import BEST, VALIDATION, Best
 from vlmt_cli.runs.card import model_card
 from vlmt_cli.runs.folders import check_checkpoint
@@ -48,7 +48,8 @@ from vlmt_cli.runs.tensors import (
     write_tensors,
     write_torch,
 )
-from vlmt_cli.tasks.multitask import ModelConfig, MultiTaskModel
+from vlmt_cli.tasks.config import ModelConfig
+from vlmt_cli.tasks.multitask import MultiTaskModel
 
 FORMAT = "vlmt checkpoint 1"
 WEIGHTS, CONFIG, LABELS, TOKENIZER = "model.safetensors", "config.json", "labels.json", "tokenizer.json"

@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vlmt_cli.base import tensor_files
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.base.tensor_files import some
-from vlmt_cli.tasks.multitask import ModelConfig, MultiTaskModel
+from vlmt_cli.features import tensor_files
+from vlmt_cli.features.tensor_files import some
+from vlmt_cli.tasks.config import ModelConfig
+from vlmt_cli.tasks.multitask import MultiTaskModel
 
 # What the authors' training checkpoints (``.tar``) hold besides tensors.
 OBJECTS = (

@@ -1,76 +1,105 @@
-"""What the loop and evaluation ask of a task's group, by head: an explicit dict of plain functions."""
+"""The task groups: an explicit dict, and what every group defines.
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+A group is a folder beside this file with two modules of plain functions: ``rules.py`` says what is right (labels,
+official score, chance) and imports no torch, so that predictions can be scored without it; ``head.py`` is the model's
+side (batch, head, loss). ``Rules`` and ``Head`` list what they define.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-from vlmt_cli.features.reader import RegionBatch
-from vlmt_cli.tasks import referring, retrieval, verification, vqa
-from vlmt_cli.tasks.examples import Batch, Examples, Inputs
+from vlmt_cli.datasets.table import DATASETS
+from vlmt_cli.tasks.examples import Columns, Examples, Inputs, Part
+from vlmt_cli.tasks.scoring import Judged
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from torch import Tensor, nn
+
+    from vlmt_cli.features.reader import RegionBatch
+    from vlmt_cli.tasks.config import ModelConfig
+
+GROUPS = {"G1": "vqa", "G2": "retrieval", "G3": "referring", "G4": "verification"}
+"""The folder of each task group (section 2.1)."""
+
+BoxesOf = Callable[[str], NDArray[np.float32]]
+"""Image key to the (V, 4) boxes, in pixels, among which a model chooses."""
 
 
-class Group(NamedTuple):
-    """One head's functions.
+class Rules(Protocol):
+    """What a group's ``rules.py`` defines.
 
     Attributes:
-        draw: what some examples' wrong options are made of, (any, B), where a group has such; None where not.
-        inputs: which texts and images some examples are made of, given what was drawn for them.
-        targets: what the loss and the score take, of some examples and the regions that were read for them.
-        loss: of the model's output, the targets, and the form of the verification loss: the mean over examples.
-        score: of the output and the targets, each example's, (B,), from 0 to 1.
-        decode: of the output, the batch and the head's labels: each example's prediction, by column.
+        COLUMNS: what it reads of an example table beside ids, images and texts.
+        CHANCE: in words, what ``chance`` does: the baseline below which a score carries no information.
+        PREDICTS: what ``vlmt predict`` shows of it.
     """
 
+    COLUMNS: tuple[str, ...]
+    CHANCE: str
+    PREDICTS: Literal["answers", "boxes", "ranking"]
+
+    def known(self, task: str, table: "pa.Table") -> NDArray[np.bool_]:
+        """Say which of N examples have a right answer; those of secret test sets have none."""
+
+    def columns(self, part: Part) -> tuple[Columns, NDArray[np.bool_]]:
+        """Return what batches are made of, and which of N examples can be trained on."""
+
+    def decode(
+        self, options: NDArray[np.float32], given: Mapping[str, NDArray[Any]], labels: Sequence[str]
+    ) -> dict[str, list[Any]]:
+        """Return each of B examples' prediction by column, from the scores of its options, (B, O)."""
+
+    def judge(
+        self, task: str, split: str, table: "pa.Table", predicted: Mapping[str, Any], protocol: str = ""
+    ) -> Judged:
+        """Score the predictions for N examples by the official metric."""
+
+    def chance(self, train: Examples, test: Examples, boxes_of: BoxesOf) -> float:
+        """Return the expected score of the baseline on ``test``; ``train`` says what is most frequent."""
+
+
+class Head(Protocol):
+    """What a group's ``head.py`` defines.
+
+    Attributes:
+        READS_REGIONS: whether the head reads the state of every region, or the pooled states.
+        draw: what some examples' wrong options are made of, (any, B); None where a group has no such.
+        rank: for groups that are scored on all pairs of texts and images: runs a model over them; else None.
+    """
+
+    READS_REGIONS: bool
     draw: Callable[[Examples, NDArray[np.int64], np.random.Generator], NDArray[np.int64]] | None
-    inputs: Callable[[Examples, NDArray[np.int64], NDArray[np.int64] | None], Inputs]
-    targets: Callable[[Examples, NDArray[np.int64], RegionBatch], dict[str, Tensor]]
-    loss: Callable[[Tensor, dict[str, Tensor], str], Tensor]
-    score: Callable[[Tensor, dict[str, Tensor]], Tensor]
-    decode: Callable[[Tensor, Batch, Sequence[str]], dict[str, list[Any]]]
+    rank: Callable[..., dict[str, Any]] | None
+
+    def make_head(self, config: "ModelConfig", head: str) -> "nn.Module":
+        """Make a head."""
+
+    def inputs(self, examples: Examples, which: NDArray[np.int64], drawn: NDArray[np.int64] | None = None) -> Inputs:
+        """Say which texts and images some examples are made of, given what was drawn for them."""
+
+    def targets(self, examples: Examples, which: NDArray[np.int64], regions: "RegionBatch") -> "dict[str, Tensor]":
+        """Return what the loss and the score take, of some examples and the regions that were read for them."""
+
+    def options(self, output: "Tensor", targets: "Mapping[str, Tensor]") -> "Tensor":
+        """Return the scores of what each of B examples may choose among, (B, O), from the head's output."""
+
+    def loss(self, options: "Tensor", targets: "Mapping[str, Tensor]", form: str) -> "Tensor":
+        """Return the mean loss; ``form`` is that of the verification loss."""
+
+    def score(self, options: "Tensor", targets: "Mapping[str, Tensor]") -> "Tensor":
+        """Return each example's score, (B,), from 0 to 1."""
 
 
-def _options(scores_P1: Tensor) -> Tensor:
-    return scores_P1.view(-1, retrieval.OPTIONS)
+def rules_of(dataset: str) -> Rules:
+    """Return the rules of a dataset's task group."""
+    return cast(Rules, import_module(f"{__package__}.{GROUPS[DATASETS[dataset].group]}.rules"))
 
 
-VQA = Group(
-    None,
-    vqa.inputs,
-    vqa.targets,
-    lambda output, targets, form: vqa.loss(output, targets["scores"]),
-    lambda output, targets: vqa.score(output, targets["scores"]),
-    vqa.decode,
-)
-VERIFICATION = Group(
-    None,
-    verification.inputs,
-    verification.targets,
-    lambda output, targets, form: verification.loss(output, targets["labels"], form),
-    lambda output, targets: verification.score(output, targets["labels"]),
-    verification.decode,
-)
-GROUPS = {
-    "vqa": VQA,
-    "gqa": VQA,
-    "retrieval": Group(
-        retrieval.draw,
-        retrieval.inputs,
-        retrieval.targets,
-        lambda output, targets, form: retrieval.loss(_options(output)),
-        lambda output, targets: retrieval.score(_options(output)),
-        lambda output, batch, labels: retrieval.decode(_options(output), batch, labels),
-    ),
-    "referring": Group(
-        None,
-        referring.inputs,
-        referring.targets,
-        lambda output, targets, form: referring.loss(referring.choices(output, targets), targets["ious"]),
-        referring.score,
-        referring.decode,
-    ),
-    "nlvr2": VERIFICATION,
-    "snli_ve": VERIFICATION,
-}
+def head_of(dataset: str) -> Head:
+    """Return the model's side of a dataset's task group."""
+    return cast(Head, import_module(f"{__package__}.{GROUPS[DATASETS[dataset].group]}.head"))

@@ -15,23 +15,16 @@ from torch import Tensor
 from vlmt_cli.base import origin
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.origin import KEEP_FILE
-from vlmt_cli.datasets.table import AMONG_CANDIDATES, TASKS
+from vlmt_cli.datasets.table import AMONG_CANDIDATES, DATASETS, TASKS
 from vlmt_cli.features.coverage import examples_with_features
+from vlmt_cli.features.hard_negatives import DATASETS as HARD_NEGATIVES
 from vlmt_cli.features.reader import RegionReader
-from vlmt_cli.tasks import referring, retrieval, verification, vqa
-from vlmt_cli.tasks.examples import Batch, Columns, Examples, lists_of
-from vlmt_cli.tasks.groups import GROUPS
+from vlmt_cli.tasks.batch import Batch
+from vlmt_cli.tasks.examples import Examples, Part, lists_of
+from vlmt_cli.tasks.groups import head_of, rules_of
 from vlmt_cli.tasks.text import TextEncoder, clean_command, read_columns, tokens_of
 
 Purpose = Literal["train", "validate", "test"]
-COLUMNS = {
-    "vqa": ["answers", "counts"],
-    "gqa": ["answers", "counts"],
-    "retrieval": [],
-    "referring": ["box", "candidates", "target"],
-    "nlvr2": ["label"],
-    "snli_ve": ["label"],
-}
 CAPTION_TOKENS = 36
 """Of a caption in pre-training, as the authors cut it."""
 
@@ -68,8 +61,8 @@ def load_examples(
         DataError: the table, the clean split, features or hard negatives are missing, or no example is left.
     """
     path, reader = data / "examples" / task / f"{split}.parquet", reader.of(task)
-    head = TASKS[task].head if task in TASKS else "retrieval"
-    table = read_columns(path, ["example_id", "images", *COLUMNS[head]])
+    rules = rules_of(task)
+    table = read_columns(path, ["example_id", "images", *rules.COLUMNS])
     rows = np.arange(len(table)) if only is None else only
     if clean and only is None:
         rows = kept_rows(data, task, split, table)
@@ -81,26 +74,31 @@ def load_examples(
     if task in AMONG_CANDIDATES and reader.candidates is not None:
         there &= examples_with_features(reader.candidates, table["images"].combine_chunks(), what, partial)
     table, rows = table.filter(pa.array(there)), rows[there]
-    columns, labelled = _columns(task, head, table, answers)
+    neighbours = _neighbours(data, task) if purpose == "train" else None
+    shown = purpose == "train" and DATASETS[task].candidates == "shown in training"
+    boxed = reader.candidates.keys() if shown and reader.candidates is not None else []
+
+    def part_of(table: pa.Table) -> Part:
+        if not len(table):
+            todo = "clean it again, or leave the task out"
+            raise DataError(f"no example of {what} is left", where=path, todo=todo)
+        keys = table["images"].combine_chunks().flatten().dictionary_encode()
+        names, codes = np.array(keys.dictionary.to_pylist(), object), keys.indices.to_numpy().astype(np.int32)
+        return Part(task, split, table, names, codes, answers or (), neighbours, boxed)
+
+    part = part_of(table)
+    columns, labelled = rules.columns(part)
     if purpose != "test" and not labelled.all():
         table, rows = table.filter(pa.array(labelled)), rows[labelled]
-        columns, _ = _columns(task, head, table, answers)
-    if not len(table):
-        raise DataError(f"no example of {what} is left", where=path, todo="clean it again, or leave the task out")
-    images = lists_of(table["images"])
-    keys = table["images"].combine_chunks().flatten().dictionary_encode()
-    names, codes = np.array(keys.dictionary.to_pylist(), object), keys.indices.to_numpy().astype(np.int32)
-    if head == "retrieval":
-        columns = retrieval.columns(names, codes, _neighbours(data, task) if purpose == "train" else None, what)
-    if head == "referring" and task not in AMONG_CANDIDATES:
-        known = reader.candidates.keys() if purpose == "train" and reader.candidates is not None else []
-        columns = {**columns, "given": np.isin(names.astype(str), known)[codes]}
+        part = part_of(table)
+        columns, _ = rules.columns(part)
     longest = TASKS[task].max_tokens if task in TASKS else CAPTION_TOKENS
     tokens = tokens_of(path, encoder, longest, data / "tokens")
-    ids = table["example_id"].combine_chunks()
-    examples = Examples(task, split, ids, rows, tokens, names, codes, images.offsets, columns)
-    if head == "retrieval" and purpose != "train":
-        fixed = retrieval.draw(examples, np.arange(len(examples)), np.random.default_rng(zlib.crc32(what.encode())))
+    ids, offsets = table["example_id"].combine_chunks(), lists_of(table["images"]).offsets
+    examples = Examples(task, split, ids, rows, tokens, part.names, part.codes, offsets, columns)
+    draw = head_of(task).draw
+    if draw and purpose != "train":
+        fixed = draw(examples, np.arange(len(examples)), np.random.default_rng(zlib.crc32(what.encode())))
         examples.columns["drawn"] = fixed  # type: ignore[index]
     return examples
 
@@ -122,15 +120,15 @@ def kept_rows(data: Path, task: str, split: str, table: pa.Table) -> NDArray[np.
 
 
 def answers_of(data: Path, task: str) -> list[str] | None:
-    """Read the answer vocabulary of a task's head: VQA's, which Visual Genome QA shares, or GQA's; None without one."""
-    head = TASKS[task].head if task in TASKS else None
-    if head not in ("vqa", "gqa"):
+    """Read the answer vocabulary of a task's head, which tasks may share; None where it has none."""
+    owner = TASKS[task].vocabulary if task in TASKS else ""
+    if not owner:
         return None
-    path = data / "examples" / head / "answers.json"
+    path = data / "examples" / owner / "answers.json"
     try:
         return msgspec.json.decode(path.read_bytes(), type=list[str])
     except FileNotFoundError as error:
-        todo = f"read {head} with vlmt clean, as {task} shares its answers"
+        todo = f"read {owner} with vlmt clean, as {task} shares its answers"
         raise DataError("there is no answer vocabulary", where=path, todo=todo) from error
     except msgspec.MsgspecError as error:
         raise DataError(f"is damaged ({error})", where=path, todo="delete its folder and run vlmt clean") from error
@@ -152,12 +150,12 @@ def make_batch(
         which: the places of B of them.
         reader: of region features.
         token: the task token; None for none.
-        drawn: what the group's ``draw`` gave for them.
+        drawn: what the head's ``draw`` gave for them.
         memory: flat memory for the features.
         multiple: of which the number of tokens is one, as compiled models like it.
     """
-    group = GROUPS[TASKS[examples.task].head]
-    taken = group.inputs(examples, which, drawn)
+    head = head_of(examples.task)
+    taken = head.inputs(examples, which, drawn)
     tokens, mask = examples.tokens.batch(examples.rows[taken.texts], multiple)
     regions = reader.of(examples.task).read(taken.images, taken.candidates, memory)
     pairs = None if taken.pairs is None else (torch.from_numpy(taken.pairs[0]), torch.from_numpy(taken.pairs[1]))
@@ -172,26 +170,15 @@ def make_batch(
         region_mask_BV=regions.mask_BV,
         task_B=None if token is None else torch.full((len(tokens),), token),
         pairs=pairs,
-        targets=group.targets(examples, which, regions),
+        targets=head.targets(examples, which, regions),
         pixels_BV4=regions.pixels_BV4,
         detected_B=regions.counts_B,
     )
 
 
-def _columns(task: str, head: str, table: pa.Table, answers: list[str] | None) -> tuple[Columns, NDArray[np.bool_]]:
-    if head in ("vqa", "gqa"):
-        assert answers is not None, "a head that answers needs its vocabulary"
-        return vqa.columns(table, answers)
-    if head == "referring":
-        return referring.columns(table)
-    if head in ("nlvr2", "snli_ve"):
-        return verification.columns(table)
-    return {}, np.ones(len(table), bool)
-
-
 def _neighbours(data: Path, task: str) -> pa.Table | None:
-    """Read the hard negatives of a retrieval task; pre-training has none."""
-    if task not in TASKS:
+    """Read the hard negatives of a retrieval task; other tasks and pre-training have none."""
+    if task not in HARD_NEGATIVES:
         return None
     path = data / "features" / f"hard_negatives_{task}.parquet"
     if not path.exists():

@@ -26,7 +26,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vlmt_cli.base.boxes import pairwise_iou
+from vlmt_cli.features.overlap import pairwise_iou
 
 SHARE = 0.15
 """Of words and regions that are sampled (section 3.1)."""

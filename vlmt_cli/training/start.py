@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from vlmt_cli.base.errors import UsageError
-from vlmt_cli.datasets.table import LABELS, TASKS
+from vlmt_cli.datasets.table import LABELS, TASKS, VOCABULARIES
 from vlmt_cli.evaluation.setup import check_features
 from vlmt_cli.features.store import Meta
 from vlmt_cli.model.bert import load_bert
@@ -14,7 +14,8 @@ from vlmt_cli.model.config import make_config
 from vlmt_cli.runs.checkpoint import CONFIG, Checkpoint
 from vlmt_cli.runs.lineage import Extractor, Lineage
 from vlmt_cli.runs.recipe import Recipe
-from vlmt_cli.tasks.multitask import HEADS, Head, ModelConfig, MultiTaskModel
+from vlmt_cli.tasks.config import ModelConfig
+from vlmt_cli.tasks.multitask import MultiTaskModel
 
 
 def start_of(recipe: Recipe, run: Path) -> str | None:
@@ -37,9 +38,9 @@ def start_of(recipe: Recipe, run: Path) -> str | None:
     return recipe.start
 
 
-def heads_of(recipe: Recipe) -> tuple[Head, ...]:
+def heads_of(recipe: Recipe) -> tuple[str, ...]:
     """Return the heads that a recipe's tasks need."""
-    return tuple(head for head in HEADS if any(TASKS[task].head == head for task in recipe.tasks if task in TASKS))
+    return tuple(dict.fromkeys(row.head for task, row in TASKS.items() if task in recipe.tasks))
 
 
 def make_start(
@@ -70,7 +71,7 @@ def make_start(
     heads = heads_of(recipe)
     named: dict[str, list[str]] = {**LABELS, **answers}
     labels: dict[str, list[str]] = {head: named[head] for head in heads if head in named}
-    sizes: dict[str, int] = {head: len(labels[head]) for head in ("vqa", "gqa") if head in labels}
+    sizes: dict[str, int] = {head: len(labels[head]) for head in labels if head in VOCABULARIES}
     extractor = Extractor(name=meta.extractor, hash=meta.extractor_hash)
     if checkpoint is not None:
         _check(checkpoint, meta, vocabulary, labels)

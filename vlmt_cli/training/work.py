@@ -20,8 +20,9 @@ from vlmt_cli.evaluation import run as evaluation
 from vlmt_cli.evaluation.run import Place
 from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.runs.recipe import PRETRAINING, Recipe
-from vlmt_cli.tasks.examples import Batch, Examples
-from vlmt_cli.tasks.groups import GROUPS
+from vlmt_cli.tasks.batch import Batch
+from vlmt_cli.tasks.examples import Examples
+from vlmt_cli.tasks.groups import head_of
 from vlmt_cli.tasks.load import answers_of, load_examples, make_batch
 from vlmt_cli.tasks.text import TextEncoder
 from vlmt_cli.training.batches import BatchOrder
@@ -151,13 +152,13 @@ def make_work(
             len(splits.steering),
         )
 
-    group, form = GROUPS[TASKS[task].head], recipe.model.verification_loss
+    head, form = head_of(task), recipe.model.verification_loss
     multiple = 8 if place.device.type == "cuda" else 1
 
     def make(number: int) -> list[Batch]:
         whole = order.rows(number)
         # Drawn for the whole batch, so that it does not depend on how many processes share it.
-        drawn = group.draw(splits.train, whole, order.generator(number)) if group.draw else None
+        drawn = head.draw(splits.train, whole, order.generator(number)) if head.draw else None
         return [
             make_batch(
                 splits.train,
@@ -172,7 +173,8 @@ def make_work(
         ]
 
     def sums(model: nn.Module, batch: Batch) -> Sums:
-        loss = group.loss(model(*batch.inputs()), batch.targets, form)
+        options = head.options(model(*batch.inputs()), batch.targets)
+        loss = head.loss(options, batch.targets, form)
         return {"loss": (loss * len(batch), torch.tensor(len(batch), device=loss.device))}
 
     def validate(model: nn.Module) -> float:

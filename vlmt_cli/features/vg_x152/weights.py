@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.base.tensor_files import AGAIN, check_finite, only_tensors, read_safetensors, read_torch, some
+from vlmt_cli.features.tensor_files import AGAIN, check_finite, only_tensors, read_safetensors, read_torch, some
 from vlmt_cli.features.vg_x152 import winograd
 from vlmt_cli.features.vg_x152.config import BESIDE, DetectorConfig, read_config
 from vlmt_cli.features.vg_x152.rpn import cell_anchors

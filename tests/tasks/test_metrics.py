@@ -10,20 +10,14 @@ from hypothesis import strategies as st
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.datasets.answers import count_answers, normalise_answer, normalise_answers
-from vlmt_cli.evaluation import metrics
-from vlmt_cli.evaluation.metrics import (
-    accuracy,
-    consistency,
-    fold_weights,
-    folds_of,
-    iou,
-    known,
-    localised,
-    recall,
-    retrieval_ranks,
-    soft_score,
-    vqa_accuracy,
-)
+from vlmt_cli.tasks.referring.rules import iou, localised
+from vlmt_cli.tasks.retrieval import rules as retrieval
+from vlmt_cli.tasks.retrieval.rules import fold_weights, folds_of, recall, retrieval_ranks
+from vlmt_cli.tasks.scoring import accuracy
+from vlmt_cli.tasks.verification import rules as verification
+from vlmt_cli.tasks.verification.rules import consistency
+from vlmt_cli.tasks.vqa import rules as vqa
+from vlmt_cli.tasks.vqa.rules import soft_score, vqa_accuracy
 
 
 def nine_of_ten(predicted, annotators):
@@ -66,7 +60,7 @@ def test_slices_chunks_and_missing_predictions_are_what_they_are():
 
 def test_questions_without_answers_are_not_scored():
     answers, counts = pa.array([["cat"], []], pa.list_(pa.string())), pa.array([[10], []], pa.list_(pa.int8()))
-    assert known(pa.table({"answers": answers})).tolist() == [True, False]
+    assert vqa.known("vqa", pa.table({"answers": answers})).tolist() == [True, False]
     with pytest.raises(DataError, match="1 of 2 questions have no answers"):
         vqa_accuracy(["cat", "cat"], answers, counts)
     with pytest.raises(DataError, match="1 predictions, 2 answers"):
@@ -77,7 +71,7 @@ def test_accuracy_takes_numbers_and_names_but_no_unknown_label():
     assert accuracy(np.array([0, 2, 1]), pa.array([0, 1, 1], pa.int8())).tolist() == [1, 0, 1]
     assert accuracy(["True", None], ["True", "False"]).tolist() == [1, 0]
     labels = pa.array([1, -1, None], pa.int8())
-    assert known(pa.table({"label": labels})).tolist() == [True, False, False]
+    assert verification.known("snli_ve", pa.table({"label": labels})).tolist() == [True, False, False]
     with pytest.raises(DataError, match="2 of 3 examples have no label"):
         accuracy([1, 1, 1], labels)
 
@@ -165,7 +159,7 @@ def naive_ranks(scores, image_of, folds, optimistic):
 @pytest.mark.parametrize("folds", [None, [0, 1, 0, 1, 1, 0]])
 @pytest.mark.parametrize("levels", [3, 1000])
 def test_ranks_are_those_of_sorting(ties, folds, levels, monkeypatch):
-    monkeypatch.setattr(metrics, "_AT_ONCE", 30)  # a few captions at once
+    monkeypatch.setattr(retrieval, "_AT_ONCE", 30)  # a few captions at once
     rng = np.random.default_rng(levels)
     image_of = rng.permutation(np.repeat(np.arange(6), [5, 5, 6, 1, 2, 7]))
     scores = rng.integers(0, levels, (len(image_of), 6)).astype("f4")

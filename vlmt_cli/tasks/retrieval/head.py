@@ -1,76 +1,48 @@
-"""G2, image retrieval: how well does a caption describe an image? (equation 2)
+"""The model's side of retrieval: four options a caption, and every caption against every image.
 
-Trained as a choice of four: the pair itself first, then the image with a random caption, a random image with the
-caption, and the image with a hard caption (section 3.2).
-
-Shapes: B batch, O options.
+Shapes: B batch, O options, C captions, I images.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vlmt_cli.base.errors import DataError
-from vlmt_cli.model.config import ViLBERTConfig
+from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.model.vilbert import ViLBERT
-from vlmt_cli.tasks.examples import Batch, Columns, Examples, Inputs, Lists
+from vlmt_cli.tasks.examples import Examples, Inputs, Lists
 
+if TYPE_CHECKING:
+    from vlmt_cli.tasks.config import ModelConfig
+
+READS_REGIONS = False
 OPTIONS = 4
+_IMAGES_AT_ONCE = 16
+_PAIRS_AT_ONCE = 256
 
 
-def make_head(config: ViLBERTConfig) -> nn.Module:
+def make_head(config: "ModelConfig", head: str) -> nn.Module:
     """Make W_i, which maps the overall representation to one score."""
-    return nn.Linear(config.co_width, 1)
+    return nn.Linear(config.trunk.co_width, 1)
 
 
-def loss(scores_BO: Tensor) -> Tensor:
+def options(output_P1: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+    """Return the scores of each caption's four options, (B, O)."""
+    return output_P1.view(-1, OPTIONS)
+
+
+def loss(options_BO: Tensor, targets: Mapping[str, Tensor], form: str = "") -> Tensor:
     """Cross-entropy over the options, of which the first is right."""
-    return F.cross_entropy(scores_BO, torch.zeros(len(scores_BO), dtype=torch.long, device=scores_BO.device))
+    return F.cross_entropy(options_BO, torch.zeros(len(options_BO), dtype=torch.long, device=options_BO.device))
 
 
-def score(scores_BO: Tensor) -> Tensor:
+def score(options_BO: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
     """Return whether the first option has the highest score, (B,)."""
-    return (scores_BO.argmax(1) == 0).float()
-
-
-def columns(
-    names: NDArray[np.object_], codes: NDArray[np.int32], neighbours: pa.Table | None, where: object
-) -> Columns:
-    """Group N captions by their images, for drawing wrong ones.
-
-    Args:
-        names: the keys of the split's M images.
-        codes: each caption's image, (N,).
-        neighbours: images and the lists of those that look like them (``features.hard_negatives``); None when hard
-            captions are random ones.
-        where: the split, for the error.
-
-    Raises:
-        DataError: there are no two images.
-    """
-    if len(names) < 2:
-        raise DataError("has captions of fewer than two images, so that none is wrong", where=where)
-    order = np.argsort(codes, kind="stable").astype(np.int64)
-    captions = Lists(order, np.searchsorted(codes[order], np.arange(len(names) + 1)))
-    alike = Lists(np.empty(0, np.int64), np.zeros(len(names) + 1, np.int64))
-    if neighbours is not None:
-        known = pa.array(names, pa.string())
-        lists = neighbours["neighbours"].combine_chunks()
-        owner = pc.index_in(neighbours["image"], known).take(pc.list_parent_indices(lists))
-        other = pc.index_in(lists.flatten(), known)
-        both = pc.and_(owner.is_valid(), other.is_valid())
-        owners = owner.filter(both).to_numpy().astype(np.int64)
-        rank = np.argsort(owners, kind="stable")
-        others = other.filter(both).to_numpy().astype(np.int64)[rank]
-        alike = Lists(others, np.searchsorted(owners[rank], np.arange(len(names) + 1)))
-    return {"captions": captions, "alike": alike}
+    return (options_BO.argmax(1) == 0).float()
 
 
 def draw(examples: Examples, which: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
@@ -112,9 +84,43 @@ def targets(examples: Examples, which: NDArray[np.int64], regions: Any) -> dict[
     return {}
 
 
-def decode(scores_BO: Tensor, batch: Batch, labels: Sequence[str]) -> dict[str, list[Any]]:
-    """Return the probability of the right option."""
-    return {"confidence": scores_BO.float().softmax(1)[:, 0].tolist()}
+def rank(
+    model: Any,
+    examples: Examples,
+    reader: RegionReader,
+    token: int | None,
+    batch_size: int,
+    device: torch.device,
+    progress: Any = None,
+) -> dict[str, Any]:
+    """Score each of C captions against each of I images: ``scores_CI``, both in the order of the examples.
+
+    ``progress`` counts pairs.
+    """
+    order = np.argsort(examples.lengths, kind="stable")
+    cuts = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    keys: list[str] = examples.names.tolist()
+
+    def captions(which: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor | None]:
+        ids, mask = examples.tokens.batch(examples.rows[which])
+        task = None if token is None else torch.full((len(ids),), token, device=device)
+        return ids.to(device), mask.to(device), task
+
+    def images() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        for start in range(0, len(keys), _IMAGES_AT_ONCE):
+            regions = reader.read(keys[start : start + _IMAGES_AT_ONCE])
+            features = regions.features_BVF.to(device, torch.float32)
+            yield features, regions.boxes_BV5.to(device), regions.mask_BV.to(device)
+            if progress:
+                done = min(start + _IMAGES_AT_ONCE, len(keys))
+                progress(examples.task, done * len(examples), len(keys) * len(examples))
+
+    model.eval()
+    head = model.heads["retrieval"]
+    matrix = score_matrix(model.trunk, head, [captions(which) for which in cuts], images(), _PAIRS_AT_ONCE)
+    scores = np.empty(matrix.shape, np.float32)
+    scores[order] = matrix.float().cpu().numpy()
+    return {"scores_CI": scores}
 
 
 def _another(own: NDArray[np.int64], images: int, rng: np.random.Generator) -> NDArray[np.int64]:

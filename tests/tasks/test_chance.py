@@ -4,9 +4,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from vlmt_cli.evaluation.chance import chance
 from vlmt_cli.tasks.examples import Examples, Lists
+from vlmt_cli.tasks.groups import rules_of
 from vlmt_cli.tasks.text import Tokens
+
+
+def chance(train, test, boxes_of=None):
+    return rules_of(test.task).chance(train, test, boxes_of)
 
 
 def examples(task, count, columns, names=("coco:1", "coco:2", "coco:3")):
@@ -34,12 +38,19 @@ def answers(*questions):
 def test_the_most_frequent_answer():
     train = examples("vqa", 3, answers({4: 1.0}, {2: 0.3}, {4: 0.6, 2: 0.9}))  # answer 4: 1.6, answer 2: 1.2
     test = examples("vqa", 4, answers({4: 1.0}, {2: 1.0}, {}, {4: 0.3, 1: 1.0}))
-    assert chance(train, test, None) == pytest.approx((1.0 + 0.3) / 4)
+    assert chance(train, test) == pytest.approx((1.0 + 0.3) / 4)
 
 
 def test_the_most_frequent_label_any_image_any_candidate():
     train = examples("snli_ve", 4, {"labels": np.array([2, 2, 0, -1])})
-    assert chance(train, examples("snli_ve", 4, {"labels": np.array([2, 0, 1, 2])}), None) == 0.5
-    assert chance(train, examples("coco", 2, {}), None) == pytest.approx(1 / 3)
+    assert chance(train, examples("snli_ve", 4, {"labels": np.array([2, 0, 1, 2])})) == 0.5
+    assert chance(train, examples("coco", 2, {})) == pytest.approx(1 / 3)
     candidates = Lists(np.zeros((6, 4), np.float32), np.array([0, 4, 6]))
-    assert chance(train, examples("visual7w", 2, {"candidates": candidates}), None) == (1 / 4 + 1 / 2) / 2
+    assert chance(train, examples("visual7w", 2, {"candidates": candidates})) == (1 / 4 + 1 / 2) / 2
+
+
+def test_any_region_that_overlaps_the_right_box():
+    right = np.array([[0, 0, 10, 10], [0, 0, 10, 10]], np.float32)
+    test = examples("refcoco", 2, {"box": right})
+    regions = np.array([[0, 0, 10, 9], [0, 0, 10, 5], [0, 0, 4, 4], [50, 50, 60, 60]], np.float32)
+    assert chance(None, test, lambda image: regions) == 1 / 4  # an IoU of exactly one half is not above it
