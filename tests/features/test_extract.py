@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from vlmt_cli.base.errors import DataError, UsageError, VlmtError
+from vlmt_cli.commands.extract import _photos
 from vlmt_cli.features.extract import extract
 from vlmt_cli.features.extractor import Extractor, network_extractor
 from vlmt_cli.features.pixels import WIDTH, pixels_extractor
@@ -97,8 +98,20 @@ def test_unreadable_photos_are_named_and_the_others_go_on(files, tmp_path):
     os.mkfifo(files[5][1])  # which would block whoever opens it
     result = extract(files, tmp_path / "store", MAKE("cpu"), batch=6)
     assert sorted(result.failed) == sorted(files[number][1] for number in (3, 5, 11, 12))
-    assert result.failed[files[5][1]] == "no regular file"
+    assert result.failed[files[5][1]] == "not a regular file"
     assert (result.written, result.images) == (16, 16)
+
+
+def test_a_photo_without_its_tail_and_a_tiff_are_photos(tmp_path):
+    folder = tmp_path / "vg"
+    folder.mkdir()
+    picture = Image.effect_noise((64, 48), 60).convert("RGB")
+    picture.save(folder / "1.jpg")
+    (folder / "1.jpg").write_bytes((folder / "1.jpg").read_bytes()[:-20])
+    picture.save(folder / "2.tif")
+    photos, failed = _photos([str(folder)])
+    result = extract(photos, tmp_path / "store", MAKE("cpu"))
+    assert (result.written, result.failed, failed) == (2, {}, {})
 
 
 def test_other_features_are_not_mixed_in(files, tmp_path):
@@ -118,6 +131,7 @@ def test_values_that_are_no_numbers_are_named(files, tmp_path):
 
 SLOW = """
 import sys, time
+from vlmt_cli.commands.extract import _photos
 from vlmt_cli.features.extract import extract
 from vlmt_cli.features import store_writer
 from features.test_extract import MAKE

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vlmt_cli.base.keys import check_image_key
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".jfif", ".jpe", ".jp2")
 
 # Official names that say by themselves which image they are.
 _NAMES = (

@@ -182,7 +182,7 @@ def _stamp(files: Sequence[ImageFile]) -> tuple[pa.Table, list[Damaged]]:
             damaged.append(Damaged(path, error.strerror or str(error)))
             continue
         if not S_ISREG(stat.st_mode):
-            damaged.append(Damaged(path, "no regular file"))
+            damaged.append(Damaged(path, "not a regular file"))
         else:
             rows.append({"file": f"{stat.st_size} {stat.st_mtime_ns} {path}", "path": path, "image": image})
     schema = pa.schema([("file", pa.string()), ("path", pa.string()), ("image", pa.string())])

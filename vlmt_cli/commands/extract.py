@@ -217,10 +217,11 @@ def _boxes(boxes: str | None, form: str | None, data: Path) -> "dict[str, Boxes]
 
 def _photos(folders: list[str]) -> "tuple[list[File], dict[str, str]]":
     """Find the photos, and what is passed over with the reason."""
-    from vlmt_cli.clean.image_files import image_files
+    from vlmt_cli.clean.image_files import NOT_AN_IMAGE, image_files
 
     files, skipped = image_files(folders)
-    return [(file.image, file.path) for file in files], {one.path: one.reason for one in skipped}
+    photos = [(file.image, file.path) for file in files]
+    return photos, {one.path: one.reason for one in skipped if one.reason != NOT_AN_IMAGE}
 
 
 def _maker(
