@@ -6,6 +6,7 @@ import pytest
 from clean.worlds import World, removed_rows, worlds
 from hypothesis import given
 
+from vlmt_cli.base.identity import RELATIONS
 from vlmt_cli.clean.check import find_leaks
 from vlmt_cli.clean.overlap import compare, example_matrix, image_matrix
 from vlmt_cli.clean.removal import keep_table, remove_test_images, removed_table, split_hash
@@ -31,7 +32,7 @@ def test_reasons_name_an_image_of_the_example_and_a_test_set_that_holds_it(world
         for hit in row["hits"]:
             tests = {key for rows in [examples[hit["test_set"], "testA"]] for one in rows for key in one}
             upto = {"id": (), "crosswalk": ("crosswalk",), "flickr": ("crosswalk", "flickr")}
-            relations = upto.get(hit["how"], ("crosswalk", "flickr", "url", "pixels", "perceptual"))
+            relations = upto.get(hit["how"], RELATIONS)
             assert hit["image"] in images
             assert world.same(hit["image"], relations) & tests
         assert row["hits"]
@@ -41,7 +42,7 @@ def test_reasons_name_an_image_of_the_example_and_a_test_set_that_holds_it(world
 def test_matrices_count_distinct_images_and_examples(world):
     overlap = compare(world.splits(), world.links_table())
     images, examples = image_matrix(overlap), example_matrix(overlap)
-    everything = ("crosswalk", "flickr", "url", "pixels", "perceptual")
+    everything = RELATIONS
 
     def distinct(*roles_of):
         return {

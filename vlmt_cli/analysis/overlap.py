@@ -24,7 +24,7 @@ def mixture(overlap: Overlap, identity: str) -> Matrix:
     seen = _images(overlap, numbers, [split.role != "test" for split in overlap.splits])
     matrix = {test: dict(row) for test, row in image_matrix(overlap, how=how).items()}
     for test, row in matrix.items():
-        own = [split.role == "test" and split.dataset == test for split in overlap.splits]
+        own = [split.role == "test" and split.test_set == test for split in overlap.splits]
         images = _images(overlap, numbers, own)
         row[TOGETHER] = Share(hit=int(np.isin(images, seen).sum()), of=len(images))
     return matrix

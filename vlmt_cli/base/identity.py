@@ -12,6 +12,7 @@ flickr      the same Flickr photo id: Flickr30k's file stem, Visual Genome's
 url         the same address (NLVR2)
 pixels      two image files with the same pixels
 perceptual  two image files that look the same
+judged      a person says that two images are the same
 ==========  ==================================================================
 
 Relations are trusted in this order, and a pair that an earlier one explains is
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-RELATIONS = ("crosswalk", "flickr", "url", "pixels", "perceptual")
+RELATIONS = ("crosswalk", "flickr", "url", "pixels", "perceptual", "judged")
 PAPER_RELATIONS = ("crosswalk",)
 HOW = ("id", *RELATIONS)
 

@@ -184,9 +184,9 @@ def find_leaks(overlap: Overlap, kept: Sequence[NDArray[np.bool_]], identity: st
     number = overlap.numbers[LAST_RELATION[identity]]
     union = union_of(overlap, identity)
     in_tests = [
-        (split.dataset, codes)
+        (split.test_set, codes)
         for split, codes in zip(overlap.splits, overlap.codes, strict=True)
-        if split.role == "test" and split.dataset in union
+        if split.role == "test" and split.test_set in union
     ]
     tested = np.unique(np.concatenate([number[codes] for _, codes in in_tests] or [np.zeros(0, np.int32)]))
     total, first = 0, []

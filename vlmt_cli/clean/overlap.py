@@ -31,7 +31,7 @@ class Overlap:
         numbers: for each of ``HOW``, the K numbers of the images behind the keys when that
             relation and those before it are believed.
         links: the identity links behind the numbers.
-        tests: the datasets with test sets; the i-th has bit i.
+        tests: the test sets, by name; the i-th has bit i.
         masks: for each of ``HOW``, K masks of the test sets that hold the image.
     """
 
@@ -61,7 +61,7 @@ def compare(splits: Sequence[Split], links: pa.Table) -> Overlap:
     Raises:
         UsageError: there are more test sets than a mask has bits.
     """
-    tests = list(dict.fromkeys(split.dataset for split in with_role(splits, "test")))
+    tests = list(dict.fromkeys(split.test_set for split in with_role(splits, "test")))
     if len(tests) > 64:
         raise UsageError(f"{len(tests)} test sets are more than 64", todo="compare them in two runs")
 
@@ -77,7 +77,7 @@ def compare(splits: Sequence[Split], links: pa.Table) -> Overlap:
         held = np.zeros(int(number.max(initial=-1)) + 1, np.uint64)
         for split, images in zip(splits, codes, strict=True):
             if split.role == "test":
-                held[number[images]] |= np.uint64(1 << tests.index(split.dataset))
+                held[number[images]] |= np.uint64(1 << tests.index(split.test_set))
         masks[how] = held[number]
     return Overlap(list(splits), keys, codes, numbers, links, tests, masks)
 
@@ -131,7 +131,7 @@ def image_matrix(overlap: Overlap, kept: Sequence[NDArray[np.bool_]] | None = No
     for index, (split, codes) in enumerate(zip(overlap.splits, overlap.codes, strict=True)):
         images = codes if kept is None else codes[np.repeat(kept[index], np.diff(split.offsets))]
         is_test = split.role == "test"
-        name = split.dataset if is_test else column_name(split.dataset, split.role)
+        name = split.test_set if is_test else column_name(split.dataset, split.role)
         (rows if is_test else columns).setdefault(name, np.zeros(size, bool))[number[images]] = True
     return {
         test: {name: Share(int((held & inside).sum()), int(held.sum())) for name, inside in columns.items()}

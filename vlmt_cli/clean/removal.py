@@ -57,7 +57,8 @@ class Removal:
 
 def union_of(overlap: Overlap, identity: str) -> list[str]:
     """Return the test sets that an identity puts into the union."""
-    return [test for test in overlap.tests if test not in LEFT_OUT[identity]]
+    joining = {split.test_set for split in overlap.splits if identity in split.joins}
+    return [test for test in overlap.tests if test in joining and test not in LEFT_OUT[identity]]
 
 
 def remove_test_images(overlap: Overlap, identity: str) -> Removal:

@@ -17,6 +17,7 @@ from vlmt_cli.base.keys import read_image_list
 
 ROLES = ("train", "val", "test", "pretrain", "detector")
 CLEANED_ROLES = ("train", "val", "pretrain")
+IDENTITIES = ("strict", "paper")
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Split:
         ids: the N example ids.
         images: N lists of image keys, none of them empty.
         path: the example table, which holds the texts; None for a list of images.
+        joins: of a test set, the identities under which its images join the union. One that the paper does not have
+            joins under strict identity only.
     """
 
     dataset: str
@@ -39,6 +42,12 @@ class Split:
     ids: pa.Array
     images: pa.ListArray
     path: Path | None = None
+    joins: tuple[str, ...] = IDENTITIES
+
+    @property
+    def test_set(self) -> str:
+        """The name of the test set that this is a part of: its dataset, where the paper has it."""
+        return self.dataset if self.joins == IDENTITIES else f"{self.dataset} {self.name}"
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -55,7 +64,7 @@ def role_of(split: str) -> str:
     return "test" if split.startswith("test") else split
 
 
-def read_split(dataset: str, name: str, path: Path) -> Split:
+def read_split(dataset: str, name: str, path: Path, joins: tuple[str, ...] = IDENTITIES) -> Split:
     """Read the ids and image keys of an example table.
 
     Raises:
@@ -67,7 +76,7 @@ def read_split(dataset: str, name: str, path: Path) -> Split:
         todo = f"delete {path.parent} and run the command again"
         raise DataError(f"is damaged ({str(error).splitlines()[0]})", where=path, todo=todo) from error
     images = table["images"].combine_chunks()
-    split = Split(dataset, name, role_of(name), table["example_id"].combine_chunks(), images, path)
+    split = Split(dataset, name, role_of(name), table["example_id"].combine_chunks(), images, path, joins)
     if len(split) and (np.diff(split.offsets) < 1).any():
         row = int(np.argmin(np.diff(split.offsets)))
         raise DataError("the example shows no image", where=f"{path}: {split.ids[row].as_py()}")

@@ -7,7 +7,9 @@ train_balanced_questions.json (val and testdev alike; test_balanced_questions.js
 
 From https://cs.stanford.edu/people/dorarad/gqa/download.html. 943,000 train, 132,062 val and 12,578 testdev questions.
 The paper trains on balanced train and val less the last 3,000 questions by id: 1,072,062 (table 8), with a vocabulary
-of 1,533 answers. Its test set is testdev; test, whose answers are secret, joins where its file is there.
+of 1,533 answers. It scores on testdev, and counts the images of test, whose answers are secret (table 7: 2,987): test
+joins where its file is there. So do the images that only other test files name: challenge's, those of the questions
+that balancing left out, and the submission's, which holds all questions of val, testdev, test and challenge.
 
 Traps: the file is one dict whose keys are the question ids; answers are compared as they are ("t-shirt"), not
 normalised as VQA's; ``imageId`` is a string, a Visual Genome id in train and val, and "n161313" for images that are
@@ -28,10 +30,21 @@ from vlmt_cli.datasets.source import count_bytes, find, read_json
 from vlmt_cli.datasets.tables import VQA, Examples, check_unique, example_table, lists
 
 FILE = "{}_balanced_questions.json"
+MORE_TESTS = {
+    "testdev-all": "testdev_all_questions.json",
+    "test-all": "test_all_questions.json",
+    "test-challenge": "challenge_balanced_questions.json",
+    "test-challenge-all": "challenge_all_questions.json",
+    "test-submission": "submission_all_questions.json",
+}
+"""Official test files by split, which holds the questions about images that no file before it names."""
 
 
-class Question(msgspec.Struct, gc=False):
+class Image(msgspec.Struct, gc=False):
     imageId: str
+
+
+class Question(Image, gc=False):
     question: str
     answer: str | None = None
 
@@ -50,7 +63,39 @@ def read(raw: Path, options: GqaOptions) -> Examples:
         right = pc.list_flatten(table["answers"].combine_chunks()).dictionary_encode()
         known = answers.vocabulary(right, at_most=options.vocabulary)
     splits |= {name: tables[name] for name in ("testdev", "test") if name in tables}
+    seen = {image for name in ("testdev", "test") if name in tables for image in _images_of(tables[name])}
+    for name, file in MORE_TESTS.items():
+        if (path := find(raw, file)) and (more := _about_others(path, seen, name == "test-submission")):
+            splits[name] = more
+            seen.update(_images_of(more))
     return Examples(splits, answers=known)
+
+
+def _images_of(table: pa.Table) -> list[str]:
+    keys: list[str] = pc.list_flatten(table["images"]).unique().to_pylist()
+    return keys
+
+
+def _about_others(path: Path, seen: set[str], has_val: bool) -> pa.Table | None:
+    """Read a test file's questions about images that are not among ``seen``; None where there is none.
+
+    Args:
+        path: the file.
+        seen: image keys.
+        has_val: whether val's questions are in it, too. These are about Visual Genome's images, and the test sets'
+            about images with ids of GQA's own.
+    """
+    ids = pa.array(sorted({question.imageId for question in read_json(path, dict[str, Image]).values()}), pa.string())
+    new = _new(_image_keys(ids, path), seen, has_val)
+    if not pc.any(new, min_count=0).as_py():
+        return None
+    table = _read(path)
+    return table.filter(_new(pc.list_element(table["images"], 0), seen, has_val))
+
+
+def _new(keys: pa.Array | pa.ChunkedArray, seen: set[str], has_val: bool) -> pa.Array | pa.ChunkedArray:
+    new = pc.invert(pc.is_in(keys, value_set=pa.array(sorted(seen), pa.string())))
+    return pc.and_(new, pc.starts_with(keys, "gqa:")) if has_val else new
 
 
 def _read(path: Path) -> pa.Table:

@@ -1,6 +1,6 @@
 """NLVR2: is a sentence true of a pair of photographs?
 
-train.json (dev and test1 alike), JSON lines whatever the name says
+train.json (dev, test1 and test2 alike), JSON lines whatever the name says
     {"identifier": "dev-850-0-0", "sentence": "The right image shows a curving walkway ...", "label": "False",
      "left_url": "https://...", "right_url": "https://...", "synset": "beer bottle", "query": "...", "writer": "61",
      "validation": {"61": "False"}, "extra_validations": {...}}
@@ -10,7 +10,8 @@ An image's name is the identifier without its last number, and -img0 (left) or -
 
 Traps: labels are the strings "True" and "False"; the same photograph may have several names, and 45 addresses are in
 both dev and test1, so that identity by address finds leaks that names hide; train may lack the addresses; the paper's
-test set is test1, which the authors call test.json; ``dev`` is called val here.
+test set is test1, which the authors call test.json; ``dev`` is called val here. test2, hidden at first, is public by
+now: 91 dev examples show photos of it, so that it joins where its file is there.
 """
 
 from pathlib import Path
@@ -29,6 +30,7 @@ from vlmt_cli.datasets.source import find, read_json_lines
 from vlmt_cli.datasets.tables import VERIFICATION, Examples, check_labels, example_table, lists
 
 FILES = {"train": ("train.json",), "val": ("dev.json",), "test": ("test1.json", "test.json")}
+MORE_TESTS = {"test2": "test2.json"}
 LABELS = ("False", "True")
 
 
@@ -43,7 +45,7 @@ class Pair(msgspec.Struct, gc=False):
 def read(raw: Path) -> Examples:
     """Read NLVR2 and the addresses of its photographs."""
     result = Examples()
-    for split, names in FILES.items():
+    for split, names in (FILES | {split: (name,) for split, name in MORE_TESTS.items()}).items():
         if path := find(raw, *names):
             pairs = read_json_lines(path, Pair)
             images = _images(pairs, path)

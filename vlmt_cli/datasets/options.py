@@ -62,6 +62,13 @@ class Flickr30kEntitiesOptions(_Section):
     """The box of a phrase that has several: their union, or the first (as the authors did)."""
 
 
+class CleanOptions(_Section):
+    """Union removal."""
+
+    test_files: Literal["all", "paper"] = "all"
+    """Which test sets join the union: every official test file that is there, or those that the paper has."""
+
+
 class NearDuplicateOptions(_Section):
     """Comparing image files; distances are bits of a 256-bit hash."""
 
@@ -72,11 +79,12 @@ class NearDuplicateOptions(_Section):
 
 
 class Options(_Section):
-    """The choices of all readers, and of comparing image files."""
+    """The choices of all readers, of cleaning, and of comparing image files."""
 
     vqa: VqaOptions = VqaOptions()
     vg_qa: VgQaOptions = VgQaOptions()
     gqa: GqaOptions = GqaOptions()
     refcocog: RefcocogOptions = RefcocogOptions()
     flickr30k_entities: Flickr30kEntitiesOptions = Flickr30kEntitiesOptions()
+    clean: CleanOptions = CleanOptions()
     near_duplicates: NearDuplicateOptions = NearDuplicateOptions()

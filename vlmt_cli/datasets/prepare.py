@@ -40,7 +40,7 @@ from vlmt_cli.datasets.table import CROSSWALKS, DATASETS, Dataset
 Progress = Callable[[str, int, int], None]
 
 # Raised whenever a reader makes other examples of the same files.
-READERS_VERSION = 2
+READERS_VERSION = 3
 EDITED = "has example tables that were edited"
 NEXT = ".next"
 """Below ``examples/``: what ``vlmt clean`` has read anew and not yet put in the place of what was there."""
@@ -102,6 +102,13 @@ def missing_files(data: Path, name: str) -> list[str]:
     """List the official files of a dataset that are not in ``data/raw``, as paths below it."""
     folder = raw_folder(data, name)
     absent = (names for names in all_datasets()[name].files if not find(folder, *names.split("|")))
+    return [f"{folder.name}/{names.partition('|')[0]}" for names in absent]
+
+
+def absent_tests(data: Path, name: str) -> list[str]:
+    """List the official test files that a dataset can do without, and that are not there, as paths below ``raw``."""
+    folder = raw_folder(data, name)
+    absent = (names for names in all_datasets()[name].also_test if not find(folder, *names.split("|")))
     return [f"{folder.name}/{names.partition('|')[0]}" for names in absent]
 
 

@@ -14,7 +14,8 @@ From https://github.com/lichengunc/refer. Train sentences: RefCOCO 120,624, RefC
 test images: 1,500, 1,500 and 2,600 (table 7). Candidates are all annotated objects of the image.
 
 Traps: the pickles are Python 2's, and a pickle can run code, so that only plain data is read; RefCOCO and RefCOCO+ have
-two test sets, testA (people) and testB (the rest); google's split of RefCOCOg shares images between train and val.
+two test sets, testA (people) and testB (the rest); google's split of RefCOCOg shares images between train and val, and
+with umd's test set.
 """
 
 from pathlib import Path
@@ -69,17 +70,32 @@ class Instances(msgspec.Struct, gc=False):
     categories: list[Category]
 
 
-def read(raw: Path, refs_file: str) -> Examples:
-    """Read one of the three; ``refs_file`` says whose split: ``refs(unc).p``, ``refs(umd).p`` or ``refs(google).p``."""
+def read(raw: Path, refs_file: str, test_of: str | None = None) -> Examples:
+    """Read one of the three.
+
+    Args:
+        raw: the folder of its files.
+        refs_file: whose split: ``refs(unc).p``, ``refs(umd).p`` or ``refs(google).p``.
+        test_of: whose test set is a test set beside it, as ``test-umd``, where its file is there.
+    """
     path, objects_path = find(raw, refs_file), find(raw, INSTANCES)
     if path is None and list(raw.glob("refs(*).p*")):
         todo = "download it, or choose the split that is there with --set refcocog.split_by"
         raise DataError(f"there is no {refs_file}", where=raw, todo=todo)
     if path is None or objects_path is None:
         return Examples()
-    refs = typed(path, read_pickle(path), list[Ref])
     instances = read_json(objects_path, Instances)
-    objects = instances.annotations
+    splits = _splits(path, instances, objects_path)
+    if test_of and refs_file != REFS.format(test_of) and (other := find(raw, REFS.format(test_of))):
+        splits |= {f"test-{test_of}": part for name, part in _splits(other, instances, objects_path).items()
+                   if name == "test"}  # fmt: skip
+    urls = [image.flickr_url for image in instances.images]
+    return Examples(splits, links=flickr_links([image.id for image in instances.images], urls, objects_path))
+
+
+def _splits(path: Path, instances: Instances, objects_path: Path) -> dict[str, pa.Table]:
+    """Read the sentences of one file of references, by split."""
+    refs, objects = typed(path, read_pickle(path), list[Ref]), instances.annotations
     boxes = boxes_xyxy([each.bbox for each in objects])
     row = _rows_of_refs(refs, objects, path, objects_path)
 
@@ -106,11 +122,7 @@ def read(raw: Path, refs_file: str) -> Examples:
     )
     split = pa.array([ref.split for ref in refs], pa.string()).take(pa.array(said))
     parts = {name: table.filter(pc.equal(split, name)) for name in SPLITS}
-    urls = [image.flickr_url for image in instances.images]
-    return Examples(
-        {name: part for name, part in parts.items() if len(part)},
-        links=flickr_links([image.id for image in instances.images], urls, objects_path),
-    )
+    return {name: part for name, part in parts.items() if len(part)}
 
 
 def _rows_of_refs(refs: list[Ref], objects: list[Annotation], path: Path, objects_path: Path) -> NDArray[np.int64]:

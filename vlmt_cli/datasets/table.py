@@ -42,6 +42,9 @@ class Dataset:
         files: the official files below ``raw/<dataset>/`` that reading all of it takes, each with the address that it
             comes from; ``|`` stands between the names that one file goes by.
         also: official files that are read where they are there.
+        also_test: names of test files among these, ``|`` between those that hold the same images: without them some
+            official test images are not known.
+        beyond_paper: test splits that the paper does not have.
         folder: the folder below ``raw/`` when it is not the dataset's name.
         schema: of its example tables; None for a crosswalk, which has none.
         images: how many an example shows.
@@ -66,6 +69,8 @@ class Dataset:
     read: Callable[[Path, Options], Examples]
     files: Mapping[str, str] = field(default_factory=dict)
     also: Mapping[str, str] = field(default_factory=dict)
+    also_test: tuple[str, ...] = ()
+    beyond_paper: tuple[str, ...] = ()
     folder: str = ""
     schema: pa.Schema | None = None
     images: int = 1
@@ -103,6 +108,7 @@ DATASETS = {
             vqa.ANNOTATIONS.format("train2014"): f"{_VQA}/v2_Annotations_Train_mscoco.zip",
             vqa.ANNOTATIONS.format("val2014"): f"{_VQA}/v2_Annotations_Val_mscoco.zip",
         },
+        also={vqa.QUESTIONS.format("test-dev2015"): f"{_VQA}/v2_Questions_Test_mscoco.zip"},
         read=lambda raw, options: vqa.read(raw, options.vqa),
         schema=tables.VQA,
         group="G1",
@@ -135,7 +141,12 @@ DATASETS = {
         title="GQA",
         short="GQA",
         files={gqa.FILE.format(part): _GQA for part in ("train", "val", "testdev")},
-        also={gqa.FILE.format("test"): _GQA},
+        also=dict.fromkeys([gqa.FILE.format("test"), *gqa.MORE_TESTS.values()], _GQA),
+        also_test=(
+            "test_balanced_questions.json|test_all_questions.json|submission_all_questions.json",
+            "challenge_balanced_questions.json|challenge_all_questions.json|submission_all_questions.json",
+        ),
+        beyond_paper=tuple(gqa.MORE_TESTS),
         read=lambda raw, options: gqa.read(raw, options.gqa),
         schema=tables.VQA,
         group="G1",
@@ -205,7 +216,8 @@ DATASETS = {
         short="RefCOCOg",
         files={f"{refcoco.REFS.format('umd')}|{refcoco.REFS.format('google')}": _REFER, refcoco.INSTANCES: _REFER},
         also={refcoco.REFS.format("google"): _REFER},
-        read=lambda raw, options: refcoco.read(raw, refcoco.REFS.format(options.refcocog.split_by)),
+        beyond_paper=("test-umd",),
+        read=lambda raw, options: refcoco.read(raw, refcoco.REFS.format(options.refcocog.split_by), test_of="umd"),
         schema=tables.REFERRING,
         group="G3",
         candidates="shown in training",
@@ -250,6 +262,11 @@ DATASETS = {
             "|".join(names): f"https://github.com/lil-lab/nlvr/raw/master/nlvr2/data/{names[0]}"
             for names in nlvr2.FILES.values()
         },
+        also={
+            file: f"https://github.com/lil-lab/nlvr/raw/master/nlvr2/data/{file}" for file in nlvr2.MORE_TESTS.values()
+        },
+        also_test=tuple(nlvr2.MORE_TESTS.values()),
+        beyond_paper=tuple(nlvr2.MORE_TESTS),
         read=lambda raw, options: nlvr2.read(raw),
         schema=tables.VERIFICATION,
         group="G4",
@@ -312,6 +329,12 @@ TWELVE = (
     "snli_ve",
 )  # fmt: skip
 """The paper's twelve, in the order in which they take turns in training."""
+
+
+def beyond_paper(name: str) -> tuple[str, ...]:
+    """Return the test splits of a dataset, or crosswalk, that the paper does not have."""
+    return DATASETS[name].beyond_paper if name in DATASETS else ()
+
 
 TASKS = {name: dataset for name, dataset in DATASETS.items() if dataset.head}
 """The datasets that a model trains on and is scored on; task and dataset share a name."""

@@ -13,7 +13,7 @@ From https://visualqa.org/download.html. 443,757 train, 214,354 val and 447,793 
 train and val less the last 3,000 val questions ("minval"): 655,111 (table 8).
 
 Traps: questions and annotations come in separate files, in an order that need not agree; the test set's answers are
-secret, and test-dev is a part of it.
+secret, and test-dev is a part of it, which stands for it as ``testdev`` where its file is missing.
 """
 
 from pathlib import Path
@@ -33,6 +33,7 @@ from vlmt_cli.datasets.tables import VQA, Examples, check_unique, example_table,
 
 QUESTIONS = "v2_OpenEnded_mscoco_{}_questions.json"
 ANNOTATIONS = "v2_mscoco_{}_annotations.json"
+TESTS = {"test": "test2015", "testdev": "test-dev2015"}
 _BOTH = "download both files again"
 _LARGEST_ID = 1 << 63
 
@@ -83,12 +84,18 @@ def read(raw: Path, options: VqaOptions) -> Examples:
             everything = everything.take(pa.array(order))
             splits["val"] = everything.slice(len(everything) - minval)
         splits["train"] = everything.slice(0, len(everything) - minval)
-    if path := find(raw, QUESTIONS.format("test2015")):
-        questions = read_json(path, Questions).questions
-        nothing = np.zeros(len(questions), dtype=np.int32)
-        splits["test"] = _table(
-            path, questions, lists(nothing, pa.array([], pa.string())), lists(nothing, pa.array([], pa.int8()))
-        )
+    asked_of: set[int] = set()
+    for split, part in TESTS.items():
+        if path := find(raw, QUESTIONS.format(part)):
+            # Of test-dev, which is a part of test2015, nothing is left where that is there.
+            questions = [each for each in read_json(path, Questions).questions if each.image_id not in asked_of]
+            nothing = np.zeros(len(questions), dtype=np.int32)
+            table = _table(
+                path, questions, lists(nothing, pa.array([], pa.string())), lists(nothing, pa.array([], pa.int8()))
+            )
+            if split == "test" or len(table):
+                splits[split] = table
+            asked_of |= {each.image_id for each in questions}
     known = None
     if right:
         known = answers.vocabulary(answers.normalise_answers(pa.concat_arrays(right)), options.min_answer_count)
