@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from vlmt_cli.base.identity import LINKS
 from vlmt_cli.clean.compare_files import compare_files
 from vlmt_cli.clean.splits import image_split
 
@@ -26,7 +27,7 @@ def test_a_borderline_copy_of_a_copy_of_a_test_image_is_shown(tmp_path, monkeypa
         image_split("test", "test", pa.array(["flickr30k:9"])),
     ]
     folders = [str(tmp_path / source) for source in ("coco", "flickr30k", "vg")]
-    compared = compare_files(splits, folders, same=24, borderline=48)
+    compared = compare_files(splits, LINKS.empty_table(), folders, same=24, borderline=48)
     assert compared.found.files == 3  # no split has vg:8
     assert compared.found.pairs == {"borderline": 1, "pixels": 1}
     assert compared.links.to_pylist() == [{"image": "coco:1", "alias": "flickr30k:9", "relation": "pixels"}]

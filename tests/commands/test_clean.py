@@ -134,7 +134,8 @@ def test_image_lists_join_as_test_train_and_detector(vlmt, own_world, tmp_path):
         (["--image-list", "x=y"], "NAME:ROLE=FILE"),
         (["--set", "vqa.minvl=1"], "did you mean vqa.minval"),
         (["some-folder"], "--near-duplicates"),
-        (["--allow-list", "x.txt"], "--near-duplicates"),
+        (["--verdicts", "x.txt"], "--near-duplicates"),
+        (["--near-duplicates", "--identity", "paper"], "strict identity"),
     ],
 )
 def test_a_wrong_command_line_is_one_line_and_exit_2(vlmt, world, arguments, hint):
@@ -261,11 +262,11 @@ def test_a_copy_of_a_test_image_under_another_name_goes_and_a_judged_pair_stays(
     report = json.loads(out)
     vg = next(one for one in report["splits"] if (one["dataset"], one["split"]) == ("vg_qa", "train"))
     assert code == 0
-    found = {"files": 2, "pairs": {"pixels": 1}, "judged_different": 0, "to_judge": 0, "damaged": []}
-    assert report["near_duplicates"] == found
+    found = report["near_duplicates"]
+    assert (found["files"], found["pairs"], found["to_judge"], found["damaged"]) == (2, {"pixels": 1}, 0, [])
     assert vg["by_relation"]["pixels"] > 0
     (tmp_path / "judged.txt").write_text(f"{train} {test}  # they only look alike\n")
-    more = ["--json", "--replace", "--allow-list", tmp_path / "judged.txt"]
+    more = ["--json", "--replace", "--verdicts", tmp_path / "judged.txt"]
     code, out, _ = vlmt("clean", "--data", own_world, *more, *folders)
     vg = next(one for one in json.loads(out)["splits"] if (one["dataset"], one["split"]) == ("vg_qa", "train"))
     assert code == 0 and "pixels" not in vg["by_relation"]

@@ -1,11 +1,11 @@
 """A page on which a person judges pairs of images that may be the same.
 
 One HTML file that needs nothing else: thumbnails are inside it, nothing is loaded
-from anywhere, and its content security policy forbids it to. What is judged to be
-different is collected as lines for the allow-list (``near_duplicates.read_allow_list``).
+from anywhere, and its content security policy forbids it to. It writes a file of verdicts
+(``verdicts.read_verdicts``): what was judged before, as it stands, and the new lines.
 """
 
-from collections.abc import Iterable
+import json
 from html import escape
 from pathlib import Path
 
@@ -14,29 +14,33 @@ import pyarrow.compute as pc
 
 from vlmt_cli.base.files import write_text
 from vlmt_cli.base.images import data_uri, open_image
-from vlmt_cli.clean.near_duplicates import without
+from vlmt_cli.clean.verdicts import NONE, Verdicts, without
 
 _THUMBNAIL = 360  # pixels, the longer side
 
 
-def write_gallery(path: Path, pairs: pa.Table, allowed: Iterable[frozenset[str]] = (), most: int = 200) -> None:
+def write_gallery(path: Path, pairs: pa.Table, verdicts: Verdicts = NONE, most: int = 200) -> None:
     """Write the page of borderline pairs, then of perceptual pairs that are taken as the same image.
 
     Args:
         path: the HTML file to write.
         pairs: a table of ``near_duplicates.PAIRS``; pairs by pixels leave nothing to judge
             and are only counted.
-        allowed: pairs already judged to be different, from ``read_allow_list``: left out.
+        verdicts: pairs already judged: left out, and kept in the file that the page writes.
         most: how many pairs each section shows, the most alike first; the page says how
             many there are. A pair takes about 50 kB.
 
     Raises:
         VlmtError: the page cannot be written.
     """
-    pairs = without(pairs, allowed)
+    pairs = without(pairs, verdicts.same | verdicts.different)
     identical = len(pairs.filter(pc.field("how") == "pixels"))
     sections = "".join(_section(pairs, how, most, title, lead) for how, title, lead in _SECTIONS)
-    write_text(path, _PAGE.replace("{identical}", f"{identical:,}").replace("{sections}", sections))
+    # A script element ends at the first </, whatever stands around it.
+    given = json.dumps(verdicts.text).replace("<", "\\u003c")
+    judged = f"{len(verdicts.same) + len(verdicts.different):,}"
+    page = _PAGE.replace("{identical}", f"{identical:,}").replace("{judged}", judged).replace("{given}", given)
+    write_text(path, page.replace("{sections}", sections))
 
 
 _SECTIONS = (
@@ -46,7 +50,7 @@ _SECTIONS = (
         "These look alike, but not enough to be taken as one image. Where nearly all of them are one, "
         "raise the distance up to which images are the same.",
     ),
-    ("perceptual", "Taken as the same image", "Only the pairs that are wrong need a tick here."),
+    ("perceptual", "Taken as the same image", "Only the pairs that are wrong need a verdict here."),
 )
 
 
@@ -58,7 +62,7 @@ def _section(pairs: pa.Table, how: str, most: int, title: str, lead: str) -> str
     if count > most:
         notice = (
             f'<p class="notice">Shown are the {most:,} most alike of {count:,} pairs. '
-            "Put those that differ on the allow-list and run the command again to see others.</p>"
+            "Save their verdicts and run the command again with them to see the others.</p>"
         )
     cards = "".join(_card(**pair) for pair in chosen.slice(0, most).to_pylist())
     return (
@@ -69,10 +73,15 @@ def _section(pairs: pa.Table, how: str, most: int, title: str, lead: str) -> str
 
 def _card(image_a: str, image_b: str, path_a: str, path_b: str, distance: int, how: str) -> str:
     line = escape(f"{image_a} {image_b}")
+    buttons = "".join(
+        f'<button type=button class=verdict aria-pressed=false data-pair="{line}" value="{word} {line}">'
+        f"{label}</button>"
+        for word, label in (("same", "same image"), ("different", "different images"))
+    )
     return (
         f'<article class="{escape(how)}"><div class=two>{_figure(image_a, path_a)}{_figure(image_b, path_b)}</div>'
         f"<footer><span class=distance><b>{distance}</b> of 256 bits differ</span><code>{line}</code>"
-        f'<label><input type=checkbox value="{line}"> different images</label></footer></article>'
+        f"<span class=verdicts>{buttons}</span></footer></article>"
     )
 
 
@@ -114,7 +123,7 @@ p { margin: .2rem 0 1rem; color: var(--soft); max-width: 75ch }
 .notice { background: var(--warn); color: var(--ink); padding: .6rem .9rem; border-radius: 8px; max-width: none }
 .cards { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 440px), 1fr)) }
 article { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: .8rem }
-article:has(:checked) { border-color: var(--accent); box-shadow: 0 0 0 1px var(--accent) }
+article:has([aria-pressed=true]) { border-color: var(--accent); box-shadow: 0 0 0 1px var(--accent) }
 .two { display: grid; grid-template-columns: 1fr 1fr; gap: .6rem }
 figure { margin: 0; min-width: 0 }
 img, .missing { display: block; width: 100%; height: 200px; object-fit: contain; background: var(--well);
@@ -129,31 +138,61 @@ footer { display: flex; flex-wrap: wrap; gap: .4rem 1rem; align-items: center; m
 code, textarea { font: .8rem/1.5 ui-monospace, monospace; background: var(--well); color: inherit;
   border-radius: 5px }
 code { padding: .1rem .4rem; user-select: all; overflow-wrap: anywhere }
-label { margin-left: auto; cursor: pointer; white-space: nowrap }
-button { font: inherit; color: var(--card); background: var(--accent); border: 0; border-radius: 8px;
-  padding: .5rem 1rem; cursor: pointer }
-textarea { display: block; width: 100%; min-height: 8rem; margin-top: .8rem; padding: .6rem;
+button { font: inherit; color: var(--card); background: var(--accent); border: 1px solid var(--accent);
+  border-radius: 8px; padding: .5rem 1rem; cursor: pointer }
+.verdicts { margin-left: auto; display: flex; gap: .4rem }
+.verdict { color: var(--ink); background: none; border-color: var(--line); padding: .2rem .7rem; white-space: nowrap }
+.verdict[aria-pressed=true] { color: var(--card); background: var(--accent); border-color: var(--accent) }
+textarea { display: block; width: 100%; min-height: 10rem; margin-top: .8rem; padding: .6rem;
   border: 1px solid var(--line) }
 </style>
 <h1>Near-duplicate images</h1>
-<p>Pairs of image files under ids that do not match, the most alike first. Tick the pairs that show
-<em>different</em> images, collect them at the end of the page, and save them as the allow-list: they are then never
-taken as the same image. Pairs with the same pixels leave nothing to judge and are
-not shown: {identical}.</p>
+<p>Pairs of image files under ids that do not match, the most alike first. Say of each pair whether it shows the
+<em>same</em> image or <em>different</em> ones, save the verdicts at the end of the page, and run
+<code>vlmt clean</code> again with <code>--verdicts verdicts.txt --replace</code>. Pairs with the same pixels leave
+nothing to judge and are not shown: {identical}. Pairs judged before: {judged}.</p>
 {sections}
-<section><h2>The allow-list</h2>
-<p>Add these lines to the file that you give as the allow-list, one pair a line.</p>
-<button type="button" id="collect">Collect the ticked pairs</button>
-<textarea id="list" readonly spellcheck="false" aria-label="lines for the allow-list"
-  placeholder="Nothing collected yet"></textarea></section>
+<section><h2>Verdicts</h2>
+<p><span id="count"></span> This is the whole file, with the verdicts given before: it replaces the one that you
+have.</p>
+<button type="button" id="save">Save as verdicts.txt</button>
+<button type="button" id="copy">Copy</button>
+<textarea id="file" readonly spellcheck="false" aria-label="verdicts.txt"
+  placeholder="Nothing judged yet"></textarea></section>
+<script type="application/json" id="given">{given}</script>
 <script>
-document.getElementById("collect").onclick = () => {
-  const list = document.getElementById("list");
-  const lines = Array.from(document.querySelectorAll("input:checked"), box => box.value);
-  list.value = Array.from(new Set(lines), line => line + "\\n").join("");
-  list.focus();
-  list.select();
+const given = JSON.parse(document.getElementById("given").textContent);
+const file = document.getElementById("file");
+const buttons = Array.from(document.querySelectorAll(".verdict"));
+const isPressed = button => button.getAttribute("aria-pressed") === "true";
+const show = () => {
+  const lines = new Set(buttons.filter(isPressed).map(button => button.value));
+  const before = given && !given.endsWith("\n") ? given + "\n" : given;
+  file.value = before + Array.from(lines, line => line + "\n").join("");
+  document.getElementById("count").textContent =
+    `${lines.size} of ${new Set(buttons.map(button => button.dataset.pair)).size} pairs on this page judged.`;
 };
+for (const button of buttons) {
+  button.onclick = () => {
+    const chosen = !isPressed(button);
+    for (const each of buttons) {  // several files can show the same pair of images
+      if (each.dataset.pair === button.dataset.pair)
+        each.setAttribute("aria-pressed", String(chosen && each.value === button.value));
+    }
+    show();
+  };
+}
+document.getElementById("save").onclick = () => {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([file.value], {type: "text/plain"}));
+  link.download = "verdicts.txt";
+  link.click();
+};
+document.getElementById("copy").onclick = () => {
+  file.select();
+  document.execCommand("copy");
+};
+show();
 </script>
 </html>
 """

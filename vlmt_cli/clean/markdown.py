@@ -3,8 +3,9 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from vlmt_cli import paper
+from vlmt_cli.clean.claim import detectors
 from vlmt_cli.clean.overlap import Matrix, Share
-from vlmt_cli.clean.report import Report, detectors, verdict
+from vlmt_cli.clean.report import NearDuplicates, Report
 
 # A dataset is taken for the real one when its size is this close to the paper's.
 _CLOSE = 0.02
@@ -15,11 +16,12 @@ def render(report: Report) -> str:
     any_left = any(cell.hit for row in report.test_images_after.values() for cell in row.values())
     parts = [
         "# Clean split",
-        " ".join([verdict(report), *detectors(report)]),
+        " ".join([report.verdict, *detectors(report)]),
         f"Split hash `{report.split_hash}`, identity `{report.identity}`, vlmt {report.vlmt}.",
     ]
-    if report.warnings:
-        parts += ["## What this split cannot promise", *(f"- {warning}" for warning in report.warnings)]
+    if report.open_points:
+        points = (*report.warnings, *report.open_points[bool(report.warnings) :])
+        parts += ["## What this split cannot promise", *(f"- {point}" for point in points)]
     parts += [
         "## Images (table 7)",
         _images(report),
@@ -43,21 +45,26 @@ def render(report: Report) -> str:
         _matrix(report.texts, {}),
     ]
     if report.near_duplicates:
-        found = report.near_duplicates
-        pairs = ", ".join(f"{count:,} {how}" for how, count in found.pairs.items()) or "none"
-        parts += [
-            "## Near-duplicate image files",
-            f"{found.files:,} files compared; pairs found: {pairs}. {found.judged_different:,} pairs were judged to be"
-            f" different images before; {found.to_judge:,} borderline pairs of a test image and one that is trained on"
-            " wait for a person.",
-        ]
-        parts += [f"- unreadable: {damaged}" for damaged in found.damaged]
+        parts += _image_files(report.near_duplicates)
     if report.notes:
         parts += ["## Oddities in the official files"]
         parts += [
             f"- {name}: {note}: {count:,}" for name, notes in report.notes.items() for note, count in notes.items()
         ]
     return "\n\n".join(_join_lists(parts)) + "\n"
+
+
+def _image_files(found: NearDuplicates) -> list[str]:
+    pairs = ", ".join(f"{count:,} {how}" for how, count in found.pairs.items()) or "none"
+    return [
+        "## Near-duplicate image files",
+        f"{found.files:,} files of {found.images:,} images compared; {found.images_without_file:,} images have no file"
+        f" that could be compared. Pairs found: {pairs}. A person judged {found.judged_same:,} pairs to be the same"
+        f" image and {found.judged_different:,} of these to be different ones; {found.to_judge:,} borderline pairs of a"
+        " test image and one that is trained on have no verdict.",
+        *(f"- passed over, {one.reason}: {one.files:,}, the first is {one.first}" for one in found.passed_over),
+        *(f"- damaged: {damaged}" for damaged in found.damaged),
+    ]
 
 
 def real_datasets(report: Report) -> set[str]:

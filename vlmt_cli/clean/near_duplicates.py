@@ -5,10 +5,9 @@ once decoded? *Perceptual*: do they look the same, that is, do their 256-bit per
 hashes differ in few bits? ``image_hashes`` says what the default distances catch.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import combinations
 from math import comb
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -16,9 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from vlmt_cli.base.errors import DataError, UsageError
-from vlmt_cli.base.identity import LINKS
-from vlmt_cli.base.keys import check_image_key
+from vlmt_cli.base.errors import UsageError
 
 PAIRS = pa.schema(
     [
@@ -59,7 +56,7 @@ def find_pairs(hashes: pa.Table, same: int, borderline: int, apart: Collection[s
         same: bits in which two hashes of the same picture differ at most.
         borderline: bits up to which a person should judge; at most 64.
         apart: image keys whose files are compared with all others, as none of them may stand for them: those of which
-            a person has judged a pair.
+            a person has judged a pair to be different.
 
     Returns:
         A table of ``PAIRS``, ``how`` being pixels, perceptual or borderline, ``distance``
@@ -241,65 +238,3 @@ def _first_with_equal(column: pa.ChunkedArray) -> NDArray[np.int64]:
 
 def _words(column: pa.ChunkedArray) -> NDArray[np.uint64]:
     return np.frombuffer(b"".join(column.to_pylist()), np.uint64).reshape(-1, 4)
-
-
-def read_allow_list(path: Path) -> set[frozenset[str]]:
-    """Read the pairs that a person has judged to be different images: two image keys a line, ``#`` comments.
-
-    Raises:
-        DataError: the file cannot be read, or a line is no pair of two image keys.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot be read as a list of pairs ({error})", where=path) from error
-    allowed = set()
-    for number, line in enumerate(lines, 1):
-        where = f"{path}:{number}"
-        pair = frozenset(check_image_key(key, where) for key in line.partition("#")[0].split())
-        if pair and (len(pair) != 2 or len(line.partition("#")[0].split()) != 2):
-            raise DataError("is no pair of two images", where=where, todo="write two image keys: coco:1 vg:2")
-        if pair:
-            allowed.add(pair)
-    return allowed
-
-
-def without(pairs: pa.Table, allowed: Iterable[frozenset[str]]) -> pa.Table:
-    """Leave out of ``PAIRS`` those whose two images a person has judged to be different."""
-    judged = pa.array([" ".join(sorted(pair)) for pair in allowed], pa.string())
-    both = pc.binary_join_element_wise(pairs["image_a"], pairs["image_b"], " ")
-    return pairs.filter(pc.invert(pc.is_in(both, value_set=judged)))
-
-
-def links(pairs: pa.Table, allowed: Iterable[frozenset[str]] = ()) -> pa.Table:
-    """Turn pairs into identity links; borderline pairs and pairs judged to be different never link.
-
-    Two images judged to be different are still the same image where a third one is
-    linked to both: judge that pair too.
-
-    Args:
-        pairs: a table of ``PAIRS``.
-        allowed: pairs of image keys, from ``read_allow_list``.
-
-    Returns:
-        A table of ``LINKS``, each two images once, by pixels where they can be.
-    """
-    believed = without(pairs, allowed).filter(pc.field("how") != "borderline")
-    found = believed.group_by(["image_a", "image_b"]).aggregate([("how", "max")])  # "pixels" > "perceptual"
-    found = found.sort_by([("image_a", "ascending"), ("image_b", "ascending")])
-    return pa.table([found["image_a"], found["image_b"], found["how_max"]], schema=LINKS)
-
-
-def crossing(pairs: pa.Table, tested: pa.Array, trained: pa.Array) -> pa.Table:
-    """Keep the pairs that could be a leak: a test image on one side, an image that is trained on on the other.
-
-    Args:
-        pairs: a table of ``PAIRS``.
-        tested, trained: the image keys of the test sets, and of the splits that are cleaned.
-    """
-    a, b = pairs["image_a"], pairs["image_b"]
-    either = pc.or_(
-        pc.and_(pc.is_in(a, value_set=tested), pc.is_in(b, value_set=trained)),
-        pc.and_(pc.is_in(b, value_set=tested), pc.is_in(a, value_set=trained)),
-    )
-    return pairs.filter(either)

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from vlmt_cli.base.identity import HOW, PAPER_RELATIONS
-from vlmt_cli.clean.overlap import Matrix, column_name, count_images, example_matrix, image_matrix
+from vlmt_cli.clean.claim import open_points, verdict
+from vlmt_cli.clean.overlap import Matrix, Overlap, count_images, example_matrix, image_matrix
 from vlmt_cli.clean.question import Question
 from vlmt_cli.clean.removal import LAST_RELATION, Removal, remove_test_images, split_hash
 from vlmt_cli.clean.splits import CLEANED_ROLES
@@ -51,21 +52,37 @@ class ImageReport(_Model):
         return 100 * (1 - self.cleaned_train_val / self.train_val) if self.train_val else 0.0
 
 
+class PassedOver(_Model):
+    """Image files that were not compared: how many for one reason, and the first of them."""
+
+    reason: str
+    files: int
+    first: str
+
+
 class NearDuplicates(_Model):
     """What comparing image files found.
 
     Attributes:
-        files: files compared; those of images that no dataset has are passed over.
+        files: files compared.
+        images: distinct images of test sets and of cleaned splits that these show.
+        images_without_file: those of which no file could be compared.
         pairs: pairs by pixels, perceptual and borderline, less those judged to be different.
-        judged_different: pairs that the allow-list takes out.
-        to_judge: borderline pairs of a test image and one that is trained on.
-        damaged: files that cannot be read, with the reason.
+        judged_same: pairs that a person says are the same.
+        judged_different: pairs that a person's verdicts take out.
+        to_judge: borderline pairs without a verdict of a test image and one that is trained on.
+        passed_over: files that were not opened, by reason.
+        damaged: files that cannot be decoded, with the reason.
     """
 
     files: int
+    images: int
+    images_without_file: int
     pairs: dict[str, int]
+    judged_same: int
     judged_different: int
     to_judge: int
+    passed_over: list[PassedOver]
     damaged: list[str]
 
 
@@ -92,45 +109,13 @@ class Report(_Model):
     examples_after: Matrix
     texts: Matrix
     links: dict[str, int]
+    compared_by: list[str]
+    images_compared: int
+    absent_test_files: list[str]
+    open_points: list[str] = []
+    verdict: str = ""
     near_duplicates: NearDuplicates | None = None
     notes: dict[str, dict[str, int]] = {}
-
-
-def verdict(report: Report) -> str:
-    """Say in a few sentences what cleaning did, and whether a test image is left."""
-    removed = sum(split.removed for split in report.splits)
-    by_paper = sum(split.removed_under_paper_identity for split in report.splits)
-    examples = sum(split.examples for split in report.splits if split.role in CLEANED_ROLES)
-    share = 100 * removed / examples if examples else 0.0
-    left = sum(
-        cell.hit
-        for test, row in report.test_images_after.items()
-        if test in report.union
-        for column, cell in row.items()
-        if column not in detectors_of(report)
-    )
-    return (
-        f"{removed:,} of {examples:,} train, val and pre-training examples ({share:.1f}%) showed test images of"
-        f" {', '.join(report.union) or 'no dataset'}, and are removed; test sets are untouched."
-        + (f" {left:,} test images are left!" if left else " No test image is left.")
-        + (" That is as far as ids and Visual Genome's crosswalk show, as in the paper." if report.identity == "paper"
-           else f" By ids and Visual Genome's crosswalk alone, as in the paper, it would be {by_paper:,}.")
-    )  # fmt: skip
-
-
-def detectors_of(report: Report) -> list[str]:
-    """Return the columns of detectors' image lists."""
-    return [column_name(split.dataset, split.role) for split in report.splits if split.role == "detector"]
-
-
-def detectors(report: Report) -> list[str]:
-    """Say of each detector's image list which test images it has seen."""
-    sentences = []
-    for column in detectors_of(report):
-        cells = {test: row[column] for test, row in report.test_images_before.items()}
-        seen = [f"{cell.hit:,} of {test}'s {cell.of:,}" for test, cell in cells.items() if cell.hit]
-        sentences.append(f"{column} has seen {', '.join(seen) or 'none of the'} test images.")
-    return sentences
 
 
 def make_report(
@@ -143,6 +128,7 @@ def make_report(
     texts: Matrix,
     warnings: Sequence[str],
     notes: dict[str, dict[str, int]],
+    absent_test_files: Sequence[str],
     near_duplicates: NearDuplicates | None,
 ) -> Report:
     """Count everything that the report says.
@@ -156,12 +142,15 @@ def make_report(
         texts: the text leaks.
         warnings: what the split cannot promise.
         notes: what the readers found odd, by dataset.
+        absent_test_files: official test files that are not there, though nothing else needs them.
         near_duplicates: what comparing image files found, if that was asked for.
     """
     overlap, last = removal.overlap, LAST_RELATION[removal.identity]
     by_paper = remove_test_images(overlap, "paper")
     relations = pc.value_counts(overlap.links["relation"]).to_pylist()
-    return Report(
+    by_relation = {entry["values"]: entry["counts"] for entry in relations}
+    believed = HOW[: HOW.index(last) + 1]
+    report = Report(
         vlmt=version,
         question=question,
         files=files,
@@ -177,10 +166,27 @@ def make_report(
         examples_before=example_matrix(overlap, how=last),
         examples_after=example_matrix(overlap, removal.kept, last),
         texts=texts,
-        links={entry["values"]: entry["counts"] for entry in sorted(relations, key=lambda e: HOW.index(e["values"]))},
+        links={how: by_relation[how] for how in HOW if how in by_relation},
+        compared_by=[how for how in believed if how == "id" or how in by_relation or _asked(how, near_duplicates)],
+        images_compared=_all_images(overlap, last),
+        absent_test_files=list(absent_test_files),
         near_duplicates=near_duplicates,
         notes=notes,
     )
+    report.open_points = open_points(report)
+    report.verdict = verdict(report)
+    return report
+
+
+def _asked(how: str, near_duplicates: NearDuplicates | None) -> bool:
+    """Whether images were compared by a relation though it links none."""
+    return near_duplicates is not None and how in ("pixels", "perceptual")
+
+
+def _all_images(overlap: Overlap, last: str) -> int:
+    """Count the distinct images of test sets and cleaned splits."""
+    chosen = zip(overlap.splits, overlap.codes, strict=True)
+    return count_images(overlap.numbers[last], (codes for split, codes in chosen if split.role != "detector"))
 
 
 def _splits(removal: Removal, by_paper: Removal, removed: pa.Table) -> list[SplitReport]:
@@ -234,7 +240,11 @@ def _images(removal: Removal, by_paper: Removal) -> list[ImageReport]:
     for dataset in dict.fromkeys(split.dataset for split in overlap.splits if split.role != "detector"):
         mine = [index for index, split in enumerate(overlap.splits) if split.dataset == dataset]
         cleaned = [index for index in mine if overlap.splits[index].role in CLEANED_ROLES]
-        tests = [overlap.codes[index] for index in mine if overlap.splits[index].role == "test"]
+        tests = [
+            overlap.codes[index]
+            for index in mine
+            if overlap.splits[index].test_set == dataset and overlap.splits[index].role == "test"
+        ]
         reports.append(
             ImageReport(
                 dataset=dataset,

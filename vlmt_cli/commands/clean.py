@@ -42,9 +42,11 @@ def clean(
     near_duplicates: Annotated[
         bool, typer.Option("--near-duplicates", help="Compare image files, too: equal pixels and near-duplicates.")
     ] = False,
-    allow_list: Annotated[
-        Path | None, typer.Option(help="Pairs of image keys that a person has judged to be different images.")
+    verdicts: Annotated[
+        Path | None,
+        typer.Option(help="With --near-duplicates: pairs that a person has judged, as the gallery page saves them."),
     ] = None,
+    allow_list: Annotated[Path | None, typer.Option(hidden=True, help="The old name of --verdicts.")] = None,
     to: Annotated[
         Path | None, typer.Option("--to", help="Write the split to this folder, and leave DATA as it is.")
     ] = None,
@@ -98,8 +100,11 @@ def clean(
         raise UsageError(f"there is no identity {identity!r}", todo=f"choose {' or '.join(LAST_RELATION)}")
     if folders and not near_duplicates:
         raise UsageError(f"unexpected argument {folders[0]!r}", todo="folders go with --near-duplicates")
-    if allow_list and not near_duplicates:
-        raise UsageError("--allow-list goes with --near-duplicates")
+    verdicts = verdicts or allow_list
+    if verdicts and not near_duplicates:
+        raise UsageError("--verdicts goes with --near-duplicates")
+    if near_duplicates and identity == "paper":
+        raise UsageError("--near-duplicates goes with strict identity", todo="leave --identity paper out")
     if fast and dry_run:
         raise UsageError("--fast goes with a split that is written or checked, and --dry-run writes none")
     if check and (dry_run or replace):
@@ -110,7 +115,7 @@ def clean(
         check_data(data)
         names = names_of(datasets) if datasets else None
         own = options if recipe != "data" or settings else None
-        files = image_files_of(folders or [str(data / "images")], allow_list) if near_duplicates else None
+        files = image_files_of(folders or [str(data / "images")], verdicts) if near_duplicates else None
         refuse_contradiction(to or data / "clean", names, identity, own, lists, files)
         check_split(data, to or data / "clean", fast, as_json)
         return
@@ -118,7 +123,7 @@ def clean(
         raise UsageError(f"--dry-run writes nothing, and {'--to' if to else '--replace'} says where to")
     names = names_of(datasets or "all")
     check_data(data)
-    files = image_files_of(folders or [str(data / "images")], allow_list) if near_duplicates else None
+    files = image_files_of(folders or [str(data / "images")], verdicts) if near_duplicates else None
     asked = question_of(names, identity or "strict", options, lists, files)
     if not dry_run:
         names = datasets_to_clean(data, to, asked, replace)
@@ -130,8 +135,9 @@ def clean(
 def compare_image_files(
     data: Path,
     splits: "list[Split]",
+    links: "pa.Table",
     folders: list[str],
-    allow_list: Path | None,
+    verdicts: Path | None,
     options: "Options",
     page: Path | None,
 ) -> "tuple[pa.Table, NearDuplicates]":
@@ -140,15 +146,16 @@ def compare_image_files(
 
     from vlmt_cli.clean.compare_files import compare_files
     from vlmt_cli.clean.gallery import write_gallery
-    from vlmt_cli.clean.near_duplicates import read_allow_list
+    from vlmt_cli.clean.verdicts import NONE, read_verdicts
     from vlmt_cli.commands.show import progress, say
 
-    allowed = read_allow_list(allow_list) if allow_list else set()
+    judged = read_verdicts(verdicts) if verdicts else NONE
     with progress("Hashing images") as update:
         compared = compare_files(
             splits,
+            links,
             folders,
-            allowed=allowed,
+            verdicts=judged,
             same=options.near_duplicates.same,
             borderline=options.near_duplicates.borderline,
             cache=data / "near_duplicates" / "hashes.parquet",
@@ -158,7 +165,7 @@ def compare_image_files(
     pairs = ", ".join(f"{count:,} {how}" for how, count in compared.found.pairs.items()) or "none"
     say(f"{compared.found.files:,} image files compared; pairs: {pairs}; unreadable: {len(compared.found.damaged):,}")
     if page and len(compared.to_judge):
-        write_gallery(page, compared.to_judge, allowed)
+        write_gallery(page, compared.to_judge, judged)
         say(f"Pairs of test and training images for a person to judge: {page}")
     return compared.links, compared.found
 
@@ -188,14 +195,15 @@ def _clean(
     from vlmt_cli.clean import split_folder
     from vlmt_cli.clean.overlap import compare
     from vlmt_cli.clean.removal import remove_test_images, removed_table
-    from vlmt_cli.clean.report import detectors, make_report, verdict
+    from vlmt_cli.clean.claim import detectors
+    from vlmt_cli.clean.report import make_report
     from vlmt_cli.clean.text_leaks import text_leaks
     from vlmt_cli.commands.clean_input import files_of, read_splits, warnings_of
     from vlmt_cli.commands.clean_question import refuse_to_lose
     from vlmt_cli.commands.clean_tables import images_table, matrix_table
     from vlmt_cli.commands.reading import examples_of
     from vlmt_cli.commands.show import progress, stdout
-    from vlmt_cli.datasets.prepare import NEXT, move_in, prepare
+    from vlmt_cli.datasets.prepare import NEXT, absent_tests, move_in, prepare
     from vlmt_cli.datasets.table import CROSSWALKS
 
     target, names = to or data / "clean", [*asked.datasets, *CROSSWALKS]
@@ -206,14 +214,15 @@ def _clean(
             beside = to / "examples" if to else data / "examples" / NEXT if target.exists() else None
             with progress("Reading annotations", size=True) as update:
                 examples = prepare(data, names, options, update, beside=beside, thorough=not fast)
-        splits, links = read_splits(examples, asked.image_lists)
+        splits, links = read_splits(examples, asked.image_lists, options.clean.test_files)
         if not dry_run and not replace:
             refuse_to_lose(data, target, splits)
         found = None
         if asked.image_files:
             verdicts = Path(asked.image_files.verdicts) if asked.image_files.verdicts else None
             gallery = None if dry_run else data / "near_duplicates" / "gallery.html"
-            more, found = compare_image_files(data, splits, asked.image_files.folders, verdicts, options, gallery)
+            folders = asked.image_files.folders
+            more, found = compare_image_files(data, splits, links, folders, verdicts, options, gallery)
             links = pa.concat_tables([links, more])
         removal = remove_test_images(compare(splits, links), asked.identity)
         removed = removed_table(removal)
@@ -225,6 +234,7 @@ def _clean(
             files=files_of(data, examples),
             texts=text_leaks(splits, removal.kept),
             warnings=warnings_of(splits, links, examples, missing),
+            absent_test_files=[file for name in examples for file in absent_tests(data, name)],
             notes={name: each.manifest.notes for name, each in examples.items() if each.manifest.splits},
             near_duplicates=found,
         )
@@ -242,7 +252,7 @@ def _clean(
     console.print(images_table(report))
     for warning in report.warnings:
         console.print(f"Warning: {warning}", style="yellow", markup=False)
-    for sentence in [verdict(report), *detectors(report)]:
+    for sentence in [report.verdict, *detectors(report)]:
         console.print(sentence, markup=False)
     console.print(f"Split hash {report.split_hash}")
     if dry_run:

@@ -79,10 +79,11 @@ def _look_again(data: Path, folder: Path, report: "Report", fast: bool) -> "Chec
     with tempfile.TemporaryDirectory(prefix="vlmt-") as beside:
         with progress("Reading annotations", size=True) as update:
             examples = prepare(data, names, options, update, beside=Path(beside), thorough=not fast)
-        splits, links = read_splits(examples, question.image_lists)
+        splits, links = read_splits(examples, question.image_lists, options.clean.test_files)
         if question.image_files:
             verdicts = Path(question.image_files.verdicts) if question.image_files.verdicts else None
-            more, _ = compare_image_files(data, splits, question.image_files.folders, verdicts, options, None)
+            folders = question.image_files.folders
+            more, _ = compare_image_files(data, splits, links, folders, verdicts, options, None)
             links = pa.concat_tables([links, more])
         missing = [file for name in question.datasets for file in missing_files(data, name)]
         for warning in warnings_of(splits, links, examples, missing):

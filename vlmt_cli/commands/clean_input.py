@@ -84,15 +84,24 @@ def parse_image_list(given: str) -> "ImageList":
     return ImageList(name=name, role=role, path=str(Path(path).absolute()), sha256=file_hash(Path(path)))
 
 
-def read_splits(examples: "dict[str, Prepared]", image_lists: "list[ImageList]") -> "tuple[list[Split], pa.Table]":
-    """Read the splits of the examples, and the image lists that join them."""
+def read_splits(
+    examples: "dict[str, Prepared]", image_lists: "list[ImageList]", test_files: str = "all"
+) -> "tuple[list[Split], pa.Table]":
+    """Read the splits of the examples, and the image lists that join them.
+
+    ``test_files`` says whether test sets that the paper does not have join the union: ``all`` or ``paper``.
+    """
     import pyarrow as pa
 
     from vlmt_cli.base.errors import DataError, UsageError
-    from vlmt_cli.clean.splits import image_list, read_split
+    from vlmt_cli.clean.splits import IDENTITIES, image_list, read_split
+    from vlmt_cli.datasets.table import beyond_paper
 
+    beyond: tuple[str, ...] = ("strict",) if test_files == "all" else ()
     splits = [
-        read_split(name, split, each.path(split)) for name, each in examples.items() for split in each.manifest.splits
+        read_split(name, split, each.path(split), beyond if split in beyond_paper(name) else IDENTITIES)
+        for name, each in examples.items()
+        for split in each.manifest.splits
     ]
     for one in image_lists:
         if any((split.dataset, split.role) == (one.name, one.role) for split in splits):

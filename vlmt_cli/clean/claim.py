@@ -1,0 +1,127 @@
+"""What a report claims, and no more: how far images were compared, and what stands open."""
+
+from typing import TYPE_CHECKING
+
+from vlmt_cli.clean.image_files import NOT_AN_IMAGE
+from vlmt_cli.clean.overlap import column_name
+from vlmt_cli.clean.splits import CLEANED_ROLES
+
+if TYPE_CHECKING:
+    from vlmt_cli.clean.report import NearDuplicates, Report
+
+UNUSED = "of an image that no dataset here has"
+# Files passed over for these reasons cannot show an image of the datasets.
+_HARMLESS = (NOT_AN_IMAGE, UNUSED)
+_BY = {
+    "id": "ids",
+    "crosswalk": "Visual Genome's crosswalk",
+    "flickr": "Flickr photo ids",
+    "url": "addresses",
+    "pixels": "pixels",
+    "perceptual": "look",
+    "judged": "a person's verdicts",
+}
+
+
+def open_points(report: "Report") -> list[str]:
+    """List what must be settled before a report can say that no test image is left.
+
+    - a warning: an official file is missing, without which images are not known by all their names;
+    - an official test file that is not there: its images were not looked for;
+    - where image files were compared: images of the datasets without a file that could be decoded; files that are
+      damaged; files that were passed over, but for those that hold no image and those whose image no dataset has;
+      and borderline pairs without a verdict.
+
+    Returns:
+        Each as part of a sentence, warnings together as the first; empty when nothing stands open.
+    """
+    points = []
+    if report.warnings:
+        points.append(f"{_count(len(report.warnings), 'warning')} about official files that are missing or incomplete")
+    if absent := report.absent_test_files:
+        points.append(f"test images of {', '.join(absent)}, which {_these(len(absent))} not there, were not looked for")
+    return points + (_open_files(report.near_duplicates) if report.near_duplicates else [])
+
+
+def _open_files(found: "NearDuplicates") -> list[str]:
+    points = []
+    if found.images_without_file:
+        points.append(f"{_count(found.images_without_file, 'image')} without a file that could be compared")
+    if found.damaged:
+        points.append(f"{_count(len(found.damaged), 'damaged file')}")
+    for one in found.passed_over:
+        if one.reason not in _HARMLESS:
+            points.append(f"{_count(one.files, 'file')} passed over ({one.reason})")
+    if found.to_judge:
+        points.append(f"{_count(found.to_judge, 'borderline pair')} without a verdict")
+    return points
+
+
+def verdict(report: "Report") -> str:
+    """Say in a few sentences what cleaning did, and how far it is certain that no test image is left.
+
+    "No test image is left" is said only where ``open_points`` has nothing; else how many images were compared, and
+    what stands open.
+    """
+    removed = sum(split.removed for split in report.splits)
+    by_paper = sum(split.removed_under_paper_identity for split in report.splits)
+    examples = sum(split.examples for split in report.splits if split.role in CLEANED_ROLES)
+    share = 100 * removed / examples if examples else 0.0
+    return (
+        f"{removed:,} of {examples:,} train, val and pre-training examples ({share:.1f}%) showed test images of"
+        f" {', '.join(report.union) or 'no dataset'}, and are removed; test sets are untouched. {_left(report)}"
+        + (" That is as far as ids and Visual Genome's crosswalk show, as in the paper." if report.identity == "paper"
+           else f" By ids and Visual Genome's crosswalk alone, as in the paper, it would be {by_paper:,}.")
+    )  # fmt: skip
+
+
+def _left(report: "Report") -> str:
+    if left := test_images_left(report):
+        return f"{left:,} test images are left!"
+    files = report.near_duplicates
+    images = files.images if files else report.images_compared
+    by = _listed([_BY[how] for how in report.compared_by])
+    compared = f"{_count(images, 'image')} compared by {by}"
+    not_files = "" if files else " Image files were not compared (--near-duplicates does that)."
+    if not report.open_points:
+        return f"No test image is left among {compared}.{not_files}"
+    missing = f"; {files.images_without_file:,} could not be compared" if files and files.images_without_file else ""
+    return f"None is left among {compared}{missing}.{not_files} Still open: {'; '.join(report.open_points)}."
+
+
+def test_images_left(report: "Report") -> int:
+    """Count the union's test images in what is kept, over all pairs of test set and dataset."""
+    return sum(
+        cell.hit
+        for test, row in report.test_images_after.items()
+        if test in report.union
+        for column, cell in row.items()
+        if column not in detectors_of(report)
+    )
+
+
+def detectors_of(report: "Report") -> list[str]:
+    """Return the columns of detectors' image lists."""
+    return [column_name(split.dataset, split.role) for split in report.splits if split.role == "detector"]
+
+
+def detectors(report: "Report") -> list[str]:
+    """Say of each detector's image list which test images it has seen."""
+    sentences = []
+    for column in detectors_of(report):
+        cells = {test: row[column] for test, row in report.test_images_before.items()}
+        seen = [f"{cell.hit:,} of {test}'s {cell.of:,}" for test, cell in cells.items() if cell.hit]
+        sentences.append(f"{column} has seen {', '.join(seen) or 'none of the'} test images.")
+    return sentences
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _these(number: int) -> str:
+    return "is" if number == 1 else "are"
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
