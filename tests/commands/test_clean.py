@@ -318,3 +318,81 @@ def test_the_check_looks_at_every_row_of_keep(vlmt, own_world, change):
     pq.write_table(pa.concat_tables([keep, pa.Table.from_pylist([row], schema=keep.schema)]), path)
     code, _, err = vlmt("clean", "--data", own_world, "--check")
     assert code == 3 and "keep.parquet" in err and err.count("\n") == 1
+
+
+def test_further_official_test_files_join_the_union_and_absent_ones_are_named(vlmt, own_world):
+    """A photo of dev is in test2 under another name; challenge asks about an image that Visual Genome QA trains on."""
+    dev = json.loads((own_world / "raw" / "nlvr2" / "dev.json").read_text().splitlines()[0])
+    arguments = ["clean", "--data", own_world, "--json", "--dry-run"]
+    before = json.loads(vlmt(*arguments)[1])
+    absent = ["gqa/test_balanced_questions.json", "gqa/challenge_balanced_questions.json", "nlvr2/test2.json"]
+    assert before["absent_test_files"] == absent
+    assert "No test image is left" not in before["verdict"] and all(file in before["verdict"] for file in absent)
+
+    kept = {(one["dataset"], one["split"]): one["kept"] for one in before["splits"]}
+    trained = pq.read_table(own_world / "examples" / "vg_qa" / "train.parquet")["images"].to_pylist()
+    image = max(
+        (key for keys in trained for key in keys), key=lambda key: key.startswith("vg:") and trained.count([key])
+    )
+    questions = {"1": {"imageId": image.removeprefix("vg:"), "question": "Is it?"}}
+    pair = dev | {"identifier": "test2-1-0-0", "right_url": "https://elsewhere.org/1.jpg"}
+    for name, content in {"test": {}, "challenge": questions}.items():
+        (own_world / "raw" / "gqa" / f"{name}_balanced_questions.json").write_text(json.dumps(content))
+    (own_world / "raw" / "nlvr2" / "test2.json").write_text(json.dumps(pair) + "\n")
+    after = json.loads(vlmt(*arguments)[1])
+    assert {"gqa test-challenge", "nlvr2 test2"} <= set(after["union"]) and not after["absent_test_files"]
+    assert "No test image is left among" in after["verdict"]
+    hits = {(one["dataset"], one["split"]): one["by_test_set"] for one in after["splits"]}
+    assert hits["nlvr2", "val"]["nlvr2 test2"] >= 1 and hits["vg_qa", "train"]["gqa test-challenge"] >= 1
+
+    paper = json.loads(vlmt(*arguments, "--set", "clean.test_files=paper")[1])
+    assert paper["union"] == before["union"]
+    assert kept.items() <= {(one["dataset"], one["split"]): one["kept"] for one in paper["splits"]}.items()
+    by_paper = [one["removed_under_paper_identity"] for one in before["splits"] if one["role"] != "test"]
+    assert [one["removed_under_paper_identity"] for one in after["splits"] if one["role"] != "test"] == by_paper
+
+
+@pytest.mark.parametrize("form", ["cut", "TIFF"])
+def test_copies_that_lack_their_tail_or_are_tiffs_are_found(vlmt, tmp_path, form):
+    """Conceptual Captions' only image is a copy of a COCO test photo; another one has a file that is not an image."""
+    raw, images = tmp_path / "raw", tmp_path / "images"
+    for folder in (raw / "coco", raw / "conceptual_captions", images / "coco", images / "cc"):
+        folder.mkdir(parents=True)
+    caption = {"raw": "a dog", "sentid": 1}
+    photo = {"split": "test", "cocoid": 1, "sentences": [caption]}
+    (raw / "coco" / "dataset_coco.json").write_text(json.dumps({"images": [photo]}))
+    (raw / "conceptual_captions" / "Train_GCC-training.tsv").write_text(
+        "a dog\thttp://a.org/1\na cat\thttp://a.org/2\n"
+    )
+    Image.effect_noise((64, 48), 60).resize((320, 240)).save(images / "coco" / "1.jpg")
+    data = (images / "coco" / "1.jpg").read_bytes()
+    if form == "cut":
+        (images / "cc" / "0.jpg").write_bytes(data[:-20])
+    else:
+        Image.open(images / "coco" / "1.jpg").save(images / "cc" / "0", form)
+    (images / "cc" / "1.jpg").write_bytes(b"<html>404</html>")
+    arguments = ["clean", "--data", tmp_path, "--datasets", "coco,conceptual_captions", "--available"]
+    code, out, _ = vlmt(*arguments, "--near-duplicates", "--json")
+    report = json.loads(out)
+    split = next(one for one in report["splits"] if one["dataset"] == "conceptual_captions")
+    assert code == 0 and (split["kept"], split["removed"]) == (1, 1)
+    assert "None is left among 1 image compared by ids, pixels and look; 1 could not be compared" in report["verdict"]
+    assert "1 damaged file" in report["verdict"] and "1.jpg" in report["near_duplicates"]["damaged"][0]
+    assert report["verdict"] in (tmp_path / "clean" / "report.md").read_text()
+
+
+def test_a_pair_that_a_person_judges_the_same_is_removed_and_says_so(vlmt, own_world, tmp_path):
+    assert vlmt("clean", "--data", own_world)[0] == 0
+    keep = pq.read_table(own_world / "clean" / "keep.parquet").to_pylist()
+    kept = next(row for row in keep if (row["dataset"], row["split"]) == ("vg_qa", "train"))
+    train = pq.read_table(own_world / "examples" / "vg_qa" / "train.parquet")["images"][kept["row"]][0].as_py()
+    test = pq.read_table(own_world / "examples" / "flickr30k" / "test.parquet")["images"][0][0].as_py()
+    (tmp_path / "vg").mkdir()
+    Image.effect_noise((64, 48), 60).save(tmp_path / "vg" / f"{train.removeprefix('vg:')}.png")
+    (tmp_path / "verdicts.txt").write_text(f"same {train} {test}\n")
+    arguments = ["--replace", "--near-duplicates", tmp_path / "vg", "--verdicts", tmp_path / "verdicts.txt"]
+    assert vlmt("clean", "--data", own_world, *arguments)[0] == 0
+    assert vlmt("clean", "--data", own_world, "--check")[0] == 0
+    removed = pq.read_table(own_world / "clean" / "removed.parquet").to_pylist()
+    hits = [hit for row in removed if row["example_id"] == kept["example_id"] for hit in row["hits"]]
+    assert {"image": train, "test_set": "flickr30k", "how": "judged"} in hits

@@ -4,7 +4,9 @@ import pytest
 from handmade import NLVR2_PAIR, Lines, links, read, rows, write
 
 
-@pytest.mark.parametrize(("name", "split"), [("dev.json", "val"), ("test1.json", "test"), ("test.json", "test")])
+@pytest.mark.parametrize(
+    ("name", "split"), [("dev.json", "val"), ("test1.json", "test"), ("test.json", "test"), ("test2.json", "test2")]
+)
 def test_a_pair_has_two_images(tmp_path, name, split):
     examples = read("nlvr2", write(tmp_path, {name: Lines([NLVR2_PAIR])}))
     assert rows(examples, split) == [

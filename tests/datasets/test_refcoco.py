@@ -1,7 +1,7 @@
 """RefCOCO, RefCOCO+ and RefCOCOg."""
 
 import pytest
-from handmade import links, official, read, rows, write
+from handmade import Pickle, links, official, read, rows, write
 
 from vlmt_cli.base.errors import DataError
 
@@ -33,6 +33,12 @@ def test_the_split_of_refcocog_is_a_choice(tmp_path):
     write(tmp_path, official("refcocog"))
     assert list(read("refcocog", tmp_path).splits) == ["val"]
     assert list(read("refcocog", tmp_path, split_by="google").splits) == ["train"]
+    umd = Pickle(ref | {"split": "test"} for ref in official("refcocog")["refs(umd).p"])
+    write(tmp_path, {"refs(umd).p": umd})  # on images of google's train
+    assert {name: len(part) for name, part in read("refcocog", tmp_path, split_by="google").splits.items()} == {
+        "train": 2,
+        "test-umd": 1,
+    }
     (tmp_path / "refs(google).p").unlink()
     with pytest.raises(DataError, match=r"there is no refs\(google\)\.p.*refcocog\.split_by"):
         read("refcocog", tmp_path, split_by="google")

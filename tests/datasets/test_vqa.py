@@ -32,6 +32,15 @@ def test_test_questions_have_no_answers(tmp_path):
     assert examples.answers is None
 
 
+def test_test_dev_stands_for_test_where_that_is_missing_and_adds_nothing_to_it(tmp_path):
+    questions = official("vqa")["v2_OpenEnded_mscoco_val2014_questions.json"]
+    part = {"questions": questions["questions"][:3]}
+    examples = read("vqa", write(tmp_path, {"v2_OpenEnded_mscoco_test-dev2015_questions.json": part}))
+    assert {name: len(table) for name, table in examples.splits.items()} == {"testdev": 3}
+    examples = read("vqa", write(tmp_path, {"v2_OpenEnded_mscoco_test2015_questions.json": questions}))
+    assert list(examples.splits) == ["test"]
+
+
 def test_the_real_vqa(real_data):
     raw = real_data / "raw" / "vqa"
     examples = read("vqa", raw)

@@ -193,9 +193,9 @@ def _clean(
     from vlmt_cli import __version__
     from vlmt_cli.base.files import locked
     from vlmt_cli.clean import split_folder
+    from vlmt_cli.clean.claim import detectors
     from vlmt_cli.clean.overlap import compare
     from vlmt_cli.clean.removal import remove_test_images, removed_table
-    from vlmt_cli.clean.claim import detectors
     from vlmt_cli.clean.report import make_report
     from vlmt_cli.clean.text_leaks import text_leaks
     from vlmt_cli.commands.clean_input import files_of, read_splits, warnings_of
