@@ -35,5 +35,5 @@ def test_names_become_keys(name, source, key):
 
 @pytest.mark.parametrize(("name", "source"), [("../x", "cc"), ("coco:007", None), ("", "cc")])
 def test_no_name_becomes_a_key_that_is_none(name, source):
-    with pytest.raises(DataError, match="is no image key"):
+    with pytest.raises(DataError, match="is not an image key"):
         image_key_of(name, source)

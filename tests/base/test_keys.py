@@ -31,10 +31,10 @@ def test_an_image_list_skips_comments_and_names_the_bad_line(tmp_path):
     path.write_text("# my images\ncoco:1\n\nvg:2  # mine\ncoco:1\n")
     assert read_image_list(path) == ["coco:1", "vg:2"]
     path.write_text("coco:1\n262148\n")
-    with pytest.raises(DataError, match=r"list.txt:2: '262148' is no image key"):
+    with pytest.raises(DataError, match=r"list.txt:2: '262148' is not an image key"):
         read_image_list(path)
     path.write_text("\n# nothing yet\n")
-    with pytest.raises(DataError, match="names no image"):
+    with pytest.raises(DataError, match="has no image key"):
         read_image_list(path)
 
 
@@ -51,5 +51,14 @@ def test_an_image_list_skips_comments_and_names_the_bad_line(tmp_path):
     ],
 )
 def test_a_file_name_is_no_key_and_the_key_is_offered(name, meant):
-    with pytest.raises(DataError, match=f"is no image key; write .*{meant}"):
+    with pytest.raises(DataError, match=f"is not an image key; write .*{meant}"):
         check_image_key(name)
+
+
+def test_a_new_source_has_keys_and_a_slip_of_the_pen_has_none():
+    assert check_image_key("refclef:19579") == "refclef:19579"
+    assert image_keys("textvqa", ["0a1b2c"], "file").to_pylist() == ["textvqa:0a1b2c"]
+    with pytest.raises(DataError, match="did you mean flickr30k"):
+        check_image_key("flickr30:5")
+    with pytest.raises(DataError, match="not an image id"):
+        image_keys("textvqa", ["../../etc"], "file")

@@ -149,8 +149,8 @@ def test_a_bare_number_needs_a_source(tmp_path: Path) -> None:
         image_files([str(tmp_path / "photos")])
     assert image_files([f"vg={tmp_path / 'photos'}"])[0][0].image == "vg:17"
     assert image_files([f"gqa={tmp_path / 'photos'}"])[0][0].image == "vg:17"  # GQA's numbers are Visual Genome's
-    with pytest.raises(UsageError, match="'imagenet' is not an image source"):
-        image_files([f"imagenet={tmp_path / 'photos'}"])
+    with pytest.raises(UsageError, match="'cocos' is not an image source; did you mean coco"):
+        image_files([f"cocos={tmp_path / 'photos'}"])
 
 
 def test_folders_that_are_missing_or_hold_no_images(tmp_path: Path) -> None:

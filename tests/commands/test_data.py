@@ -42,7 +42,7 @@ def test_explain_finds_an_image_under_its_other_names(vlmt, world):
     [
         (["show", "vqa3"], 2, "choose among vqa"),
         (["show", "vqa", "testA"], 2, "choose val, train, test"),
-        (["explain", "../../etc/passwd"], 3, "is no image key"),
+        (["explain", "../../etc/passwd"], 3, "is not an image key"),
         (["explain", "262148"], 3, "such as coco:262148"),
     ],
 )

@@ -27,7 +27,7 @@ BAD = {
     "not text": ({TRAIN: b"\xff\xfe\tb\n"}, r"training.tsv: .*UTF-?8"),
     "an empty file": ({TRAIN: ""}, r"training.tsv: .*mpty"),
     "too few images": ({f"{TRAIN}.images.txt": "1\n"}, r"images.txt: 1 image ids for 3 captions"),
-    "an image elsewhere": ({f"{TRAIN}.images.txt": "1\n2\n../3\n"}, r"images.txt: record 2: '../3' is no image id"),
+    "an image elsewhere": ({f"{TRAIN}.images.txt": "1\n2\n../3\n"}, r"images.txt: record 2: '../3' is not an image id"),
 }  # fmt: skip
 
 

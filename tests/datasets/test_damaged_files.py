@@ -66,7 +66,7 @@ CASES = {
         r"question_answers.json: id '5' occurs twice \(records 0 and 2\)"),
     "gqa: an image elsewhere": (
         "gqa", {"testdev_balanced_questions.json": {"01": gqa_question("2", "no"), "02": gqa_question("../2", "no")}},
-        r"testdev_balanced_questions.json: record 1: '../2' is no image id"),
+        r"testdev_balanced_questions.json: record 1: '../2' is not an image id"),
     "gqa: a field is missing": (
         "gqa", {"testdev_balanced_questions.json": {"01": {"imageId": "2"}}},
         r"testdev_balanced_questions.json: record '01': .*`question`"),
@@ -82,7 +82,7 @@ CASES = {
         "coco", {"dataset_coco.json": image(sentences=[caption(1)])}, r"dataset_coco.json: id '1' occurs twice"),
     "flickr30k: an image elsewhere": (
         "flickr30k", {"dataset_flickr30k.json": image(filename="../7.jpg")},
-        r"dataset_flickr30k.json: record 1: '../7' is no image id"),
+        r"dataset_flickr30k.json: record 1: '../7' is not an image id"),
     "flickr30k: a .gz cut short": (
         "flickr30k", {"dataset_flickr30k.json.gz": gzip.compress(json.dumps(FLICKR30K).encode())[:40]},
         r"dataset_flickr30k.json.gz: is no intact .gz file"),
@@ -136,7 +136,7 @@ CASES = {
         r"line 1: .*neither Flikr30kID nor"),
     "snli_ve: an image elsewhere": (
         "snli_ve", {"snli_ve_dev.jsonl": Lines([VE_PAIR | {"Flikr30kID": "../1.jpg"}])},
-        r"record 0: '../1' is no image id"),
+        r"record 0: '../1' is not an image id"),
     "nlvr2: a JSON array": ("nlvr2", {"dev.json": [NLVR2_PAIR]}, r"dev.json: line 1: expected `object`, got `array`"),
     "nlvr2: a line cut short": (
         "nlvr2", {"dev.json": '{"identifier": "dev-1-0-0", "sen'}, r"dev.json: line 1: .*truncated"),

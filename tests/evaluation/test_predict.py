@@ -267,7 +267,7 @@ def test_photos_that_are_none(data, tmp_path, checkpoint):
     for name, said in (
         ("nothing.jpg", "there is no such photo"),
         (str(tmp_path / "empty"), "has no image files"),
-        ("coco:000000000009", "is no image key; write coco:9"),
+        ("coco:000000000009", "is not an image key; write coco:9"),
     ):
         with pytest.raises(DataError, match=said):
             find_photos([name])

@@ -87,7 +87,7 @@ def test_every_planted_defect_is_named(tmp_path):
         "the image has no region": ["coco:16"],
         "all features are zero": ["coco:17"],
         "16 features and 0 class scores a region, not 32 and 0": ["coco:18"],
-        "'photo' is no image key": ["photo"],
+        "'photo' is not an image key": ["photo"],
     }
     assert report.store_problems == ["it has 31 images, but says 30"]
 

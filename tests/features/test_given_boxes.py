@@ -53,7 +53,7 @@ def test_reads_width_and_height_where_it_is_told_to(tmp_path, form):
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ({"image": "9", "boxes": [[0, 0, 1, 1]]}, "is no image key"),
+        ({"image": "9", "boxes": [[0, 0, 1, 1]]}, "is not an image key"),
         ({"image": "coco:9", "boxes": [[0, 0, 1, 1]]}, "coco:9 occurs twice"),
         ({"image": "coco:8", "boxes": []}, "coco:8 has no box"),
         ({"image": "coco:8", "boxes": [[0, 0, 0, 1]]}, r"\[0, 0, 0, 1\] is no box of coco:8"),

@@ -121,7 +121,11 @@ def test_a_file_of_something_else_is_not_written_into(tmp_path):
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
-    [({"format": "xml"}, "no format"), ({"image_source": "imagenet"}, "no image source"), ({"regions": 0}, "at least")],
+    [
+        ({"format": "xml"}, "no format"),
+        ({"image_source": "flickr30"}, "not an image source"),
+        ({"regions": 0}, "at least"),
+    ],
 )
 def test_choices_that_do_not_exist(tmp_path, wrong, said):
     with pytest.raises(UsageError, match=said):

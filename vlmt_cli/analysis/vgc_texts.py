@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from vlmt_cli.analysis.vgc_names import SPLITS
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.base.identity import HOW, flickr30k_links, same_image
+from vlmt_cli.base.identity import HOW, same_image
 from vlmt_cli.base.origin import verify_split_if_any
 from vlmt_cli.evaluation.leaks import read_links
 from vlmt_cli.features.coverage import images_of
@@ -65,10 +65,7 @@ def find_texts(data: Path) -> Texts:
         for split in _splits(data, task)
     }
     distinct = pa.concat_arrays(list(keys.values())).unique()
-    links = read_links(data)
-    # A Flickr30k key that only a link names joins images, too.
-    named = pa.concat_arrays([distinct, *(chunk for name in ("image", "alias") for chunk in links[name].chunks)])
-    number = pa.array(same_image(distinct, pa.concat_tables([links, flickr30k_links(named)]))[HOW[-1]])
+    number = pa.array(same_image(distinct, read_links(data))[HOW[-1]])
     numbers = {place: number.take(pc.index_in(images, distinct)) for place, images in keys.items()}
     asked, said = (
         pa.chunked_array([numbers[place] for place in keys if place[0] in tasks]) for tasks in (QUESTIONS, EXPRESSIONS)

@@ -47,18 +47,26 @@ def flickr30k_links(keys: pa.Array) -> pa.Table:
     return links_table(ours, pc.replace_substring(ours, "flickr30k:", "flickr:", max_replacements=1), "flickr")
 
 
+def all_links(keys: pa.Array, links: pa.Table) -> pa.Table:
+    """Return links with those that Flickr30k keys carry in themselves, of keys that only a link names as well."""
+    named = pa.concat_arrays([pa.array(keys, pa.string()), *_chunks(links["image"]), *_chunks(links["alias"])])
+    return pa.concat_tables([links, flickr30k_links(named)])
+
+
 def same_image(keys: pa.Array, links: pa.Table) -> dict[str, NDArray[np.int32]]:
     """Number the images that stand behind N distinct keys, relation by relation.
 
     Args:
         keys: N distinct image keys.
-        links: a table of ``LINKS``; images and aliases need not be among ``keys``.
+        links: a table of ``LINKS``; images and aliases need not be among ``keys``, and a Flickr30k key's own link
+            need not be among the links.
 
     Returns:
         For each of ``HOW`` the N image numbers that hold when that relation and all
         before it are believed; equal numbers mean the same image. ``id`` gives every
         key a number of its own. A relation without links repeats the numbers before it.
     """
+    links = all_links(keys, links)
     nodes = pa.concat_arrays([pa.array(keys, pa.string()), *_chunks(links["image"]), *_chunks(links["alias"])])
     encoded = nodes.dictionary_encode()
     codes = encoded.indices.to_numpy()

@@ -46,7 +46,8 @@ def image_key_of(name: str, source: str | None = None, where: object = None) -> 
     if stem.isascii() and stem.isdigit():
         source = source or ("coco" if _COCO_NUMBER.fullmatch(stem) else None)
         return f"{'vg' if source == 'gqa' else source}:{int(stem)}" if source else None
-    return check_image_key(f"{source}:{stem}", where) if source in ("cc", "nlvr2") else None
+    has_names = source is not None and source not in ("coco", "vg", "flickr30k", "gqa")
+    return check_image_key(f"{source}:{stem}", where) if has_names else None
 
 
 def photo_of(folder: Path, image: str) -> Path | None:

@@ -1,9 +1,11 @@
 """Image keys: ``source:id``, the one name that an image has in all datasets.
 
 Numbers of different sources collide (1,302 Visual Genome ids are also COCO ids),
-so that a bare id names no image.
+so that a bare id names no image. ``SOURCES`` are those whose ids have a known form;
+a dataset may bring images of a source of its own, whose ids are file stems.
 """
 
+import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,13 +27,15 @@ _IDS = {
     "cc": r"[A-Za-z0-9_](?:[A-Za-z0-9_-]|\.[A-Za-z0-9_-])*",
 }
 SOURCES = tuple(_IDS)
+_ANY_SOURCE = r"[a-z][a-z0-9_]*"
+_ANY_ID = _IDS["cc"]
 
 
 def image_keys(source: str, ids: Sequence[int] | Sequence[str] | pa.Array, where: object) -> pa.Array:
     """Name the images of one source.
 
     Args:
-        source: one of ``SOURCES``.
+        source: one of ``SOURCES``, or a new one in small letters, digits and underscores.
         ids: the images' ids in that source, N integers or strings.
         where: the file that they come from, for the error.
 
@@ -41,32 +45,45 @@ def image_keys(source: str, ids: Sequence[int] | Sequence[str] | pa.Array, where
     Raises:
         DataError: an id is negative, or has a character that no official id has.
     """
-    assert source in SOURCES, source
+    assert re.fullmatch(_ANY_SOURCE, source), source
     distinct = pa.array(ids).dictionary_encode()
     names = distinct.dictionary.cast(pa.string())
-    valid = pc.match_substring_regex(names, rf"^(?:{_IDS[source]})\z")
+    valid = pc.match_substring_regex(names, rf"^(?:{_IDS.get(source, _ANY_ID)})\z")
     if not pc.all(valid, min_count=0).as_py():
         bad = names.filter(pc.invert(valid))[0].as_py()
         record = distinct.dictionary.cast(pa.string()).index(bad).as_py()
         record = distinct.indices.index(record).as_py()
         raise DataError(
-            f"{bad!r} is no image id", where=f"{where}: record {record}", todo="correct or remove that record"
+            f"{bad!r} is not an image id", where=f"{where}: record {record}", todo="correct or remove that record"
         )
     return pc.binary_join_element_wise(source, names, ":").take(distinct.indices)
+
+
+def right_source(source: str) -> str | None:
+    """Say what to write instead of a source that is malformed or nearly a known one; None where it is fine.
+
+    A slip of the pen would match no image, in silence.
+    """
+    close = [] if source in _IDS else difflib.get_close_matches(source, SOURCES, n=1, cutoff=0.7)
+    if close:
+        return f"did you mean {close[0]}?"
+    if re.fullmatch(_ANY_SOURCE, source):
+        return None
+    return f"take one of {', '.join(SOURCES)}, or a new name in small letters, digits and underscores"
 
 
 def check_image_key(key: str, where: object = None) -> str:
     """Return ``key``, or raise a DataError that says why it names no image."""
     source, _, name = key.partition(":")
-    if source not in _IDS:
-        todo = f"write source:id with a source of {', '.join(SOURCES)}, such as coco:262148"
-        raise DataError(f"{key!r} is no image key", where=where, todo=todo)
-    if not re.fullmatch(_IDS[source], name):
+    if (todo := right_source(source)) or not name:
+        todo = f"write source:id, such as coco:262148; {todo or 'the id is missing'}"
+        raise DataError(f"{key!r} is not an image key", where=where, todo=todo)
+    if not re.fullmatch(_IDS.get(source, _ANY_ID), name):
         # 000000262148, COCO_val2014_000000262148.jpg and 262148.jpg are file names of image 262148.
         number = re.fullmatch(r"(?:.*_)?0*(\d+)(?:\.\w+)?", name)
-        meant = f"{source}:{number[1]}" if number and re.fullmatch(_IDS[source], number[1]) else None
+        meant = f"{source}:{number[1]}" if number and re.fullmatch(_IDS.get(source, _ANY_ID), number[1]) else None
         todo = f"write {meant}" if meant else "write the id as the dataset's own files do"
-        raise DataError(f"{key!r} is no image key", where=where, todo=todo)
+        raise DataError(f"{key!r} is not an image key", where=where, todo=todo)
     return key
 
 
@@ -74,7 +91,7 @@ def read_image_list(path: Path) -> list[str]:
     """Read a text file with one image key a line; empty lines and ``#`` comments are skipped.
 
     Raises:
-        DataError: the file cannot be read, or a line is no image key.
+        DataError: the file cannot be read, or a line is not an image key.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -84,5 +101,5 @@ def read_image_list(path: Path) -> list[str]:
     numbered = ((number, line.partition("#")[0].strip()) for number, line in enumerate(lines, 1))
     keys = list(dict.fromkeys(check_image_key(key, f"{path}:{number}") for number, key in numbered if key))
     if not keys:
-        raise DataError("names no image", where=path, todo="write one image key a line, such as coco:262148")
+        raise DataError("has no image key", where=path, todo="write one image key a line, such as coco:262148")
     return keys

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.image_names import SUFFIXES, image_key_of
 from vlmt_cli.base.images import is_image
-from vlmt_cli.base.keys import SOURCES
+from vlmt_cli.base.keys import SOURCES, right_source
 
 
 class ImageFile(NamedTuple):
@@ -83,8 +83,8 @@ def _source_and_root(folder: str) -> tuple[str | None, Path]:
     source, equals, name = folder.partition("=")
     if not equals or not re.fullmatch(r"[a-z0-9]+", source):
         source, name = "", folder
-    elif source not in SOURCES:
-        raise UsageError(f"{source!r} is not an image source", where=folder, todo=f"choose from {', '.join(SOURCES)}")
+    elif todo := right_source(source):
+        raise UsageError(f"{source!r} is not an image source", where=folder, todo=todo)
     if not Path(name).is_dir():
         raise DataError("no such folder", where=name, todo="name a folder of image files")
     return source or None, Path(name).resolve()

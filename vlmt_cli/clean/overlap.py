@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from vlmt_cli.base.errors import UsageError
-from vlmt_cli.base.identity import HOW, flickr30k_links, same_image
+from vlmt_cli.base.identity import HOW, all_links, same_image
 from vlmt_cli.clean.splits import Split, with_role
 
 Masks = NDArray[np.uint64]
@@ -67,9 +67,7 @@ def compare(splits: Sequence[Split], links: pa.Table) -> Overlap:
 
     links = _without_lone_addresses(links)
     keys, codes = encode([split.images.flatten() for split in splits])
-    # A Flickr30k key that only a link names joins images, too.
-    named = pa.concat_arrays([keys, *links["image"].chunks, *links["alias"].chunks])
-    links = pa.concat_tables([links, flickr30k_links(named)])
+    links = all_links(keys, links)
     numbers = same_image(keys, links)
 
     masks: dict[str, Masks] = {}

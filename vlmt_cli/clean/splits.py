@@ -88,7 +88,7 @@ def image_list(name: str, role: str, path: Path) -> Split:
 
     Raises:
         UsageError: there is no such role.
-        DataError: a line is no image key.
+        DataError: a line is not an image key.
     """
     if role not in ROLES:
         raise UsageError(f"an image list has no role {role!r}", where=path, todo=f"choose one of {', '.join(ROLES)}")

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.base.identity import HOW, flickr30k_links, same_image
+from vlmt_cli.base.identity import HOW, same_image
 from vlmt_cli.evaluation.bootstrap import RESAMPLES, Estimate, estimate, unpaired_difference
 from vlmt_cli.tasks.scoring import Column, Scores, one_array
 
@@ -51,9 +51,7 @@ def seen_in_training(
     trained = training if isinstance(training, pa.Array | pa.ChunkedArray | np.ndarray) else list(training)
     trained = one_array(trained).cast(pa.string())
     keys = pa.concat_arrays([shown, trained]).unique()
-    # A Flickr30k key that only a link names joins images, too.
-    named = pa.concat_arrays([keys, *(chunk for name in ("image", "alias") for chunk in links[name].chunks)])
-    numbers = same_image(keys, pa.concat_tables([links, flickr30k_links(named)]))[how]
+    numbers = same_image(keys, links)[how]
     seen = np.zeros(int(numbers.max(initial=-1)) + 1, bool)
     seen[numbers[pc.index_in(trained, keys).to_numpy()]] = True
     hit = seen[numbers[pc.index_in(shown, keys).to_numpy()]]

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.files import write_parquet
 from vlmt_cli.base.image_names import image_key_of
-from vlmt_cli.base.keys import SOURCES
+from vlmt_cli.base.keys import right_source
 from vlmt_cli.features.formats import FORMATS, recognise
 from vlmt_cli.features.formats.entry import Entry, Options
 from vlmt_cli.features.lmdb_file import is_lmdb, opened
@@ -73,7 +73,7 @@ def pack(
         source: features in any of ``FORMATS``.
         store: the store.
         format: of the source; recognised where None.
-        image_source: what bare numbers as image names mean, one of ``SOURCES``.
+        image_source: what bare numbers as image names mean.
         extractor: the name of what made the features; the store's own where None.
         regions: the most regions to keep of an image, the first ones.
         options: what the source does not say of itself.
@@ -140,8 +140,8 @@ def extractor_hash(name: str, regions: int | None = None, whole_image_boxes: boo
 def _check(format: str | None, image_source: str | None, regions: int | None) -> None:
     if format is not None and format not in FORMATS:
         raise UsageError(f"there is no format {format!r}", todo=f"choose among {', '.join(FORMATS)}")
-    if image_source is not None and image_source not in SOURCES:
-        raise UsageError(f"{image_source!r} is no image source", todo=f"choose among {', '.join(SOURCES)}")
+    if image_source is not None and (todo := right_source(image_source)):
+        raise UsageError(f"{image_source!r} is not an image source", todo=todo)
     if regions is not None and regions < 1:
         raise UsageError("an image keeps at least one region", todo="give --regions 1 or more")
 
