@@ -84,6 +84,10 @@ def test_heads_rest_with_two_processes_too(pair):
     assert resting and resting == {name for name in pair[1]["moved"] if name.startswith("heads.vqa")}
 
 
+def test_the_first_process_says_when_it_is_time_to_save(pair):
+    assert pair[1]["saves"] == [[3, 6, 7, 10, 12]] * 2
+
+
 def test_two_processes_that_are_interrupted_and_killed_end_as_if_they_had_not_been(pair):
     runs, results = pair
     code, output = results["interrupted"]

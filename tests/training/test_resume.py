@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from commands.running import run as vlmt
+from lightning_fabric import Fabric
 from training.small_runs import (
     kill_after,
     kill_at_rename,
@@ -17,11 +18,13 @@ from training.small_runs import (
     told,
     updates,
 )
+from training.toy_loop import saves_by_time, toy_loop
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.clean.split_folder import read_report
 from vlmt_cli.runs.checkpoint import load_state
 from vlmt_cli.runs.metrics import read_metrics
+from vlmt_cli.runs.recipe import TrainingChoices
 from vlmt_cli.training.train import Job, train
 
 TASKS = "vqa,coco,refcoco"
@@ -84,6 +87,16 @@ def test_an_interrupted_run_saves_and_says_how_to_go_on(number, job, whole, tmp_
     assert of_kind(job.run, "save")[-1]["iteration"] == 4
     assert vlmt(*command, "--resume") == 0
     assert same_end(job.run, whole) and updates(job.run) == updates(whole) and never_twice(job.run)
+
+
+def test_a_run_is_saved_by_time_as_well_as_by_iterations():
+    fabric = Fabric(accelerator="cpu", devices=1)
+    assert saves_by_time(fabric) == [3, 6, 7, 10, 12]
+    assert TrainingChoices().save_minutes == 30
+    loop, metrics = toy_loop(fabric, [("vqa",)] * 3, save_minutes=None)
+    loop.clock = lambda: 1e9 * loop.state.iteration
+    assert loop.run()
+    assert [line["iteration"] for line in metrics if line["kind"] == "save"] == [3]
 
 
 def test_what_is_over_is_not_trained_again(job, whole, tmp_path):

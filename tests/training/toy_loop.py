@@ -115,5 +115,18 @@ def heads_that_move(fabric):
     return {name: not _same(kept[name, 2], kept[name, 8]) for name in names}
 
 
+def saves_by_time(fabric):
+    """Save every minute and every 7 iterations, of 20 seconds by the first process's clock; others' are far ahead.
+
+    Returns the iterations after which this process saved.
+    """
+    loop, _ = toy_loop(fabric, [("vqa",)] * 12, save_every=7, save_minutes=1)
+    saved = []
+    loop.clock = lambda: loop.state.iteration * (20.0 if fabric.global_rank == 0 else 1000.0)
+    loop.save = lambda: saved.append(loop.state.iteration)
+    assert loop.run()
+    return saved
+
+
 def _same(before, after):
     return len(before) == len(after) and all(map(torch.equal, before, after))

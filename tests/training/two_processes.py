@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import torch
 from training.small_runs import wait_for
-from training.toy_loop import heads_that_move
+from training.toy_loop import heads_that_move, saves_by_time
 
 from vlmt_cli.base.errors import VlmtError
 from vlmt_cli.training import train as training
@@ -38,7 +38,8 @@ def _in_each(fabric, jobs):
             results[name] = training._train_here(fabric, job)
         except VlmtError as error:
             results[name] = error
-    return results | {"moved": heads_that_move(fabric)}
+    saves = fabric.all_gather(torch.tensor(saves_by_time(fabric)))
+    return results | {"moved": heads_that_move(fabric), "saves": saves.tolist()}
 
 
 def _full(run, *_):

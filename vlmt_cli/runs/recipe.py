@@ -28,7 +28,7 @@ from vlmt_cli.model.config import PRESETS
 RECIPE = "recipe.yaml"
 """Its file in a run folder."""
 PRETRAINING = "conceptual_captions"
-LOOKING_ON = {"log_every", "save_every", "tensorboard", "wandb", "affinity_every"}
+LOOKING_ON = {"log_every", "save_every", "save_minutes", "tensorboard", "wandb", "affinity_every"}
 """Keys of ``training`` that change what is told of a run, and not the run."""
 ORDERS = {"round-robin": [], "curriculum": ["G3"], "anti-curriculum": ["G1"]}
 """What older recipes call ``order``, as ``curriculum``."""
@@ -131,6 +131,8 @@ class TrainingChoices(_Section):
     """Of all layers; null takes the model's."""
     save_every: PositiveInt = 1000
     """Iterations between two checkpoints."""
+    save_minutes: PositiveFloat | None = 30
+    """Minutes after which a checkpoint is written even so; null goes by iterations alone."""
     log_every: PositiveInt = 50
     """Iterations between two lines of metrics."""
     affinity_every: PositiveInt | None = None

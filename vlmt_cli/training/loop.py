@@ -113,6 +113,7 @@ class Loop:
         save: writes weights and state, and the best weights.
         interrupted: whether somebody asked this process to stop.
         callbacks: what looks on.
+        clock: seconds, by which it is time to save; the first process's decides for all.
     """
 
     fabric: Fabric
@@ -128,6 +129,7 @@ class Loop:
     save: Callable[[], None]
     interrupted: Callable[[], bool]
     callbacks: Sequence[Callback] = ()
+    clock: Callable[[], float] = time.monotonic
 
     def run(self) -> bool:
         """Train to the end, or until it is interrupted; returns whether it came to the end."""
@@ -142,7 +144,7 @@ class Loop:
     def _iterate(self, ahead: dict[str, Ahead[list[Any]]]) -> bool:
         state, plan, choices = self.state, self.plan, self.choices
         tallies = {task: Tally() for task in self.works}
-        logged = time.perf_counter()
+        logged, saved = time.perf_counter(), self.clock()
         waited = 0.0
         while not self._is_over():
             began = time.perf_counter()
@@ -161,8 +163,8 @@ class Loop:
                 callback.after_iteration(iteration)
             state.iteration = iteration
             state.seconds += time.perf_counter() - began
-            last, stop = self._is_over(), self._anyone_interrupted()
-            saves = last or stop or iteration % choices.save_every == 0
+            last, (stop, late) = self._is_over(), self._asked(saved)
+            saves = last or stop or late or iteration % choices.save_every == 0
             # What is saved is logged, too, so that a run that goes on from there lacks no update in its metrics.
             if saves or iteration % choices.log_every == 0:
                 now, total = time.perf_counter(), sum(one.waited for one in ahead.values())
@@ -178,6 +180,7 @@ class Loop:
             if saves:
                 self.save()
                 self.emit({"kind": "save", "iteration": iteration})
+                saved = self.clock()
             if stop and not last:
                 return False
         self.emit({"kind": "end", "iteration": state.iteration, "seconds": round(state.seconds, 3)})
@@ -287,9 +290,16 @@ class Loop:
         converged = all(controller.state == "stop" for controller in self.state.controllers.values())
         return self.state.iteration >= self.plan.iterations or (self.choices.stop_when_converged and converged)
 
-    def _anyone_interrupted(self) -> bool:
-        wish = torch.tensor(float(self.interrupted()), device=self.fabric.device)
-        return bool(self.fabric.all_reduce(wish, reduce_op="sum"))
+    def _asked(self, saved: float) -> tuple[bool, bool]:
+        """Say, alike in all processes, whether to stop, and whether the last save is so long ago that it is time.
+
+        Both are asked in one message, so that the clock costs no further one.
+        """
+        minutes = self.choices.save_minutes
+        is_late = minutes is not None and self.fabric.global_rank == 0 and self.clock() - saved >= 60 * minutes
+        wishes = torch.tensor([float(self.interrupted()), float(is_late)], device=self.fabric.device)
+        stop, late = torch.as_tensor(self.fabric.all_reduce(wishes, reduce_op="sum")).tolist()
+        return stop > 0, late > 0
 
 
 class DivergedError(VlmtError):
