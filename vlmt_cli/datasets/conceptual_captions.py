@@ -23,6 +23,7 @@ import pyarrow.csv
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.keys import image_keys
 from vlmt_cli.datasets.crosswalks import address_links
+from vlmt_cli.datasets.options import Options
 from vlmt_cli.datasets.source import find, read_lines
 from vlmt_cli.datasets.tables import RETRIEVAL, Examples, example_table
 
@@ -33,7 +34,7 @@ IMAGES = "{}.images.txt"
 _PREFIX = {"train": "", "val": "val-"}
 
 
-def read(raw: Path) -> Examples:
+def read(raw: Path, options: Options) -> Examples:
     """Read the captions, and the addresses as links: some are photos of Flickr, or NLVR2's."""
     result = Examples()
     for split, name in FILES.items():

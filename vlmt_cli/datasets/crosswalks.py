@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.identity import LINKS, links_table
 from vlmt_cli.base.keys import image_keys
+from vlmt_cli.datasets.options import Options
 from vlmt_cli.datasets.source import Int64, find, read_json
 from vlmt_cli.datasets.tables import Examples
 
@@ -53,7 +54,7 @@ class CocoFile(msgspec.Struct, gc=False):
     images: list[CocoImage]
 
 
-def read_vg(raw: Path) -> Examples:
+def read_vg(raw: Path, options: Options) -> Examples:
     """Read which Visual Genome images are COCO images and Flickr photos."""
     path = find(raw, VG_FILE)
     if path is None:
@@ -68,7 +69,7 @@ def read_vg(raw: Path) -> Examples:
     return Examples(links=pa.concat_tables([crosswalk, photos]), notes={IMAGES: len(images)})
 
 
-def read_coco(raw: Path) -> Examples:
+def read_coco(raw: Path, options: Options) -> Examples:
     """Read which COCO images are which Flickr photos."""
     paths = [path for name in COCO_FILES if (path := find(raw, name))]
     tables = []

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.keys import image_keys
-from vlmt_cli.datasets.options import Flickr30kEntitiesOptions
+from vlmt_cli.datasets.options import Options
 from vlmt_cli.datasets.source import find, read_lines
 from vlmt_cli.datasets.tables import REFERRING, Examples, check_unique, example_table, lists
 
@@ -52,8 +52,9 @@ class Phrase(msgspec.Struct, gc=False):
     text: str
 
 
-def read(raw: Path, options: Flickr30kEntitiesOptions) -> Examples:
+def read(raw: Path, options: Options) -> Examples:
     """Read the phrases that have a box; the others are counted in the notes."""
+    is_first = options.flickr30k_entities.box == "first"
     result = Examples()
     sentences, annotations = find(raw, SENTENCES), find(raw, ANNOTATIONS)
     if sentences is None or annotations is None:
@@ -66,7 +67,7 @@ def read(raw: Path, options: Flickr30kEntitiesOptions) -> Examples:
             names = ids.to_pylist()
             phrases = [each for n, name in enumerate(names) for each in _phrases(n, sentences / f"{name}.txt")]
             boxes = [each for n, name in enumerate(names) for each in _boxes(n, annotations / f"{name}.xml")]
-            result.splits[split] = table = _table(path, names, keys, phrases, boxes, options.box == "first")
+            result.splits[split] = table = _table(path, names, keys, phrases, boxes, is_first)
             if unboxed := len(phrases) - len(table):
                 result.notes[f"phrases without a box in {split}, left out"] = unboxed
     return result

@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.keys import image_keys
 from vlmt_cli.datasets import answers
-from vlmt_cli.datasets.options import GqaOptions, held_out
+from vlmt_cli.datasets.options import Options, held_out
 from vlmt_cli.datasets.source import count_bytes, find, read_json
 from vlmt_cli.datasets.tables import VQA, Examples, check_unique, example_table, lists
 
@@ -49,7 +49,7 @@ class Question(Image, gc=False):
     answer: str | None = None
 
 
-def read(raw: Path, options: GqaOptions) -> Examples:
+def read(raw: Path, options: Options) -> Examples:
     """Read GQA's balanced questions; the vocabulary holds the most frequent answers of train and val."""
     names = ("train", "val", "testdev", "test")
     tables = {name: _read(path) for name in names if (path := find(raw, FILE.format(name)))}
@@ -58,10 +58,10 @@ def read(raw: Path, options: GqaOptions) -> Examples:
         table = pa.concat_tables(labelled)
         check_unique(table["example_id"], raw)
         table = table.take(pc.sort_indices(table["example_id"].cast(pa.int64())))
-        train = len(table) - held_out(options.minval, len(table))
+        train = len(table) - held_out(options.gqa.minval, len(table))
         splits["train"], splits["val"] = table.slice(0, train), table.slice(train)
         right = pc.list_flatten(table["answers"].combine_chunks()).dictionary_encode()
-        known = answers.vocabulary(right, at_most=options.vocabulary)
+        known = answers.vocabulary(right, at_most=options.gqa.vocabulary)
     splits |= {name: tables[name] for name in ("testdev", "test") if name in tables}
     seen = {image for name in ("testdev", "test") if name in tables for image in _images_of(tables[name])}
     for name, file in MORE_TESTS.items():

@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.keys import image_keys
 from vlmt_cli.datasets.crosswalks import flickr_links
+from vlmt_cli.datasets.options import Options
 from vlmt_cli.datasets.source import Int64, find, read_json_lines
 from vlmt_cli.datasets.tables import REFERRING, Examples, Xywh, boxes_xyxy, check_unique, example_table, lists
 
@@ -72,7 +73,7 @@ class Game(msgspec.Struct, gc=False):
     image: Picture = Picture()
 
 
-def read(raw: Path) -> Examples:
+def read(raw: Path, options: Options) -> Examples:
     """Read the successful games; the others are counted in the notes."""
     result = Examples()
     pictures: dict[int, str | None] = {}

@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vlmt_cli.base.keys import image_keys
+from vlmt_cli.datasets.options import Options
 from vlmt_cli.datasets.source import Int64, find, read_json
 from vlmt_cli.datasets.tables import RETRIEVAL, Examples, example_table
 
@@ -59,7 +60,7 @@ class Flickr30kFile(msgspec.Struct, gc=False):
     images: list[Flickr30kImage]
 
 
-def read_coco(raw: Path) -> Examples:
+def read_coco(raw: Path, options: Options) -> Examples:
     """Read COCO retrieval."""
     path = find(raw, COCO_FILE)
     if path is None:
@@ -68,7 +69,7 @@ def read_coco(raw: Path) -> Examples:
     return _captions(path, images, image_keys("coco", pa.array([image.cocoid for image in images], pa.int64()), path))
 
 
-def read_flickr30k(raw: Path) -> Examples:
+def read_flickr30k(raw: Path, options: Options) -> Examples:
     """Read Flickr30k retrieval."""
     path = find(raw, FLICKR30K_FILE)
     if path is None:

@@ -26,6 +26,7 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.identity import LINKS
 from vlmt_cli.base.keys import image_keys
 from vlmt_cli.datasets.crosswalks import address_links
+from vlmt_cli.datasets.options import Options
 from vlmt_cli.datasets.source import find, read_json_lines
 from vlmt_cli.datasets.tables import VERIFICATION, Examples, check_labels, example_table, lists
 
@@ -42,7 +43,7 @@ class Pair(msgspec.Struct, gc=False):
     right_url: str | None = None
 
 
-def read(raw: Path) -> Examples:
+def read(raw: Path, options: Options) -> Examples:
     """Read NLVR2 and the addresses of its photographs."""
     result = Examples()
     for split, names in (FILES | {split: (name,) for split, name in MORE_TESTS.items()}).items():

@@ -12,6 +12,7 @@ leaves the tables of the split's datasets as they are.
 """
 
 import hashlib
+import inspect
 import mmap
 import multiprocessing
 import os
@@ -22,7 +23,9 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import msgspec
@@ -39,19 +42,19 @@ from vlmt_cli.datasets.table import CROSSWALKS, DATASETS, Dataset
 
 Progress = Callable[[str, int, int], None]
 
-# Raised whenever a reader makes other examples of the same files.
-READERS_VERSION = 3
 EDITED = "has example tables that were edited"
 NEXT = ".next"
 """Below ``examples/``: what ``vlmt clean`` has read anew and not yet put in the place of what was there."""
 _WORTH_A_PROCESS = 64 << 20
+_FORMAT = 4
 
 
 class Manifest(msgspec.Struct, frozen=True):
     """What ``manifest.json`` says of a prepared dataset.
 
     Attributes:
-        version: of the readers.
+        format: of this file and of the tables.
+        reader: ``reader_hash``: an edit of the reader makes its examples stale.
         options: their choices, as JSON.
         raw: size and time of change of each official file, by its name.
         splits: how many examples each split has.
@@ -62,12 +65,13 @@ class Manifest(msgspec.Struct, frozen=True):
         links_hash: of the identity links.
     """
 
-    version: int
     options: str
     raw: dict[str, list[int]]
     splits: dict[str, int]
     links: int
     notes: dict[str, int]
+    format: int = 0
+    reader: str = ""
     sha256: dict[str, str] = {}
     example_hashes: dict[str, str] = {}
     links_hash: str = ""
@@ -96,6 +100,29 @@ class Prepared:
     def links(self) -> pa.Table:
         """Read the identity links that the dataset's files give."""
         return pq.read_table(self.folder / "links.parquet", schema=LINKS)
+
+
+@cache
+def reader_hash(name: str) -> str:
+    """Hash the source of a dataset's reader, of the modules beside it that it uses, and so on.
+
+    Comments count as well: reading once too often does no harm.
+    """
+    known: dict[str, ModuleType] = {}
+    waiting = [all_datasets()[name].read.__module__]
+    while waiting:
+        module = sys.modules[waiting.pop()]
+        if module.__name__ in known:
+            continue
+        known[module.__name__] = module
+        for value in vars(module).values():
+            part = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+            if isinstance(part, str) and part.startswith(f"{__package__}."):
+                waiting.append(part)
+    digest = hashlib.sha256()
+    for _, module in sorted(known.items()):
+        digest.update(inspect.getsource(module).encode())
+    return digest.hexdigest()
 
 
 def missing_files(data: Path, name: str) -> list[str]:
@@ -271,12 +298,13 @@ def _write(name: str, data: Path, options: Options, folder: Path) -> None:
     if examples.answers is not None:
         write_bytes(folder / "answers.json", msgspec.json.format(msgspec.json.encode(examples.answers)))
     manifest = Manifest(
-        READERS_VERSION,
         _choices(name, options),
         raw,
         {split: len(table) for split, table in examples.splits.items()},
         len(examples.links),
         dict(sorted(examples.notes.items())),
+        _FORMAT,
+        reader_hash(name),
         sha256,
         {split: hash_examples(table["example_id"], table["images"]) for split, table in examples.splits.items()},
         hash_strings(examples.links),
@@ -291,8 +319,8 @@ def _stale(data: Path, name: str, options: Options, folder: Path, thorough: bool
     manifest, raw = _manifest(folder), _fingerprint(data, name)
     if not all((folder / f"{part}.parquet").exists() for part in (*manifest.splits, "links")):
         return f"lacks a table in examples/{name}"
-    if manifest.version != READERS_VERSION:
-        return "was read by an older vlmt"
+    if manifest.format != _FORMAT or manifest.reader != reader_hash(name):
+        return "was read by another version of its reader"
     if manifest.options != _choices(name, options):
         return "was read with other options"
     if changed := sorted(set(manifest.raw) ^ set(raw)):

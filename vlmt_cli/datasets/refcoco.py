@@ -31,6 +31,7 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.keys import image_keys
 from vlmt_cli.base.pickles import read_pickle
 from vlmt_cli.datasets.crosswalks import CocoImage, flickr_links
+from vlmt_cli.datasets.options import Options
 from vlmt_cli.datasets.source import Int64, find, read_json, typed
 from vlmt_cli.datasets.tables import REFERRING, Examples, Xywh, boxes_xyxy, check_unique, example_table, lists
 
@@ -70,7 +71,17 @@ class Instances(msgspec.Struct, gc=False):
     categories: list[Category]
 
 
-def read(raw: Path, refs_file: str, test_of: str | None = None) -> Examples:
+def read_unc(raw: Path, options: Options) -> Examples:
+    """Read RefCOCO or RefCOCO+."""
+    return _read(raw, REFS.format("unc"))
+
+
+def read_refcocog(raw: Path, options: Options) -> Examples:
+    """Read RefCOCOg."""
+    return _read(raw, REFS.format(options.refcocog.split_by), test_of="umd")
+
+
+def _read(raw: Path, refs_file: str, test_of: str | None = None) -> Examples:
     """Read one of the three.
 
     Args:

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.keys import image_keys
+from vlmt_cli.datasets.options import Options
 from vlmt_cli.datasets.source import find, read_json_lines
 from vlmt_cli.datasets.tables import VERIFICATION, Examples, check_labels, example_table
 
@@ -39,7 +40,7 @@ class Pair(msgspec.Struct, gc=False):
     Flickr30K_ID: str | None = None
 
 
-def read(raw: Path) -> Examples:
+def read(raw: Path, options: Options) -> Examples:
     """Read SNLI-VE; pairs without a majority label are kept, and counted in the notes."""
     result = Examples()
     for split, name in SPLITS.items():

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from vlmt_cli.base.keys import image_keys
 from vlmt_cli.datasets import answers
-from vlmt_cli.datasets.options import VgQaOptions, held_out
+from vlmt_cli.datasets.options import Options, held_out
 from vlmt_cli.datasets.source import Int64, find, read_json
 from vlmt_cli.datasets.tables import VQA, Examples, example_table
 
@@ -39,7 +39,7 @@ class Image(msgspec.Struct, gc=False):
     qas: list[Question]
 
 
-def read(raw: Path, options: VgQaOptions) -> Examples:
+def read(raw: Path, options: Options) -> Examples:
     """Read Visual Genome QA, split by question id."""
     path = find(raw, FILE)
     if path is None:
@@ -58,6 +58,6 @@ def read(raw: Path, options: VgQaOptions) -> Examples:
         answers=distinct,
         counts=counts,
     ).take(pc.sort_indices(ids))
-    test = len(table) - held_out(options.test, len(table))
-    val = test - held_out(options.val, len(table))
+    test = len(table) - held_out(options.vg_qa.test, len(table))
+    val = test - held_out(options.vg_qa.val, len(table))
     return Examples({"train": table.slice(0, val), "val": table.slice(val, test - val), "test": table.slice(test)})

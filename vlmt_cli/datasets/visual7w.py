@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.keys import image_keys
+from vlmt_cli.datasets.options import Options
 from vlmt_cli.datasets.source import Int64, find, read_json
 from vlmt_cli.datasets.tables import REFERRING, Examples, boxes_xyxy, example_table, lists
 
@@ -60,7 +61,7 @@ class File(msgspec.Struct, gc=False):
     images: list[Image]
 
 
-def read(raw: Path) -> Examples:
+def read(raw: Path, options: Options) -> Examples:
     """Read Visual7W pointing."""
     path = find(raw, FILE, OTHER_NAME)
     if path is None:

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.keys import image_keys
 from vlmt_cli.datasets import answers
-from vlmt_cli.datasets.options import VqaOptions, held_out
+from vlmt_cli.datasets.options import Options, VqaOptions, held_out
 from vlmt_cli.datasets.source import Int64, find, read_json
 from vlmt_cli.datasets.tables import VQA, Examples, check_unique, example_table, lists
 
@@ -63,19 +63,19 @@ class Annotations(msgspec.Struct, gc=False):
     annotations: list[Annotation]
 
 
-def read(raw: Path, options: VqaOptions) -> Examples:
+def read(raw: Path, options: Options) -> Examples:
     """Read VQA v2; the vocabulary holds the right answers of at least nine train and val questions."""
     labelled, right = {}, []
     for year in ("train2014", "val2014"):
         asked, answered = find(raw, QUESTIONS.format(year)), find(raw, ANNOTATIONS.format(year))
         if asked and answered:
-            labelled[year], best = _read_labelled(asked, answered, options)
+            labelled[year], best = _read_labelled(asked, answered, options.vqa)
             right.append(best)
     splits = {}
     if labelled:
         everything = pa.concat_tables(labelled.values())
         check_unique(everything["example_id"], raw)
-        minval = held_out(options.minval, len(labelled.get("val2014", ())))
+        minval = held_out(options.vqa.minval, len(labelled.get("val2014", ())))
         if "val2014" in labelled:
             in_order = pc.sort_indices(labelled["val2014"]["example_id"].cast(pa.int64()))
             order = np.arange(len(everything))
@@ -98,7 +98,7 @@ def read(raw: Path, options: VqaOptions) -> Examples:
             asked_of |= {each.image_id for each in questions}
     known = None
     if right:
-        known = answers.vocabulary(answers.normalise_answers(pa.concat_arrays(right)), options.min_answer_count)
+        known = answers.vocabulary(answers.normalise_answers(pa.concat_arrays(right)), options.vqa.min_answer_count)
     return Examples(splits, answers=known)
 
 
