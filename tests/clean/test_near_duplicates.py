@@ -1,7 +1,10 @@
 """Near-duplicates against brute force over all pairs, real photos and hand-made files."""
 
+import json
 import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +20,7 @@ from vlmt_cli.clean.gallery import write_gallery
 from vlmt_cli.clean.image_files import image_files
 from vlmt_cli.clean.image_hashes import HASHES, hash_images, open_image, perceptual_hash
 from vlmt_cli.clean.near_duplicates import PAIRS, find_pairs, near_hashes
-from vlmt_cli.clean.verdicts import Verdicts, links
+from vlmt_cli.clean.verdicts import Verdicts, links, read_verdicts
 
 
 def scene(seed: int, width: int = 160, height: int = 120) -> Image.Image:
@@ -334,6 +337,34 @@ def test_the_gallery_is_one_page_that_escapes_and_counts(tmp_path: Path) -> None
     (folder / "a").unlink()
     write_gallery(page, pairs)
     assert "cannot be shown" in page.read_text()
+
+
+def test_the_gallery_writes_a_file_of_both_verdicts_and_keeps_what_was_judged(tmp_path: Path) -> None:
+    text = "# mine </script>\nsame coco:5 vg:5\ncoco:6 vg:6"
+    given = Verdicts(frozenset({frozenset({"coco:5", "vg:5"})}), frozenset({frozenset({"coco:6", "vg:6"})}), text)
+    pairs = pairs_of(("coco:1", "vg:2", 30, "borderline"), ("coco:5", "vg:5", 40, "borderline"))
+    write_gallery(tmp_path / "gallery.html", pairs, given)
+    page = (tmp_path / "gallery.html").read_text()
+    assert re.findall(r'class=verdict .*? value="(.*?)"', page) == ["same coco:1 vg:2", "different coco:1 vg:2"]
+    kept, script = re.findall(r"<script.*?>(.*?)</script>", page, re.DOTALL)
+    assert json.loads(kept) == text
+    if node := shutil.which("node"):  # clicks, on as much of a page as the script asks for
+        (tmp_path / "page.js").write_text(_PAGE_IN_NODE.format(given=json.dumps(kept)) + script + _CLICKS)
+        found = subprocess.run([node, tmp_path / "page.js"], capture_output=True, text=True, check=True).stdout
+        (tmp_path / "verdicts.txt").write_text(found)
+        verdicts = read_verdicts(tmp_path / "verdicts.txt")
+        assert found.startswith(text) and verdicts.same == given.same
+        assert verdicts.different == given.different | {frozenset({"coco:1", "vg:2"})}
+
+
+_PAGE_IN_NODE = """
+const button = value => ({{value, dataset: {{pair: "coco:1 vg:2"}}, pressed: "false",
+  getAttribute() {{ return this.pressed; }}, setAttribute(name, value) {{ this.pressed = value; }}}});
+const all = [button("same coco:1 vg:2"), button("different coco:1 vg:2")];
+const parts = {{given: {{textContent: {given}}}, file: {{}}, count: {{}}, save: {{}}, copy: {{}}}};
+const document = {{getElementById: id => parts[id], querySelectorAll: () => all}};
+"""
+_CLICKS = "all[0].onclick(); all[1].onclick(); process.stdout.write(parts.file.value);"
 
 
 # --- real photos -------------------------------------------------------------------------------------------

@@ -167,8 +167,8 @@ const buttons = Array.from(document.querySelectorAll(".verdict"));
 const isPressed = button => button.getAttribute("aria-pressed") === "true";
 const show = () => {
   const lines = new Set(buttons.filter(isPressed).map(button => button.value));
-  const before = given && !given.endsWith("\n") ? given + "\n" : given;
-  file.value = before + Array.from(lines, line => line + "\n").join("");
+  const before = given && !given.endsWith("\\n") ? given + "\\n" : given;
+  file.value = before + Array.from(lines, line => line + "\\n").join("");
   document.getElementById("count").textContent =
     `${lines.size} of ${new Set(buttons.map(button => button.dataset.pair)).size} pairs on this page judged.`;
 };

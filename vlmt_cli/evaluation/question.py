@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.image_names import SUFFIXES
+from vlmt_cli.base.images import is_image, no_image_file
 from vlmt_cli.base.keys import check_image_key
 from vlmt_cli.base.recipes import nearest
 from vlmt_cli.datasets.table import GROUPS, TASKS, TWELVE
@@ -30,7 +31,7 @@ def find_photos(names: Sequence[str]) -> list[Source]:
     for name in names:
         path = Path(name)
         if path.is_dir():
-            files = [file for file in sorted(path.iterdir()) if file.name.lower().endswith(SUFFIXES)]
+            files = [file for file in sorted(path.iterdir()) if _is_photo(file)]
             if not files:
                 raise DataError("has no image files", where=name, todo=f"name one with {', '.join(SUFFIXES)} files")
             found += [Source(printable(str(file)), file) for file in files]
@@ -98,3 +99,8 @@ def _is_unicode(text: str) -> bool:
 
 def _are(photos: int) -> str:
     return f"{'is' if photos == 1 else 'are'} {photos or 'none'}"
+
+
+def _is_photo(path: Path) -> bool:
+    """Return whether a file is a photo by its name or by what it holds."""
+    return path.name.lower().endswith(SUFFIXES) or (no_image_file(str(path)) is None and is_image(str(path)))
