@@ -24,7 +24,6 @@ from vlmt_cli.training.train import Job, Report, train
 
 Trainer = Callable[[Job], bool]
 Tell = Callable[[str, int, int], None]
-LAUNCHERS = ("slurm", "local")
 _POLL = 0.5  # seconds
 _TAIL = 4096  # bytes at the end of metrics that hold at least a line
 

@@ -5,17 +5,20 @@ import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
 from vlmt_cli.analysis.sweep import Found, Wanted, find
 from vlmt_cli.analysis.sweep_plan import SweepPlan, make_sweep_plan
-from vlmt_cli.analysis.sweep_run import LAUNCHERS, Launch, devices_here, run_sweep
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.commands.show import progress, say, stdout, table
 from vlmt_cli.runs.best import BestOrLast
 
+if TYPE_CHECKING:
+    from vlmt_cli.analysis.sweep_run import Launch
+
+LAUNCHERS = ("slurm", "local")
 ASK_ABOVE = 600.0
 """Seconds of work before which a person is asked."""
 Key = TypeVar("Key", bound=Hashable)
@@ -91,6 +94,13 @@ def sweep(
     return runs
 
 
+def run_sweep(plan: SweepPlan, data: Path, launch: "Launch", tell: Callable[[str, int, int], None]) -> bool:
+    """Train what is missing; what it takes is imported only now."""
+    from vlmt_cli.analysis.sweep_run import run_sweep as run
+
+    return run(plan, data, launch, tell=tell)
+
+
 def duration(seconds: float) -> str:
     """Say how long something takes, in the unit that fits."""
     for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
@@ -99,7 +109,7 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} seconds"
 
 
-def _launch(options: SweepOptions) -> Launch:
+def _launch(options: SweepOptions) -> "Launch":
     if options.launcher not in (None, *LAUNCHERS):
         raise UsageError(f"there is no launcher {options.launcher!r}", todo=f"choose {' or '.join(LAUNCHERS)}")
     if options.sbatch and options.launcher != "slurm":
@@ -110,10 +120,12 @@ def _launch(options: SweepOptions) -> Launch:
         if not name or not equals:
             raise UsageError(f"--sbatch {option!r}", todo="write it as --sbatch partition=gpu")
         sbatch[name] = value
-    import torch
-
     if options.device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"there is no device {options.device!r}", todo="choose auto, cpu or cuda")
+    import torch
+
+    from vlmt_cli.analysis.sweep_run import Launch, devices_here
+
     # What a cluster's machines have is not known here.
     has_gpu = torch.cuda.is_available() or options.launcher == "slurm"
     device = "cuda" if options.device == "cuda" or (options.device == "auto" and has_gpu) else "cpu"

@@ -60,16 +60,24 @@ def convert(
     import dataclasses
     import json
 
+    from vlmt_cli.base.errors import DataError
     from vlmt_cli.commands.show import say, stdout, table
+    from vlmt_cli.runs.folders import check_checkpoint
+
+    _check_target(source, target, push)
+    check_checkpoint(source)
+    named = _pairs(answers or ())
+    if config is not None and not config.exists():
+        raise DataError("cannot be read as JSON: there is no such file", where=config)
+
     from vlmt_cli.runs.authors_weights import count_parameters, save_authors
     from vlmt_cli.runs.best import find_weights
     from vlmt_cli.runs.checkpoint import push_to_hub, save_pretrained, save_single_file
 
-    _check_target(source, target, push)
     taken = find_weights(source, weights)
     if taken.kind:
         say(f"{source}: {taken}")
-    checkpoint, tensors = _load(taken.source, target, config, _pairs(answers or ()), tokenizer, partial)
+    checkpoint, tensors = _load(taken.source, target, config, named, tokenizer, partial)
     misfits = checkpoint.misfits
     if target.suffix == ".bin":
         save_authors(target, checkpoint)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlmt_cli.commands.options import DATA, DataFolder, Json
+from vlmt_cli.commands.options import DATA, DataFolder, Json, check_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,23 +96,35 @@ def extract(
     from vlmt_cli.base.errors import UsageError
     from vlmt_cli.commands import vg_x152
     from vlmt_cli.commands.show import progress, say
-    from vlmt_cli.features import shards as parts
 
+    if extractor not in ("detector", "pixels"):
+        raise UsageError(f"there is no extractor {extractor!r}", todo="choose detector or pixels")
+    if gpus is not None and device != "auto":
+        raise UsageError("--gpus and --device exclude each other")
+    check_device(device)
     own = vg_x152.Options(weights, config, mode, precision)
     is_own = extractor == "detector" and detector == vg_x152.NAME
     if not is_own:
         vg_x152.refuse_without_it(own)
     elif backbone != BACKBONE:
         raise UsageError(f"--detector {vg_x152.NAME} brings its own backbone", todo="leave --backbone out")
-    batch = batch or (1 if is_own else 8)
-    name = vg_x152.store_name(own, boxes) if is_own else _name(extractor, detector, backbone, boxes)
-    store = to or data / "features" / name
     if sum((shard is not None, merge, launcher is not None)) > 1:
         raise UsageError("--shard, --merge and --launcher exclude each other")
     if launcher not in (None, "slurm", "local"):
         raise UsageError(f"there is no launcher {launcher!r}", todo="choose slurm or local")
-    if gpus is not None and device != "auto":
-        raise UsageError("--gpus and --device exclude each other")
+    options = dict(_option(one) for one in sbatch or ())
+    given: dict[str, Boxes] | None = None
+    files: list[File] = []
+    skipped: dict[str, str] = {}
+    if not merge:
+        given = _boxes(boxes, box_format, data)
+        files, skipped = _photos(folders or [str(data / "images")])
+    batch = batch or (1 if is_own else 8)
+
+    from vlmt_cli.features import shards as parts
+
+    name = vg_x152.store_name(own, boxes) if is_own else _name(extractor, detector, backbone, boxes)
+    store = to or data / "features" / name
     if merge:
         with progress("Merging") as update:
             meta = parts.merge(store, lambda done, total: update("", done, total))
@@ -120,10 +132,7 @@ def extract(
         return
 
     number, of = parts.read_shard(shard) if shard else (1, 1)
-    options = dict(_option(one) for one in sbatch or ())
     devices = _devices(device, gpus, elsewhere=launcher == "slurm") if extractor != "pixels" else ["cpu"]
-    given = _boxes(boxes, box_format, data)
-    files, skipped = _photos(folders or [str(data / "images")])
     if is_own:
         in_parts = bool(shard or launcher or len(devices) > 1)
         make = vg_x152.maker(own, boxes is not None, regions, batch, in_parts)
@@ -150,11 +159,8 @@ def extract(
 
 def _name(extractor: str, detector: str, backbone: str, boxes: str | None) -> str:
     """Name the default store."""
-    from vlmt_cli.base.errors import UsageError
     from vlmt_cli.features.networks import short_name
 
-    if extractor not in ("detector", "pixels"):
-        raise UsageError(f"there is no extractor {extractor!r}", todo="choose detector or pixels")
     if extractor == "pixels":
         return f"pixels-{Path(boxes).stem}" if boxes else "pixels"
     return f"{Path(boxes).stem if boxes else short_name(detector)}+{short_name(backbone)}"
@@ -182,10 +188,7 @@ def _devices(device: str, gpus: int | None, elsewhere: bool) -> list[str]:
         return [f"cuda:{number}" for number in range(gpus)]
     if device == "auto":
         return ["cuda:0" if there else "cpu"]
-    try:
-        kind = torch.device(device).type
-    except RuntimeError as error:
-        raise UsageError(f"there is no device {device!r}", todo="write cpu, cuda or cuda:1") from error
+    kind = torch.device(device).type
     if kind == "cuda" and not there and not elsewhere:
         raise UsageError(f"--device {device}: there is no GPU that torch can use", todo="give --device cpu")
     return [device]

@@ -7,6 +7,8 @@ import typer
 
 from vlmt_cli.commands.options import DATA, DataFolder, Json
 
+FORMATS = ("lmdb", "tensorpack", "tsv", "arrays", "hdf5")
+
 
 def pack(
     source: Annotated[
@@ -87,7 +89,17 @@ def _pack(
 
     import msgspec
 
+    from vlmt_cli.base.errors import DataError, UsageError
+    from vlmt_cli.base.keys import SOURCES
     from vlmt_cli.commands.show import progress, say, stdout
+
+    if not source.exists():
+        raise DataError("there is no such file or folder", where=source, todo="name the features to pack")
+    if format is not None and format not in FORMATS:
+        raise UsageError(f"there is no format {format!r}", todo=f"choose among {', '.join(FORMATS)}")
+    if image_source is not None and image_source not in SOURCES:
+        raise UsageError(f"{image_source!r} is no image source", todo=f"choose among {', '.join(SOURCES)}")
+
     from vlmt_cli.features.formats.entry import Options
     from vlmt_cli.features.pack import UNKNOWN, beside
     from vlmt_cli.features.pack import pack as pack_features

@@ -7,6 +7,7 @@ import typer
 
 from vlmt_cli.commands.options import DATA, DataFolder, Json, Settings
 from vlmt_cli.commands.train import Device, Gpus, Nodes, Partial, Processes, Resume, Run, Scale, Seed
+from vlmt_cli.runs.folders import runs_folder
 
 
 def pretrain(
@@ -36,5 +37,5 @@ def pretrain(
     """
     from vlmt_cli.commands.train import launch
 
-    folder = run or Path("runs") / Path(preset).stem
+    folder = run or runs_folder(data) / Path(preset).stem
     launch(preset, {}, folder, resume, gpus, nodes, device, processes, seed, partial, scale, data, settings, as_json)

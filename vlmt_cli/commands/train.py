@@ -7,11 +7,18 @@ import typer
 
 from vlmt_cli.base.errors import VlmtError
 from vlmt_cli.commands.options import DATA, DataFolder, Json, Settings, check_data
+from vlmt_cli.runs.folders import runs_folder
 
 if TYPE_CHECKING:
     from vlmt_cli.training.processes import Devices
 
-Run = Annotated[Path | None, typer.Option("--run", help="The run folder; else runs/ and the preset's name.")]
+Run = Annotated[
+    Path | None,
+    typer.Option(
+        "--run",
+        help="The run folder; else RUNS and the preset's name. RUNS is DATA/runs, and runs beside the default data.",
+    ),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run that the folder holds.")]
 Gpus = Annotated[int | None, typer.Option(min=1, help="One process each on so many GPUs of this machine.")]
 Nodes = Annotated[int, typer.Option(min=1, help="Machines, each started by torchrun or srun.")]
@@ -67,7 +74,7 @@ def train(
     if task and group:
         raise UsageError("--task and --group exclude each other")
     named = f"-{(task or group or '').replace(',', '+')}" if task or group else ""
-    folder = run or Path("runs") / f"{Path(preset).stem}{named}"
+    folder = run or runs_folder(data) / f"{Path(preset).stem}{named}"
     values = {"tasks": task or group} if task or group else {}
     launch(
         preset, values, folder, resume, gpus, nodes, device, processes, seed, partial, scale, data, settings, as_json
@@ -96,37 +103,51 @@ def launch(
         UsageError: options of a run that goes on ask for another one than it is.
         DataError: there is no data folder.
     """
-    check_data(data)
     import functools
 
     from vlmt_cli.base.errors import UsageError
     from vlmt_cli.base.files import put_back
     from vlmt_cli.base.recipes import load_recipe
+    from vlmt_cli.commands import obstacles
     from vlmt_cli.commands.training_display import show_training
     from vlmt_cli.runs.best import find_weights
+    from vlmt_cli.runs.folders import CONFIG, find_run, start_of
     from vlmt_cli.runs.metrics import is_finished
     from vlmt_cli.runs.recipe import Recipe, difference_of, read_recipe
-    from vlmt_cli.training.processes import is_first
-    from vlmt_cli.training.start import start_of
-    from vlmt_cli.training.train import Job, train
 
     recipe = load_recipe(preset, Recipe, settings or (), scale, **values)
-    devices = choose_devices(device, gpus, processes, nodes)
+    check_devices(device, gpus, processes)
+    check_data(data)
+    in_the_way = []
     if resume:
+        run = Path(find_run(run, data))
         put_back(run)
+        there = read_recipe(run)
         asks = settings or scale or values
-        if asks and (difference := difference_of(recipe, read_recipe(run))):
+        if asks and (difference := difference_of(recipe, there)):
             todo = "leave these options out, or begin another run"
             raise UsageError(f"goes on as it began: {difference}", where=run, todo=todo)
         opening = f"{run} has come to its end already" if is_finished(run) else f"Going on with {run}"
     else:
-        start = start_of(recipe, run)
+        start = start_of(recipe, run, data)
+        if (run / CONFIG).exists():
+            in_the_way.append(obstacles.run_exists(run))
+        if start is None and (lacking := obstacles.out_of_reach(recipe, runs_folder(data))):
+            in_the_way.append(lacking)
         first = f"BERT's weights ({recipe.model.bert})" if recipe.model.bert else "random weights"
         opening = f"Beginning with {start or first}"
         if start is not None and (weights := find_weights(start, recipe.start_weights)).kind:
             opening += f", its {weights}"
         if start is None and recipe.start == "auto":
             opening += f", as there is no run {run.parent / 'pretrain'}"
+    if (gpus or device == "cuda") and obstacles.gpus_surely_missing():
+        in_the_way.insert(0, obstacles.no_gpus(gpus or 1, 0))
+    obstacles.refuse(in_the_way, data, scale)
+
+    from vlmt_cli.training.processes import is_first
+    from vlmt_cli.training.train import Job, train
+
+    devices = choose_devices(device, gpus, processes, nodes)
     report = functools.partial(show_training, opening)
     finished = train(Job(recipe, data, run, seed, partial, resume, devices, report=report))
     if not finished:
@@ -135,24 +156,33 @@ def launch(
         _show(run, as_json)
 
 
+def check_devices(device: str, gpus: int | None, processes: int | None) -> None:
+    """Raise a UsageError where the options contradict each other."""
+    from vlmt_cli.base.errors import UsageError
+
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"there is no device {device!r}", todo="choose auto, cpu or cuda")
+    if device == "cpu" and gpus is not None:
+        todo = f"give --processes {gpus} instead of --gpus {gpus}"
+        raise UsageError("--gpus and --device cpu exclude each other", todo=todo)
+    if processes is not None and (gpus is not None or device == "cuda"):
+        raise UsageError("--processes is for the CPU", todo="leave it out, and give --gpus alone")
+
+
 def choose_devices(device: str, gpus: int | None, processes: int | None, nodes: int) -> "Devices":
     """Say what to compute on.
 
     Raises:
-        UsageError: the options contradict each other.
+        UsageError: processes are asked for where GPUs are chosen by themselves.
     """
     import torch
 
     from vlmt_cli.base.errors import UsageError
     from vlmt_cli.training.processes import Devices
 
-    if device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"there is no device {device!r}", todo="choose auto, cpu or cuda")
-    if device == "cpu" and gpus is not None:
-        raise UsageError("--gpus and --device cpu exclude each other", todo="give --processes")
     kind = "cuda" if gpus or device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu"
     if kind == "cuda" and processes is not None:
-        raise UsageError("--processes is for the CPU", todo="give --gpus")
+        raise UsageError("--processes is for the CPU", todo="give --device cpu with it, or --gpus instead")
     return Devices(kind, gpus or processes or 1, nodes)
 
 

@@ -34,7 +34,7 @@ from vlmt_cli.datasets.table import LABELS as FIXED_LABELS
 from vlmt_cli.features.tensor_files import check_finite, only_tensors, read_safetensors
 from vlmt_cli.runs.best import BEST, VALIDATION, Best
 from vlmt_cli.runs.card import model_card
-from vlmt_cli.runs.folders import check_checkpoint
+from vlmt_cli.runs.folders import CARD, CONFIG, LABELS, LINEAGE, STATE, TOKENIZER, UNREAD, WEIGHTS, check_checkpoint
 from vlmt_cli.runs.lineage import Lineage, parse, to_json
 from vlmt_cli.runs.recipe import RECIPE
 from vlmt_cli.runs.tensors import (
@@ -52,9 +52,6 @@ from vlmt_cli.tasks.config import ModelConfig
 from vlmt_cli.tasks.multitask import MultiTaskModel
 
 FORMAT = "vlmt checkpoint 1"
-WEIGHTS, CONFIG, LABELS, TOKENIZER = "model.safetensors", "config.json", "labels.json", "tokenizer.json"
-LINEAGE, UNREAD, CARD = "lineage.json", "unread.safetensors", "README.md"
-STATE = "state.pt"
 FILES = (WEIGHTS, CONFIG, LABELS, TOKENIZER, LINEAGE, UNREAD, CARD)
 
 

@@ -6,12 +6,20 @@ folder beside the default data folder, ``data``. Nothing heavy is imported here:
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vlmt_cli.base.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from vlmt_cli.runs.recipe import Recipe
 
 DATA = Path("data")
 """The data folder where none is named."""
 RUNS = "runs"
+WEIGHTS, CONFIG, LABELS, TOKENIZER = "model.safetensors", "config.json", "labels.json", "tokenizer.json"
+LINEAGE, UNREAD, CARD = "lineage.json", "unread.safetensors", "README.md"
+STATE = "state.pt"
+"""Files of a run folder."""
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -33,6 +41,36 @@ def find_run(name: str | Path, data: Path) -> str:
     return str(name)
 
 
+def start_of(recipe: "Recipe", run: Path, data: Path | None = None) -> str | None:
+    """Say which checkpoint a run begins with: a path, another run, a hub id, or None for initial weights.
+
+    Args:
+        recipe: every choice.
+        run: its folder; other runs are looked for beside it.
+        data: the data folder, among whose runs they are looked for next; None for nowhere else.
+
+    Raises:
+        UsageError: a run that the recipe names is not there.
+    """
+    from vlmt_cli.datasets.table import TASKS
+
+    if recipe.start is None:
+        return None
+    group = TASKS[recipe.tasks[0]].group if recipe.tasks[0] in TASKS else ""
+    folders = dict.fromkeys([run.parent, *([runs_folder(data)] if data else [])])
+    for name in ("pretrain",) if recipe.start == "auto" else (recipe.start, f"{recipe.start}-{group}"):
+        for folder in folders:
+            if (folder / name / CONFIG).exists():
+                return str(folder / name)
+    if recipe.start == "auto":
+        return None
+    start = find_run(recipe.start, data) if data else recipe.start
+    if not Path(start).exists() and not is_hub_id(start):
+        todo = f"train it first (vlmt train --preset {recipe.start}), or give --set start=CHECKPOINT"
+        raise UsageError(f"the run {recipe.start!r} to begin with is not there", where=run.parent, todo=todo)
+    return start
+
+
 def is_hub_id(name: str) -> bool:
     """Tell whether a name can be that of a repository, ``owner/name``, rather than of a path here."""
     path = Path(name)
@@ -51,5 +89,5 @@ def check_checkpoint(source: str | Path) -> None:
     if not path.exists() and not is_hub_id(str(source)):
         todo = "give a run folder, a .pt that vlmt convert wrote, or a hub id (owner/name)"
         raise UsageError("there is no such checkpoint", where=source, todo=todo)
-    if path.is_dir() and not (path / "config.json").is_file():
+    if path.is_dir() and not (path / CONFIG).is_file():
         raise DataError("holds no checkpoint", where=path, todo="name a folder that vlmt train or vlmt convert made")

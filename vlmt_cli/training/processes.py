@@ -52,7 +52,7 @@ def check_devices(devices: Devices) -> None:
     if devices.kind == "cuda" and (there := torch.cuda.device_count()) < devices.processes:
         asked = f"{devices.processes} GPUs are" if devices.processes > 1 else "a GPU is"
         what = f"{asked} asked for, and there {'is' if there == 1 else 'are'} {there or 'none'}"
-        todo = f"give --gpus {there}" if there else "give --device cpu"
+        todo = f"give --gpus {there}" if there else "give --device cpu, with --processes in place of --gpus"
         raise UsageError(what, todo=todo)
     if devices.nodes > 1 and not started_from_outside():
         raise UsageError(f"--nodes {devices.nodes}", todo="start the command with torchrun or srun on each of them")

@@ -1,7 +1,6 @@
 """The model that a run begins with: initial weights, or a checkpoint's."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
 
@@ -11,31 +10,11 @@ from vlmt_cli.evaluation.setup import check_features
 from vlmt_cli.features.store import Meta
 from vlmt_cli.model.bert import load_bert
 from vlmt_cli.model.config import make_config
-from vlmt_cli.runs.checkpoint import CONFIG, Checkpoint
+from vlmt_cli.runs.checkpoint import Checkpoint
 from vlmt_cli.runs.lineage import Extractor, Lineage
 from vlmt_cli.runs.recipe import Recipe
 from vlmt_cli.tasks.config import ModelConfig
 from vlmt_cli.tasks.multitask import MultiTaskModel
-
-
-def start_of(recipe: Recipe, run: Path) -> str | None:
-    """Say which checkpoint a run begins with: a path, a run beside it, a hub id, or None for initial weights.
-
-    Raises:
-        UsageError: a run that the recipe names is not there.
-    """
-    if recipe.start is None:
-        return None
-    group = TASKS[recipe.tasks[0]].group if recipe.tasks[0] in TASKS else ""
-    for name in ("pretrain",) if recipe.start == "auto" else (recipe.start, f"{recipe.start}-{group}"):
-        if (run.parent / name / CONFIG).exists():
-            return str(run.parent / name)
-    if recipe.start == "auto":
-        return None
-    if "/" not in recipe.start and not Path(recipe.start).exists():
-        todo = f"train it first (vlmt train --preset {recipe.start}), or give --set start=CHECKPOINT"
-        raise UsageError(f"the run {recipe.start!r} to begin with is not there", where=run.parent, todo=todo)
-    return recipe.start
 
 
 def heads_of(recipe: Recipe) -> tuple[str, ...]:

@@ -27,7 +27,8 @@ from vlmt_cli.evaluation.setup import load_model, make_reader
 from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.model.vilbert import compile_layers
 from vlmt_cli.runs.best import Best, find_weights
-from vlmt_cli.runs.checkpoint import CONFIG, STATE, WEIGHTS, Checkpoint, load_checkpoint, load_state, save_pretrained
+from vlmt_cli.runs.checkpoint import Checkpoint, load_checkpoint, load_state, save_pretrained
+from vlmt_cli.runs.folders import CONFIG, STATE, WEIGHTS, start_of
 from vlmt_cli.runs.lineage import Stage
 from vlmt_cli.runs.metrics import append, cut_metrics, first_seed
 from vlmt_cli.runs.recipe import RECIPE, Recipe, read_recipe
@@ -50,7 +51,7 @@ from vlmt_cli.training.processes import (
     started_from_outside,
 )
 from vlmt_cli.training.sharding import restore_optimizer, whole_optimizer, whole_weights
-from vlmt_cli.training.start import make_start, start_of
+from vlmt_cli.training.start import make_start
 from vlmt_cli.training.work import Splits, load_splits, make_work
 
 DIVERGED = "diverged"
@@ -123,7 +124,7 @@ def train(job: Job) -> bool:
 def prepare(job: Job) -> Job:
     """Do once what every process needs: the tokenizer, and what to start from."""
     recipe = job.recipe
-    named = None if job.resume else start_of(recipe, job.run)
+    named = None if job.resume else start_of(recipe, job.run, job.data)
     start = find_weights(named, recipe.start_weights).source if named else None
     checkpoint = load_checkpoint(job.run) if job.resume else load_model(start, "last") if start else None
     if checkpoint is not None:

@@ -1,0 +1,128 @@
+"""What stands in the way of a training on this machine, and one command line that works here instead.
+
+All that can be known without importing torch is looked at before anything runs, so that the advice is whole: who
+follows it does not meet the next error.
+"""
+
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vlmt_cli.base.errors import DataError, UsageError, VlmtError
+
+if TYPE_CHECKING:
+    from vlmt_cli.runs.recipe import Recipe
+
+_DRAWN = "miniworld.json"
+"""What ``vlmt demo`` leaves in the data folder of a drawn world."""
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """One thing in the way.
+
+    Attributes:
+        what: is wrong.
+        todo: what to do about it alone; None where the command line says it all.
+        without: options that the command line must lose, with their values.
+        instead: what it gets.
+        kind: of error.
+    """
+
+    what: str
+    todo: str | None = None
+    without: tuple[str, ...] = ()
+    instead: tuple[str, ...] = ()
+    kind: type[VlmtError] = UsageError
+
+
+def refuse(obstacles: list[Obstacle], data: Path, scale: str | None) -> None:
+    """Raise an error that names all obstacles, with a command line that avoids them."""
+    if not obstacles:
+        return
+    if len(obstacles) == 1 and obstacles[0].todo:
+        raise obstacles[0].kind(obstacles[0].what, todo=obstacles[0].todo)
+    without = {option for one in obstacles for option in one.without}
+    instead = [word for one in obstacles for word in one.instead]
+    if scale is None and (data / _DRAWN).exists():
+        instead += ["--scale", "mini"]
+    what = ", and ".join(one.what for one in obstacles)
+    raise obstacles[0].kind(what, todo=f"run here: {_command(without, instead)}")
+
+
+def no_gpus(asked: int, there: int) -> Obstacle:
+    """There are fewer GPUs than asked for."""
+    import os
+
+    what = f"{asked} GPUs are asked for" if asked > 1 else "a GPU is asked for"
+    what += f", and there {'is' if there == 1 else 'are'} {there or 'none'}"
+    if there:
+        return Obstacle(what, f"give --gpus {there}", ("--gpus",), ("--gpus", str(there)))
+    return Obstacle(what, None, ("--gpus", "--device"), on_cpu(min(asked, os.cpu_count() or 1)))
+
+
+def on_cpu(processes: int) -> tuple[str, ...]:
+    """The options that compute on the CPU."""
+    return ("--device", "cpu", "--processes", str(processes))
+
+
+def gpus_surely_missing() -> bool:
+    """Tell whether this machine has no device file of any GPU; asking torch would take seconds."""
+    return sys.platform == "linux" and not any(
+        next(Path("/dev").glob(name), None) for name in ("nvidia[0-9]*", "dxg", "kfd")
+    )
+
+
+def run_exists(run: Path) -> Obstacle:
+    """The folder holds a run already."""
+    free = next(path for number in range(2, 1 << 20) if not (path := run.with_name(f"{run.name}-{number}")).exists())
+    todo = "go on with it with --resume, or name another folder with --run"
+    return Obstacle(f"{run}: holds a run already", todo, ("--run",), ("--run", str(free)))
+
+
+def out_of_reach(recipe: "Recipe", runs: Path) -> Obstacle | None:
+    """BERT's weights or tokenizer are neither here nor on the hub; None where both can be had.
+
+    Raises:
+        DataError: a file of a tokenizer is named, and does not exist.
+    """
+    from vlmt_cli.base.hub import reach
+
+    wanted = {recipe.model.bert: "config.json", recipe.model.tokenizer: "tokenizer.json"}
+    absent = {source: name for source, name in wanted.items() if source is not None and not Path(source).exists()}
+    for source in absent:
+        if source.endswith((".json", ".txt")):
+            raise DataError("there is no such file", where=source, todo="name one that exists")
+    for source, name in absent.items():
+        try:
+            reach(source, name)
+        except Exception as error:  # the hub client, its network client and its validators each have their own
+            reason = " ".join(str(error).split())[:120]
+            break
+    else:
+        return None
+    instead: tuple[str, ...] = ()
+    if recipe.model.bert in absent:
+        instead += ("--set", "model.bert=null")
+    if recipe.model.tokenizer in absent:  # null takes the words of the training texts
+        vocabulary = next((str(path) for path in sorted(runs.glob("*/tokenizer.json"))), "null")
+        instead += ("--set", f"model.tokenizer={vocabulary}")
+    what = (
+        f"{source} is not a folder here, and the hub cannot give it ({reason}); where there is a copy, give its folder"
+        " with --set model.bert=FOLDER --set model.tokenizer=FOLDER, and else begin with random weights"
+    )
+    return Obstacle(what, None, (), instead, DataError)
+
+
+def _command(without: set[str], instead: list[str]) -> str:
+    """The command line that was given, without some options and with others."""
+    kept, words = [], iter(sys.argv[1:])
+    for word in words:
+        option, equals, _ = word.partition("=")
+        if option not in without:
+            kept.append(word)
+        elif not equals:
+            next(words, None)
+    return shlex.join(["vlmt", *kept, *instead])
