@@ -60,6 +60,10 @@ def test_nothing_is_left_where_nothing_is_open(near_duplicates):
     [
         ({"warnings": ["image_data.json is missing"]}, "1 warning about official files"),
         ({"absent_test_files": ["nlvr2/test2.json"]}, "test images of nlvr2/test2.json, which is not there"),
+        (
+            {"test_images_after": {"coco": {"vqa": Share(0, 5)}, "nlvr2 test2": {"nlvr2": Share(1, 5)}}},
+            "test images of nlvr2 test2 are left, outside the union",
+        ),
         ({"near_duplicates": files(images_without_file=4)}, "4 images without a file"),
         ({"near_duplicates": files(damaged=["images/1.jpg: cut short"])}, "1 damaged file"),
         ({"near_duplicates": files(to_judge=2)}, "2 borderline pairs without a verdict"),

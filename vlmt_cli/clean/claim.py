@@ -28,6 +28,7 @@ def open_points(report: "Report") -> list[str]:
 
     - a warning: an official file is missing, without which images are not known by all their names;
     - an official test file that is not there: its images were not looked for;
+    - test images that are left of a test set that does not join the union, by choice of identity or recipe;
     - where image files were compared: images of the datasets without a file that could be decoded; files that are
       damaged; files that were passed over, but for those that hold no image and those whose image no dataset has;
       and borderline pairs without a verdict.
@@ -40,6 +41,8 @@ def open_points(report: "Report") -> list[str]:
         points.append(f"{_count(len(report.warnings), 'warning')} about official files that are missing or incomplete")
     if absent := report.absent_test_files:
         points.append(f"test images of {', '.join(absent)}, which {_these(len(absent))} not there, were not looked for")
+    if outside := [test for test in report.test_images_after if test not in report.union and _left_of(report, test)]:
+        points.append(f"test images of {', '.join(outside)} are left, outside the union")
     return points + (_open_files(report.near_duplicates) if report.near_duplicates else [])
 
 
@@ -91,13 +94,12 @@ def _left(report: "Report") -> str:
 
 def test_images_left(report: "Report") -> int:
     """Count the union's test images in what is kept, over all pairs of test set and dataset."""
-    return sum(
-        cell.hit
-        for test, row in report.test_images_after.items()
-        if test in report.union
-        for column, cell in row.items()
-        if column not in detectors_of(report)
-    )
+    return sum(_left_of(report, test) for test in report.test_images_after if test in report.union)
+
+
+def _left_of(report: "Report", test: str) -> int:
+    seen_anyway = detectors_of(report)
+    return sum(cell.hit for column, cell in report.test_images_after[test].items() if column not in seen_anyway)
 
 
 def detectors_of(report: "Report") -> list[str]:
