@@ -35,10 +35,12 @@ def write_split(data, images, kept, split_hash="abc"):
         numbers = np.asarray(kept[dataset, split], "i4")
         ids = table["example_id"].take(pa.array(numbers))
         rows[dataset, split] = hash_rows(numbers, ids)
-        names = {name: pa.array([value] * len(numbers)).dictionary_encode()
+        names = {name: pa.array([value] * len(numbers), pa.string()).dictionary_encode()
                  for name, value in (("dataset", dataset), ("split", split))}  # fmt: skip
         parts.append(pa.table({**names, "row": numbers, "example_id": ids}))
-    origin = make_origin(split_hash, hashes, rows, {dataset: hash_strings(links) for dataset, _ in tables})
+    origin = make_origin(
+        split_hash, hashes, rows, {dataset: hash_strings(links) for dataset, _ in tables}, "vlmt clean"
+    )
     (data / "clean").mkdir(exist_ok=True)
     keep = pa.concat_tables(parts).unify_dictionaries() if parts else pa.table({"row": pa.array([], pa.int32())})
     pq.write_table(keep.replace_schema_metadata(origin.metadata()), data / "clean" / "keep.parquet")

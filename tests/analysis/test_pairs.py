@@ -199,6 +199,9 @@ def test_confounders_are_counted(runs, tmp_path):
     report = {
         "vlmt": "1",
         "question": {"datasets": [], "identity": "strict", "options": {}},
+        "compared_by": [],
+        "images_compared": 0,
+        "absent_test_files": [],
         "files": {},
         "identity": "strict",
         "union": [],

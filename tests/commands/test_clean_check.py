@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 
 import pyarrow as pa
@@ -111,13 +112,31 @@ def other_hash(data):
     path.write_text(json.dumps(report | {"split_hash": "0" * 64}))
 
 
+def no_removed_table_and_no_metadata(data):
+    no_removed_table(data)
+    no_metadata(data)
+
+
+def damaged_report(data):
+    (data / "clean" / "report.json").write_text("{")
+
+
 def nothing(data):
     pass
 
 
 @pytest.mark.parametrize(
     "more",
-    [nothing, no_raw_files, damaged_raw_file, no_metadata, no_removed_table, other_hash],
+    [
+        nothing,
+        no_raw_files,
+        damaged_raw_file,
+        no_metadata,
+        no_removed_table,
+        no_removed_table_and_no_metadata,
+        damaged_report,
+        other_hash,
+    ],
     ids=lambda f: f.__name__,
 )
 def test_a_removed_row_that_is_back_is_a_leak_whatever_else_is_wrong(vlmt, cleaned, more):
@@ -139,6 +158,9 @@ def test_edited_example_tables_and_image_lists_are_named(vlmt, own_world, tmp_pa
     (tmp_path / "list.txt").write_text("coco:2\n")
     code, _, err = vlmt("clean", "--check", "--data", own_world)
     assert code == 3 and f"{tmp_path / 'list.txt'} is not what it was when the split was made" in err
+    command = err.strip().partition("; run vlmt ")[2]
+    assert vlmt(*shlex.split(command))[0] == 0
+    assert vlmt("clean", "--check", "--data", own_world)[0] == 0
 
 
 def test_a_report_of_an_older_vlmt_is_called_that_and_cleaning_again_helps(vlmt, cleaned):

@@ -1,6 +1,7 @@
 """A split and the examples beside it are of one making, or nothing is trained, scored or counted on them."""
 
 import json
+import shlex
 import shutil
 
 import numpy as np
@@ -109,7 +110,7 @@ def test_every_reader_of_the_split_refuses_though_another_dataset_changed(vlmt, 
         ["analyze", "pairs", *MINI, "--data", data, "--runs", tmp_path / "runs", "--plan"],
     ):
         code, _, err = vlmt(*command)
-        assert code == 3 and "keep.parquet: the clean split was made" in err and "run vlmt clean again" in err, command
+        assert code == 3 and "keep.parquet: the clean split was made" in err and "; run vlmt clean" in err, command
     code, _, err = vlmt("data", "explain", "coco:1", "--data", data)
     assert code == 0 and "Warning" in err and "the clean split was made" in err
 
@@ -117,8 +118,9 @@ def test_every_reader_of_the_split_refuses_though_another_dataset_changed(vlmt, 
 def test_the_advice_works_and_the_run_trains_on_what_was_cleaned(vlmt, data, tmp_path):
     killed_clean(data)
     arguments = ["--data", data, "--run", tmp_path / "run"]
-    assert vlmt("train", "--task", "nlvr2", *MINI, *arguments)[0] == 3
-    assert vlmt("clean", "--data", data, "--datasets", "all,conceptual_captions,flickr30k_entities")[0] == 0
+    advice = vlmt("train", "--task", "nlvr2", *MINI, *arguments)[2].strip().split("; run vlmt ")[1]
+    assert advice == f"clean --datasets all,conceptual_captions,flickr30k_entities --data {data}"
+    assert vlmt(*shlex.split(advice))[0] == 0
     assert vlmt("train", "--task", "nlvr2", *MINI, *arguments)[0] == 0
     seen = set(pq.read_table(tmp_path / "run" / "images-1.parquet")["image"].to_pylist())
     tests = pq.read_table(data / "examples" / "nlvr2" / "test.parquet")["images"].to_pylist()

@@ -7,6 +7,7 @@ everything that reads the split compares them with the examples that are there.
 """
 
 import hashlib
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ class Origin(msgspec.Struct, frozen=True):
         examples: a hash of ids and images, by dataset and split.
         kept: a hash of the rows and ids that are kept, by dataset and split.
         links: a hash of the identity links that a dataset's or crosswalk's files gave, by its name.
+        command: that makes the split again, without the data folder.
     """
 
     version: int
@@ -41,6 +43,7 @@ class Origin(msgspec.Struct, frozen=True):
     examples: dict[str, dict[str, str]]
     kept: dict[str, dict[str, str]]
     links: dict[str, str]
+    command: str = "vlmt clean"
 
     def metadata(self) -> dict[bytes, bytes]:
         """Return it as the metadata of an Arrow schema."""
@@ -59,9 +62,10 @@ def make_origin(
     examples: Mapping[tuple[str, str], str],
     kept: Mapping[tuple[str, str], str],
     links: Mapping[str, str],
+    command: str,
 ) -> Origin:
     """Put together what a split is made of; keys of ``examples`` and ``kept`` are dataset and split."""
-    return Origin(_VERSION, split_hash, _by_dataset(examples), _by_dataset(kept), dict(links))
+    return Origin(_VERSION, split_hash, _by_dataset(examples), _by_dataset(kept), dict(links), command)
 
 
 def _by_dataset(hashes: Mapping[tuple[str, str], str]) -> dict[str, dict[str, str]]:
@@ -136,16 +140,17 @@ def verify_split(data: Path, asked: str = "all datasets") -> Origin:
     keep = data / "clean" / KEEP_FILE
     origin = read_origin(keep, asked)
     report = keep.with_name("report.json")
+    again = _again(data, origin)
     if _split_hash_of(report) != origin.split_hash:
-        raise DataError("report.json and keep.parquet do not belong together", where=keep, todo=_AGAIN)
+        raise DataError("report.json and keep.parquet do not belong together", where=keep, todo=again)
     for name, links in origin.links.items():
         hashes = _manifest_hashes(data / "examples" / name / "manifest.json")
         for split, value in origin.examples.get(name, {}).items():
             if hashes is None or hashes.example_hashes.get(split) != value:
-                raise other_examples(keep, name, split)
+                raise _other_examples(keep, name, split, again)
         if hashes is None or hashes.links_hash != links:
             what = f"the clean split was made with other identity links of {name} than examples/{name} has"
-            raise DataError(what, where=keep, todo=_AGAIN)
+            raise DataError(what, where=keep, todo=again)
     return origin
 
 
@@ -168,9 +173,10 @@ def verify_examples(data: Path, dataset: str, split: str, ids: Any, images: Any)
     """
     if not (data / "clean" / KEEP_FILE).exists():
         return
-    expected = verify_split(data, f"{dataset} {split}").examples.get(dataset, {}).get(split)
+    origin = verify_split(data, f"{dataset} {split}")
+    expected = origin.examples.get(dataset, {}).get(split)
     if expected is not None and hash_examples(ids, images) != expected:
-        raise other_examples(data / "clean" / KEEP_FILE, dataset, split)
+        raise _other_examples(data / "clean" / KEEP_FILE, dataset, split, _again(data, origin))
 
 
 def kept_rows(data: Path, dataset: str, split: str, ids: Any, images: Any) -> NDArray[np.int64]:
@@ -199,14 +205,17 @@ def kept_rows(data: Path, dataset: str, split: str, ids: Any, images: Any) -> ND
     expected = origin.kept.get(dataset, {}).get(split)
     if (len(rows) > 0 or expected is not None) and hash_rows(rows, table["example_id"]) != expected:
         what = f"its rows of {dataset} {split} are not those that vlmt clean wrote"
-        raise DataError(what, where=keep, todo=_AGAIN)
+        raise DataError(what, where=keep, todo=_again(data, origin))
     return np.sort(rows)
 
 
-def other_examples(keep: Path, dataset: str, split: str) -> DataError:
-    """Return the error that says that a split was made of other examples."""
+def _other_examples(keep: Path, dataset: str, split: str, todo: str) -> DataError:
     what = f"the clean split was made of other examples of {dataset} {split} than examples/{dataset} has"
-    return DataError(what, where=keep, todo=_AGAIN)
+    return DataError(what, where=keep, todo=todo)
+
+
+def _again(data: Path, origin: Origin) -> str:
+    return f"run {origin.command} --data {shlex.quote(str(data))}"
 
 
 def _split_hash_of(report: Path) -> str | None:

@@ -72,8 +72,11 @@ def check_split(folder: Path, splits: Sequence[Split], links: pa.Table, identity
         DataError: there is no split, or it cannot be read.
     """
     path, report = folder / KEEP_FILE, read_report(folder)
-    keep, origin = read_keep(path), read_origin(path)
-    problems = []
+    keep, problems, examples_then = read_keep(path), [], {}
+    try:
+        examples_then = read_origin(path).examples
+    except DataError as error:
+        problems.append(error.what)
     made_of = {(one.dataset, one.split) for one in report.splits if one.role != "detector"}
     if absent := made_of - {(split.dataset, split.name) for split in splits}:
         problems.append(f"the split also holds {', '.join(sorted(' '.join(one) for one in absent))}")
@@ -83,9 +86,9 @@ def check_split(folder: Path, splits: Sequence[Split], links: pa.Table, identity
     for split, part in zip(splits, is_part, strict=True):
         rows = np.ones(len(split), bool)
         if part:
-            is_same = origin.examples.get(split.dataset, {}).get(split.name) == hash_examples(split.ids, split.images)
+            is_same = examples_then.get(split.dataset, {}).get(split.name) == hash_examples(split.ids, split.images)
             rows = _kept_of(keep, split, is_same)
-            if not is_same:
+            if not is_same and examples_then:
                 problems.append(f"the split was made of other examples of {split.dataset} {split.name}")
         kept.append(rows)
     if len(keep) != sum(int(rows.sum()) for rows, part in zip(kept, is_part, strict=True) if part) and not problems:

@@ -117,7 +117,7 @@ def differences(old: Question, new: Question) -> list[str]:
         found.append(f"takes {new.identity} identity instead of {old.identity}")
     if old.options is not None and new.options is not None:
         shared = [name for name in new.options if name in old.options]
-        before, after = (_flat({name: one[name] for name in shared}) for one in (old.options, new.options))
+        before, after = (flat({name: one[name] for name in shared}) for one in (old.options, new.options))
         # A key that the one there does not have is newer than it.
         changed = [key for key in after if key in before and before[key] != after[key]]
         found += [f"sets {key} to {after[key]} instead of {before[key]}" for key in changed]
@@ -140,10 +140,11 @@ def _list_differences(old: Sequence[ImageList], new: Sequence[ImageList]) -> lis
     return found + [f"has another list {name}:{role}" for name, role in both if before[name, role] != after[name, role]]
 
 
-def _flat(options: Any, prefix: str = "") -> dict[str, Any]:
+def flat(options: Any, prefix: str = "") -> dict[str, Any]:
+    """Return options as ``vqa.minval: 3000``."""
     if not isinstance(options, dict):
         return {prefix: options}
-    flat: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, part in options.items():
-        flat |= _flat(part, f"{prefix}.{name}".lstrip("."))
-    return flat
+        values |= flat(part, f"{prefix}.{name}".lstrip("."))
+    return values

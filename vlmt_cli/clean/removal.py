@@ -85,12 +85,13 @@ def keep_table(removal: Removal) -> pa.Table:
     return pa.concat_tables([KEEP.empty_table(), *tables]).unify_dictionaries()
 
 
-def origin_of(removal: Removal, links: Mapping[str, str]) -> Origin:
+def origin_of(removal: Removal, links: Mapping[str, str], command: str) -> Origin:
     """Say what a split is made of.
 
     Args:
         removal: what cleaning keeps.
         links: the hash of the identity links of each dataset and crosswalk that was read, by name.
+        command: that makes the split again.
     """
     splits, kept = removal.overlap.splits, removal.kept
     examples: dict[tuple[str, str], str] = {}
@@ -99,7 +100,7 @@ def origin_of(removal: Removal, links: Mapping[str, str]) -> Origin:
         split, numbers = splits[index], np.flatnonzero(kept[index])
         examples[split.dataset, split.name] = hash_examples(split.ids, split.images)
         rows[split.dataset, split.name] = hash_rows(numbers, split.ids.take(pa.array(numbers)))
-    return make_origin(split_hash(splits, kept), examples, rows, links)
+    return make_origin(split_hash(splits, kept), examples, rows, links, command)
 
 
 def removed_table(removal: Removal) -> pa.Table:

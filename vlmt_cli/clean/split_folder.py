@@ -17,7 +17,9 @@ REMOVED_FILE = "removed.parquet"
 REPORT_FILE = "report.json"
 
 
-def write(folder: Path, removal: Removal, removed: pa.Table, report: Report, links: Mapping[str, str]) -> None:
+def write(
+    folder: Path, removal: Removal, removed: pa.Table, report: Report, links: Mapping[str, str], command: str
+) -> None:
     """Write a clean split, all of it or nothing; one that was there before is replaced.
 
     Args:
@@ -26,8 +28,9 @@ def write(folder: Path, removal: Removal, removed: pa.Table, report: Report, lin
         removed: its table of removed examples.
         report: about it.
         links: the hash of the identity links of each dataset and crosswalk that was read, by name.
+        command: that makes the split again.
     """
-    origin = origin_of(removal, links)
+    origin = origin_of(removal, links, command)
     assert origin.split_hash == report.split_hash, "the report is another split's"
     with atomic_folder(folder) as new:
         write_parquet(new / KEEP_FILE, keep_table(removal).replace_schema_metadata(origin.metadata()))

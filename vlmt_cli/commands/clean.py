@@ -116,7 +116,8 @@ def clean(
         names = names_of(datasets) if datasets else None
         own = options if recipe != "data" or settings else None
         files = image_files_of(folders or [str(data / "images")], verdicts) if near_duplicates else None
-        refuse_contradiction(to or data / "clean", names, identity, own, lists, files)
+        if names or identity or own or lists or files:
+            refuse_contradiction(to or data / "clean", names, identity, own, lists, files)
         check_split(data, to or data / "clean", fast, as_json)
         return
     if dry_run and (to or replace):
@@ -199,7 +200,7 @@ def _clean(
     from vlmt_cli.clean.report import make_report
     from vlmt_cli.clean.text_leaks import text_leaks
     from vlmt_cli.commands.clean_input import files_of, read_splits, warnings_of
-    from vlmt_cli.commands.clean_question import refuse_to_lose
+    from vlmt_cli.commands.clean_question import command_of, refuse_to_lose
     from vlmt_cli.commands.clean_tables import images_table, matrix_table
     from vlmt_cli.commands.reading import examples_of
     from vlmt_cli.commands.show import progress, stdout
@@ -243,7 +244,7 @@ def _clean(
                 if to is None:
                     move_in(data, examples.values())
                 hashes = {name: each.manifest.links_hash for name, each in examples.items()}
-                split_folder.write(target, removal, removed, report, hashes)
+                split_folder.write(target, removal, removed, report, hashes, command_of(asked, bool(missing)))
     if as_json:
         print(report.model_dump_json(indent=2))
         return

@@ -32,22 +32,24 @@ def check(data: Path, folder: Path, fast: bool, as_json: bool) -> None:
     from vlmt_cli.clean.split_folder import read_report
     from vlmt_cli.commands.show import say, stdout
 
-    report = read_report(folder)
     returned, first = find_returned(folder)
     try:
+        report = read_report(folder)
         checked = _look_again(data, folder, report, fast)
     except DataError as error:
         if returned:
-            raise _leak(folder, returned, first) from error
+            raise _leak(folder, returned, first, "make the split again with vlmt clean") from error
         raise
     if as_json:
         print(json.dumps(asdict(checked), indent=2))
+    todo = _remedy(data, folder, report, checked.problems)
     if checked.leaks or returned:
-        raise _leak(folder, checked.leaks, checked.first) if checked.leaks else _leak(folder, returned, first)
+        leaks = (checked.leaks, checked.first) if checked.leaks else (returned, first)
+        raise _leak(folder, *leaks, todo)
     if checked.problems:
         for problem in checked.problems[1:]:
             say(f"Also: {problem}")
-        raise DataError(checked.problems[0], where=folder / "keep.parquet", todo=_remedy(data, folder))
+        raise DataError(checked.problems[0], where=folder / "keep.parquet", todo=todo)
     trusted = " Official files were trusted by size and time of change (--fast), and not read." if fast else ""
     if not as_json:
         stdout().print(
@@ -134,7 +136,7 @@ def _changed_lists(question: "Question") -> list[str]:
     return [f"{path} is not what it was when the split was made" for path, sha in lists if file_hash(Path(path)) != sha]
 
 
-def _leak(folder: Path, leaks: int, first: "list[Leak]") -> Exception:
+def _leak(folder: Path, leaks: int, first: "list[Leak]", todo: str) -> Exception:
     from vlmt_cli.base.errors import LeakError
 
     one = first[0]
@@ -143,9 +145,18 @@ def _leak(folder: Path, leaks: int, first: "list[Leak]") -> Exception:
         f"{leaks:,} kept examples show test images, the first of them {one.dataset} {one.split} {one.example_id}"
         f" ({one.image}, which is {which} of {one.test_set}'s test set)",
         where=folder,
-        todo="make the split again with vlmt clean",
+        todo=todo,
     )
 
 
-def _remedy(data: Path, folder: Path) -> str:
-    return "run vlmt clean again" + ("" if folder == data / "clean" else f" with --to {folder}")
+def _remedy(data: Path, folder: Path, report: "Report", problems: list[str]) -> str:
+    """Return the command that makes the split again: where a list changed or a file is gone, it must replace it."""
+    import shlex
+
+    from vlmt_cli.commands.clean_question import command_of
+    from vlmt_cli.datasets.prepare import missing_files
+
+    missing = any(missing_files(data, name) for name in report.question.datasets)
+    to = None if folder.resolve() == (data / "clean").resolve() else folder
+    replace = " --replace" if problems else ""
+    return f"run {command_of(report.question, missing, to)} --data {shlex.quote(str(data))}{replace}"

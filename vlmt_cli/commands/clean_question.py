@@ -1,5 +1,6 @@
 """What ``vlmt clean`` is asked, and the split that is there: another question never replaces an answer."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,6 +105,28 @@ def datasets_to_clean(data: Path, to: Path | None, asked: "Question", replace: b
     return wider.datasets
 
 
+def command_of(asked: "Question", available: bool, to: Path | None = None) -> str:
+    """Return the command that asks a question again, all but the data folder."""
+    from vlmt_cli.clean.question import flat
+    from vlmt_cli.datasets.options import Options
+    from vlmt_cli.datasets.table import TWELVE
+
+    rest = [name for name in asked.datasets if name not in TWELVE]
+    names = ["all", *rest] if set(TWELVE) <= set(asked.datasets) else asked.datasets
+    words = ["vlmt", "clean", "--datasets", ",".join(names)]
+    words += ["--available"] if available else []
+    words += [] if asked.identity == "strict" else ["--identity", asked.identity]
+    usual = flat(Options().model_dump(mode="json"))
+    for key, value in flat(asked.options or {}).items():
+        words += ["--set", f"{key}={value}"] if usual.get(key) != value else []
+    for one in asked.image_lists:
+        words += ["--image-list", f"{one.name}:{one.role}={one.path}"]
+    if asked.image_files:
+        words += ["--near-duplicates", *asked.image_files.folders]
+        words += ["--verdicts", asked.image_files.verdicts] if asked.image_files.verdicts else []
+    return shlex.join([*words, *(["--to", str(to)] if to else [])])
+
+
 def _other_question(data: Path, target: Path, different: list[str]) -> Exception:
     """Return the error that says in what a question differs, and what its answer would replace."""
     from vlmt_cli.base.errors import UsageError
@@ -122,7 +145,8 @@ def _other_question(data: Path, target: Path, different: list[str]) -> Exception
     number = 2
     while (free := target.with_name(f"{target.name}-{number}")).exists():
         number += 1
-    return UsageError(what, where=target, todo=f"keep both with --to {free}, or give up the first with --replace")
+    todo = f"keep both with --to {shlex.quote(str(free))}, or give up the first with --replace"
+    return UsageError(what, where=target, todo=todo)
 
 
 def _runs_trained_on(split_hash: str, data: Path) -> list[str]:
