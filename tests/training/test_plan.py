@@ -7,6 +7,7 @@ from vlmt_cli.base.recipes import load_recipe
 from vlmt_cli.datasets.table import GROUPS, TASKS, TWELVE
 from vlmt_cli.paper import table
 from vlmt_cli.runs.recipe import Recipe
+from vlmt_cli.tasks.config import HEADS
 from vlmt_cli.training.plan import make_plan
 
 TABLE_8 = {row["dataset"]: row for row in table("table8_samples")}
@@ -36,6 +37,15 @@ def test_without_iterations_it_is_20_epochs_of_the_task_that_needs_most():
     assert plan_of("single-task", "vqa").iterations == 20 * 4235
     assert plan_of("group-task", "G1").iterations == 20 * (1_294_255 // 128)
     assert plan_of("single-task", "refcocog", epochs=0.5).iterations == 128
+
+
+def test_a_head_trains_at_the_minimum_rate_of_the_tasks_that_share_it():
+    heads = plan_of("all-tasks").heads
+    assert heads == {head: 4e-5 if head in ("vqa", "gqa") else 2e-5 for head in HEADS}
+    assert plan_of("pairs", "vqa,vg_qa,refcoco").heads == {"vqa": 4e-5, "referring": 2e-5}
+    own = {"learning_rates.vg_qa": 1e-5, "learning_rates.refcoco": 2e-6}
+    assert plan_of("pairs", "vqa,vg_qa,refcoco,visual7w", **own).heads == {"vqa": 1e-5, "referring": 2e-6}
+    assert plan_of("all-tasks", learning_rate=1e-3).heads == dict.fromkeys(HEADS, 1e-3)
 
 
 def test_the_least_rate_is_the_base_and_others_scale_their_loss():

@@ -8,7 +8,7 @@ import torch
 from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.model.config import make_config
 from vlmt_cli.runs.recipe import TrainingChoices
-from vlmt_cli.tasks.config import ModelConfig
+from vlmt_cli.tasks.config import HEADS, ModelConfig
 from vlmt_cli.tasks.multitask import MultiTaskModel
 from vlmt_cli.training.loop import Loop, first_state
 from vlmt_cli.training.optimizer import make_optimizer
@@ -46,16 +46,17 @@ def toy_model(tasks):
     return MultiTaskModel(ModelConfig(trunk=trunk, heads=heads, answers={"vqa": 7, "gqa": 5}))
 
 
-def toy_loop(fabric, turns, scores=None, evaluate_every=1, callback=None, **choices):
+def toy_loop(fabric, turns, scores=None, evaluate_every=1, callback=None, heads=None, scales=None, **choices):
     """A loop over turns, each the names of tasks, and the metrics that it will emit.
 
-    ``scores``: of each task, one an evaluation.
+    ``scores``: of each task, one an evaluation. ``heads``: their learning rates. ``scales``: of each task's loss.
     """
     choices = TrainingChoices(**{"learning_rate": 1e-2, "log_every": 1, "gap": 1, **choices})
     tasks = tuple(dict.fromkeys(task for turn in turns for task in turn))
     own = toy_model(tasks)
     model = fabric.setup_module(own)
-    optimizer = fabric.setup_optimizers(make_optimizer(own, choices, choices.learning_rate))
+    heads = heads or dict.fromkeys(HEADS, choices.learning_rate)
+    optimizer = fabric.setup_optimizers(make_optimizer(own, choices, choices.learning_rate, heads))
     left = {task: iter((scores or {}).get(task, [0.5] * 1000)) for task in tasks}
 
     def work(task):
@@ -63,7 +64,7 @@ def toy_loop(fabric, turns, scores=None, evaluate_every=1, callback=None, **choi
         return Work(
             task,
             head,
-            SimpleNamespace(scale=1.0, batch_size=BATCH),
+            SimpleNamespace(scale=(scales or {}).get(task, 1.0), batch_size=BATCH),
             lambda number: [noise(head, number, fabric.global_rank, fabric.world_size)],
             lambda parts: {"loss": float(sum(map(len, parts)))},
             lambda model, batch: {"loss": (model(*batch.inputs).square().sum(), torch.tensor(len(batch)))},

@@ -3,7 +3,7 @@
 ========== ===================================================================================
 kind       fields
 ========== ===================================================================================
-start      tasks (examples, batch_size, epoch, token ...), iterations, world, parameters
+start      tasks (examples, batch_size, epoch, token ...), iterations, world, parameters, head_rates
 train      iteration, task, loss, updates, examples_per_second, waiting (share of time), rate
 validation iteration, task, score, state (go or stop, after the score), n
 best       iteration, score (the mean of all tasks' latest scores, above what it ever was)

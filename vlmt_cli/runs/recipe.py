@@ -94,11 +94,13 @@ class TrainingChoices(_Section):
     batch_size: PositiveInt | None = None
     """Of all tasks; null takes table 8's."""
     learning_rate: PositiveFloat | None = None
-    """Of all tasks; null takes table 8's, the least of them as base, others by scaling their loss."""
+    """Of all tasks; null takes table 8's: each head at its task's own rate, the shared trunk at the minimum, with the
+    losses scaled (section 3.3)."""
     learning_rates: dict[str, PositiveFloat] = {}
     """Of single tasks, before ``learning_rate`` and table 8: ``{flickr30k_entities: 2.0e-6}``."""
     head_learning_rate: PositiveFloat | None = None
-    """Of the heads on pooled states, where it is another (the authors': 1e-4)."""
+    """Of the heads on pooled states, with the head on regions at the trunk's rate (the authors': 1e-4); null takes each
+    task's own rate."""
     weight_decay: NonNegativeFloat = 0.01
     betas: tuple[Share, Share] = (0.9, 0.999)
     epsilon: PositiveFloat = 1e-6

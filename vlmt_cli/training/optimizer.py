@@ -3,12 +3,17 @@
 torch's optimizers pass such a parameter over, and a head that is not this batch's has no gradient.
 """
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 import torch
 from torch import nn
 
+from vlmt_cli.base.errors import DataError
 from vlmt_cli.runs.recipe import TrainingChoices
+from vlmt_cli.tasks.multitask import reads_regions
 
-POOLED_HEADS = ("heads.vqa", "heads.gqa", "heads.retrieval", "heads.nlvr2", "heads.snli_ve")
 FROZEN = {
     "text": ("trunk.text_embedding", "trunk.text_layers"),
     "vision": ("trunk.region_embedding", "trunk.vision_layers"),
@@ -23,23 +28,55 @@ def freeze(model: nn.Module, parts: tuple[str, ...]) -> None:
         parameter.requires_grad = not (prefixes and name.startswith(prefixes))
 
 
-def make_optimizer(model: nn.Module, choices: TrainingChoices, base: float) -> torch.optim.AdamW:
+def make_optimizer(
+    model: nn.Module, choices: TrainingChoices, shared: float, heads: Mapping[str, float]
+) -> torch.optim.AdamW:
     """Make the optimizer: biases and layer norms do not decay.
 
-    Each group keeps, as ``ratio``, its learning rate by the base one, by which the loop sets it.
+    A parameter trains at the minimum rate of the tasks that share it (section 3.3). AdamW divides a gradient by its own
+    size, so that the scale of a loss does not change how far a head moves that only one task trains; the head's own
+    rate does.
+
+    Args:
+        model: its parameters below ``heads.NAME.`` are those of a head, all others are shared.
+        choices: of the recipe; with ``head_learning_rate`` the rates are those of the authors' code.
+        shared: the rate of the shared parameters.
+        heads: the rate of each head.
+
+    Returns:
+        The optimizer. Each group has its rate divided by ``shared`` as ``ratio``, by which the loop sets it.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         decay = 0.0 if parameter.dim() < 2 else choices.weight_decay
-        of_head = choices.head_learning_rate is not None and name.startswith(POOLED_HEADS)
-        rate = choices.head_learning_rate if of_head and choices.head_learning_rate is not None else base
-        groups.setdefault((decay, rate / base), []).append(parameter)
+        rate = shared
+        if name.startswith("heads."):
+            head = name.split(".")[1]
+            if choices.head_learning_rate is None:
+                rate = heads[head]
+            elif not reads_regions(head):
+                rate = choices.head_learning_rate
+        groups.setdefault((decay, rate / shared), []).append(parameter)
     options = [
         {"params": parameters, "weight_decay": decay, "ratio": ratio} for (decay, ratio), parameters in groups.items()
     ]
-    return torch.optim.AdamW(options, lr=base, betas=choices.betas, eps=choices.epsilon, fused=True)
+    return torch.optim.AdamW(options, lr=shared, betas=choices.betas, eps=choices.epsilon, fused=True)
+
+
+def load_optimizer(optimizer: Any, state: dict[str, Any], run: Path) -> None:
+    """Restore the optimizer of a run that goes on.
+
+    Raises:
+        DataError: an earlier version, which trained heads at other rates, saved it.
+    """
+    try:
+        optimizer.load_state_dict(state)
+    except ValueError as error:
+        what = f"was saved by a version that grouped the learning rates differently ({error})"
+        todo = f"start another run from its weights with --set start={run}"
+        raise DataError(what, where=run, todo=todo) from error
 
 
 def drop_foreign_gradients(heads: nn.ModuleDict, active: str) -> None:
@@ -51,6 +88,6 @@ def drop_foreign_gradients(heads: nn.ModuleDict, active: str) -> None:
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the base learning rate."""
+    """Set the shared parameters' learning rate, and all others by their ratio to it."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["ratio"]

@@ -39,7 +39,8 @@ class Plan:
         tasks: by name, in the order in which they train.
         iterations: multi-task iterations.
         warmup: iterations over which the learning rate rises.
-        learning_rate: the base one, the least of all tasks.
+        learning_rate: of the trunk, which all tasks share: the minimum over all tasks.
+        heads: the learning rate of each head: the minimum over the tasks that share it.
         phases: of a curriculum, in order: the last iteration of each, and the tasks that alone train in it.
     """
 
@@ -47,10 +48,11 @@ class Plan:
     iterations: int
     warmup: int
     learning_rate: float
+    heads: dict[str, float]
     phases: tuple[tuple[int, tuple[str, ...]], ...] = ()
 
     def rate(self, iteration: int) -> float:
-        """Return the base learning rate in an iteration, counted from 1: linear warm-up, then linear decay."""
+        """Return the trunk's learning rate in an iteration, counted from 1: linear warm-up, then linear decay."""
         if iteration <= self.warmup:
             return self.learning_rate * iteration / self.warmup
         return self.learning_rate * (self.iterations + 1 - iteration) / (self.iterations + 1 - self.warmup)
@@ -84,6 +86,11 @@ def make_plan(recipe: Recipe, examples: Mapping[str, int]) -> Plan:
         for task in recipe.tasks
     }
     base = min(rates.values())
+    heads: dict[str, float] = {}
+    for task, rate in rates.items():
+        if task in TASKS:
+            head = TASKS[task].head
+            heads[head] = min(rate, heads.get(head, rate))
     sizes = {task: min(choices.batch_size or TASKS[task].batch_size, examples[task]) for task in recipe.tasks}
     epochs = {task: max(1, examples[task] // sizes[task]) for task in recipe.tasks}
     iterations = choices.iterations or max(1, round(choices.epochs * max(epochs.values())))
@@ -102,4 +109,4 @@ def make_plan(recipe: Recipe, examples: Mapping[str, int]) -> Plan:
     groups = (tuple(task for task in recipe.tasks if TASKS[task].group == group) for group in choices.curriculum)
     ends = (round(share * iterations) for share in accumulate(choices.phases))
     phases = tuple(zip(ends, groups, strict=True))
-    return Plan(tasks, iterations, round(choices.warmup * iterations), base, phases)
+    return Plan(tasks, iterations, round(choices.warmup * iterations), base, heads, phases)

@@ -40,7 +40,7 @@ from vlmt_cli.tasks.multitask import MultiTaskModel
 from vlmt_cli.tasks.text import TextEncoder, read_columns, word_tokenizer
 from vlmt_cli.training.affinity import Affinity
 from vlmt_cli.training.loop import DivergedError, Loop, first_state, read_state
-from vlmt_cli.training.optimizer import freeze, make_optimizer
+from vlmt_cli.training.optimizer import freeze, load_optimizer, make_optimizer
 from vlmt_cli.training.plan import make_plan
 from vlmt_cli.training.processes import (
     Devices,
@@ -165,7 +165,7 @@ def _train_here(fabric: Fabric, job: Job) -> bool:
     model = fabric.setup_module(own)
     if recipe.pretrains:
         model.mark_forward_method("pretrain")
-    optimizer: Any = fabric.setup_optimizers(make_optimizer(own, choices, plan.learning_rate))
+    optimizer: Any = fabric.setup_optimizers(make_optimizer(own, choices, plan.learning_rate, plan.heads))
     sharded = choices.strategy == "fsdp" and fabric.world_size > 1
     state = first_state(recipe.tasks, choices)
     if job.resume:
@@ -174,7 +174,7 @@ def _train_here(fabric: Fabric, job: Job) -> bool:
         if sharded:
             restore_optimizer(model.module, optimizer.optimizer, kept["optimizer"])
         else:
-            optimizer.load_state_dict(kept["optimizer"])
+            load_optimizer(optimizer, kept["optimizer"], job.run)
         if fabric.global_rank == 0:
             cut_metrics(job.run, state.iteration)
     place = Place(fabric.device, fabric.global_rank, fabric.world_size)
@@ -251,6 +251,7 @@ def _train_here(fabric: Fabric, job: Job) -> bool:
                 "parameters": sum(parameter.numel() for parameter in own.parameters()),
                 "device": fabric.device.type,
                 "tasks": {task: vars(one) for task, one in plan.tasks.items()},
+                "head_rates": plan.heads,
             }
         )
         try:
