@@ -90,7 +90,8 @@ def out_of_reach(recipe: "Recipe", runs: Path) -> Obstacle | None:
     """
     from vlmt_cli.base.hub import reach
 
-    wanted = {recipe.model.bert: "config.json", recipe.model.tokenizer: "tokenizer.json"}
+    model = recipe.model.settled()
+    wanted = {model.bert: "config.json", model.tokenizer: "tokenizer.json"}
     absent = {source: name for source, name in wanted.items() if source is not None and not Path(source).exists()}
     for source in absent:
         if source.endswith((".json", ".txt")):
@@ -104,9 +105,9 @@ def out_of_reach(recipe: "Recipe", runs: Path) -> Obstacle | None:
     else:
         return None
     instead: tuple[str, ...] = ()
-    if recipe.model.bert in absent:
+    if model.bert in absent:
         instead += ("--set", "model.bert=null")
-    if recipe.model.tokenizer in absent:  # null takes the words of the training texts
+    if model.tokenizer in absent:  # null takes the words of the training texts
         vocabulary = next((str(path) for path in sorted(runs.glob("*/tokenizer.json"))), "null")
         instead += ("--set", f"model.tokenizer={vocabulary}")
     what = (

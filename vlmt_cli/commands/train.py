@@ -134,7 +134,8 @@ def launch(
             in_the_way.append(obstacles.run_exists(run))
         if start is None and (lacking := obstacles.out_of_reach(recipe, runs_folder(data))):
             in_the_way.append(lacking)
-        first = f"BERT's weights ({recipe.model.bert})" if recipe.model.bert else "random weights"
+        bert = recipe.model.settled().bert
+        first = f"BERT's weights ({bert})" if bert else "random weights"
         opening = f"Beginning with {start or first}"
         if start is not None and (weights := find_weights(start, recipe.start_weights)).kind:
             opening += f", its {weights}"
@@ -208,7 +209,9 @@ def _show(run: Path, as_json: bool) -> None:
     weights = find_weights(run)
     if as_json:
         best = weights.best.model_dump() if weights.best else None
-        result = {"run": str(run), "seconds": seconds, "iterations": iteration, "best": best, "tasks": tasks}
+        tensors = next((line["weights"] for line in metrics if "weights" in line), None)
+        result = {"run": str(run), "seconds": seconds, "iterations": iteration, "best": best, "weights": tensors}
+        result["tasks"] = tasks
         print(json.dumps(result, indent=2))
         return
     rows = [

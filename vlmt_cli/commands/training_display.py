@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vlmt_cli.commands.show import say
+from vlmt_cli.runs.lineage import Beginning
 
 _EVERY = 30.0  # seconds between two lines where there is no terminal
 
@@ -82,14 +83,23 @@ def show_training(opening: str) -> Iterator[Callable[[dict[str, Any]], None]]:
     say(opening)
     display = Display()
     if sys.stderr.isatty():
-        with Live(display, console=Console(stderr=True), refresh_per_second=4, transient=True):
-            yield display.take
+        console = Console(stderr=True, highlight=False)
+        with Live(display, console=console, refresh_per_second=4, transient=True):
+
+            def take_live(record: dict[str, Any]) -> None:
+                display.take(record)
+                if "weights" in record:
+                    console.print(str(Beginning(**record["weights"])), markup=False)
+
+            yield take_live
         return
     told = time.perf_counter()
 
     def take(record: dict[str, Any]) -> None:
         nonlocal told
         display.take(record)
+        if "weights" in record:
+            say(str(Beginning(**record["weights"])))
         if record["kind"] == "save" or time.perf_counter() - told > _EVERY:
             told = time.perf_counter()
             say(display.line())

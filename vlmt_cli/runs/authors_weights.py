@@ -23,7 +23,7 @@ from vlmt_cli.model.authors import NAMES, TIED, authors_shapes, from_authors, ti
 from vlmt_cli.model.authors_config import TASK_TOKENS, config_from_authors, config_from_shapes, config_to_authors
 from vlmt_cli.model.config import parse_config
 from vlmt_cli.runs.checkpoint import Checkpoint, parse_model_config
-from vlmt_cli.runs.lineage import Lineage, Stage, to_json
+from vlmt_cli.runs.lineage import Beginning, Lineage, Stage, by_module, to_json
 from vlmt_cli.runs.tensors import compare, file_hash, fitting, make_model, on_cpu, shapes_of
 from vlmt_cli.tasks.config import HEADS, ModelConfig
 
@@ -151,8 +151,15 @@ def import_weights(
     tensors, _, _ = from_authors(ours, fit)
     unread = {name: fit[name] for name in optional if name in fit and name != TIED[1]}
     labels = {head: names for head, names in LABELS.items() if head in config.heads} | dict(answers)
+    beginning = Beginning(
+        source=path.name,
+        taken=by_module(tensors, ours),
+        new=by_module([name for name in ours if name not in tensors], ours),
+        left_behind=by_module([name for name in theirs if name not in fit], theirs),
+    )
     # Whatever is trained on top of them, their own training images stay unknown.
-    lineage = Lineage(stages=(Stage(name=path.name),), source=f"{path.name} (sha256 {file_hash(path)})")
+    stage = Stage(name=path.name, beginning=beginning)
+    lineage = Lineage(stages=(stage,), source=f"{path.name} (sha256 {file_hash(path)})")
     return Checkpoint(make_model(config, tensors), labels, tokenizer, lineage, unread, misfits=misfits)
 
 

@@ -4,6 +4,8 @@ Whoever tests a model can so ask whether a test image was in any stage's trainin
 """
 
 import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import PurePath
 from typing import Any, TypeVar
 
@@ -18,6 +20,30 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Beginning(_Model):
+    """What a training started from, tensor by tensor.
+
+    Tensors are counted by module: a name is that of a module all of whose tensors went the same way, or of a tensor.
+
+    Attributes:
+        source: the checkpoint, the BERT, or ``random weights``.
+        taken: tensors of the model that came from the source.
+        new: tensors of the model that were initialised at random.
+        left_behind: tensors of the source that the model does not have.
+    """
+
+    source: str
+    taken: dict[str, NonNegativeInt] = {}
+    new: dict[str, NonNegativeInt] = {}
+    left_behind: dict[str, NonNegativeInt] = {}
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        ways = (("taken", self.taken), ("new", self.new), ("left behind", self.left_behind))
+        counts = [f"{sum(modules.values()):,} {way}{_named(modules)}" for way, modules in ways]
+        return f"Tensors of {self.source}: {', '.join(counts)}"
+
+
 class Stage(_Model):
     """One training.
 
@@ -27,6 +53,7 @@ class Stage(_Model):
         recipe_hash: of its recipe; None when unknown.
         images: a file beside the weights, parquet or text, with the image keys that it trained on; None when unknown.
         steps: optimizer steps.
+        beginning: what it started from; None when unknown, as in lineages of earlier versions.
     """
 
     name: str
@@ -34,6 +61,7 @@ class Stage(_Model):
     recipe_hash: str | None = None
     images: str | None = None
     steps: NonNegativeInt = 0
+    beginning: Beginning | None = None
 
     @field_validator("images")
     @classmethod
@@ -62,6 +90,25 @@ class Lineage(_Model):
     stages: tuple[Stage, ...] = ()
     extractor: Extractor | None = None
     source: str | None = None
+
+
+def by_module(names: Collection[str], all_names: Iterable[str]) -> dict[str, int]:
+    """Count tensors by the largest modules of which all tensors, among ``all_names``, are in ``names``."""
+    chosen = Counter(module for name in names for module in _modules(name))
+    whole = Counter(module for name in all_names for module in _modules(name))
+    largest = (next(module for module in _modules(name) if chosen[module] == whole[module]) for name in names)
+    return dict(Counter(largest))
+
+
+def _modules(name: str) -> list[str]:
+    """The names of a tensor's modules, the outermost first, and its own."""
+    parts = name.split(".")
+    return [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
+
+
+def _named(modules: Mapping[str, int], most: int = 8) -> str:
+    more = f", and {len(modules) - most} more" if len(modules) > most else ""
+    return f" ({', '.join(list(modules)[:most])}{more})" if modules else ""
 
 
 def same_features(extractor_hash: str) -> str:

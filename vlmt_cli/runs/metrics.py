@@ -3,7 +3,8 @@
 ========== ===================================================================================
 kind       fields
 ========== ===================================================================================
-start      tasks (examples, batch_size, epoch, token ...), iterations, world, parameters, head_rates
+start      tasks (examples, batch_size, epoch, token ...), iterations, world, parameters, head_rates,
+           weights (source, taken, new, left_behind: tensors by module; not where a run goes on)
 train      iteration, task, loss, updates, examples_per_second, waiting (share of time), rate
 validation iteration, task, score, state (go or stop, after the score), n
 best       iteration, score (the mean of all tasks' latest scores, above what it ever was)

@@ -33,6 +33,16 @@ LOOKING_ON = {"log_every", "save_every", "save_minutes", "tensorboard", "wandb",
 ORDERS = {"round-robin": [], "curriculum": ["G3"], "anti-curriculum": ["G1"]}
 """What older recipes call ``order``, as ``curriculum``."""
 Share = Annotated[float, Field(ge=0, le=1)]
+HEADS = tuple(dict.fromkeys(task.head for task in TASKS.values()))
+DEFAULTS = {
+    "preset": "base",
+    "bert": "bert-base-uncased",
+    "tokenizer": "bert-base-uncased",
+    "task_token": "dataset",
+    "entailment_head": "mlp",
+    "verification_loss": "softmax",
+}
+"""What ``auto`` means in ``model`` without a checkpoint."""
 
 
 class _Section(BaseModel):
@@ -40,22 +50,33 @@ class _Section(BaseModel):
 
 
 class ModelChoices(_Section):
-    """The model, where it does not come with a checkpoint."""
+    """The model. ``auto`` takes what the checkpoint has that a run starts from; without a checkpoint, the default.
 
-    preset: Literal[tuple(PRESETS)] = "base"  # type: ignore[valid-type]
-    """Sizes of the trunk."""
+    A value other than ``auto`` that contradicts the checkpoint is an error (``training/contradictions.py``).
+    """
+
+    preset: Literal[("auto", *PRESETS)] = "auto"  # type: ignore[valid-type]
+    """Sizes of the trunk; the default is ``base``."""
     changes: dict[str, Any] = {}
     """Keys of the preset to change, such as ``co_heads``."""
-    bert: str | None = "bert-base-uncased"
-    """Initial weights of the text stream, hub id or folder; null draws them."""
-    tokenizer: str | None = "bert-base-uncased"
-    """Hub id, folder, ``tokenizer.json`` or ``vocab.txt``; null takes the words of the training texts."""
-    task_token: Literal["dataset", "group", "none"] = "dataset"
-    """Table 6, rows 1 to 3: a task token a dataset, a task group ("per head, 4 total"), or none."""
-    entailment_head: Literal["mlp", "linear"] = "mlp"
-    """Section 3.2, or the authors' single layer."""
-    verification_loss: Literal["softmax", "binary"] = "softmax"
-    """Equation 4, or the authors' binary cross-entropy a class."""
+    bert: str | None = "auto"
+    """Initial weights of the text stream, hub id or folder; null draws them. The default is ``bert-base-uncased``."""
+    tokenizer: str | None = "auto"
+    """Hub id, folder, ``tokenizer.json`` or ``vocab.txt``; the default is ``bert-base-uncased``. Null takes the words
+    of the training texts, where no checkpoint brings a tokenizer."""
+    task_token: Literal["auto", "dataset", "group", "none"] = "auto"
+    """Table 6, rows 1 to 3: a task token per dataset (the default), per task group ("per head, 4 total"), or none."""
+    entailment_head: Literal["auto", "mlp", "linear"] = "auto"
+    """Section 3.2 (the default), or the authors' single layer."""
+    verification_loss: Literal["auto", "softmax", "binary"] = "auto"
+    """Equation 4 (the default), or the authors' binary cross-entropy per class."""
+    new_heads: tuple[Literal[HEADS], ...] = ()  # type: ignore[valid-type]
+    """Heads to initialise at random although the checkpoint has them, for other answers or another form."""
+
+    def settled(self, **checkpoint: str) -> "ModelChoices":
+        """Return the choices with ``checkpoint``'s value, else the default, in place of each ``auto``."""
+        values = {**DEFAULTS, **checkpoint}
+        return self.model_copy(update={key: value for key, value in values.items() if getattr(self, key) == "auto"})
 
 
 class FeatureChoices(_Section):
@@ -229,6 +250,9 @@ class Recipe(_Section):
             for task in named:
                 if task not in TASKS:
                     raise ValueError(f"{key}: there is no task {task!r}; {nearest(task, TASKS)}")
+        heads = {TASKS[task].head for task in self.tasks if task in TASKS}
+        if unused := [head for head in self.model.new_heads if head not in heads]:
+            raise ValueError(f"model.new_heads: no task of this recipe uses the head {unused[0]}")
         if PRETRAINING in self.tasks and len(self.tasks) > 1:
             raise ValueError("pre-training goes alone")
         for group in self.training.curriculum:

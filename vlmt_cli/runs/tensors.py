@@ -131,7 +131,7 @@ def make_model(config: ModelConfig, tensors: Mapping[str, Tensor]) -> MultiTaskM
     whole = tensors.keys() >= empty.state_dict().keys()
     # Where nothing stays as initialised there is no need to draw random numbers.
     model = empty.to_empty(device="cpu") if whole else MultiTaskModel(config)
-    model.load_state_dict(tensors, strict=False)
+    model.load_state_dict(tensors, strict=whole)
     return model.eval()
 
 

@@ -102,7 +102,7 @@ def make_plan(recipe: Recipe, examples: Mapping[str, int]) -> Plan:
             choices.evaluate_every or epochs[task],
             rates[task],
             rates[task] / base,
-            task_token(task, recipe.model.task_token),
+            task_token(task, recipe.model.settled().task_token),
         )
         for task in recipe.tasks
     }

@@ -1,20 +1,25 @@
-"""The model that a run begins with: initial weights, or a checkpoint's."""
+"""The model that a run starts from: initial weights, or a checkpoint's. Every tensor is accounted for."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 from vlmt_cli.base.errors import UsageError
 from vlmt_cli.datasets.table import LABELS, TASKS, VOCABULARIES
-from vlmt_cli.evaluation.setup import check_features
+from vlmt_cli.evaluation.setup import check_features, token_kind
 from vlmt_cli.features.store import Meta
 from vlmt_cli.model.bert import load_bert
-from vlmt_cli.model.config import make_config
+from vlmt_cli.model.config import PRESETS, ViLBERTConfig, make_config
+from vlmt_cli.runs.best import BEST
 from vlmt_cli.runs.checkpoint import Checkpoint
-from vlmt_cli.runs.lineage import Extractor, Lineage
-from vlmt_cli.runs.recipe import Recipe
+from vlmt_cli.runs.lineage import Beginning, Extractor, Lineage, by_module
+from vlmt_cli.runs.recipe import ModelChoices, Recipe, task_token
+from vlmt_cli.runs.tensors import compare
 from vlmt_cli.tasks.config import ModelConfig
 from vlmt_cli.tasks.multitask import MultiTaskModel
+from vlmt_cli.training.contradictions import RANDOM, check_against, forms_of, kept_heads
 
 
 def heads_of(recipe: Recipe) -> tuple[str, ...]:
@@ -22,91 +27,158 @@ def heads_of(recipe: Recipe) -> tuple[str, ...]:
     return tuple(dict.fromkeys(row.head for task, row in TASKS.items() if task in recipe.tasks))
 
 
+@dataclass(frozen=True)
+class Source:
+    """A checkpoint to start from, and the path or hub id that it has."""
+
+    checkpoint: Checkpoint
+    name: str
+
+
 def make_start(
     recipe: Recipe,
-    checkpoint: Checkpoint | None,
+    source: Source | None,
     meta: Meta,
     vocabulary: int,
     answers: Mapping[str, list[str]],
     tokenizer: str,
     seed: int,
-) -> Checkpoint:
-    """Make the model that a run begins with.
+) -> tuple[Checkpoint, Beginning]:
+    """Make the model that a run starts from.
 
     Args:
         recipe: every choice.
-        checkpoint: what ``start_of`` named, loaded; None for initial weights.
+        source: what ``start_of`` named, loaded; None for initial weights.
         meta: of the feature store.
         vocabulary: the tokenizer's size.
         answers: the vocabulary of each head that answers.
         tokenizer: a ``tokenizer.json``, as text.
         seed: of what is drawn.
 
+    Returns:
+        The model with its lineage so far, and where each of its tensors comes from.
+
     Raises:
         DataError: the features are another extractor's than the checkpoint's.
-        UsageError: the checkpoint is of another size than features, tokenizer or answers.
+        UsageError: the checkpoint contradicts the recipe, or is of another size than features, tokenizer or answers.
     """
     torch.manual_seed(seed)
     heads = heads_of(recipe)
     named: dict[str, list[str]] = {**LABELS, **answers}
     labels: dict[str, list[str]] = {head: named[head] for head in heads if head in named}
-    sizes: dict[str, int] = {head: len(labels[head]) for head in labels if head in VOCABULARIES}
-    extractor = Extractor(name=meta.extractor, hash=meta.extractor_hash)
-    if checkpoint is not None:
-        _check(checkpoint, meta, vocabulary, labels)
-        trunk = checkpoint.config.trunk
+    forms: dict[str, str] = {}
+    if source is not None:
+        check_against(recipe, source.checkpoint, source.name)
+        _check_data(recipe, source, meta, vocabulary, labels)
+        forms = forms_of(source.checkpoint, recipe)
+        trunk = source.checkpoint.config.trunk
+        if not (source.checkpoint.config.heads or recipe.pretrains or trunk.task_tokens):
+            # The authors' pre-training weights have no task tokens: they are new.
+            trunk = trunk.model_copy(update={"task_tokens": PRESETS["base"].task_tokens})
     else:
         wanted = {"region_features": meta.feature_width, "vocabulary": vocabulary} | recipe.model.changes
         if meta.classes:
             wanted["region_classes"] = meta.classes
-        trunk = make_config(recipe.model.preset, **wanted)
-    if recipe.training.dropout is not None:
-        rate = {"dropout": recipe.training.dropout, "attention_dropout": recipe.training.dropout}
-        trunk = trunk.model_copy(
-            update={
-                "text": trunk.text.model_copy(update=rate),
-                "vision": trunk.vision.model_copy(update=rate),
-                "fusion_dropout": recipe.training.dropout,
-            }
-        )
+        trunk = make_config(recipe.model.settled().preset, **wanted)
+        if not trunk.task_tokens:
+            forms["task_token"] = "none"
+    choices = recipe.model.settled(**forms)
+    _check_task_tokens(recipe, trunk, choices.task_token)
     config = ModelConfig(
-        trunk=trunk,
+        trunk=_with_dropout(trunk, recipe.training.dropout),
         heads=heads,
         pretraining=recipe.pretrains,
-        answers=sizes,
-        task_token=recipe.model.task_token,
-        entailment_head=recipe.model.entailment_head,
-        verification_loss=recipe.model.verification_loss,
+        answers={head: len(labels[head]) for head in labels if head in VOCABULARIES},
+        **choices.model_dump(include={"task_token", "entailment_head", "verification_loss"}),
     )
     model = MultiTaskModel(config)
-    lineage = Lineage(extractor=extractor)
-    images: dict[str, bytes] = {}
-    if checkpoint is not None:
-        known = model.state_dict()
-        shared = {
-            name: tensor
-            for name, tensor in checkpoint.model.state_dict().items()
-            if name in known and known[name].shape == tensor.shape
-        }
-        model.load_state_dict(shared, strict=False)
-        lineage = checkpoint.lineage.model_copy(update={"extractor": extractor})
-        images = checkpoint.images
-    elif recipe.model.bert is not None:
-        report = load_bert(model.trunk, model.pretraining, recipe.model.bert)
-        lineage = lineage.model_copy(update={"source": report.source})
-    else:
-        lineage = lineage.model_copy(update={"source": f"random weights, seed {seed}"})
-    return Checkpoint(model, labels, tokenizer, lineage, images=images)
+    extractor = Extractor(name=meta.extractor, hash=meta.extractor_hash)
+    if source is not None:
+        beginning = _take_over(model, source, recipe)
+        lineage = source.checkpoint.lineage.model_copy(update={"extractor": extractor})
+        return Checkpoint(model, labels, tokenizer, lineage, images=source.checkpoint.images), beginning
+    beginning = _initialise(model, choices.bert, seed)
+    return Checkpoint(model, labels, tokenizer, Lineage(extractor=extractor, source=beginning.source)), beginning
 
 
-def _check(checkpoint: Checkpoint, meta: Meta, vocabulary: int, labels: Mapping[str, list[str]]) -> None:
+def settled_by(checkpoint: Checkpoint, recipe: Recipe) -> ModelChoices:
+    """Return a recipe's choices of the model as the model of its run has them."""
+    config = checkpoint.config
+    return recipe.model.settled(
+        task_token=token_kind(checkpoint),
+        entailment_head=config.entailment_head,
+        verification_loss=config.verification_loss,
+    )
+
+
+def _take_over(model: MultiTaskModel, source: Source, recipe: Recipe) -> Beginning:
+    """Fill a model with the tensors of a checkpoint that it has, too, but those of heads that should be new."""
+    checkpoint = source.checkpoint
+    own, theirs = model.state_dict(), checkpoint.model.state_dict()
+    new_heads = tuple(f"heads.{head}." for head in model.config.heads if head not in kept_heads(checkpoint, recipe))
+    taken = {name: tensor for name, tensor in theirs.items() if name in own and not name.startswith(new_heads)}
+    misfits = compare({name: tensor.shape for name, tensor in own.items()}, taken)
+    if misfits.misshapen:
+        what = f"its tensors do not fit the model of this recipe: {'; '.join(misfits.misshapen)}"
+        raise UsageError(what, where=source.name, todo="start from other weights, or from none with --set start=null")
+    model.load_state_dict(own | taken)
+    left = [name for name in (*theirs, *checkpoint.unread) if name not in taken]
+    path = Path(source.name)
+    own_name = f"{path.parent.name}/{BEST}" if path.name == BEST else path.name
+    return Beginning(
+        source=own_name if path.exists() else source.name,
+        taken=by_module(taken, own),
+        new=by_module(misfits.missing, own),
+        left_behind=by_module(left, (*theirs, *checkpoint.unread)),
+    )
+
+
+def _initialise(model: MultiTaskModel, bert: str | None, seed: int) -> Beginning:
+    """Fill the text stream of a model from a BERT, if any; everything else stays as it was drawn."""
+    names = list(model.state_dict())
+    if bert is None:
+        return Beginning(source=f"{RANDOM}, seed {seed}", new=by_module(names, names))
+    report = load_bert(model.trunk, model.pretraining, bert)
+    return Beginning(
+        source=report.source,
+        taken=by_module(report.loaded, names),
+        new=by_module([name for name in names if name not in report.loaded], names),
+        left_behind=by_module(report.unused, {*report.unused, *(t for names in report.loaded.values() for t in names)}),
+    )
+
+
+def _with_dropout(trunk: ViLBERTConfig, rate: float | None) -> ViLBERTConfig:
+    if rate is None:
+        return trunk
+    stream = {"dropout": rate, "attention_dropout": rate}
+    text, vision = trunk.text.model_copy(update=stream), trunk.vision.model_copy(update=stream)
+    return trunk.model_copy(update={"text": text, "vision": vision, "fusion_dropout": rate})
+
+
+def _check_task_tokens(recipe: Recipe, trunk: ViLBERTConfig, kind: str) -> None:
+    tokens = [token for task in recipe.tasks if (token := task_token(task, kind)) is not None]
+    if tokens and max(tokens) >= trunk.task_tokens:
+        what = f"the model has {trunk.task_tokens} task tokens, and the tasks need number {max(tokens)}"
+        raise UsageError(what, todo="leave task tokens out with --set model.task_token=none")
+
+
+def _check_data(recipe: Recipe, source: Source, meta: Meta, vocabulary: int, labels: Mapping[str, list[str]]) -> None:
+    checkpoint = source.checkpoint
     check_features(checkpoint, meta, "--set features.store=NAME")
     trunk = checkpoint.config.trunk
     if trunk.vocabulary < vocabulary:
         what = f"the checkpoint knows {trunk.vocabulary:,} tokens, and the tokenizer has {vocabulary:,}"
         raise UsageError(what, todo="take the checkpoint's own tokenizer")
-    for head, names in labels.items():
-        theirs = checkpoint.labels.get(head)
-        if head in checkpoint.config.heads and theirs is not None and theirs != names:
+    for head in sorted(kept_heads(checkpoint, recipe) & labels.keys()):
+        names, theirs = labels[head], checkpoint.labels.get(head)
+        if theirs == names or (theirs is None and head in LABELS):
+            continue
+        heads = ",".join(sorted({*recipe.model.new_heads, head}))
+        new = f"initialise a new head with --set 'model.new_heads=[{heads}]'"
+        if theirs is None:
+            what = f"the checkpoint does not say which answers the {len(names):,} outputs of its {head} head are"
+            todo = f"give them to vlmt convert with --answers {head}=FILE, or {new}"
+        else:
             what = f"the checkpoint's {len(theirs):,} {head} answers are not the {len(names):,} of these datasets"
-            raise UsageError(what, todo="prepare the datasets with the recipe that the checkpoint was trained on")
+            todo = f"prepare the datasets with the recipe that the checkpoint was trained on, or {new}"
+        raise UsageError(what, where=source.name, todo=todo)

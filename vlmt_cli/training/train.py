@@ -29,7 +29,7 @@ from vlmt_cli.model.vilbert import compile_layers
 from vlmt_cli.runs.best import Best, find_weights
 from vlmt_cli.runs.checkpoint import Checkpoint, load_checkpoint, load_state, save_pretrained
 from vlmt_cli.runs.folders import CONFIG, STATE, WEIGHTS, start_of
-from vlmt_cli.runs.lineage import Stage
+from vlmt_cli.runs.lineage import Beginning, Stage
 from vlmt_cli.runs.metrics import append, cut_metrics, first_seed
 from vlmt_cli.runs.recipe import RECIPE, Recipe, read_recipe
 from vlmt_cli.runs.tensors import make_model, write_tensors, write_torch
@@ -39,6 +39,7 @@ from vlmt_cli.tasks.load import answers_of, image_keys
 from vlmt_cli.tasks.multitask import MultiTaskModel
 from vlmt_cli.tasks.text import TextEncoder, read_columns, word_tokenizer
 from vlmt_cli.training.affinity import Affinity
+from vlmt_cli.training.contradictions import check_against
 from vlmt_cli.training.loop import DivergedError, Loop, first_state, read_state
 from vlmt_cli.training.optimizer import freeze, load_optimizer, make_optimizer
 from vlmt_cli.training.plan import make_plan
@@ -51,7 +52,7 @@ from vlmt_cli.training.processes import (
     started_from_outside,
 )
 from vlmt_cli.training.sharding import restore_optimizer, whole_optimizer, whole_weights
-from vlmt_cli.training.start import make_start
+from vlmt_cli.training.start import Source, make_start, settled_by
 from vlmt_cli.training.work import Splits, load_splits, make_work
 
 DIVERGED = "diverged"
@@ -124,16 +125,19 @@ def train(job: Job) -> bool:
 def prepare(job: Job) -> Job:
     """Do once what every process needs: the tokenizer, and what to start from."""
     recipe = job.recipe
-    named = None if job.resume else start_of(recipe, job.run, job.data)
-    start = find_weights(named, recipe.start_weights).source if named else None
+    first = None if job.resume else start_of(recipe, job.run, job.data)
+    start = find_weights(first, recipe.start_weights).source if first else None
     checkpoint = load_checkpoint(job.run) if job.resume else load_model(start, "last") if start else None
+    if checkpoint is not None and start is not None:
+        check_against(recipe, checkpoint, start)
+    named = recipe.model.settled().tokenizer
     if checkpoint is not None:
         assert checkpoint.tokenizer is not None
         tokenizer = checkpoint.tokenizer
-    elif recipe.model.tokenizer is None:
+    elif named is None:
         tokenizer = word_tokenizer(_texts(job))
     else:
-        tokenizer = read_tokenizer(recipe.model.tokenizer, 1 << 31)
+        tokenizer = read_tokenizer(named, 1 << 31)
     if job.resume:
         split_hash = _split_hash(job)
         before = checkpoint.lineage.stages[-1].split_hash if checkpoint and checkpoint.lineage.stages else None
@@ -149,16 +153,18 @@ def _train_here(fabric: Fabric, job: Job) -> bool:
     on_gpu = fabric.device.type == "cuda"
     reader = make_reader(recipe, job.data, fixed=on_gpu)
     splits = load_splits(job.data, recipe, encoder, reader, job.partial)
-    plan = make_plan(recipe, {task: len(one.train) for task, one in splits.items()})
+    beginning: Beginning | None = None
     if job.resume:
         checkpoint = load_checkpoint(job.run)
     else:
         answers = {TASKS[task].head: names for task in recipe.tasks if (names := answers_of(job.data, task))}
-        source = load_model(job.start, "last") if job.start else None  # as ``prepare`` chose
-        vocabulary = encoder.tokenizer.get_vocab_size()
-        checkpoint = make_start(recipe, source, reader.store.meta, vocabulary, answers, job.tokenizer, job.seed)
-        checkpoint = _add_stage(checkpoint, job, splits)
+        source = Source(load_model(job.start, "last"), job.start) if job.start else None  # as ``prepare`` chose
+        meta, vocabulary = reader.store.meta, encoder.tokenizer.get_vocab_size()
+        checkpoint, beginning = make_start(recipe, source, meta, vocabulary, answers, job.tokenizer, job.seed)
+        checkpoint = _add_stage(checkpoint, beginning, job, splits)
     own = checkpoint.model
+    settled = recipe.model_copy(update={"model": settled_by(checkpoint, recipe)})
+    plan = make_plan(settled, {task: len(split.train) for task, split in splits.items()})
     freeze(own, choices.freeze)
     if choices.compile:
         compile_layers(own.trunk)
@@ -180,7 +186,7 @@ def _train_here(fabric: Fabric, job: Job) -> bool:
     place = Place(fabric.device, fabric.global_rank, fabric.world_size)
     memory = _memory(reader, plan.tasks, fabric) if on_gpu else lambda: None
     works = {
-        task: make_work(task, plan.tasks[task], splits[task], recipe, encoder, reader, place, job.seed, memory)
+        task: make_work(task, plan.tasks[task], splits[task], settled, encoder, reader, place, job.seed, memory)
         for task in recipe.tasks
     }
     with _report(fabric, job) as tell, interrupts() as interrupted:
@@ -252,6 +258,7 @@ def _train_here(fabric: Fabric, job: Job) -> bool:
                 "device": fabric.device.type,
                 "tasks": {task: vars(one) for task, one in plan.tasks.items()},
                 "head_rates": plan.heads,
+                **({"weights": beginning.model_dump()} if beginning else {}),
             }
         )
         try:
@@ -261,13 +268,19 @@ def _train_here(fabric: Fabric, job: Job) -> bool:
             raise VlmtError(error.what, where=job.run / DIVERGED, todo=error.todo) from error
 
 
-def _add_stage(checkpoint: Checkpoint, job: Job, splits: dict[str, Splits]) -> Checkpoint:
+def _add_stage(checkpoint: Checkpoint, beginning: Beginning, job: Job, splits: dict[str, Splits]) -> Checkpoint:
     """Add this training, and the images that it will see, to a checkpoint's lineage."""
     keys = pc.unique(pa.concat_arrays([image_keys(one.train) for one in splits.values()]))
     name = f"images-{len(checkpoint.lineage.stages) + 1}.parquet"
     buffer = io.BytesIO()
     pq.write_table(pa.table({"image": keys.take(pc.sort_indices(keys))}), buffer, compression="zstd")
-    stage = Stage(name=job.run.name, split_hash=_split_hash(job), recipe_hash=job.recipe.hash(), images=name)
+    stage = Stage(
+        name=job.run.name,
+        split_hash=_split_hash(job),
+        recipe_hash=job.recipe.hash(),
+        images=name,
+        beginning=beginning,
+    )
     lineage = checkpoint.lineage.model_copy(update={"stages": (*checkpoint.lineage.stages, stage)})
     return replace(checkpoint, lineage=lineage, images={**checkpoint.images, name: buffer.getvalue()})
 
