@@ -81,7 +81,7 @@ def image_files(folders: Sequence[str]) -> tuple[list[ImageFile], list[Damaged]]
 
 def _source_and_root(folder: str) -> tuple[str | None, Path]:
     source, equals, name = folder.partition("=")
-    if not equals or not re.fullmatch(r"[a-z0-9]+", source):
+    if not equals or not re.fullmatch(r"[a-z][a-z0-9_]*", source):
         source, name = "", folder
     elif todo := right_source(source):
         raise UsageError(f"{source!r} is not an image source", where=folder, todo=todo)

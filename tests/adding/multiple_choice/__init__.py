@@ -1,0 +1,1 @@
+"""Multiple choice: which of four answers is right?"""
