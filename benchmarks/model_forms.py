@@ -9,13 +9,13 @@ import torch.nn.functional as F
 from model_operations import Lengths, Shape, padded, step_operations
 from torch import Tensor, nn
 
-from vlmt_cli.model.authors import UNREAD, from_authors
-from vlmt_cli.model.authors_config import config_to_authors
-from vlmt_cli.model.config import make_config
-from vlmt_cli.model.vilbert import compile_layers
 from vlmt_cli.tasks.config import HEADS, ModelConfig
 from vlmt_cli.tasks.multitask import MultiTaskModel
 from vlmt_cli.tasks.vqa import head as vqa
+from vlmt_cli.trunks.authors import UNREAD, from_authors
+from vlmt_cli.trunks.authors_config import config_to_authors
+from vlmt_cli.trunks.config import make_config
+from vlmt_cli.trunks.vilbert import compile_layers
 
 CONFIG = ModelConfig(trunk=make_config("base"), entailment_head="linear", pretraining=True)
 TOKENS, REGIONS = (5, 23), (11, 101)  # shortest and longest; regions with IMG, tokens without task token

@@ -14,9 +14,9 @@ from textbook import TextbookViLBERT
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from vlmt_cli.model.authors_config import config_to_authors
-from vlmt_cli.model.config import StreamConfig, ViLBERTConfig
 from vlmt_cli.tasks.config import ModelConfig
+from vlmt_cli.trunks.authors_config import config_to_authors
+from vlmt_cli.trunks.config import StreamConfig, ViLBERTConfig
 
 BACKWARD = 2  # products a product needs in the backward pass: one for its input, one for its weights
 

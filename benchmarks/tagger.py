@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vlmt_cli.analysis.concepts import LEXICON, SPACY, Tagger, load_tagger
+from vlmt_cli.analysis.consistency.concepts import LEXICON, SPACY, Tagger, load_tagger
 from vlmt_cli.base.errors import DataError
 
 TEXTS: list[dict[str, Any]] = json.loads(

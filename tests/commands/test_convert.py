@@ -140,11 +140,11 @@ def test_a_model_without_their_dead_tensors_gets_zeros(vlmt, files):
 
 
 def test_a_head_that_their_code_does_not_have_stays_here(vlmt, files):
-    from vlmt_cli.model.config import make_config
     from vlmt_cli.runs.checkpoint import Checkpoint, save_pretrained
     from vlmt_cli.runs.lineage import Lineage
     from vlmt_cli.tasks.config import ModelConfig
     from vlmt_cli.tasks.multitask import MultiTaskModel
+    from vlmt_cli.trunks.config import make_config
 
     config = ModelConfig(trunk=make_config("tiny"), heads=("snli_ve",))
     save_pretrained(files / "run", Checkpoint(MultiTaskModel(config), {}, None, Lineage()))

@@ -10,13 +10,13 @@ import pytest
 from commands.running import run
 from PIL import Image, ImageColor
 
+from vlmt_cli.analysis.masking.card import NEIGHBOUR, SAMPLED, Example
+from vlmt_cli.analysis.masking.picture import draw_masking, words_of
 from vlmt_cli.base.image_names import photo_of
 from vlmt_cli.commands.masking_picture import show_masking
 from vlmt_cli.features.record import Regions
 from vlmt_cli.features.store import FeatureStore, Meta
 from vlmt_cli.features.store_writer import StoreWriter
-from vlmt_cli.training.masking_card import NEIGHBOUR, SAMPLED, Example
-from vlmt_cli.training.masking_picture import draw_masking, words_of
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,12 @@ from PIL import Image
 
 from vlmt_cli.features.pixels import WIDTH
 from vlmt_cli.features.shards import read_meta
-from vlmt_cli.model.config import make_config
 from vlmt_cli.runs.checkpoint import Checkpoint, save_pretrained
 from vlmt_cli.runs.lineage import Extractor, Lineage
 from vlmt_cli.tasks.config import ModelConfig
 from vlmt_cli.tasks.multitask import MultiTaskModel
 from vlmt_cli.tasks.text import TextEncoder, word_tokenizer
+from vlmt_cli.trunks.config import make_config
 
 LABELS = {
     "vqa": [f"answer {number}" for number in range(7)],

@@ -23,7 +23,6 @@ from vlmt_cli.features.pixels import WIDTH, pixels_extractor
 from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.features.record import Regions
 from vlmt_cli.features.store import FeatureStore
-from vlmt_cli.model.config import make_config
 from vlmt_cli.runs.checkpoint import Checkpoint
 from vlmt_cli.runs.lineage import Extractor, Lineage
 from vlmt_cli.tasks.config import ModelConfig
@@ -31,6 +30,7 @@ from vlmt_cli.tasks.load import load_examples
 from vlmt_cli.tasks.multitask import MultiTaskModel
 from vlmt_cli.tasks.retrieval.head import score_matrix
 from vlmt_cli.tasks.text import TextEncoder, word_tokenizer
+from vlmt_cli.trunks.config import make_config
 
 EXTRACTOR = pixels_extractor(np.random.default_rng(0).random((4, WIDTH)).astype(np.float32))
 TEXTS = ["what is red ?", "the red thing on the left", "is it red ? no . is it left ? yes .", "a red thing"]

@@ -11,12 +11,12 @@ import torch
 
 from vlmt_cli.datasets import nlvr2, snli_ve
 from vlmt_cli.features.store import FeatureStore
-from vlmt_cli.model.config import make_config
 from vlmt_cli.runs.checkpoint import Checkpoint, save_pretrained
 from vlmt_cli.runs.lineage import Extractor, Lineage, Stage
 from vlmt_cli.tasks.config import HEADS, ModelConfig
 from vlmt_cli.tasks.multitask import MultiTaskModel
 from vlmt_cli.tasks.text import word_tokenizer
+from vlmt_cli.trunks.config import make_config
 
 
 def make_data(world, folder):

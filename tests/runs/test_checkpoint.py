@@ -10,12 +10,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from vlmt_cli.base.errors import DataError, UsageError, VlmtError
-from vlmt_cli.model.config import make_config
 from vlmt_cli.runs.checkpoint import Checkpoint, load_checkpoint, push_to_hub, save_pretrained, save_single_file
 from vlmt_cli.runs.lineage import Extractor, Lineage, Stage
 from vlmt_cli.runs.tensors import read_torch
 from vlmt_cli.tasks.config import ModelConfig
 from vlmt_cli.tasks.multitask import MultiTaskModel
+from vlmt_cli.trunks.config import make_config
 
 LINEAGE = Lineage(
     stages=(Stage(name="pretrain", steps=7), Stage(name="all-tasks", split_hash="abc", images="images-2.txt", steps=9)),

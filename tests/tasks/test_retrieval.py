@@ -1,12 +1,12 @@
 """Every caption against every image, computed once where it can be."""
 
 import torch
-from model.test_vilbert import SMALL, batch
+from trunks.test_vilbert import SMALL, batch
 
-from vlmt_cli.model.config import make_config
 from vlmt_cli.tasks.config import ModelConfig
 from vlmt_cli.tasks.multitask import MultiTaskModel
 from vlmt_cli.tasks.retrieval.head import loss, score, score_matrix
+from vlmt_cli.trunks.config import make_config
 
 
 def test_the_matrix_holds_each_pairs_own_score():

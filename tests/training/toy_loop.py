@@ -6,13 +6,13 @@ from types import SimpleNamespace
 import torch
 
 from vlmt_cli.datasets.table import TASKS
-from vlmt_cli.model.config import make_config
 from vlmt_cli.runs.recipe import TrainingChoices
 from vlmt_cli.tasks.config import HEADS, ModelConfig
 from vlmt_cli.tasks.multitask import MultiTaskModel
 from vlmt_cli.training.loop import Loop, first_state
 from vlmt_cli.training.optimizer import make_optimizer
 from vlmt_cli.training.work import Work
+from vlmt_cli.trunks.config import make_config
 
 BATCH = 4
 

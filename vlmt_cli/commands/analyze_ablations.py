@@ -4,9 +4,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from vlmt_cli.analysis.ablations import TABLES, Row, ablation_table
-from vlmt_cli.analysis.seeds import OverSeeds
-from vlmt_cli.analysis.sweep import Wanted, beginning_with
+from vlmt_cli.analysis.relations.ablations import TABLES, Row, ablation_table
+from vlmt_cli.analysis.relations.seeds import OverSeeds
+from vlmt_cli.analysis.relations.sweep import Wanted, beginning_with
 from vlmt_cli.base.errors import UsageError
 from vlmt_cli.base.recipes import load_recipe
 from vlmt_cli.commands.analyze_sweeps import SweepOptions, sweep

@@ -9,7 +9,7 @@ def affinity(run: Path, measured: Path | None, to: Path | None, as_json: bool) -
 
     import numpy as np
 
-    from vlmt_cli.analysis.affinity import (
+    from vlmt_cli.analysis.relations.affinity import (
         WHOLE,
         draw_affinities,
         gain_matrix,
@@ -18,7 +18,7 @@ def affinity(run: Path, measured: Path | None, to: Path | None, as_json: bool) -
         rank_correlation,
         read_affinities,
     )
-    from vlmt_cli.analysis.pairs_file import read_pairs
+    from vlmt_cli.analysis.relations.pairs_file import read_pairs
     from vlmt_cli.commands.show import stdout, table
     from vlmt_cli.datasets.table import TASKS
 

@@ -45,9 +45,9 @@ def attention(
     check_checkpoint(model)
     check_features(features, data)
 
-    from vlmt_cli.analysis.attention import attention_of
-    from vlmt_cli.analysis.attention_page import write_attention_page
-    from vlmt_cli.analysis.attention_png import draw_maps, draw_words
+    from vlmt_cli.analysis.attention.maps import attention_of
+    from vlmt_cli.analysis.attention.page import write_attention_page
+    from vlmt_cli.analysis.attention.png import draw_maps, draw_words
     from vlmt_cli.evaluation.predict import stack
     from vlmt_cli.evaluation.predict_photos import Networks, see
     from vlmt_cli.evaluation.setup import load_model, recipe_of, token_kind

@@ -17,7 +17,7 @@ def overlap(
     """Compare, and show."""
     import json
 
-    from vlmt_cli.analysis.overlap import mixture
+    from vlmt_cli.analysis.relations.overlap import mixture
     from vlmt_cli.base.errors import UsageError
     from vlmt_cli.base.recipes import load_recipe
     from vlmt_cli.clean.overlap import compare

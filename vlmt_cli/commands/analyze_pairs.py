@@ -5,11 +5,11 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from vlmt_cli.analysis.pairs import Cell, Pairs, compare_runs, items_of, paper_pairs, wanted_runs
-from vlmt_cli.analysis.pairs_beside import confounders_of, rank_correlations
-from vlmt_cli.analysis.pairs_file import read_pairs, write_pairs
-from vlmt_cli.analysis.seeds import OverSeeds
-from vlmt_cli.analysis.sweep import beginning_with
+from vlmt_cli.analysis.relations.confounders import confounders_of, rank_correlations
+from vlmt_cli.analysis.relations.pairs import Cell, Pairs, compare_runs, items_of, paper_pairs, wanted_runs
+from vlmt_cli.analysis.relations.pairs_file import read_pairs, write_pairs
+from vlmt_cli.analysis.relations.seeds import OverSeeds
+from vlmt_cli.analysis.relations.sweep import beginning_with
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.recipes import load_recipe
 from vlmt_cli.commands.analyze_sweeps import SweepOptions, sweep
@@ -42,7 +42,7 @@ def pairs(options: SweepOptions, tasks: str, together: int, paper: bool, saved: 
             raise DataError("no two of the finished runs compare", where=options.runs / options.sweep, todo=todo)
         write_pairs(options.runs / f"{options.sweep}.parquet", found)
         picture = options.runs / f"{options.sweep}.png"
-    from vlmt_cli.analysis.pairs_plot import draw_pairs
+    from vlmt_cli.analysis.relations.pairs_plot import draw_pairs
 
     draw_pairs(found, picture)
     if as_json:

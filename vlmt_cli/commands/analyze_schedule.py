@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vlmt_cli.analysis import schedules
-from vlmt_cli.analysis.ablations import TABLES, ablation_table
-from vlmt_cli.analysis.schedule import (
+from vlmt_cli.analysis.relations.ablations import TABLES, ablation_table
+from vlmt_cli.analysis.schedule import runs as schedules
+from vlmt_cli.analysis.schedule.schedule import (
     Schedule,
     Setting,
     Totals,
@@ -149,7 +149,7 @@ def _draw(
     small: str,
     folder: Path,
 ) -> list[Path]:
-    from vlmt_cli.analysis import schedule_plot as plot
+    from vlmt_cli.analysis.schedule import plot as plot
 
     pictures = [folder / f"{name}.png" for name in ("stop-and-go", "drift", "updates")]
     plot.draw_states(mine, pictures[0])

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
-from vlmt_cli.analysis.sweep import Found, Wanted, find
-from vlmt_cli.analysis.sweep_plan import SweepPlan, make_sweep_plan
+from vlmt_cli.analysis.relations.sweep import Found, Wanted, find
+from vlmt_cli.analysis.relations.sweep_plan import SweepPlan, make_sweep_plan
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.commands.show import progress, say, stdout, table
 from vlmt_cli.runs.best import BestOrLast
 
 if TYPE_CHECKING:
-    from vlmt_cli.analysis.sweep_run import Launch
+    from vlmt_cli.analysis.relations.sweep_run import Launch
 
 LAUNCHERS = ("slurm", "local")
 ASK_ABOVE = 600.0
@@ -96,7 +96,7 @@ def sweep(
 
 def run_sweep(plan: SweepPlan, data: Path, launch: "Launch", tell: Callable[[str, int, int], None]) -> bool:
     """Train what is missing; what it takes is imported only now."""
-    from vlmt_cli.analysis.sweep_run import run_sweep as run
+    from vlmt_cli.analysis.relations.sweep_run import run_sweep as run
 
     return run(plan, data, launch, tell=tell)
 
@@ -124,7 +124,7 @@ def _launch(options: SweepOptions) -> "Launch":
         raise UsageError(f"there is no device {options.device!r}", todo="choose auto, cpu or cuda")
     import torch
 
-    from vlmt_cli.analysis.sweep_run import Launch, devices_here
+    from vlmt_cli.analysis.relations.sweep_run import Launch, devices_here
 
     # What a cluster's machines have is not known here.
     has_gpu = torch.cuda.is_available() or options.launcher == "slurm"

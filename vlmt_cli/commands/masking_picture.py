@@ -31,11 +31,11 @@ def show_masking(
         DataError: no image has features.
         UsageError: the PNG's name does not end in .png, or the picture would be too large.
     """
+    from vlmt_cli.analysis.masking.card import Example
+    from vlmt_cli.analysis.masking.picture import draw_masking
     from vlmt_cli.base.errors import UsageError
     from vlmt_cli.base.image_names import photo_of
     from vlmt_cli.commands.show import stdout
-    from vlmt_cli.training.masking_card import Example
-    from vlmt_cli.training.masking_picture import draw_masking
 
     if path.suffix.lower() != ".png":
         raise UsageError("the picture is a PNG", where=f"--to {path}", todo="give it a name that ends in .png")

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from vlmt_cli.analysis.vgc import Agreement
-    from vlmt_cli.analysis.vgc_report import Measured, Report
+    from vlmt_cli.analysis.consistency.report import Measured, Report
+    from vlmt_cli.analysis.consistency.vgc import Agreement
     from vlmt_cli.evaluation.bootstrap import Estimate
 
 WORDS = 10
@@ -71,9 +71,9 @@ def vgc(
 
       vlmt vgc --model AT=runs/all-tasks --model ST:vqa=a.pt --model ST:refcoco=b.pt --model ST:refcoco+=c.pt
     """
-    from vlmt_cli.analysis.concepts import check_tagger
-    from vlmt_cli.analysis.vgc import rule_of
-    from vlmt_cli.analysis.vgc_names import find_models, parse_models
+    from vlmt_cli.analysis.consistency.concepts import check_tagger
+    from vlmt_cli.analysis.consistency.names import find_models, parse_models
+    from vlmt_cli.analysis.consistency.vgc import rule_of
 
     models = find_models(parse_models(model), data)
     check_tagger(tagger)
@@ -81,8 +81,8 @@ def vgc(
     check_device(device)
     check_features(features, data)
 
-    from vlmt_cli.analysis.vgc_report import to_json
-    from vlmt_cli.analysis.vgc_run import run_vgc
+    from vlmt_cli.analysis.consistency.report import to_json
+    from vlmt_cli.analysis.consistency.run import run_vgc
     from vlmt_cli.commands.show import progress, say, stdout
 
     with progress("Predicting") as update:

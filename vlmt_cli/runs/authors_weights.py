@@ -19,13 +19,13 @@ from vlmt_cli.base.files import atomic, write_text
 from vlmt_cli.base.pickles import read_pickle
 from vlmt_cli.datasets.table import LABELS
 from vlmt_cli.features.tensor_files import check_finite, only_tensors
-from vlmt_cli.model.authors import NAMES, TIED, authors_shapes, from_authors, tidy, to_authors, unread_shapes
-from vlmt_cli.model.authors_config import TASK_TOKENS, config_from_authors, config_from_shapes, config_to_authors
-from vlmt_cli.model.config import parse_config
 from vlmt_cli.runs.checkpoint import Checkpoint, parse_model_config
 from vlmt_cli.runs.lineage import Beginning, Lineage, Stage, by_module, to_json
 from vlmt_cli.runs.tensors import compare, file_hash, fitting, make_model, on_cpu, shapes_of
 from vlmt_cli.tasks.config import HEADS, ModelConfig
+from vlmt_cli.trunks.authors import NAMES, TIED, authors_shapes, from_authors, tidy, to_authors, unread_shapes
+from vlmt_cli.trunks.authors_config import TASK_TOKENS, config_from_authors, config_from_shapes, config_to_authors
+from vlmt_cli.trunks.config import parse_config
 
 PAPER_ANSWERS = {"vqa": 3129, "gqa": 1533}
 ANSWER_FILES = {"vqa": "VQA's trainval_label2ans.pkl", "gqa": "GQA's trainval_label2ans.pkl"}

@@ -23,7 +23,7 @@ from pydantic import (
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.recipes import nearest
 from vlmt_cli.datasets.table import GROUPS, TASKS, TWELVE
-from vlmt_cli.model.config import PRESETS
+from vlmt_cli.trunks.config import PRESETS
 
 RECIPE = "recipe.yaml"
 """Its file in a run folder."""

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, model_validator
 
 from vlmt_cli.base.recipes import nearest
 from vlmt_cli.datasets.table import TASKS, TWELVE, VOCABULARIES
-from vlmt_cli.model.config import ViLBERTConfig
+from vlmt_cli.trunks.config import ViLBERTConfig
 
 HEADS = tuple(dict.fromkeys(TASKS[name].head for name in TWELVE))
 """The six heads of the paper's model (section 3.2)."""

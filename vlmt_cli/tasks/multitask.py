@@ -5,10 +5,10 @@ Only the head that a batch needs runs.
 
 from torch import Tensor, nn
 
-from vlmt_cli.model.pretraining import PretrainingHeads, PretrainingLabels
-from vlmt_cli.model.vilbert import Encoded, ViLBERT, initialise
 from vlmt_cli.tasks.config import ModelConfig, task_of
 from vlmt_cli.tasks.groups import head_of
+from vlmt_cli.trunks.pretraining import PretrainingHeads, PretrainingLabels
+from vlmt_cli.trunks.vilbert import Encoded, ViLBERT, initialise
 
 
 def make_heads(config: ModelConfig) -> nn.ModuleDict:

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 from vlmt_cli.base.errors import UsageError
 from vlmt_cli.datasets.table import LABELS, TASKS
 from vlmt_cli.evaluation.setup import token_kind
-from vlmt_cli.model.config import PRESETS, parse_config
 from vlmt_cli.runs.checkpoint import Checkpoint
 from vlmt_cli.runs.recipe import Recipe
 from vlmt_cli.runs.tokenizer import read_tokenizer
+from vlmt_cli.trunks.config import PRESETS, parse_config
 
 VERIFICATION = {row.head: row.images for row in TASKS.values() if row.head in LABELS}
 HEADS_OF = {

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from vlmt_cli.evaluation.run import Place, evaluating, gathered, own_batches
 from vlmt_cli.features.reader import RegionReader
-from vlmt_cli.model.pretraining import PretrainingLabels
 from vlmt_cli.runs.recipe import MaskingChoices
 from vlmt_cli.tasks.examples import Examples
 from vlmt_cli.tasks.load import CAPTION_TOKENS
 from vlmt_cli.tasks.text import TextEncoder
 from vlmt_cli.training.masking import img_feature, mask_regions, mask_words, masked_shares
+from vlmt_cli.trunks.pretraining import PretrainingLabels
 
 MISALIGNED = 0.5
 """The share of captions that are another image's (section 8.2)."""

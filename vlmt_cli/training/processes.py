@@ -16,8 +16,8 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from lightning_fabric.strategies.fsdp import FSDPStrategy
 
 from vlmt_cli.base.errors import UsageError
-from vlmt_cli.model.layers import CoAttentionLayer, TransformerLayer
 from vlmt_cli.runs.recipe import TrainingChoices
+from vlmt_cli.trunks.layers import CoAttentionLayer, TransformerLayer
 
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # else each process says that it is there
 

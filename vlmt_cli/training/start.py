@@ -10,8 +10,6 @@ from vlmt_cli.base.errors import UsageError
 from vlmt_cli.datasets.table import LABELS, TASKS, VOCABULARIES
 from vlmt_cli.evaluation.setup import check_features, token_kind
 from vlmt_cli.features.store import Meta
-from vlmt_cli.model.bert import load_bert
-from vlmt_cli.model.config import PRESETS, ViLBERTConfig, make_config
 from vlmt_cli.runs.best import BEST
 from vlmt_cli.runs.checkpoint import Checkpoint
 from vlmt_cli.runs.lineage import Beginning, Extractor, Lineage, by_module
@@ -20,6 +18,8 @@ from vlmt_cli.runs.tensors import compare
 from vlmt_cli.tasks.config import ModelConfig
 from vlmt_cli.tasks.multitask import MultiTaskModel
 from vlmt_cli.training.contradictions import RANDOM, check_against, forms_of, kept_heads
+from vlmt_cli.trunks.bert import load_bert
+from vlmt_cli.trunks.config import PRESETS, ViLBERTConfig, make_config
 
 
 def heads_of(recipe: Recipe) -> tuple[str, ...]:

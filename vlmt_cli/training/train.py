@@ -25,7 +25,6 @@ from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.evaluation.run import Place
 from vlmt_cli.evaluation.setup import load_model, make_reader
 from vlmt_cli.features.reader import RegionReader
-from vlmt_cli.model.vilbert import compile_layers
 from vlmt_cli.runs.best import Best, find_weights
 from vlmt_cli.runs.checkpoint import Checkpoint, load_checkpoint, load_state, save_pretrained
 from vlmt_cli.runs.folders import CONFIG, STATE, WEIGHTS, start_of
@@ -54,6 +53,7 @@ from vlmt_cli.training.processes import (
 from vlmt_cli.training.sharding import restore_optimizer, whole_optimizer, whole_weights
 from vlmt_cli.training.start import Source, make_start, settled_by
 from vlmt_cli.training.work import Splits, load_splits, make_work
+from vlmt_cli.trunks.vilbert import compile_layers
 
 DIVERGED = "diverged"
 """What is in a run folder when a loss was no number: the weights, and the batch."""

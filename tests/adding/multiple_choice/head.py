@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vlmt_cli.model.layers import Classifier
 from vlmt_cli.tasks.examples import Examples, Inputs
+from vlmt_cli.trunks.layers import Classifier
 
 if TYPE_CHECKING:
     from vlmt_cli.tasks.config import ModelConfig

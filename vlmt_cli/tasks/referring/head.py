@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from vlmt_cli.datasets.table import AMONG_CANDIDATES
 from vlmt_cli.features.overlap import iou
 from vlmt_cli.features.reader import RegionBatch
-from vlmt_cli.model.config import ViLBERTConfig
-from vlmt_cli.model.rows import Rows
 from vlmt_cli.tasks.examples import Examples, Inputs
 from vlmt_cli.tasks.referring.rules import IOU
+from vlmt_cli.trunks.config import ViLBERTConfig
+from vlmt_cli.trunks.rows import Rows
 
 if TYPE_CHECKING:
     from vlmt_cli.tasks.config import ModelConfig

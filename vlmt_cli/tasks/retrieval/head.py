@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vlmt_cli.features.reader import RegionReader
-from vlmt_cli.model.vilbert import ViLBERT
 from vlmt_cli.tasks.examples import Examples, Inputs, Lists
+from vlmt_cli.trunks.vilbert import ViLBERT
 
 if TYPE_CHECKING:
     from vlmt_cli.tasks.config import ModelConfig

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vlmt_cli.datasets.table import LABELS, TASKS
-from vlmt_cli.model.layers import Classifier
 from vlmt_cli.tasks.examples import Examples, Inputs
+from vlmt_cli.trunks.layers import Classifier
 
 if TYPE_CHECKING:
     from vlmt_cli.tasks.config import ModelConfig

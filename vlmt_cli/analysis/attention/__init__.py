@@ -1,0 +1,1 @@
+"""What attends to what (section 8.10)."""

@@ -1,0 +1,1 @@
+"""Multi-task visual grounding consistency (MT-VGC, sections 5 and 8.8)."""

@@ -1,0 +1,98 @@
+"""``vgc.json``: MT-VGC of some models, and all that it takes to believe it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from vlmt_cli.analysis.consistency.vgc import Consistency, Difference
+from vlmt_cli.base.files import write_bytes
+from vlmt_cli.paper import table
+
+VGC_FILE = "vgc.json"
+FORMAT = "vlmt vgc 1"
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What is known of a model's training and the images that it is measured on.
+
+    Attributes:
+        images: how many of these any training behind it saw.
+        stages: the trainings that saw some, by name.
+        unknown: the trainings that may have seen any, as their images are not known.
+    """
+
+    images: int
+    stages: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One model.
+
+    Attributes:
+        checkpoints: of each task.
+        questions: mean VQA accuracy, each question counted once, whatever it shares with expressions.
+        expressions: mean accuracy (IoU > 0.5), each expression counted once.
+        seen: whether its training saw these images.
+        consistency: MT-VGC and all its parts.
+        predictions: the files of what it said.
+        gallery: the page of its contradictions, in the report's folder; None where there is none.
+    """
+
+    checkpoints: dict[str, str]
+    questions: float
+    expressions: float
+    seen: Sight
+    consistency: Consistency
+    predictions: tuple[str, ...]
+    gallery: str | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """What ``vgc.json`` holds.
+
+    Attributes:
+        format: of this file.
+        tagger: what found the concepts.
+        right: when a question counts as answered, a key of ``vgc.RIGHT``.
+        models: by name, in the order given.
+        differences: of each model and each before it.
+        notes: what a reader should know, a line each.
+        resamples, seed: of the intervals, over images.
+        folder: where this file is, as it was written.
+        paper: its figures by name: MT-VGC in percent, images and pairs.
+        versions: of ``vlmt`` and ``torch``.
+    """
+
+    format: str
+    tagger: str
+    right: str
+    models: dict[str, Measured]
+    differences: list[Difference]
+    notes: list[str]
+    resamples: int
+    seed: int
+    folder: str
+    paper: dict[str, float]
+    versions: dict[str, str]
+
+
+def to_json(report: Report) -> bytes:
+    """Lay a report out for people."""
+    return msgspec.json.format(msgspec.json.encode(report)) + b"\n"
+
+
+def write_report(report: Report) -> None:
+    """Write ``vgc.json`` into the report's folder."""
+    write_bytes(Path(report.folder) / VGC_FILE, to_json(report))
+
+
+def papers_figures() -> dict[str, float]:
+    """Return what the paper reports (section 5): MT-VGC of ST, AT and AT->ST in percent, images and pairs."""
+    kind = "MT-VGC "
+    rows = (row for row in table("other") if row["what"].startswith(kind))
+    return {row["what"].removeprefix(kind): float(row["value"]) for row in rows}

@@ -1,0 +1,229 @@
+"""MT-VGC of models (sections 5 and 8.8): from checkpoints and prepared data to ``vgc.json`` and galleries.
+
+Everything is chosen and checked before the first batch runs; what a model says is kept, so that another tagger, another
+rule of what counts as right, or one more model costs no second run.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from importlib.metadata import version
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+
+from vlmt_cli.analysis.consistency.concepts import LEXICON, Tagger, concepts, load_tagger
+from vlmt_cli.analysis.consistency.gallery import write_gallery
+from vlmt_cli.analysis.consistency.models import Load, Part, Source, examine, parts_of, predict
+from vlmt_cli.analysis.consistency.names import SPLITS, Model, find_models, home
+from vlmt_cli.analysis.consistency.outcome import contradictions, judge
+from vlmt_cli.analysis.consistency.pairs import Pairs, pair_up
+from vlmt_cli.analysis.consistency.report import FORMAT, Measured, Report, Sight, papers_figures, write_report
+from vlmt_cli.analysis.consistency.texts import Texts, find_texts, singles, within
+from vlmt_cli.analysis.consistency.vgc import DEFAULT_RIGHT, Consistency, compare, measure, rule_of
+from vlmt_cli.evaluation.bootstrap import RESAMPLES
+from vlmt_cli.evaluation.contamination import seen_in_training
+from vlmt_cli.evaluation.leaks import read_links
+from vlmt_cli.evaluation.run import Place, Progress, tensor_cores
+from vlmt_cli.evaluation.setup import load_model
+from vlmt_cli.features.coverage import examples_with_features
+from vlmt_cli.runs.best import BestOrLast, find_weights
+
+GALLERY = 60
+
+
+def run_vgc(
+    models: Sequence[Model],
+    data: Path,
+    folder: Path | None = None,
+    *,
+    weights: BestOrLast = "best",
+    tagger: str = LEXICON,
+    right: str = DEFAULT_RIGHT,
+    features: str | None = None,
+    partial: bool = False,
+    device: str = "cpu",
+    batch_size: int = 64,
+    gallery: int = GALLERY,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    progress: Progress = lambda name, done, total: None,
+) -> Report:
+    """Measure how consistent models are, side by side on the same pairs.
+
+    Args:
+        models: from ``vgc_names.parse_models``.
+        data: the data folder.
+        folder: where ``vgc.json``, ``vgc_gallery.html`` (one a model) and ``predictions/vgc/`` go. By default the run
+            folder, or one beside the file; of several checkpoints ``vgc`` beside the first, while each keeps its own
+            predictions, so that one more model does not run the others again.
+        weights: which of a run to take.
+        tagger: ``lexicon``, ``spacy`` or ``spacy:NAME``.
+        right: when a question counts as answered, a key of ``vgc.RIGHT``; blanks do not matter.
+        features: the store; by default each run's own, or the only one there.
+        partial: whether images without features are left out, for all models if one lacks them.
+        device: ``cpu``, ``cuda`` or ``cuda:1``.
+        batch_size: examples at a time.
+        gallery: contradictions to show of each model, at most, with photos of ``<data>/images``; 0 writes no page.
+        resamples, seed: of the intervals.
+        progress: told what is being predicted, and how many examples of all are done.
+
+    Raises:
+        UsageError: there is no such rule, checkpoint or store.
+        DataError: the tagger is not installed, a dataset is not prepared, no image has both, a checkpoint lacks a head,
+            features are missing or another extractor's, or a file is damaged.
+    """
+    rule = rule_of(right)
+    models = find_models(models, data)
+    texts = find_texts(data)
+    # Several are loaded twice, rather than all kept in memory.
+    load = lru_cache(maxsize=1)(lambda source: load_model(source, weights))
+    tasks_of = _tasks_of(models)
+    taken = {name: find_weights(name, weights) for name in tasks_of}
+    sources = {name: examine(name, tasks, data, features, load) for name, tasks in tasks_of.items()}
+    notes = [f"Of {name}: {one}" for name, one in taken.items() if one.kind]
+    notes += [note for model in models for note in _untrained(model, sources)]
+    if partial:
+        texts, left_out = _with_features(texts, sources.values())
+        notes += left_out
+    for name, task in ((name, task) for name, tasks in tasks_of.items() for task in tasks):
+        images = singles(texts.of(task)["image"].combine_chunks())
+        examples_with_features(sources[name].reader.store, images, task)
+    tag = load_tagger(tagger)
+    pairs = _pair_up(texts, tag)
+
+    parts = {
+        (name, task): parts_of(sources[name], task, texts.of(task), place / "predictions" / "vgc")
+        for name, tasks in tasks_of.items()
+        for place in [folder or home(name, data)]
+        for task in tasks
+    }
+    _predict_missing([part for group in parts.values() for part in group], load, data, batch_size, device, progress)
+    folder = folder or _folder_of(models, data)
+    measured, outcomes = {}, {}
+    for model in models:
+        own = {task: parts[name, task] for task, name in model.checkpoints.items()}
+        said = judge(texts, own)
+        consistency = measure(pairs, said.outcome, rule, resamples=resamples, seed=seed)
+        page = None
+        if gallery:
+            page = "vgc_gallery.html" if len(models) == 1 else f"vgc_gallery-{_file_name(model.name)}.html"
+            found = contradictions(texts, pairs, said, rule, gallery, data / "images")
+            write_gallery(folder / page, found, tag, model.name, _lead(consistency))
+        outcomes[model.name] = said.outcome
+        measured[model.name] = Measured(
+            model.checkpoints,
+            float(said.outcome.accuracy.mean()),
+            float(said.outcome.located.mean()),
+            _sight([sources[name] for name in model.sources], texts, data),
+            consistency,
+            tuple(str(part.path) for group in own.values() for part in group),
+            page,
+        )
+    report = Report(
+        format=FORMAT,
+        tagger=tagger,
+        right=rule,
+        models=measured,
+        differences=compare(pairs, outcomes, rule, resamples, seed),
+        notes=notes,
+        resamples=resamples,
+        seed=seed,
+        folder=str(folder),
+        paper=papers_figures(),
+        versions={"vlmt": version("vlmt"), "torch": str(torch.__version__)},
+    )
+    write_report(report)
+    return report
+
+
+def _folder_of(models: Sequence[Model], data: Path) -> Path:
+    sources = [source for model in models for source in model.sources]
+    first = home(sources[0], data)
+    return first if len(sources) == 1 else first.parent / "vgc"
+
+
+def _tasks_of(models: Sequence[Model]) -> dict[str, list[str]]:
+    """Say for each checkpoint which tasks it is needed for."""
+    tasks: dict[str, list[str]] = {}
+    for task in SPLITS:
+        for name in dict.fromkeys(model.checkpoints[task] for model in models):
+            tasks.setdefault(name, []).append(task)
+    return tasks
+
+
+def _untrained(model: Model, sources: Mapping[str, Source]) -> list[str]:
+    """Say which tasks a model's runs did not train."""
+    lacking: dict[str, list[str]] = {}
+    for task, name in model.checkpoints.items():
+        trained = sources[name].tasks
+        if trained is not None and task not in trained:
+            lacking.setdefault(name, []).append(task)
+    return [f"{model.name}: {name} was last trained without {' and '.join(tasks)}" for name, tasks in lacking.items()]
+
+
+def _with_features(texts: Texts, sources: Iterable[Source]) -> tuple[Texts, list[str]]:
+    """Leave out the images that a store lacks, and say how much that is."""
+    images = texts.images
+    for source in sources:
+        images = images.filter(pc.is_in(images, pa.array(source.reader.store.keys(), pa.string())))
+    kept = within(texts, images)
+    lost = len(texts.questions) - len(kept.questions), len(texts.expressions) - len(kept.expressions)
+    note = f"{lost[0]:,} questions and {lost[1]:,} expressions are left out, as their images have no features"
+    return kept, [note] if any(lost) else []
+
+
+def _pair_up(texts: Texts, tag: Tagger) -> Pairs:
+    found = [concepts(table["text"].to_pylist(), tag) for table in (texts.questions, texts.expressions)]
+    return pair_up(texts.questions["number"], found[0], texts.expressions["number"], found[1])
+
+
+def _predict_missing(
+    parts: Sequence[Part], load: Load, data: Path, batch_size: int, device: str, progress: Progress
+) -> None:
+    """Run the checkpoints over what they have not said yet."""
+    missing = [part for part in parts if part.read() is None]
+    done, total = 0, sum(len(part.table) for part in missing)
+    place = Place(torch.device(device))
+    with tensor_cores(place.device):
+        for name, group in groupby(missing, lambda part: part.source.name):
+            checkpoint = load(name)
+            checkpoint.model.to(place.device)
+            for part in group:
+
+                def report(task: str, count: int, _: int, part: Part = part, before: int = done) -> None:
+                    progress(f"{Path(part.source.name).name}, {task} {part.split}", before + count, total)
+
+                predict(part, checkpoint, data, batch_size, place, report)
+                done += len(part.table)
+
+
+def _sight(sources: Sequence[Source], texts: Texts, data: Path) -> Sight:
+    """Say which of the images the trainings behind a model's checkpoints saw, under any name."""
+    links, images = read_links(data), singles(pc.unique(texts.expressions["image"]))
+    seen, stages = np.zeros(len(images), bool), []
+    for stage, trained in (known for source in sources for known in source.training.images):
+        hit = seen_in_training(images, trained, links)
+        if hit.any():
+            seen |= hit
+            stages.append(stage)
+    unknown = dict.fromkeys(stage for source in sources for stage in source.training.unknown)
+    return Sight(int(seen.sum()), tuple(dict.fromkeys(stages)), tuple(unknown))
+
+
+def _lead(found: Consistency) -> str:
+    """Say how consistent a model is, above its contradictions."""
+    both, chance = found.weighted.both, found.weighted.chance
+    return (
+        f"MT-VGC is {both.value:.1%} (95% interval {both.low:.1%} to {both.high:.1%}); two skills as good that know"
+        f" nothing of each other would reach {chance:.1%}. {found.questions:,} questions and {found.expressions:,}"
+        f" expressions about {found.images:,} images; a question is right at VQA accuracy {found.right}."
+    )
+
+
+def _file_name(model: str) -> str:
+    return re.sub(r"[^\w.+-]+", "-", model)

@@ -1,0 +1,130 @@
+"""Questions and referring expressions of the same images: what MT-VGC is measured on (sections 5 and 8.8).
+
+Expressions are all of RefCOCO's and RefCOCO+'s test sets; questions are those of VQA's train and val about the same
+images. Cleaning takes exactly these questions out of training, so that a model of the clean split never saw them. On
+the real files: 1,500 images, and the paper's 111,275 pairs of a question and an expression.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vlmt_cli.analysis.consistency.names import SPLITS
+from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.identity import HOW, same_image
+from vlmt_cli.base.origin import verify_split_if_any
+from vlmt_cli.evaluation.leaks import read_links
+from vlmt_cli.features.coverage import images_of
+from vlmt_cli.tasks.groups import rules_of
+from vlmt_cli.tasks.text import read_columns
+
+QUESTIONS = ("vqa",)
+EXPRESSIONS = ("refcoco", "refcoco+")
+COLUMNS = {"vqa": ("answers", "counts"), "refcoco": ("box",), "refcoco+": ("box",)}
+
+
+@dataclass(frozen=True)
+class Texts:
+    """All questions and expressions of the images that have both.
+
+    Attributes:
+        questions, expressions: tables with ``task``, ``split`` and ``row`` (which example each is), ``example_id``,
+            ``image`` (its key), ``text``, ``number`` (the same for all keys of one image), and a question's ``answers``
+            and ``counts``, an expression's ``box`` in pixels.
+    """
+
+    questions: pa.Table
+    expressions: pa.Table
+
+    def of(self, task: str) -> pa.Table:
+        """Return a task's part, in the order of its splits and rows."""
+        table = self.questions if task in QUESTIONS else self.expressions
+        return table.filter(pc.equal(table["task"], task))
+
+    @property
+    def images(self) -> pa.Array:
+        """Return the keys of all their images."""
+        return pc.unique(pa.concat_arrays([*self.questions["image"].chunks, *self.expressions["image"].chunks]))
+
+
+def find_texts(data: Path) -> Texts:
+    """Find them in the example tables of a data folder, whatever cleaning made of these.
+
+    An image is known by its key, and under another key by the identity links of all prepared datasets.
+
+    Raises:
+        DataError: a dataset is not there, one is damaged, the clean split is of other examples, or no image has both.
+    """
+    verify_split_if_any(data)
+    keys = {
+        (task, split): pc.list_element(images_of(data / "examples" / task / f"{split}.parquet"), 0)
+        for task in SPLITS
+        for split in _splits(data, task)
+    }
+    distinct = pa.concat_arrays(list(keys.values())).unique()
+    number = pa.array(same_image(distinct, read_links(data))[HOW[-1]])
+    numbers = {place: number.take(pc.index_in(images, distinct)) for place, images in keys.items()}
+    asked, said = (
+        pa.chunked_array([numbers[place] for place in keys if place[0] in tasks]) for tasks in (QUESTIONS, EXPRESSIONS)
+    )
+    shared = pc.unique(said.filter(pc.is_in(said, asked.combine_chunks())))
+    if not len(shared):
+        todo = f"read all files of {', '.join(SPLITS)} with vlmt clean"
+        what = "no test image of refcoco and refcoco+ has a question of vqa's train or val"
+        raise DataError(what, where=data / "examples", todo=todo)
+    tables = {place: _table(data, *place, numbers[place], shared) for place in keys}
+    questions, expressions = (
+        pa.concat_tables([table for place, table in tables.items() if place[0] in tasks])
+        for tasks in (QUESTIONS, EXPRESSIONS)
+    )
+    return Texts(questions.combine_chunks(), expressions.combine_chunks())
+
+
+def within(texts: Texts, images: pa.Array) -> Texts:
+    """Keep what is about some images, as far as these still have both.
+
+    Raises:
+        DataError: none has.
+    """
+    questions, expressions = (
+        table.filter(pc.is_in(table["image"], images)) for table in (texts.questions, texts.expressions)
+    )
+    sides = questions["number"].combine_chunks(), expressions["number"].combine_chunks()
+    questions, expressions = (
+        table.filter(pc.is_in(table["number"], other))
+        for table, other in ((questions, sides[1]), (expressions, sides[0]))
+    )
+    if not len(questions):
+        raise DataError("no image with a question and an expression has features", todo="extract or pack them")
+    return Texts(questions.combine_chunks(), expressions.combine_chunks())
+
+
+def singles(images: pa.Array) -> pa.ListArray:
+    """Return the images of N examples that have one each, as lists."""
+    return pa.ListArray.from_arrays(np.arange(len(images) + 1, dtype=np.int32), images)
+
+
+def _splits(data: Path, task: str) -> list[str]:
+    folder = data / "examples" / task
+    there = [split for split in SPLITS[task] if (folder / f"{split}.parquet").exists()]
+    if not there:
+        todo = f"read {', '.join(SPLITS)} with vlmt clean"
+        raise DataError(f"there is no {' or '.join(SPLITS[task])} of {task}", where=folder, todo=todo)
+    return there
+
+
+def _table(data: Path, task: str, split: str, number: pa.Array, shared: pa.Array) -> pa.Table:
+    """Read the examples of a split whose image is shared, and that have a right answer."""
+    names = ["example_id", "text", "images", *COLUMNS[task]]
+    rows = np.flatnonzero(pc.is_in(number, shared).to_numpy(zero_copy_only=False))
+    table = read_columns(data / "examples" / task / f"{split}.parquet", names).take(pa.array(rows))
+    table = table.append_column("row", pa.array(rows)).append_column("number", number.take(pa.array(rows)))
+    table = table.filter(pa.array(rules_of(task).known(task, table)))
+    image = pc.list_element(table["images"], 0)
+    table = table.append_column("image", image).drop_columns("images")
+    for name, value in (("split", split), ("task", task)):
+        table = table.add_column(0, name, pa.repeat(value, len(table)))
+    return table

@@ -1,0 +1,126 @@
+"""What each choice is worth: tables 6, 10, 11 and 12 from runs, beside the paper's.
+
+A row is a recipe; a group's column is the mean of its tasks, "All" that of all of them, as the paper has it. Two of the
+paper's printed averages are not these: table 6 swaps the averages of curriculum and anti-curriculum, and table 12
+divides the sum of ten tasks by twelve (56.63, where section 4.3 has 67.96).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vlmt_cli.analysis.relations.seeds import OverSeeds, Source, scores_of
+from vlmt_cli.datasets.table import TWELVE
+from vlmt_cli.evaluation.scores import averages
+from vlmt_cli.paper import table
+from vlmt_cli.runs.best import BestOrLast
+
+FULL = "all-tasks"
+TABLES: dict[str, dict[str, tuple[str, str]]] = {
+    "6": {
+        FULL: ("token per dataset, DSG", "token per dataset"),
+        "token-per-group": ("token per group", "token per head"),
+        "no-task-token": ("no task token", "w/o task token"),
+        "no-dsg": ("no DSG", "w/o DSG"),
+        "curriculum": ("curriculum, no token, no DSG", "w/ curriculum"),
+        "anti-curriculum": ("anti-curriculum, no token, no DSG", "w/ anti-curriculum"),
+        "vanilla": ("vanilla: no token, no DSG", "vanilla multitask"),
+    },
+    "10": {"no-pretraining": ("no pre-training on captions", "w/o CC pretraining")},
+    "11": {
+        "no-dsg": ("gap 1: no DSG", "DSG gap 1"),
+        FULL: ("gap 4", "DSG gap 4"),
+        "gap-8": ("gap 8", "DSG gap 8"),
+        "gap-16": ("gap 16", "DSG gap 16"),
+    },
+    "12": {
+        FULL: ("all tasks", "token per dataset"),
+        "all-tasks-without-g4": ("without G4", "AT w/o G4"),
+        "without-g4-no-task-token": ("without G4, no task token", "AT w/o G4 w/o task token"),
+        "without-g4-no-dsg": ("without G4, no DSG", "AT w/o G4 w/o DSG"),
+    },
+}
+"""Each table's recipes, with their rows here and in the paper's data. Table 10 is table 6 by task, and one more row."""
+TABLES["10"] = TABLES["6"] | TABLES["10"]
+RECIPES = tuple(dict.fromkeys(recipe for rows in TABLES.values() for recipe in rows))
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table, in percent.
+
+    Attributes:
+        recipe: of the runs.
+        title: in print.
+        tasks, groups: by name.
+        average: of all its tasks; over G1 to G3 where G4 is not among them.
+        paper: what the paper has, by task, group and ``average``; of table 12 without G4 for all rows.
+    """
+
+    recipe: str
+    title: str
+    tasks: dict[str, OverSeeds]
+    groups: dict[str, OverSeeds]
+    average: OverSeeds | None
+    paper: dict[str, float]
+
+
+def ablation_table(
+    number: str, runs: Mapping[tuple[str, int], Path], only: Sequence[str] = RECIPES, weights: BestOrLast = "best"
+) -> tuple[list[Row], Source]:
+    """Make a table from runs.
+
+    Args:
+        number: of the table.
+        runs: folders by recipe and seed; a row whose runs are not there has no numbers.
+        only: recipes whose rows are wanted.
+        weights: which of each run to compare.
+
+    Returns:
+        The rows, and what their scores are of.
+    """
+    mine = {key: folder for key, folder in runs.items() if key[0] in TABLES[number]}
+    scores, source = scores_of(mine, weights)
+    tasks_of_table = [task for task in TWELVE if number != "12" or task not in ("nlvr2", "snli_ve")]
+    rows = []
+    for recipe, (title, theirs) in TABLES[number].items():
+        if recipe not in only:
+            continue
+        by_seed = {
+            seed: {task: 100 * score for task, score in found.items() if task in tasks_of_table}
+            for (name, seed), found in sorted(scores.items())
+            if name == recipe
+        }
+        rows.append(_row(recipe, title, by_seed, len(tasks_of_table), _paper(theirs, tasks_of_table)))
+    return rows, source
+
+
+def _row(
+    recipe: str, title: str, by_seed: Mapping[int, Mapping[str, float]], complete: int, paper: dict[str, float]
+) -> Row:
+    names = {name for scores in by_seed.values() for name in scores}
+    tasks = {name: _over({seed: scores.get(name) for seed, scores in by_seed.items()}) for name in names}
+    means = {seed: averages(scores)[0] for seed, scores in by_seed.items()}
+    groups = {name: _over({seed: mean.get(name) for seed, mean in means.items()}) for name in ("G1", "G2", "G3", "G4")}
+    whole = {seed: sum(scores.values()) / complete for seed, scores in by_seed.items() if len(scores) == complete}
+    return Row(recipe, title, _there(tasks), _there(groups), OverSeeds(whole) if whole else None, paper)
+
+
+def _over(values: Mapping[int, float | None]) -> OverSeeds | None:
+    there = {seed: value for seed, value in values.items() if value is not None}
+    return OverSeeds(there) if there else None
+
+
+def _there(numbers: Mapping[str, OverSeeds | None]) -> dict[str, OverSeeds]:
+    return {name: number for name, number in numbers.items() if number is not None}
+
+
+_COLUMNS = {"coco": "coco_r1", "flickr30k": "flickr30k_r1"}
+
+
+def _paper(name: str, tasks: Sequence[str]) -> dict[str, float]:
+    """Return a row of the paper's by task, with the means of these; of all twelve as it is printed."""
+    row = next(row for row in table("table10_ablations") if row["run"] == name)
+    values = {task: float(cell) for task in tasks if (cell := row[_COLUMNS.get(task, task)])}
+    printed = row["mt_score"] if len(values) == len(TWELVE) else ""
+    return values | averages(values)[0] | {"average": float(printed or sum(values.values()) / len(values))}

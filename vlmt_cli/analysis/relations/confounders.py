@@ -1,0 +1,64 @@
+"""What else could explain that tasks help each other: shared images, and how large their datasets are."""
+
+from collections.abc import Mapping, Sequence
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+
+from vlmt_cli.analysis.relations.pairs import Confounder, Item, Pairs
+from vlmt_cli.clean.split_folder import verified_report
+from vlmt_cli.runs.metrics import read_metrics
+
+
+def confounders_of(
+    items: Sequence[Item], runs: Mapping[tuple[tuple[str, ...], int], Path], data: Path
+) -> list[Confounder]:
+    """Put together what is known of each ordered pair.
+
+    Args:
+        items: what is paired.
+        runs: folders by items' names and seed; those of single items say how many examples they train on.
+        data: the data folder; its clean split says which images are shared.
+    """
+    sizes: dict[str, int] = {}
+    for item in items:
+        alone = [folder for (names, _), folder in runs.items() if names == (item.name,)]
+        for line in read_metrics(alone[0]) if alone else ():
+            if line["kind"] == "start":
+                sizes[item.name] = sum(part["examples"] for part in line["tasks"].values())
+    report = verified_report(data)
+    matrix = report.test_images_before if report else None
+    found = []
+    for row, other in permutations([item for item in items if item.name in sizes], 2):
+        images = None
+        if matrix is not None and len(other.tasks) == 1:  # what two datasets hold together, no matrix says
+            shares = [matrix[task][other.tasks[0]] for task in row.tasks if other.tasks[0] in matrix.get(task, {})]
+            if len(shares) == len(row.tasks):
+                images = 100 * sum(share.hit for share in shares) / max(1, sum(share.of for share in shares))
+        found.append(Confounder(row.name, other.name, images, sizes[row.name], sizes[other.name]))
+    return found
+
+
+def rank_correlations(pairs: Pairs) -> dict[str, float | None]:
+    """Return Spearman's correlation of the pairs' changes with each confounder; None where either is always the same.
+
+    Sizes are compared as the other's by the row's, how much is added to what the row has.
+    """
+    gains = pairs.gains()
+    known = [one for one in pairs.confounders if (one.row, one.other) in gains]
+    shared = [one for one in known if one.images is not None]
+    return {
+        "shared images": _spearman([gains[one.row, one.other] for one in shared], [one.images or 0 for one in shared]),
+        "other's size by its own": _spearman(
+            [gains[one.row, one.other] for one in known], [one.other_examples / one.examples for one in known]
+        ),
+    }
+
+
+def _spearman(ours: Sequence[float], theirs: Sequence[float]) -> float | None:
+    from scipy.stats import spearmanr
+
+    if len(ours) < 3 or np.ptp(ours) == 0 or np.ptp(theirs) == 0:
+        return None
+    return float(spearmanr(ours, theirs).statistic)

@@ -1,0 +1,140 @@
+"""How long the runs of a sweep will take."""
+
+import heapq
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vlmt_cli.analysis.relations.sweep import Found, finished_runs
+from vlmt_cli.base.errors import DataError
+from vlmt_cli.clean.split_folder import verified_report
+from vlmt_cli.paper import numbers
+from vlmt_cli.runs.metrics import read_metrics
+from vlmt_cli.runs.recipe import ModelChoices, Recipe
+from vlmt_cli.training.plan import make_plan
+
+GUESSES = {
+    ("base", "cuda"): (24.0, "what the paper's 5 days for 40,000 iterations on 8 V100 come to (section 8.4)"),
+    ("base", "cpu"): (1.5, "what two cores do"),
+    ("tiny", "cuda"): (3000.0, "a guess"),
+    ("tiny", "cpu"): (400.0, "what one core does"),
+}
+"""Examples a second and device where no run has measured it, and where the figure is from."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast training is.
+
+    Attributes:
+        rates: examples a second, by task.
+        other: of tasks that were not measured.
+        overhead: all the time of a run by that of its updates alone: validation and checkpoints.
+        how: where this is from.
+    """
+
+    rates: Mapping[str, float]
+    other: float
+    overhead: float
+    how: str
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """What a sweep has to do.
+
+    Attributes:
+        runs: all that are wanted.
+        seconds: that each of them will still take if every task trains in every iteration; a stopped one takes less.
+        iterations: of each, all in all.
+        parallel: how many run at a time.
+        how: how this is estimated.
+    """
+
+    runs: Sequence[Found]
+    seconds: Sequence[float]
+    iterations: Sequence[int]
+    parallel: int
+    how: str
+
+    @property
+    def total(self) -> float:
+        """Seconds until all runs are done, the longest begun first."""
+        busy = [0.0] * self.parallel
+        for seconds in sorted(self.seconds, reverse=True):
+            heapq.heapreplace(busy, busy[0] + seconds)
+        return max(busy)
+
+
+def make_sweep_plan(found: Sequence[Found], runs: Path, data: Path, device: str, parallel: int = 1) -> SweepPlan:
+    """Estimate what a sweep will take.
+
+    Args:
+        found: the wanted runs.
+        runs: the folder of all runs, of which those of the same model and device have measured the speed.
+        data: the data folder, for the sizes of datasets.
+        device: ``cpu`` or ``cuda``.
+        parallel: how many run at a time.
+    """
+    logs = [(recipe, read_metrics(folder)) for folder, recipe in finished_runs(runs)]
+    models = {one.wanted.recipe.model.preset: one.wanted.recipe.model for one in found}
+    speeds = {preset: _measured(logs, model, device) or _guessed(model, device) for preset, model in models.items()}
+    seconds, iterations = [], []
+    for one in found:
+        recipe = one.wanted.recipe
+        plan, speed = make_plan(recipe, _sizes(recipe, data, logs)), speeds[recipe.model.preset]
+        once = sum(part.batch_size / speed.rates.get(task, speed.other) for task, part in plan.tasks.items())
+        seconds.append(plan.iterations * once * speed.overhead * (1 - one.share))
+        iterations.append(plan.iterations)
+    how = "; ".join(dict.fromkeys(speed.how for speed in speeds.values()))
+    return SweepPlan(found, seconds, iterations, parallel, how)
+
+
+def _measured(logs: Sequence[tuple[Recipe, list[dict[str, Any]]]], model: ModelChoices, device: str) -> Speed | None:
+    """Take the speed from finished runs of the same model on the same kind of device."""
+    examples: dict[str, float] = {}
+    seconds: dict[str, float] = {}
+    whole, count = 0.0, 0
+    for recipe, lines in logs:
+        starts = [line for line in lines if line["kind"] == "start"]
+        ends = [line["seconds"] for line in lines if line["kind"] == "end"]
+        alike = (recipe.model.preset, recipe.model.changes) == (model.preset, model.changes)
+        if not alike or not ends or {line["device"] for line in starts} != {device}:
+            continue
+        count, whole = count + 1, whole + ends[-1]
+        for line in lines:
+            if line["kind"] == "train" and line["task"] in starts[0]["tasks"]:
+                task, done = line["task"], line["updates"] * starts[0]["tasks"][line["task"]]["batch_size"]
+                examples[task] = examples.get(task, 0.0) + done
+                seconds[task] = seconds.get(task, 0.0) + done / line["examples_per_second"]
+    if not examples:
+        return None
+    rates = {task: examples[task] / seconds[task] for task in examples}
+    updating = sum(seconds.values())
+    how = f"measured in {count} finished {'run' if count == 1 else 'runs'} of this model on this kind of device"
+    return Speed(rates, sum(examples.values()) / updating, max(1.0, whole / updating), how)
+
+
+def _guessed(model: ModelChoices, device: str) -> Speed:
+    rate, reason = GUESSES.get((model.preset, device), GUESSES["base", device])
+    how = f"no run of this model is there; guessed with {rate:,g} examples a second on each {_NAMES[device]}, {reason}"
+    return Speed({}, rate, 1.0, how)
+
+
+_NAMES = {"cpu": "CPU process", "cuda": "GPU"}
+
+
+def _sizes(recipe: Recipe, data: Path, logs: Sequence[tuple[Recipe, list[dict[str, Any]]]]) -> dict[str, int]:
+    """Say how many training examples each task has: as in a finished run, in the clean split, or in the paper."""
+    sizes = {task: int(count) for task, count in numbers("table8_samples", "dataset", "cleaned_train").items()}
+    if report := verified_report(data):
+        for split in report.splits:
+            if split.split == "train":
+                sizes[split.dataset] = split.kept if recipe.split == "clean" else split.examples
+    for other, lines in logs:
+        if other.split == recipe.split and lines[0]["kind"] == "start":
+            sizes |= {task: part["examples"] for task, part in lines[0]["tasks"].items()}
+    if unknown := [task for task in recipe.tasks if task not in sizes]:
+        raise DataError(f"there is no clean split with {' and '.join(unknown)}", where=data, todo="run vlmt clean")
+    return sizes

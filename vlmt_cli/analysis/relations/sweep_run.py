@@ -1,0 +1,235 @@
+"""Training the runs of a sweep: in processes of this machine, or as jobs of a cluster."""
+
+import contextlib
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vlmt_cli.analysis.relations.sweep import Wanted, look
+from vlmt_cli.analysis.relations.sweep_plan import SweepPlan
+from vlmt_cli.analysis.relations.sweep_workers import AGAIN, Result, attempt, noted_signals, work_off
+from vlmt_cli.base.errors import UsageError, VlmtError
+from vlmt_cli.base.files import locked, put_back
+from vlmt_cli.runs.metrics import METRICS
+from vlmt_cli.training.processes import Devices
+from vlmt_cli.training.train import Job, Report, train
+
+Trainer = Callable[[Job], bool]
+Tell = Callable[[str, int, int], None]
+_POLL = 0.5  # seconds
+_TAIL = 4096  # bytes at the end of metrics that hold at least a line
+
+
+@dataclass(frozen=True)
+class Launch:
+    """Where runs are trained.
+
+    Attributes:
+        parallel: at most so many at a time; None for as many as a cluster likes, or one here.
+        device: ``cpu`` or ``cuda``, which is one GPU a run.
+        launcher: None for processes of this machine; ``slurm``, or ``local`` to try that without a cluster.
+        sbatch: further options of sbatch.
+        partial: whether examples without features are left out.
+    """
+
+    parallel: int | None = None
+    device: str = "cpu"
+    launcher: str | None = None
+    sbatch: Mapping[str, str] = field(default_factory=dict)
+    partial: bool = False
+
+
+@dataclass(frozen=True)
+class Training:
+    """One run, as it travels to the process that trains it."""
+
+    wanted: Wanted
+    folder: Path
+    data: Path
+    device: str
+    partial: bool
+    trainer: Trainer
+
+    def __call__(self, report: Callable[[], AbstractContextManager[Report]] | None = None) -> bool:
+        """Train the run, or what is left of it; returns whether it came to its end.
+
+        Whoever else trains it at this time is waited for.
+
+        Args:
+            report: makes what is told of every line of metrics.
+        """
+        with locked(self.folder.parent / ".locks" / self.folder.name):
+            put_back(self.folder)
+            found = look(self.wanted, self.folder)
+            if found.state == "finished":
+                return True
+            recipe, seed, resume = self.wanted.recipe, self.wanted.seed, found.state == "half-done"
+            devices = Devices(self.device)
+            return self.trainer(Job(recipe, self.data, self.folder, seed, self.partial, resume, devices, report=report))
+
+
+@dataclass(frozen=True)
+class _ClusterJob:
+    """One run as submitit starts it."""
+
+    training: Training
+
+    def __call__(self) -> Result:
+        return attempt(self.training)
+
+    def checkpoint(self) -> Any:
+        """Go on in another job when the time of this one is up; submitit asks."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+
+def run_sweep(
+    plan: SweepPlan, data: Path, launch: Launch, trainer: Trainer = train, tell: Tell = lambda *_: None
+) -> bool:
+    """Train what a plan still lacks.
+
+    Args:
+        plan: of the sweep.
+        data: the data folder.
+        launch: where.
+        trainer: trains one run; it must be a function of a module, for other processes to find it.
+        tell: told how many runs are done, how many iterations of all of them, and how many there are.
+
+    Returns:
+        Whether all came to their end; after Ctrl-C or SIGTERM they are saved and go on when this is called again.
+
+    Raises:
+        UsageError: fewer GPUs are there than runs at a time.
+        VlmtError: a run failed; the others are trained all the same.
+    """
+    order = sorted(zip(plan.runs, plan.seconds, plan.iterations, strict=True), key=lambda one: -one[1])
+    todo = [(found, iterations) for found, _, iterations in order if found.state != "finished"]
+    trainings = [
+        Training(found.wanted, found.folder, data, launch.device, launch.partial, trainer) for found, _ in todo
+    ]
+    counts = [iterations for _, iterations in todo]
+    if not trainings:
+        return True
+    if launch.launcher:
+        return _on_cluster(trainings, counts, launch, tell)
+    return _here(trainings, counts, launch, tell)
+
+
+def devices_here(device: str, parallel: int | None) -> list[str]:
+    """Name what each of the processes of this machine computes on: a GPU each, or the CPU.
+
+    Args:
+        device: ``cpu`` or ``cuda``.
+        parallel: how many; None takes all GPUs, or one process on the CPU.
+
+    Raises:
+        UsageError: there are fewer GPUs.
+    """
+    if device == "cpu":
+        return [""] * (parallel or 1)
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    there = named.split(",") if named else [str(number) for number in range(torch.cuda.device_count())]
+    if (parallel or 1) > len(there):
+        what = f"{parallel or 1} runs at a time take a GPU each, and there {'is' if len(there) == 1 else 'are'}"
+        raise UsageError(f"{what} {len(there) or 'none'}", todo="give --parallel a smaller number, or --device cpu")
+    return there[: parallel or len(there)]
+
+
+def _here(trainings: Sequence[Training], counts: Sequence[int], launch: Launch, tell: Tell) -> bool:
+    devices = devices_here(launch.device, launch.parallel)[: len(trainings)]
+
+    def look() -> None:
+        _tell(trainings, counts, tell)
+
+    if len(devices) > 1:
+        results = work_off(trainings, devices, look)
+        return results is not None and _all_done(trainings, results)
+    found: list[Result] = []
+    for training in trainings:
+        found.append(attempt(functools.partial(training, functools.partial(_reporting, look))))
+        if found[-1] is False:
+            return False
+        look()
+    return _all_done(trainings, found)
+
+
+@contextlib.contextmanager
+def _reporting(look: Callable[[], None]) -> Iterator[Report]:
+    yield lambda record: look() if record["kind"] in ("train", "save", "end") else None
+
+
+def _on_cluster(trainings: Sequence[Training], counts: Sequence[int], launch: Launch, tell: Tell) -> bool:
+    """Train as one array of cluster jobs through submitit, and wait for them."""
+    import submitit
+
+    logs = trainings[0].folder.parent / ".jobs"
+    executor = submitit.AutoExecutor(folder=logs, cluster=launch.launcher)
+    executor.update_parameters(
+        name=f"vlmt-{trainings[0].folder.parent.name}",
+        timeout_min=24 * 60,
+        cpus_per_task=8 if launch.device == "cuda" else 2,
+        gpus_per_node=int(launch.device == "cuda"),
+        slurm_array_parallelism=launch.parallel or len(trainings),
+        slurm_additional_parameters=dict(launch.sbatch),
+    )
+    jobs = executor.submit_array([_ClusterJob(training) for training in trainings])
+    with noted_signals() as interrupted:
+        while not all(job.done() for job in jobs):
+            _tell(trainings, counts, tell)
+            if interrupted.wait(_POLL):
+                for job in jobs:
+                    job.cancel(check=False)
+                return False
+    results: list[Result] = []
+    for job in jobs:
+        try:
+            results.append(job.result())
+        except Exception as error:  # submitit's
+            results.append(error)
+    _tell(trainings, counts, tell)
+    return _all_done(trainings, results)
+
+
+def _all_done(trainings: Sequence[Training], results: Sequence[Result]) -> bool:
+    failed = [
+        (training.folder, result)
+        for training, result in zip(trainings, results, strict=True)
+        if isinstance(result, BaseException)
+    ]
+    if failed:
+        folder, error = failed[0]
+        count = f"{len(failed)} of {len(results)} runs failed, this one first: " if len(failed) > 1 else ""
+        if isinstance(error, VlmtError):
+            raise VlmtError(count + error.what, where=error.where or folder, todo=error.todo) from error
+        raise VlmtError(count + " ".join(str(error).split())[-200:], where=folder, todo=AGAIN) from error
+    return all(result is True for result in results)
+
+
+def _tell(trainings: Sequence[Training], counts: Sequence[int], tell: Tell) -> None:
+    done = [min(_iteration(training.folder), count) for training, count in zip(trainings, counts, strict=True)]
+    ready = sum(one == count for one, count in zip(done, counts, strict=True))
+    tell(f"{ready} of {len(done)} runs", sum(done), sum(counts))
+
+
+def _iteration(folder: Path) -> int:
+    """Read how far a run is from the end of its metrics; one that has converged has no iterations left."""
+    try:
+        with (folder / METRICS).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
+            lines = file.read().splitlines()
+    except FileNotFoundError:
+        return 0
+    for line in reversed(lines):
+        with contextlib.suppress(ValueError):  # cut at either end
+            record = json.loads(line)
+            return sys.maxsize if record.get("kind") == "end" else int(record.get("iteration", 0))
+    return 0

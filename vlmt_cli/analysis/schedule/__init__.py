@@ -1,0 +1,1 @@
+"""What dynamic stop-and-go did in a run, from its metrics."""

@@ -1,0 +1,100 @@
+"""Several runs beside each other: single-task against multi-task training (figures 4 and 7), and gaps (figure 2)."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vlmt_cli.analysis.relations.seeds import Source, scores_of
+from vlmt_cli.analysis.schedule.schedule import Schedule, read_schedule
+from vlmt_cli.base.errors import DataError
+from vlmt_cli.datasets.table import GROUPS
+from vlmt_cli.runs.recipe import Recipe, choices_of
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a task's validation score went on in a run.
+
+    Attributes:
+        best, last: scores.
+        best_at: the share of the run's iterations at which it was best.
+    """
+
+    best: float
+    last: float
+    best_at: float
+
+
+@dataclass(frozen=True)
+class GapScores:
+    """What runs with one gap scored, over their tasks and seeds.
+
+    Attributes:
+        gap: iterations between two updates of a stopped task.
+        runs: how many.
+        groups: the mean score of each task group, from 0 to 1.
+        average: of all tasks.
+    """
+
+    gap: int
+    runs: int
+    groups: dict[str, float]
+    average: float
+
+
+def companions(schedule: Schedule, folders: Iterable[Path]) -> tuple[dict[str, Schedule], list[Schedule]]:
+    """Choose among other runs those that a multi-task run compares with.
+
+    Returns:
+        For each of its tasks the first run of that task alone, of the same model and split; and the runs that differ
+        in their gap alone. Folders that hold no run, or another, are passed over.
+    """
+    singles: dict[str, Schedule] = {}
+    gaps = []
+    ours = schedule.recipe
+    for folder in folders:
+        try:
+            other = read_schedule(folder)
+        except DataError:
+            continue
+        theirs = other.recipe
+        if len(theirs.tasks) == 1 and theirs.tasks[0] in schedule.tasks and theirs != ours:
+            if (theirs.model, theirs.split) == (ours.model, ours.split):
+                singles.setdefault(theirs.tasks[0], other)
+        elif _differ_in_gap_alone(theirs, ours) and folder.resolve() != schedule.run.resolve():
+            gaps.append(other)
+    return singles, gaps
+
+
+def fit(schedule: Schedule, task: str) -> Fit:
+    """Say how a task's validation score went on: a best score long before the end tells of overfitting."""
+    one = schedule.tasks[task]
+    place = int(np.argmax(one.scores))
+    best_at = float(one.validated[place]) / max(1, schedule.iterations)
+    return Fit(float(one.scores[place]), float(one.scores[-1]), best_at)
+
+
+def gap_scores(schedules: Sequence[Schedule]) -> tuple[list[GapScores], Source]:
+    """Average what runs with different gaps scored, by task group (figure 2 right, table 11)."""
+    scores, source = scores_of({number: one.run for number, one in enumerate(schedules)})
+    found = []
+    for gap in sorted({one.recipe.training.gap for one in schedules}):
+        mine = [scores[number] for number, one in enumerate(schedules) if one.recipe.training.gap == gap]
+        means = {task: sum(one[task] for one in mine) / len(mine) for task in schedules[0].tasks}
+        found.append(GapScores(gap, len(mine), _group_means(means), sum(means.values()) / len(means)))
+    return found, source
+
+
+def _group_means(scores: Mapping[str, float]) -> dict[str, float]:
+    means = {}
+    for group, tasks in GROUPS.items():
+        if present := [scores[task] for task in tasks if task in scores]:
+            means[group] = sum(present) / len(present)
+    return means
+
+
+def _differ_in_gap_alone(one: Recipe, other: Recipe) -> bool:
+    ours, theirs = choices_of(one), choices_of(other)
+    return all(ours[key] == theirs[key] for key in ours if key != "training.gap")
