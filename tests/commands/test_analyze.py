@@ -181,14 +181,15 @@ def test_ablations_train_on_request_only(vlmt, tmp_path, monkeypatch):
 
 @pytest.fixture
 def run(tmp_path):
-    recipe = make_recipe("all-tasks", "training.iterations=40", tasks=["vqa", "nlvr2"])
+    settings = ("training.iterations=40", "training.evaluate_every=null")
+    recipe = make_recipe("all-tasks", *settings, tasks=["vqa", "nlvr2"])
     scores = [(10, 0.5, "go"), (20, 0.5, "go"), (30, 0.5, "stop"), (40, 0.4, "go")]
     folder = write_run(tmp_path / "runs" / "all-tasks", recipe, {"vqa": scores, "nlvr2": scores[:1]})
-    single = make_recipe("single-task", "training.iterations=40", tasks=["vqa"])
+    single = make_recipe("single-task", *settings, tasks=["vqa"])
     write_run(tmp_path / "runs" / "single-task-vqa", single, {"vqa": scores})
     write_run(
         tmp_path / "runs" / "gap-8",
-        make_recipe("gap-8", "training.iterations=40", tasks=["vqa", "nlvr2"]),
+        make_recipe("gap-8", *settings, tasks=["vqa", "nlvr2"]),
         {"vqa": 0.5, "nlvr2": 0.7},
     )
     return folder

@@ -13,11 +13,12 @@ from vlmt_cli.training.dsg import VARIANTS
 
 PAPER = Setting(gap=4, converged=0.001, diverged=0.005, variant="paper")
 TASKS = ["refcoco+", "vqa"]
+EACH_EPOCH = "training.evaluate_every=null"
 
 
 def handmade(folder, *settings, scores=None, **changes):
     """A run of 41 iterations on 50 and 200 examples in batches of 10: validations every 5 and 20."""
-    recipe = make_recipe("all-tasks", "training.iterations=41", *settings, tasks=TASKS)
+    recipe = make_recipe("all-tasks", "training.iterations=41", EACH_EPOCH, *settings, tasks=TASKS)
     small = [0.5, 0.5, 0.5, 0.5, 0.49, 0.49, 0.49, 0.5, 0.4]
     states = ["go", "go", "stop", "stop", "go", "go", "stop", "stop", "stop"]
     scores = scores or {
@@ -82,7 +83,7 @@ def test_replays_against_the_rule_step_by_step(tmp_path, variant):
                 changes += [controller.state] if controller.state != before else []
         if iterations % every:
             logged.append((iterations, 0.0, controller.state))
-        recipe = make_recipe("all-tasks", f"training.iterations={iterations}", tasks=["vqa"])
+        recipe = make_recipe("all-tasks", f"training.iterations={iterations}", EACH_EPOCH, tasks=["vqa"])
         run = write_run(tmp_path / str(number), recipe, {"vqa": logged}, examples=10 * every)
         segments = replay(read_schedule(run), Setting(gap, 0.002, 0.01, variant))["vqa"]
         counted = totals(segments, gap)
