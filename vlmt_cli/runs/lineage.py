@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import PurePath
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError, field_validator
 
 from vlmt_cli.base.errors import DataError, VlmtError
 
@@ -44,6 +44,26 @@ class Beginning(_Model):
         return f"Tensors of {self.source}: {', '.join(counts)}"
 
 
+class Environment(_Model):
+    """What a training ran on: beside recipe, data and seed, all that decides the last bits of its weights.
+
+    Attributes:
+        seed: of everything that was drawn.
+        device: ``cpu`` with its instruction set, such as ``x86_64 AVX512``, or the name of the GPU.
+        processes: of all machines together.
+        threads: of each process, as PyTorch has them.
+        omp_num_threads: the environment variable of this name; None where it was not set.
+        versions: of Python and of the packages that compute.
+    """
+
+    seed: NonNegativeInt
+    device: str
+    processes: PositiveInt
+    threads: PositiveInt
+    omp_num_threads: str | None = None
+    versions: dict[str, str] = {}
+
+
 class Stage(_Model):
     """One training.
 
@@ -54,6 +74,7 @@ class Stage(_Model):
         images: a file beside the weights, parquet or text, with the image keys that it trained on; None when unknown.
         steps: optimizer steps.
         beginning: what it started from; None when unknown, as in lineages of earlier versions.
+        environments: what it ran on, the first first; more than one where it went on elsewhere. Empty when unknown.
     """
 
     name: str
@@ -62,6 +83,7 @@ class Stage(_Model):
     images: str | None = None
     steps: NonNegativeInt = 0
     beginning: Beginning | None = None
+    environments: tuple[Environment, ...] = ()
 
     @field_validator("images")
     @classmethod

@@ -39,6 +39,7 @@ from vlmt_cli.tasks.multitask import MultiTaskModel
 from vlmt_cli.tasks.text import TextEncoder, read_columns, word_tokenizer
 from vlmt_cli.training.affinity import Affinity
 from vlmt_cli.training.contradictions import check_against
+from vlmt_cli.training.environment import environment_here, with_environment
 from vlmt_cli.training.loop import DivergedError, Loop, first_state, read_state
 from vlmt_cli.training.optimizer import freeze, load_optimizer, make_optimizer
 from vlmt_cli.training.plan import make_plan
@@ -183,6 +184,7 @@ def _train_here(fabric: Fabric, job: Job) -> bool:
             load_optimizer(optimizer, kept["optimizer"], job.run)
         if fabric.global_rank == 0:
             cut_metrics(job.run, state.iteration)
+    checkpoint = with_environment(checkpoint, environment_here(fabric.device, fabric.world_size, job.seed))
     place = Place(fabric.device, fabric.global_rank, fabric.world_size)
     memory = _memory(reader, plan.tasks, fabric) if on_gpu else lambda: None
     works = {

@@ -51,8 +51,8 @@ class Stream(NamedTuple):
     def repeat(self, which_P: Tensor) -> "Stream":
         """Repeat sequences, so that the p-th is what the ``which_P[p]``-th was."""
         index, rows = self.rows.repeat(which_P)
-        qkv = None if self.qkv_N3D is None else self.qkv_N3D[index]
-        return Stream(self.x_ND[index], qkv, rows, self.maps)
+        qkv = None if self.qkv_N3D is None else self.qkv_N3D.index_select(0, index)
+        return Stream(self.x_ND.index_select(0, index), qkv, rows, self.maps)
 
 
 @dataclass
