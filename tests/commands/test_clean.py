@@ -87,7 +87,8 @@ def test_the_papers_identity_is_blind_to_photos_and_addresses(vlmt, world):
     assert paper["split_hash"] != strict["split_hash"]
     by_paper = {(one["dataset"], one["split"]): one["removed_under_paper_identity"] for one in strict["splits"]}
     assert {(one["dataset"], one["split"]): one["removed"] for one in paper["splits"]} == by_paper
-    assert all({"flickr", "url"}.isdisjoint(one["by_relation"]) for one in paper["splits"])
+    assert {how for one in paper["splits"] for how in one["by_relation"]} == {"id", "crosswalk"}
+    assert {how for one in strict["splits"] for how in one["by_relation"]} == {"id", "crosswalk", "flickr", "url"}
 
 
 def test_missing_files_are_listed_and_available_goes_on_and_says_so(vlmt, own_world):

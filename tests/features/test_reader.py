@@ -1,5 +1,8 @@
 """Regions as the model takes them, against what was put into the store."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -60,6 +63,19 @@ def test_candidates_stand_after_the_regions(reader):
     assert np.array_equal(batch.pixels_BV4[1, 4:6].numpy(), boxes)
     # IMG is the mean of the detected regions alone.
     assert np.allclose(batch.features_BVF[1, 0].numpy(), regions("coco:1", 3).features.mean(0), atol=1e-5)
+
+
+@pytest.mark.parametrize(("shared", "known"), [(0.6, True), (0.4, False)])
+def test_a_candidate_is_the_given_box_that_it_shares_more_than_half_with(stores, reader, shared, known):
+    x1, y1, x2, y2 = FeatureStore(stores / "x-candidates").read("coco:1").boxes[0]
+    clipped = np.array([[x1, y1, x1 + shared * (x2 - x1), y2]], np.float32)  # an IoU of ``shared``
+    lone = Regions(np.array([[x1, y1, x2, y2]], np.float32), np.ones((1, 4), np.float32), 100, 80, None)
+    alone = replace(reader, candidates=SimpleNamespace(read=lambda image: lone, path=stores))
+    if known:
+        assert alone.read(["coco:1"], [clipped]).candidates_BC.tolist() == [[True]]
+    else:
+        with pytest.raises(DataError, match="has no features of the box"):
+            alone.read(["coco:1"], [clipped])
 
 
 def test_img_is_made_later_in_float16(reader):

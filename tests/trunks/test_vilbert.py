@@ -314,3 +314,26 @@ def test_other_models_agree_with_the_textbook(seed, packed):
             real = inputs["image_mask"].bool()
             ours, wanted = ours[real], wanted.squeeze(-1)[real]
         same(ours, wanted)
+
+
+def test_training_drops_each_embeddings_output_and_testing_none():
+    trunk = ViLBERT(
+        make_config(**SMALL | {"text": SMALL["text"] | {"dropout": 0.25}}, text_placement=(), vision_placement=())
+    )
+    tokens, mask = torch.randint(40, (100, 16)), torch.ones(100, 16, dtype=torch.bool)
+    features, boxes = torch.randn(100, 16, 10), torch.rand(100, 16, 5)
+
+    def dropped():
+        text, _ = trunk.text_embedding(tokens, mask, None, None, packed=False)
+        vision, _ = trunk.region_embedding(features, boxes, mask, packed=False)
+        return [float((out == 0).float().mean()) for out in (text, vision)]
+
+    assert dropped() == pytest.approx([0.25, 0.25], abs=0.02)
+    trunk.eval()
+    assert dropped() == [0, 0]
+
+
+def test_a_box_that_overlaps_by_half_is_not_located():
+    scores = torch.tensor([[0.0, 9.0], [0.0, 9.0]])
+    ious = torch.tensor([[0.0, 0.5], [0.0, 0.501]])  # the target is above 0.5, as section 2.1 has it
+    assert referring.score(scores, {"ious": ious}).tolist() == [0, 1]
