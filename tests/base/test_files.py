@@ -2,6 +2,8 @@
 
 import errno
 import os
+import shutil
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -96,3 +98,73 @@ def test_leftovers_of_a_killed_process_are_removed(tmp_path):
     (tmp_path / "x").write_text("whole")
     files.remove_leftovers(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["x"]
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """What is asked of the disk, in order; every synced path by the name that it has then."""
+    calls = []
+    fsync, replace, rmtree = os.fsync, os.replace, shutil.rmtree
+
+    def note_sync(number):
+        fsync(number)
+        calls.append(("sync", Path(f"/proc/self/fd/{number}").readlink()))
+
+    def note_replace(source, target):
+        replace(source, target)
+        calls.append(("rename", Path(source), Path(target)))
+
+    def note_rmtree(path, *arguments, **options):
+        if Path(path).exists():
+            calls.append(("remove", Path(path)))
+        rmtree(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(os, "replace", note_replace)
+    monkeypatch.setattr(shutil, "rmtree", note_rmtree)
+    return calls
+
+
+def test_a_file_survives_a_power_cut(tmp_path, calls):
+    path = tmp_path / "new" / "notes.txt"
+    files.write_text(path, "one")
+    created, written, renamed, listed = calls
+    assert created == ("sync", tmp_path)  # the name of the new folder
+    assert written == ("sync", renamed[1]) and renamed[2] == path
+    assert listed == ("sync", path.parent)
+
+
+def test_a_folder_survives_a_power_cut_and_the_old_one_is_removed_last(tmp_path, calls):
+    folder = tmp_path / "run"
+    for text in ("old", "new"):
+        calls.clear()
+        with files.atomic_folder(folder) as new:
+            (new / "part").mkdir()
+            (new / "a").write_text(text)
+            (new / "part" / "b").write_text(text)
+        (folder / "metrics").write_text("kept")
+    aside = calls[4][2]  # after three syncs in the folder and its own
+    assert sorted(calls[:3]) == [("sync", new / "a"), ("sync", new / "part"), ("sync", new / "part" / "b")]
+    assert calls.index(("sync", new / "part" / "b")) < calls.index(("sync", new / "part"))
+    assert calls[3:] == [
+        ("sync", new),
+        ("rename", folder, aside),
+        ("rename", new, folder),
+        ("sync", tmp_path),
+        ("rename", aside / "metrics", folder / "metrics"),
+        ("sync", folder),
+        ("remove", aside),
+    ]
+
+
+def test_a_file_is_written_where_directories_cannot_be_synced(tmp_path, monkeypatch):
+    fsync = os.fsync
+
+    def refuse_directories(number):
+        if Path(f"/proc/self/fd/{number}").is_dir():
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", refuse_directories)
+    files.write_text(tmp_path / "notes.txt", "one")
+    assert (tmp_path / "notes.txt").read_text() == "one"

@@ -1,7 +1,8 @@
 """Files that are never half-written.
 
-Everything is written under a temporary name beside its place and renamed when it
-is complete, so that a crash, a full disk or Ctrl-C leaves what was there before.
+Everything is written under a temporary name beside its place, synced and renamed when it is complete, so that a crash,
+a full disk, Ctrl-C or a power cut leaves what was there before. A rename survives a power cut once the directory is
+synced as well.
 """
 
 import contextlib
@@ -25,7 +26,7 @@ def atomic(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that takes its place when the block succeeds.
 
     Parent folders are created. On any exception the temporary file is removed and
-    ``path`` stays as it was.
+    ``path`` stays as it was. When the block has ended, the new file survives a power cut.
 
     Raises:
         VlmtError: the disk is full or the folder cannot be written.
@@ -33,11 +34,11 @@ def atomic(path: Path) -> Iterator[Path]:
     temporary = _beside(path)
     with explained(path):
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(path.parent)
             yield temporary
-            with open(temporary, "rb+") as file:
-                os.fsync(file.fileno())
+            sync(temporary)
             os.replace(temporary, path)
+            sync(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -47,7 +48,8 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder that takes the place of ``folder`` when the block succeeds.
 
     Entries of other names in ``folder`` stay. On any exception ``folder`` stays as it was; what a process that was
-    killed in between left aside is put back by the next.
+    killed in between left aside is put back by the next. The old entries are removed once the new ones would survive a
+    power cut.
 
     Raises:
         VlmtError: the disk is full or the folder cannot be written.
@@ -57,11 +59,14 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     with explained(folder):
         put_back(folder)
         try:
-            temporary.mkdir(parents=True)
+            _make_folder(folder.parent)
+            temporary.mkdir()
             yield temporary
+            _sync_tree(temporary)
             if folder.exists():
                 os.replace(folder, aside)
             os.replace(temporary, folder)
+            sync(folder.parent)
         finally:
             put_back(folder)
             shutil.rmtree(temporary, ignore_errors=True)
@@ -78,11 +83,26 @@ def put_back(folder: Path) -> None:
     for aside in folder.parent.glob(f"{beside}.old"):
         if not folder.exists():
             os.replace(aside, folder)
+            sync(folder.parent)
             continue
         for entry in aside.iterdir():
             if not (folder / entry.name).exists():
                 os.replace(entry, folder / entry.name)
+        sync(folder)
         shutil.rmtree(aside)
+
+
+def sync(path: Path) -> None:
+    """Make the content of a file, or the names in a directory, survive a power cut."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    except OSError as error:
+        # Some network file systems cannot sync a directory; they keep its names safe in their own way.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP) or not path.is_dir():
+            raise
+    finally:
+        os.close(number)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -116,6 +136,22 @@ def write_parquet(path: Path, table: pa.Table) -> None:
     """Write an Arrow table to ``path``, whole or not at all."""
     with atomic(path) as temporary:
         pq.write_table(table, temporary, compression="zstd", compression_level=1)
+
+
+def _sync_tree(folder: Path) -> None:
+    """Sync all files in a folder, and then the folders that name them."""
+    for parent, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            sync(Path(parent, name))
+        sync(Path(parent))
+
+
+def _make_folder(folder: Path) -> None:
+    """Create a folder and its parents so that their names survive a power cut."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for one in missing:
+        sync(one.parent)
 
 
 def _beside(path: Path) -> Path:
