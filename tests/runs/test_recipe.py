@@ -4,7 +4,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.recipes import load_recipe, recipes_folder
 from vlmt_cli.datasets.table import GROUPS, TWELVE
 from vlmt_cli.runs.recipe import RECIPE, Recipe, read_recipe
@@ -92,6 +92,17 @@ def test_a_folder_without_a_recipe_or_with_a_damaged_one_is_named(tmp_path):
         (tmp_path / RECIPE).write_text(damage)
         with pytest.raises(DataError, match=r"recipe\.yaml: is damaged"):
             read_recipe(tmp_path)
+
+
+def test_a_strategy_other_than_ddp_is_refused_by_name(tmp_path):
+    (tmp_path / RECIPE).write_text("training: {strategy: ddp, gap: 3}")  # runs of older versions have it
+    assert read_recipe(tmp_path).training.gap == 3
+    assert "strategy" not in read_recipe(tmp_path).model_dump()["training"]
+    (tmp_path / RECIPE).write_text("training: {strategy: sharded}")
+    with pytest.raises(DataError, match=r"training: there is no key strategy any more: .* DDP; leave it out"):
+        read_recipe(tmp_path)
+    with pytest.raises(UsageError, match="there is no key strategy any more"):
+        load_recipe("all-tasks", Recipe, ["training.strategy=sharded"])
 
 
 def test_pretraining_needs_the_sizes_that_table_8_does_not_have():

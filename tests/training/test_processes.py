@@ -147,9 +147,3 @@ def test_more_machines_need_somebody_who_starts_them(trained_world, tmp_path):
     job = Job(make_recipe(), trained_world, tmp_path / "run", devices=Devices("cpu", 1, 2))
     with pytest.raises(UsageError, match="--nodes 2; start the command with torchrun or srun"):
         train(job)
-
-
-def test_sharding_is_for_gpus(trained_world, tmp_path):
-    job = Job(make_recipe(strategy="fsdp"), trained_world, tmp_path / "run", devices=Devices("cpu", 2))
-    with pytest.raises(UsageError, match="fsdp is for GPUs; leave it at ddp"):
-        train(job)

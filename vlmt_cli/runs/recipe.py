@@ -164,18 +164,18 @@ class TrainingChoices(_Section):
     """auto is bf16 on a GPU that has it, else 32."""
     compile: bool = False
     """Whether PyTorch compiles the trunk's layers."""
-    strategy: Literal["ddp", "fsdp"] = "ddp"
-    """For several processes; fsdp shards a larger trunk."""
     tensorboard: bool = False
     wandb: bool = False
 
     @model_validator(mode="before")
     @classmethod
-    def _reads_curriculum(cls, values: Any) -> Any:
-        """Take one group for a list of one, and ``order``, which recipes had before ``curriculum``."""
+    def _reads_older_keys(cls, values: Any) -> Any:
+        """Take one group for a list of one, and keys of older recipes: ``order``, and ``strategy`` where it is DDP."""
         if not isinstance(values, dict):
             return values
         values = dict(values)
+        if values.pop("strategy", "ddp") != "ddp":
+            raise ValueError("there is no key strategy any more: several processes always train with DDP; leave it out")
         if isinstance(values.get("curriculum"), str):
             values["curriculum"] = values["curriculum"].replace(",", " ").split()
         if "order" in values:
@@ -280,7 +280,11 @@ def read_recipe(run: Path) -> Recipe:
         return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
         raise DataError("holds no run", where=run, todo="name a folder that vlmt train made") from error
-    except (yaml.YAMLError, ValidationError) as error:
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the whole"
+        raise DataError(f"is damaged ({key}: {first['msg'].removeprefix('Value error, ')})", where=path) from error
+    except yaml.YAMLError as error:
         raise DataError(f"is damaged ({str(error).splitlines()[0]})", where=path) from error
 
 

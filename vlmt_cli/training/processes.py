@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
-from lightning_fabric.strategies.fsdp import FSDPStrategy
 
 from vlmt_cli.base.errors import UsageError
 from vlmt_cli.runs.recipe import TrainingChoices
@@ -59,17 +58,12 @@ def check_devices(devices: Devices) -> None:
 
 
 def make_fabric(choices: TrainingChoices, devices: Devices) -> Fabric:
-    """Make what deals with devices, precision and processes. Raises a UsageError where a strategy needs GPUs."""
-    if choices.strategy == "fsdp" and devices.kind == "cpu":
-        raise UsageError("training.strategy: fsdp is for GPUs", todo="leave it at ddp, or give --gpus")
+    """Make what deals with devices, precision and processes."""
     many = devices.processes * devices.nodes > 1
     strategy: Any = "auto"
     if many:
         start: Any = "popen" if started_from_outside() else "spawn"
-        if choices.strategy == "fsdp":
-            strategy = FSDPStrategy(auto_wrap_policy={TransformerLayer, CoAttentionLayer})
-        else:
-            strategy = DDPStrategy(start_method=start, find_unused_parameters=True)
+        strategy = DDPStrategy(start_method=start, find_unused_parameters=True)
     precision: Any = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}.get(choices.precision)
     if precision is None:
         has_bf16 = devices.kind == "cuda" and torch.cuda.is_bf16_supported()

@@ -51,7 +51,6 @@ from vlmt_cli.training.processes import (
     signals_go_to_children,
     started_from_outside,
 )
-from vlmt_cli.training.sharding import restore_optimizer, whole_optimizer, whole_weights
 from vlmt_cli.training.start import Source, make_start, settled_by
 from vlmt_cli.training.work import Splits, load_splits, make_work
 from vlmt_cli.trunks.vilbert import compile_layers
@@ -173,15 +172,11 @@ def _train_here(fabric: Fabric, job: Job) -> bool:
     if recipe.pretrains:
         model.mark_forward_method("pretrain")
     optimizer: Any = fabric.setup_optimizers(make_optimizer(own, choices, plan.learning_rate, plan.heads))
-    sharded = choices.strategy == "fsdp" and fabric.world_size > 1
     state = first_state(recipe.tasks, choices)
     if job.resume:
         kept = load_state(job.run)
         state, job = read_state(kept, choices), replace(job, seed=kept["seed"])
-        if sharded:
-            restore_optimizer(model.module, optimizer.optimizer, kept["optimizer"])
-        else:
-            load_optimizer(optimizer, kept["optimizer"], job.run)
+        load_optimizer(optimizer, kept["optimizer"], job.run)
         if fabric.global_rank == 0:
             cut_metrics(job.run, state.iteration)
     checkpoint = with_environment(checkpoint, environment_here(fabric.device, fabric.world_size, job.seed))
@@ -202,9 +197,6 @@ def _train_here(fabric: Fabric, job: Job) -> bool:
 
         pending: tuple[Best, Checkpoint] | None = None
 
-        def weights() -> Mapping[str, torch.Tensor]:
-            return whole_weights(model.module) if sharded else own.state_dict()
-
         def with_steps(model: MultiTaskModel) -> Checkpoint:
             *before, last = checkpoint.lineage.stages
             last = last.model_copy(update={"steps": sum(state.batches.values())})
@@ -215,20 +207,16 @@ def _train_here(fabric: Fabric, job: Job) -> bool:
         def keep(best: Best) -> None:
             """Copy the weights to the CPU; the next save writes them, so that validating often costs no disk."""
             nonlocal pending
-            now = weights()
             if fabric.global_rank == 0:
-                pending = best, with_steps(make_model(checkpoint.config, now))
+                pending = best, with_steps(make_model(checkpoint.config, own.state_dict()))
 
         def save() -> None:
             nonlocal pending
-            now = weights()
-            moments = whole_optimizer(model.module, optimizer.optimizer) if sharded else optimizer.state_dict()
             failed: VlmtError | None = None
             if fabric.global_rank == 0:
-                whole = make_model(checkpoint.config, now) if sharded else own
-                kept = {**state.state_dict(), "seed": job.seed, "optimizer": moments}
+                kept = {**state.state_dict(), "seed": job.seed, "optimizer": optimizer.state_dict()}
                 try:
-                    save_pretrained(job.run, with_steps(whole), kept, pending)
+                    save_pretrained(job.run, with_steps(own), kept, pending)
                     pending = None
                 except VlmtError as error:
                     failed = error
@@ -266,7 +254,7 @@ def _train_here(fabric: Fabric, job: Job) -> bool:
         try:
             return loop.run()
         except DivergedError as error:
-            _save_divergence(fabric, job.run, weights(), error)
+            _save_divergence(fabric, job.run, own.state_dict(), error)
             raise VlmtError(error.what, where=job.run / DIVERGED, todo=error.todo) from error
 
 
