@@ -8,10 +8,13 @@ import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
 
 from vlmt_cli.base.errors import UsageError
@@ -19,6 +22,9 @@ from vlmt_cli.runs.recipe import TrainingChoices
 from vlmt_cli.trunks.layers import CoAttentionLayer, TransformerLayer
 
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # else each process says that it is there
+
+_FIRST_SPECIAL_STEP = 0xFFFFFFF0
+"""From here on SLURM's step ids are those of the script of sbatch, the shell of salloc and the like."""
 
 
 @dataclass(frozen=True)
@@ -37,59 +43,126 @@ class Devices:
 
 
 def started_from_outside() -> bool:
-    """Whether torchrun or SLURM started this process as one of several."""
-    return "TORCHELASTIC_RUN_ID" in os.environ or int(os.environ.get("SLURM_NTASKS", "1")) > 1
+    """Whether torchrun or srun started this process as one of several."""
+    return "TORCHELASTIC_RUN_ID" in os.environ or _started_by_srun()
+
+
+def _started_by_srun() -> bool:
+    """Whether this process is one of several tasks of a job step.
+
+    The shell of salloc and the script of sbatch have SLURM_NTASKS, the size of the allocation, in their environment as
+    well; but they are in no step, or in one of the special ones, and nobody starts their peers.
+    """
+    step = os.environ.get("SLURM_STEP_ID") or os.environ.get("SLURM_STEPID") or ""
+    return step.isdecimal() and int(step) < _FIRST_SPECIAL_STEP and _srun_tasks() > 1
+
+
+def _srun_tasks() -> int:
+    return int(os.environ.get("SLURM_STEP_NUM_TASKS") or os.environ.get("SLURM_NTASKS") or 1)
 
 
 def is_first() -> bool:
-    """Whether this process is the one that speaks for all that torchrun or SLURM started."""
+    """Whether this process is the one that speaks for all that torchrun or srun started."""
     return not started_from_outside() or os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
 
 
 def check_devices(devices: Devices) -> None:
-    """Raise a UsageError where there are fewer GPUs than asked for, or other machines were not started."""
+    """Raise a UsageError where there are fewer GPUs than asked for, or not as many processes were started."""
     if devices.kind == "cuda" and (there := torch.cuda.device_count()) < devices.processes:
         asked = f"{devices.processes} GPUs are" if devices.processes > 1 else "a GPU is"
         what = f"{asked} asked for, and there {'is' if there == 1 else 'are'} {there or 'none'}"
         todo = f"give --gpus {there}" if there else "give --device cpu, with --processes in place of --gpus"
         raise UsageError(what, todo=todo)
-    if devices.nodes > 1 and not started_from_outside():
-        raise UsageError(f"--nodes {devices.nodes}", todo="start the command with torchrun or srun on each of them")
+    if not started_from_outside():
+        if devices.nodes > 1:
+            todo = "start the command with torchrun or srun on each of them, or give --launcher slurm"
+            raise UsageError(f"--nodes {devices.nodes}", todo=todo)
+        return
+    started = int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else _srun_tasks()
+    if started != devices.processes * devices.nodes:
+        option = "--gpus" if devices.kind == "cuda" else "--processes"
+        asked = f"{option} {devices.processes} on {devices.nodes} node{'s' if devices.nodes > 1 else ''}"
+        todo = f"give {option} the processes of a node, and --nodes the number of nodes"
+        raise UsageError(f"{started} processes were started, and {asked} asks for another number", todo=todo)
 
 
 def make_fabric(choices: TrainingChoices, devices: Devices) -> Fabric:
     """Make what deals with devices, precision and processes."""
-    many = devices.processes * devices.nodes > 1
+    outside = started_from_outside()
+    if "TORCHELASTIC_RUN_ID" not in os.environ and outside:
+        os.environ.update(_ranks_of_srun())
     strategy: Any = "auto"
-    if many:
-        start: Any = "popen" if started_from_outside() else "spawn"
-        strategy = DDPStrategy(start_method=start, find_unused_parameters=True)
-    precision: Any = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}.get(choices.precision)
-    if precision is None:
-        has_bf16 = devices.kind == "cuda" and torch.cuda.is_bf16_supported()
-        precision = "bf16-mixed" if has_bf16 else "32-true"
+    if devices.processes * devices.nodes > 1:
+        strategy = DDPStrategy(start_method="popen" if outside else "spawn", find_unused_parameters=True)
     return Fabric(
         accelerator=devices.kind,
         devices=devices.processes,
         num_nodes=devices.nodes,
         strategy=strategy,
-        precision=precision,
+        precision=precision_of(choices.precision, devices.kind),
+        # Named, as Fabric would take every process in an allocation of SLURM for one of several.
+        plugins=[TorchElasticEnvironment() if outside else LightningEnvironment()],
     )
+
+
+def precision_of(choice: str, kind: str) -> Literal["32-true", "bf16-mixed", "16-mixed"]:
+    """Return what Fabric calls a recipe's ``training.precision`` on a kind of device.
+
+    ``auto`` is bf16 on GPUs that compute in it. Older ones (V100, the paper's, T4, RTX 20) only emulate it, slowly, and
+    get fp16 with a loss scaler.
+    """
+    if choice == "auto":
+        if kind != "cuda":
+            return "32-true"
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
+    names: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+    return names[choice]  # type: ignore[no-any-return]
+
+
+def _ranks_of_srun() -> dict[str, str]:
+    """Say in torchrun's words which of the processes of srun this is, and where they meet."""
+    job, step = (int(os.environ.get(f"SLURM_{name}_ID") or 0) for name in ("JOB", "STEP"))
+    nodes = os.environ.get("SLURM_STEP_NODELIST") or os.environ.get("SLURM_JOB_NODELIST") or "localhost"
+    return {
+        "RANK": os.environ["SLURM_PROCID"],
+        "LOCAL_RANK": os.environ["SLURM_LOCALID"],
+        "GROUP_RANK": os.environ.get("SLURM_NODEID", "0"),
+        "WORLD_SIZE": str(_srun_tasks()),
+        "MASTER_ADDR": os.environ.get("MASTER_ADDR") or SLURMEnvironment.resolve_root_node_address(nodes),
+        # The same in each of them, and another in each step.
+        "MASTER_PORT": os.environ.get("MASTER_PORT") or str(15_000 + (16 * job + step) % 16_000),
+    }
 
 
 @contextlib.contextmanager
 def interrupts() -> Iterator[threading.Event]:
-    """Take note of Ctrl-C and SIGTERM instead of dying: the loop saves and ends at the next iteration."""
-    event = threading.Event()
+    """Take note of Ctrl-C and SIGTERM instead of dying: the loop saves and ends at the next iteration.
+
+    So with the signal by which a job of submitit learns that its time is up: submitit, which requeues the job, gets it
+    once the run is saved.
+    """
+    event, for_submitit = threading.Event(), threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield event
         return
-    before = {number: signal.signal(number, lambda *_: event.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    requeue = getattr(signal, f"SIG{os.environ.get('SUBMITIT_PREEMPT_SIGNAL', 'USR2')}")
+
+    def note(number: int, frame: object) -> None:
+        event.set()
+        if number == requeue:
+            for_submitit.set()
+
+    numbers = {signal.SIGINT, signal.SIGTERM}
+    if callable(signal.getsignal(requeue)):
+        numbers.add(requeue)
+    before = {number: signal.signal(number, note) for number in numbers}
     try:
         yield event
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    if for_submitit.is_set():
+        signal.raise_signal(requeue)
 
 
 @contextlib.contextmanager
