@@ -161,7 +161,7 @@ class TrainingChoices(_Section):
     affinity_every: PositiveInt | None = None
     """Iterations between two measurements of how tasks pull at each other; null measures nothing."""
     precision: Literal["auto", "32", "bf16", "16"] = "auto"
-    """auto is bf16 on a GPU that has it, else 32."""
+    """auto is bf16 on a GPU that computes in it, 16 (with a loss scaler) on an older one such as the V100, else 32."""
     compile: bool = False
     """Whether PyTorch compiles the trunk's layers."""
     tensorboard: bool = False

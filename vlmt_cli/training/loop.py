@@ -21,7 +21,7 @@ from vlmt_cli.runs.best import Best
 from vlmt_cli.runs.recipe import TrainingChoices
 from vlmt_cli.training.batches import Ahead
 from vlmt_cli.training.dsg import VARIANTS, Controller
-from vlmt_cli.training.optimizer import drop_foreign_gradients, set_rate
+from vlmt_cli.training.optimizer import clip_gradients, drop_foreign_gradients, set_rate
 from vlmt_cli.training.plan import Plan
 from vlmt_cli.training.work import Work
 
@@ -212,7 +212,7 @@ class Loop:
             raise DivergedError(task, iteration, number, found, parts)
         drop_foreign_gradients(self.model.module.heads, work.head)
         if self.choices.clip is not None:
-            fabric.clip_gradients(self.model, self.optimizer, max_norm=self.choices.clip, error_if_nonfinite=False)
+            clip_gradients(fabric, self.model, self.optimizer.optimizer, self.choices.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         tally.updates += 1

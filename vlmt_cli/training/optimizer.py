@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning_fabric import Fabric
 from torch import nn
 
 from vlmt_cli.base.errors import DataError
@@ -77,6 +78,16 @@ def load_optimizer(optimizer: Any, state: dict[str, Any], run: Path) -> None:
         what = f"was saved by a version that grouped the learning rates differently ({error})"
         todo = f"start another run from its weights with --set start={run}"
         raise DataError(what, where=run, todo=todo) from error
+
+
+def clip_gradients(fabric: Fabric, model: nn.Module, optimizer: torch.optim.Optimizer, most: float) -> None:
+    """Scale all gradients down where their norm is above ``most``.
+
+    Fabric's own clipping refuses fused optimizers with fp16's loss scaler, which can do it.
+    """
+    if scaler := getattr(fabric.strategy.precision, "scaler", None):
+        scaler.unscale_(optimizer)
+    nn.utils.clip_grad_norm_(model.parameters(), most)
 
 
 def drop_foreign_gradients(heads: nn.ModuleDict, active: str) -> None:

@@ -48,6 +48,7 @@ from vlmt_cli.training.processes import (
     check_devices,
     interrupts,
     make_fabric,
+    precision_of,
     signals_go_to_children,
     started_from_outside,
 )
@@ -177,6 +178,8 @@ def _train_here(fabric: Fabric, job: Job) -> bool:
         kept = load_state(job.run)
         state, job = read_state(kept, choices), replace(job, seed=kept["seed"])
         load_optimizer(optimizer, kept["optimizer"], job.run)
+        if scaler := kept.get("scaler"):  # of fp16; older runs have not kept it
+            fabric.strategy.precision.load_state_dict(scaler)
         if fabric.global_rank == 0:
             cut_metrics(job.run, state.iteration)
     checkpoint = with_environment(checkpoint, environment_here(fabric.device, fabric.world_size, job.seed))
@@ -215,6 +218,8 @@ def _train_here(fabric: Fabric, job: Job) -> bool:
             failed: VlmtError | None = None
             if fabric.global_rank == 0:
                 kept = {**state.state_dict(), "seed": job.seed, "optimizer": optimizer.state_dict()}
+                if scaler := fabric.strategy.precision.state_dict():
+                    kept["scaler"] = scaler
                 try:
                     save_pretrained(job.run, with_steps(own), kept, pending)
                     pending = None
@@ -246,6 +251,7 @@ def _train_here(fabric: Fabric, job: Job) -> bool:
                 "world": fabric.world_size,
                 "parameters": sum(parameter.numel() for parameter in own.parameters()),
                 "device": fabric.device.type,
+                "precision": precision_of(choices.precision, fabric.device.type),
                 "tasks": {task: vars(one) for task, one in plan.tasks.items()},
                 "head_rates": plan.heads,
                 **({"weights": beginning.model_dump()} if beginning else {}),

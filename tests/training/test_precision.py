@@ -1,0 +1,77 @@
+"""Which precision a device gets, and that fp16's loss scaler goes on where it was."""
+
+import os
+import signal
+from dataclasses import replace
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
+from training.small_runs import make_recipe, same_end, told
+
+from vlmt_cli.runs.checkpoint import STATE, load_state
+from vlmt_cli.training import train as training
+from vlmt_cli.training.processes import precision_of
+from vlmt_cli.training.train import Job, train
+
+FP16 = {"iterations": 6, "evaluate_every": 3, "dropout": 0.1}
+SCALER = {"init_scale": 2.0**4, "growth_interval": 2}  # doubled twice in six iterations, and far from its default
+
+
+@pytest.mark.parametrize(
+    ("card", "native", "precision"),
+    [("A100", True, "bf16-mixed"), ("V100", False, "16-mixed")],
+)
+def test_auto_counts_no_emulation(card, native, precision, monkeypatch):
+    def is_bf16_supported(including_emulation=True):
+        return native or including_emulation  # as torch answers: every GPU emulates it
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", is_bf16_supported)
+    assert precision_of("auto", "cuda") == precision
+    assert precision_of("auto", "cpu") == precision_of("32", "cuda") == "32-true"
+    assert (precision_of("bf16", "cuda"), precision_of("16", "cuda")) == ("bf16-mixed", "16-mixed")
+
+
+@pytest.fixture
+def fp16_on_cpu(monkeypatch):
+    """Trainings compute in fp16 with a loss scaler, for which Fabric wants a GPU otherwise."""
+
+    def make_fabric(*_):
+        plugin = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", **SCALER))
+        return Fabric(accelerator="cpu", devices=1, plugins=[plugin])
+
+    monkeypatch.setattr(training, "make_fabric", make_fabric)
+
+
+def test_the_loss_scaler_goes_on_where_it_was(fp16_on_cpu, trained_world, tmp_path, monkeypatch):
+    whole, cut = (Job(make_recipe("all-tasks", "vqa", **FP16), trained_world, tmp_path / name) for name in "ab")
+    assert train(whole)
+    kept = load_state(whole.run)["scaler"]
+    assert kept["scale"] == 8 * SCALER["init_scale"] and all(type(value) in (int, float) for value in kept.values())
+
+    append = training.append
+
+    def append_and_interrupt(run, record):
+        append(run, record)
+        if (record["kind"], record["iteration"]) == ("train", 3):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(training, "append", append_and_interrupt)
+    assert not train(cut)
+    assert load_state(cut.run)["scaler"]["scale"] == 4 * SCALER["init_scale"]
+    monkeypatch.setattr(training, "append", append)
+    assert train(replace(cut, resume=True))
+    assert load_state(cut.run)["scaler"] == kept
+    assert same_end(cut.run, whole.run) and told(cut.run) == told(whole.run)
+
+
+def test_a_run_that_has_kept_no_scaler_goes_on(fp16_on_cpu, trained_world, tmp_path):
+    job = Job(make_recipe("all-tasks", "vqa", **FP16), trained_world, tmp_path / "run")
+    assert train(job)
+    state = torch.load(job.run / STATE, weights_only=True)
+    del state["scaler"]
+    state["iteration"] = 4
+    torch.save(state, job.run / STATE)
+    assert train(replace(job, resume=True))
+    assert load_state(job.run)["scaler"]["scale"] == 2 * SCALER["init_scale"]
