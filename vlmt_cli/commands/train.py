@@ -106,12 +106,12 @@ def launch(
     import functools
 
     from vlmt_cli.base.errors import UsageError
-    from vlmt_cli.base.files import put_back
+    from vlmt_cli.base.peers import is_first
     from vlmt_cli.base.recipes import load_recipe
     from vlmt_cli.commands import obstacles
     from vlmt_cli.commands.training_display import show_training
     from vlmt_cli.runs.best import find_weights
-    from vlmt_cli.runs.folders import CONFIG, find_run, start_of
+    from vlmt_cli.runs.folders import CONFIG, find_run, settle, start_of
     from vlmt_cli.runs.metrics import is_finished
     from vlmt_cli.runs.recipe import Recipe, difference_of, read_recipe
 
@@ -119,9 +119,9 @@ def launch(
     check_devices(device, gpus, processes)
     check_data(data)
     in_the_way = []
+    run = Path(find_run(run, data)) if resume else run
+    settle(run)
     if resume:
-        run = Path(find_run(run, data))
-        put_back(run)
         there = read_recipe(run)
         asks = settings or scale or values
         if asks and (difference := difference_of(recipe, there)):
@@ -145,7 +145,6 @@ def launch(
         in_the_way.insert(0, obstacles.no_gpus(gpus or 1, 0))
     obstacles.refuse(in_the_way, data, scale)
 
-    from vlmt_cli.training.processes import is_first
     from vlmt_cli.training.train import Job, train
 
     devices = choose_devices(device, gpus, processes, nodes)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.base.peers import is_first
 
 if TYPE_CHECKING:
     from vlmt_cli.runs.recipe import Recipe
@@ -20,6 +21,8 @@ WEIGHTS, CONFIG, LABELS, TOKENIZER = "model.safetensors", "config.json", "labels
 LINEAGE, UNREAD, CARD = "lineage.json", "unread.safetensors", "README.md"
 STATE = "state.pt"
 """Files of a run folder."""
+IN_USE = "wait until it has ended, or name another folder with --run"
+"""What to do where another process trains."""
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -39,6 +42,20 @@ def find_run(name: str | Path, data: Path) -> str:
     if not Path(name).exists() and parts and (runs_folder(data) / within).exists():
         return str(runs_folder(data) / within)
     return str(name)
+
+
+def settle(run: Path) -> None:
+    """Bring back what a process that was killed in the middle of a save has left of a run.
+
+    Raises:
+        VlmtError: another process trains there.
+    """
+    from vlmt_cli.base.claims import claimed
+    from vlmt_cli.base.files import put_back
+
+    if is_first() and run.parent.is_dir():
+        with claimed(run, IN_USE):
+            put_back(run)
 
 
 def start_of(recipe: "Recipe", run: Path, data: Path | None = None) -> str | None:

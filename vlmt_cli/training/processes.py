@@ -18,13 +18,10 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from lightning_fabric.strategies.ddp import DDPStrategy
 
 from vlmt_cli.base.errors import UsageError
+from vlmt_cli.base.peers import by_torchrun, started, started_from_outside
 from vlmt_cli.runs.recipe import TrainingChoices
-from vlmt_cli.trunks.layers import CoAttentionLayer, TransformerLayer
 
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # else each process says that it is there
-
-_FIRST_SPECIAL_STEP = 0xFFFFFFF0
-"""From here on SLURM's step ids are those of the script of sbatch, the shell of salloc and the like."""
 
 
 @dataclass(frozen=True)
@@ -42,30 +39,6 @@ class Devices:
     nodes: int = 1
 
 
-def started_from_outside() -> bool:
-    """Whether torchrun or srun started this process as one of several."""
-    return "TORCHELASTIC_RUN_ID" in os.environ or _started_by_srun()
-
-
-def _started_by_srun() -> bool:
-    """Whether this process is one of several tasks of a job step.
-
-    The shell of salloc and the script of sbatch have SLURM_NTASKS, the size of the allocation, in their environment as
-    well; but they are in no step, or in one of the special ones, and nobody starts their peers.
-    """
-    step = os.environ.get("SLURM_STEP_ID") or os.environ.get("SLURM_STEPID") or ""
-    return step.isdecimal() and int(step) < _FIRST_SPECIAL_STEP and _srun_tasks() > 1
-
-
-def _srun_tasks() -> int:
-    return int(os.environ.get("SLURM_STEP_NUM_TASKS") or os.environ.get("SLURM_NTASKS") or 1)
-
-
-def is_first() -> bool:
-    """Whether this process is the one that speaks for all that torchrun or srun started."""
-    return not started_from_outside() or os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
-
-
 def check_devices(devices: Devices) -> None:
     """Raise a UsageError where there are fewer GPUs than asked for, or not as many processes were started."""
     if devices.kind == "cuda" and (there := torch.cuda.device_count()) < devices.processes:
@@ -78,18 +51,17 @@ def check_devices(devices: Devices) -> None:
             todo = "start the command with torchrun or srun on each of them, or give --launcher slurm"
             raise UsageError(f"--nodes {devices.nodes}", todo=todo)
         return
-    started = int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else _srun_tasks()
-    if started != devices.processes * devices.nodes:
+    if started() != devices.processes * devices.nodes:
         option = "--gpus" if devices.kind == "cuda" else "--processes"
         asked = f"{option} {devices.processes} on {devices.nodes} node{'s' if devices.nodes > 1 else ''}"
         todo = f"give {option} the processes of a node, and --nodes the number of nodes"
-        raise UsageError(f"{started} processes were started, and {asked} asks for another number", todo=todo)
+        raise UsageError(f"{started()} processes were started, and {asked} asks for another number", todo=todo)
 
 
 def make_fabric(choices: TrainingChoices, devices: Devices) -> Fabric:
     """Make what deals with devices, precision and processes."""
     outside = started_from_outside()
-    if "TORCHELASTIC_RUN_ID" not in os.environ and outside:
+    if outside and not by_torchrun():
         os.environ.update(_ranks_of_srun())
     strategy: Any = "auto"
     if devices.processes * devices.nodes > 1:
@@ -127,7 +99,7 @@ def _ranks_of_srun() -> dict[str, str]:
         "RANK": os.environ["SLURM_PROCID"],
         "LOCAL_RANK": os.environ["SLURM_LOCALID"],
         "GROUP_RANK": os.environ.get("SLURM_NODEID", "0"),
-        "WORLD_SIZE": str(_srun_tasks()),
+        "WORLD_SIZE": str(started()),
         "MASTER_ADDR": os.environ.get("MASTER_ADDR") or SLURMEnvironment.resolve_root_node_address(nodes),
         # The same in each of them, and another in each step.
         "MASTER_PORT": os.environ.get("MASTER_PORT") or str(15_000 + (16 * job + step) % 16_000),

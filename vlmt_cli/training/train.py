@@ -18,8 +18,10 @@ import yaml
 from lightning_fabric import Fabric
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
+from vlmt_cli.base.claims import Claim, claimed
 from vlmt_cli.base.errors import DataError, UsageError, VlmtError
-from vlmt_cli.base.files import put_back, write_text
+from vlmt_cli.base.files import put_back, sync, write_text
+from vlmt_cli.base.peers import started_from_outside
 from vlmt_cli.clean.split_folder import read_report
 from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.evaluation.run import Place
@@ -27,10 +29,10 @@ from vlmt_cli.evaluation.setup import load_model, make_reader
 from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.runs.best import Best, find_weights
 from vlmt_cli.runs.checkpoint import Checkpoint, load_checkpoint, load_state, save_pretrained
-from vlmt_cli.runs.folders import CONFIG, STATE, WEIGHTS, start_of
+from vlmt_cli.runs.folders import CONFIG, IN_USE, STATE, WEIGHTS, start_of
 from vlmt_cli.runs.lineage import Beginning, Stage
-from vlmt_cli.runs.metrics import append, cut_metrics, first_seed
-from vlmt_cli.runs.recipe import RECIPE, Recipe, read_recipe
+from vlmt_cli.runs.metrics import METRICS, append, cut_metrics, first_seed
+from vlmt_cli.runs.recipe import RECIPE, Recipe, TrainingChoices, read_recipe
 from vlmt_cli.runs.tensors import make_model, write_tensors, write_torch
 from vlmt_cli.runs.tokenizer import read_tokenizer
 from vlmt_cli.runs.trackers import Tracker, tensorboard_tracker, wandb_tracker
@@ -50,7 +52,6 @@ from vlmt_cli.training.processes import (
     make_fabric,
     precision_of,
     signals_go_to_children,
-    started_from_outside,
 )
 from vlmt_cli.training.start import Source, make_start, settled_by
 from vlmt_cli.training.work import Splits, load_splits, make_work
@@ -69,7 +70,7 @@ class Job:
         recipe, data, run: what to train, on what, into which folder.
         seed: of everything that is drawn.
         partial: whether examples without features are left out.
-        resume: whether to go on from what the folder holds.
+        resume: whether to go on from what the folder holds; None for where it holds a run.
         devices: what to compute on.
         tokenizer: a ``tokenizer.json``, as text.
         start: the weights to begin with, a folder or a file; None for initial ones.
@@ -81,7 +82,7 @@ class Job:
     run: Path
     seed: int = 0
     partial: bool = False
-    resume: bool = False
+    resume: bool | None = False
     devices: Devices = field(default_factory=Devices)
     tokenizer: str = ""
     start: str | None = None
@@ -98,10 +99,50 @@ def train(job: Job) -> bool:
         UsageError: the folder holds a run already, there are fewer GPUs than asked for, or the recipe does not fit
             the checkpoint that it begins with.
         DataError: examples, the clean split, features or a checkpoint are missing or damaged.
-        VlmtError: a loss is no number any more; ``diverged`` in the run folder holds what led there.
+        VlmtError: another process trains in the folder, or a loss is no number any more; ``diverged`` in the run
+            folder holds what led there.
+    """
+    with opened(job) as job:
+        return _train_opened(job)
+
+
+@contextlib.contextmanager
+def opened(job: Job) -> Iterator[Job]:
+    """Keep other processes out of a job's run folder, and say what is left to do there.
+
+    Of the processes of one run the first claims the folder; all learn what came of it.
+
+    Yields:
+        The job as it is trained: where it resumes, with the recipe of the run.
+
+    Raises:
+        UsageError, DataError, VlmtError: of ``train``, what needs neither data nor model.
     """
     check_devices(job.devices)
-    put_back(job.run)
+    if job.resume and not job.run.parent.is_dir():
+        read_recipe(job.run)  # says that there is no run, and leaves no lock there
+    # Those that were started from outside meet before any of them looks into the folder.
+    fabric = make_fabric(TrainingChoices(precision="32"), job.devices) if started_from_outside() else None
+    if fabric is not None:
+        fabric.launch()
+    with contextlib.ExitStack() as claim:
+        refused: VlmtError | None = None
+        if fabric is None or fabric.global_rank == 0:
+            try:
+                claim.enter_context(claimed(job.run, IN_USE))
+                put_back(job.run)
+            except VlmtError as error:
+                refused = error
+        if fabric is not None:
+            refused = fabric.broadcast(refused)
+        if refused is not None:
+            raise refused
+        yield _with_what_is_there(job)
+
+
+def _with_what_is_there(job: Job) -> Job:
+    if job.resume is None:
+        job = replace(job, resume=(job.run / RECIPE).exists())
     if job.resume:
         job = replace(job, recipe=read_recipe(job.run))
         if not (job.run / STATE).exists():  # it was killed before it first saved, and begins anew
@@ -109,18 +150,27 @@ def train(job: Job) -> bool:
     elif (job.run / CONFIG).exists():
         todo = "go on with it with --resume, or name another folder with --run"
         raise UsageError("holds a run already", where=job.run, todo=todo)
+    return job
+
+
+def _train_opened(job: Job) -> bool:
     job = prepare(job)
     fabric = make_fabric(job.recipe.training, job.devices)
     if job.devices.processes * job.devices.nodes == 1 or started_from_outside():
         fabric.launch()
         return _train_here(fabric, job)
-    with signals_go_to_children():
+    with signals_go_to_children(), claimed(job.run) as claim:
         try:
             launch: Any = fabric.launch
             # Fabric goes through the arguments of what it launches, and refuses a frozen dataclass there.
-            return bool(launch(functools.partial(_train_here, job=job)))
+            return bool(launch(functools.partial(_train_in_child, job=job, claim=claim)))
         except (ProcessExitedException, ProcessRaisedException) as error:
             raise _in_its_words(error, job.run) from error
+
+
+def _train_in_child(fabric: Fabric, job: Job, claim: Claim) -> bool:
+    """Train in a process that holds its parent's claim, too: the parent may be killed alone."""
+    return _train_here(fabric, job)
 
 
 def prepare(job: Job) -> Job:
@@ -221,6 +271,7 @@ def _train_here(fabric: Fabric, job: Job) -> bool:
                 if scaler := fabric.strategy.precision.state_dict():
                     kept["scaler"] = scaler
                 try:
+                    sync(job.run / METRICS)  # what led to a checkpoint is as safe as that
                     save_pretrained(job.run, with_steps(own), kept, pending)
                     pending = None
                 except VlmtError as error:
@@ -237,7 +288,7 @@ def _train_here(fabric: Fabric, job: Job) -> bool:
         if fabric.global_rank == 0:
             job.run.mkdir(parents=True, exist_ok=True)
             if not job.resume:
-                (job.run / "metrics.jsonl").unlink(missing_ok=True)
+                (job.run / METRICS).unlink(missing_ok=True)
                 write_text(job.run / RECIPE, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
         fabric.barrier()
         emit(

@@ -16,8 +16,9 @@ import torch
 from vlmt_cli.analysis.relations.sweep import Wanted, look
 from vlmt_cli.analysis.relations.sweep_plan import SweepPlan
 from vlmt_cli.analysis.relations.sweep_workers import AGAIN, Result, attempt, noted_signals, work_off
+from vlmt_cli.base.claims import claimed
 from vlmt_cli.base.errors import UsageError, VlmtError
-from vlmt_cli.base.files import locked, put_back
+from vlmt_cli.base.files import put_back
 from vlmt_cli.runs.metrics import METRICS
 from vlmt_cli.training.processes import Devices
 from vlmt_cli.training.train import Job, Report, train
@@ -61,12 +62,13 @@ class Training:
     def __call__(self, report: Callable[[], AbstractContextManager[Report]] | None = None) -> bool:
         """Train the run, or what is left of it; returns whether it came to its end.
 
-        Whoever else trains it at this time is waited for.
-
         Args:
             report: makes what is told of every line of metrics.
+
+        Raises:
+            VlmtError: as ``train`` does, among others where another process trains the run.
         """
-        with locked(self.folder.parent / ".locks" / self.folder.name):
+        with claimed(self.folder, "run it again when that has ended"):
             put_back(self.folder)
             found = look(self.wanted, self.folder)
             if found.state == "finished":
