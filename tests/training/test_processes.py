@@ -1,6 +1,8 @@
 """Two processes with half the batch each, or a batch in parts, compute what one process does at once."""
 
 import functools
+import json
+import os
 import shutil
 import signal
 import subprocess
@@ -11,8 +13,8 @@ import pyarrow.compute as pc
 import pytest
 import torch
 import yaml
-from training.conftest import ALIKE, MANY
-from training.small_runs import make_recipe, of_kind, same_end, told
+from training.conftest import ALIKE, CUT, MANY
+from training.small_runs import make_recipe, of_kind, same_end, set_options, told, wait_for
 
 from vlmt_cli.base.errors import DataError, UsageError, VlmtError
 from vlmt_cli.runs.recipe import FeatureChoices
@@ -98,6 +100,26 @@ def test_two_processes_that_are_interrupted_and_killed_end_as_if_they_had_not_be
     assert same_end(runs / "cut", runs / "whole") and told(runs / "cut") == told(runs / "whole")
     first, second, third = (line["iteration"] for line in of_kind(runs / "cut", "start"))
     assert 0 == first < second < third < 24
+
+
+def test_a_job_of_a_cluster_is_requeued_and_ends_as_if_it_had_not_been(pair, trained_world, tmp_path):
+    """Its time is up after some iterations: it saves, comes to an end, and begins again where it was."""
+    run = tmp_path / "run"
+    choices = CUT | {"save_every": 1000}  # it would begin anew if the signal did not make it save
+    options = [word for setting in set_options(**choices) for word in ("--set", setting)]
+    command = [sys.executable, "-m", "vlmt_cli", "train", "--launcher", "local", "--device", "cpu", "--processes", "2"]
+    command += ["--task", "vqa,refcoco", "--scale", "mini", "--data", str(trained_world), "--run", str(run), *options]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as job:
+        wait_for(run, 4, job)
+        first = json.loads((tmp_path / ".locks" / "run.lock").read_text())["pid"]
+        os.kill(first, signal.SIGUSR2)
+        output, errors = job.communicate(timeout=300)
+    assert job.returncode == 0, errors
+    assert output.count("trained in") == 1 and errors.count("Beginning with") == 1
+    begun, resumed = of_kind(run, "start")
+    assert begun["iteration"] == 0 < resumed["iteration"] < 24 and begun["world"] == resumed["world"] == 2
+    assert same_end(run, pair[0] / "whole") and told(run) == told(pair[0] / "whole")
 
 
 def test_an_error_of_one_process_ends_both_in_its_words(pair):

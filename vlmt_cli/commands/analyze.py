@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vlmt_cli.commands.options import DATA, DataFolder, Json, Settings, Weights
+from vlmt_cli.commands.options import DATA, DataFolder, Json, Sbatch, Settings, Weights
 from vlmt_cli.runs.folders import find_run, runs_folder
 
 app = typer.Typer(help="Understand runs: which tasks help each other, schedules, ablations.", no_args_is_help=True)
@@ -22,9 +22,6 @@ Parallel = Annotated[
 ]
 Launcher = Annotated[
     str | None, typer.Option(help="slurm: an array of cluster jobs, a GPU each. local: the same here, to try it.")
-]
-Sbatch = Annotated[
-    list[str] | None, typer.Option(help="With --launcher slurm: an option, partition=gpu. Repeat it for more.")
 ]
 Device = Annotated[str, typer.Option(help="auto takes a GPU a run where there is one; cpu or cuda.")]
 Scale = Annotated[str | None, typer.Option(help="A recipe to lay over the others: mini, for the drawn world.")]

@@ -11,6 +11,7 @@ import typer
 
 from vlmt_cli.analysis.relations.sweep import Found, Wanted, find
 from vlmt_cli.analysis.relations.sweep_plan import SweepPlan, make_sweep_plan
+from vlmt_cli.base.cluster import read_launcher
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.commands.show import progress, say, stdout, table
 from vlmt_cli.runs.best import BestOrLast
@@ -18,7 +19,6 @@ from vlmt_cli.runs.best import BestOrLast
 if TYPE_CHECKING:
     from vlmt_cli.analysis.relations.sweep_run import Launch
 
-LAUNCHERS = ("slurm", "local")
 ASK_ABOVE = 600.0
 """Seconds of work before which a person is asked."""
 Key = TypeVar("Key", bound=Hashable)
@@ -110,16 +110,7 @@ def duration(seconds: float) -> str:
 
 
 def _launch(options: SweepOptions) -> "Launch":
-    if options.launcher not in (None, *LAUNCHERS):
-        raise UsageError(f"there is no launcher {options.launcher!r}", todo=f"choose {' or '.join(LAUNCHERS)}")
-    if options.sbatch and options.launcher != "slurm":
-        raise UsageError("--sbatch goes with --launcher slurm")
-    sbatch = {}
-    for option in options.sbatch or ():
-        name, equals, value = option.removeprefix("--").partition("=")
-        if not name or not equals:
-            raise UsageError(f"--sbatch {option!r}", todo="write it as --sbatch partition=gpu")
-        sbatch[name] = value
+    sbatch = read_launcher(options.launcher, options.sbatch)
     if options.device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"there is no device {options.device!r}", todo="choose auto, cpu or cuda")
     import torch

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlmt_cli.commands.options import DATA, DataFolder, Json, check_device
+from vlmt_cli.commands.options import DATA, DataFolder, Json, Sbatch, check_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,9 +68,7 @@ def extract(
         str | None, typer.Option(help="slurm: one array of cluster jobs, merged at the end. local: the same here.")
     ] = None,
     shards: Annotated[int, typer.Option(min=1, help="With --launcher: how many jobs.")] = 16,
-    sbatch: Annotated[
-        list[str] | None, typer.Option(help="With --launcher slurm: an option, partition=gpu. Repeat it for more.")
-    ] = None,
+    sbatch: Sbatch = None,
     as_json: Json = False,
 ) -> None:
     """Turn photos into a store of region features. Goes on where it was when it is run again.
@@ -93,6 +91,7 @@ def extract(
     """
     import msgspec
 
+    from vlmt_cli.base.cluster import read_launcher
     from vlmt_cli.base.errors import UsageError
     from vlmt_cli.commands import vg_x152
     from vlmt_cli.commands.show import progress, say
@@ -110,9 +109,7 @@ def extract(
         raise UsageError(f"--detector {vg_x152.NAME} brings its own backbone", todo="leave --backbone out")
     if sum((shard is not None, merge, launcher is not None)) > 1:
         raise UsageError("--shard, --merge and --launcher exclude each other")
-    if launcher not in (None, "slurm", "local"):
-        raise UsageError(f"there is no launcher {launcher!r}", todo="choose slurm or local")
-    options = dict(_option(one) for one in sbatch or ())
+    options = read_launcher(launcher, sbatch)
     given: dict[str, Boxes] | None = None
     files: list[File] = []
     skipped: dict[str, str] = {}
@@ -164,15 +161,6 @@ def _name(extractor: str, detector: str, backbone: str, boxes: str | None) -> st
     if extractor == "pixels":
         return f"pixels-{Path(boxes).stem}" if boxes else "pixels"
     return f"{Path(boxes).stem if boxes else short_name(detector)}+{short_name(backbone)}"
-
-
-def _option(text: str) -> tuple[str, str]:
-    from vlmt_cli.base.errors import UsageError
-
-    name, equals, value = text.removeprefix("--").partition("=")
-    if not name or not equals:
-        raise UsageError(f"--sbatch {text!r}", todo="write it as --sbatch partition=gpu")
-    return name, value
 
 
 def _devices(device: str, gpus: int | None, elsewhere: bool) -> list[str]:

@@ -21,6 +21,9 @@ Weights = Annotated[
     typer.Option("--weights", help="A run's best weights, by its mean validation score, or its last."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Sbatch = Annotated[
+    list[str] | None, typer.Option(help="With --launcher slurm: an option, partition=gpu. Repeat it for more.")
+]
 
 DATA = Path("data")
 

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from vlmt_cli.commands.options import DATA, DataFolder, Json, Settings
-from vlmt_cli.commands.train import Device, Gpus, Nodes, Partial, Processes, Resume, Run, Scale, Seed
+from vlmt_cli.commands.options import DATA, DataFolder, Json, Sbatch, Settings
+from vlmt_cli.commands.train import Device, Gpus, Launcher, Nodes, Partial, Processes, Resume, Run, Scale, Seed
 from vlmt_cli.runs.folders import runs_folder
 
 
@@ -21,6 +21,8 @@ def pretrain(
     seed: Seed = 0,
     partial: Partial = False,
     scale: Scale = None,
+    launcher: Launcher = None,
+    sbatch: Sbatch = None,
     data: DataFolder = DATA,
     settings: Settings = None,
     as_json: Json = False,
@@ -38,4 +40,21 @@ def pretrain(
     from vlmt_cli.commands.train import launch
 
     folder = run or runs_folder(data) / Path(preset).stem
-    launch(preset, {}, folder, resume, gpus, nodes, device, processes, seed, partial, scale, data, settings, as_json)
+    launch(
+        preset,
+        {},
+        folder,
+        resume,
+        gpus,
+        nodes,
+        device,
+        processes,
+        seed,
+        partial,
+        scale,
+        launcher,
+        sbatch,
+        data,
+        settings,
+        as_json,
+    )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vlmt_cli.base.errors import VlmtError
-from vlmt_cli.commands.options import DATA, DataFolder, Json, Settings, check_data
+from vlmt_cli.commands.options import DATA, DataFolder, Json, Sbatch, Settings, check_data
 from vlmt_cli.runs.folders import runs_folder
 
 if TYPE_CHECKING:
@@ -20,13 +20,19 @@ Run = Annotated[
     ),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run that the folder holds.")]
-Gpus = Annotated[int | None, typer.Option(min=1, help="One process each on so many GPUs of this machine.")]
-Nodes = Annotated[int, typer.Option(min=1, help="Machines, each started by torchrun or srun.")]
+Gpus = Annotated[int | None, typer.Option(min=1, help="One process each on so many GPUs of a machine.")]
+Nodes = Annotated[int, typer.Option(min=1, help="Machines: started by torchrun or srun, or by --launcher slurm.")]
 Device = Annotated[str, typer.Option(help="auto takes a GPU where there is one; cpu or cuda.")]
 Processes = Annotated[int | None, typer.Option(min=1, help="Processes on the CPU.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")]
 Partial = Annotated[bool, typer.Option("--partial", help="Leave out examples whose images have no features.")]
 Scale = Annotated[str | None, typer.Option(help="A recipe to lay over this one: mini, for the drawn world.")]
+Launcher = Annotated[
+    str | None,
+    typer.Option(
+        help="slurm: a cluster job that is requeued and goes on until the end. local: the same here, to try it."
+    ),
+]
 
 
 class Interrupted(VlmtError):
@@ -48,6 +54,8 @@ def train(
     seed: Seed = 0,
     partial: Partial = False,
     scale: Scale = None,
+    launcher: Launcher = None,
+    sbatch: Sbatch = None,
     data: DataFolder = DATA,
     settings: Settings = None,
     as_json: Json = False,
@@ -66,6 +74,8 @@ def train(
 
       vlmt train --resume --run runs/all-tasks
 
+      vlmt train --gpus 8 --nodes 4 --launcher slurm --sbatch partition=gpu
+
       torchrun --nnodes 4 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST -m -- vlmt_cli train
     --gpus 8 --nodes 4
     """
@@ -77,7 +87,22 @@ def train(
     folder = run or runs_folder(data) / f"{Path(preset).stem}{named}"
     values = {"tasks": task or group} if task or group else {}
     launch(
-        preset, values, folder, resume, gpus, nodes, device, processes, seed, partial, scale, data, settings, as_json
+        preset,
+        values,
+        folder,
+        resume,
+        gpus,
+        nodes,
+        device,
+        processes,
+        seed,
+        partial,
+        scale,
+        launcher,
+        sbatch,
+        data,
+        settings,
+        as_json,
     )
 
 
@@ -93,6 +118,8 @@ def launch(
     seed: int,
     partial: bool,
     scale: str | None,
+    launcher: str | None,
+    sbatch: list[str] | None,
     data: Path,
     settings: list[str] | None,
     as_json: bool,
@@ -104,7 +131,9 @@ def launch(
         DataError: there is no data folder.
     """
     import functools
+    from dataclasses import replace
 
+    from vlmt_cli.base.cluster import read_launcher
     from vlmt_cli.base.errors import UsageError
     from vlmt_cli.base.peers import is_first
     from vlmt_cli.base.recipes import load_recipe
@@ -117,6 +146,7 @@ def launch(
 
     recipe = load_recipe(preset, Recipe, settings or (), scale, **values)
     check_devices(device, gpus, processes)
+    options = read_launcher(launcher, sbatch)
     check_data(data)
     in_the_way = []
     run = Path(find_run(run, data)) if resume else run
@@ -141,15 +171,20 @@ def launch(
             opening += f", its {weights}"
         if start is None and recipe.start == "auto":
             opening += f", as there is no run {run.parent / 'pretrain'}"
-    if (gpus or device == "cuda") and obstacles.gpus_surely_missing():
+    if launcher != "slurm" and (gpus or device == "cuda") and obstacles.gpus_surely_missing():
         in_the_way.insert(0, obstacles.no_gpus(gpus or 1, 0))
     obstacles.refuse(in_the_way, data, scale)
 
+    from vlmt_cli.training.cluster import train_on_cluster
     from vlmt_cli.training.train import Job, train
 
-    devices = choose_devices(device, gpus, processes, nodes)
+    devices = choose_devices(device, gpus, processes, nodes, elsewhere=launcher == "slurm")
     report = functools.partial(show_training, opening)
-    finished = train(Job(recipe, data, run, seed, partial, resume, devices, report=report))
+    job = Job(recipe, data, run, seed, partial, resume, devices)
+    if launcher is None:
+        finished = train(replace(job, report=report))
+    else:
+        finished = train_on_cluster(job, launcher, options, report)
     if not finished:
         raise Interrupted("interrupted and saved", where=run, todo="the same command goes on with --resume")
     if is_first():
@@ -169,8 +204,10 @@ def check_devices(device: str, gpus: int | None, processes: int | None) -> None:
         raise UsageError("--processes is for the CPU", todo="leave it out, and give --gpus alone")
 
 
-def choose_devices(device: str, gpus: int | None, processes: int | None, nodes: int) -> "Devices":
-    """Say what to compute on.
+def choose_devices(
+    device: str, gpus: int | None, processes: int | None, nodes: int, elsewhere: bool = False
+) -> "Devices":
+    """Say what to compute on; of other machines, whose GPUs are not known here, that they have some.
 
     Raises:
         UsageError: processes are asked for where GPUs are chosen by themselves.
@@ -180,7 +217,9 @@ def choose_devices(device: str, gpus: int | None, processes: int | None, nodes: 
     from vlmt_cli.base.errors import UsageError
     from vlmt_cli.training.processes import Devices
 
-    kind = "cuda" if gpus or device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu"
+    kind = (
+        "cuda" if gpus or device == "cuda" or (device == "auto" and (elsewhere or torch.cuda.is_available())) else "cpu"
+    )
     if kind == "cuda" and processes is not None:
         raise UsageError("--processes is for the CPU", todo="give --device cpu with it, or --gpus instead")
     return Devices(kind, gpus or processes or 1, nodes)

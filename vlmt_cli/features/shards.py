@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from vlmt_cli.base.cluster import make_executor
 from vlmt_cli.base.errors import DataError, UsageError, VlmtError
 from vlmt_cli.features.extract import Extracted, File, Progress, extract
 from vlmt_cli.features.extractor import Boxes, Extractor
@@ -101,17 +102,14 @@ def submit(
     Raises:
         VlmtError: a cluster job failed; the shards that are done stay, and running it again does the others.
     """
-    import submitit
-
     logs = job.store.with_name(f"{job.store.name}.jobs")
-    executor = submitit.AutoExecutor(folder=logs, cluster=launcher)
-    gpus = sum(device.startswith("cuda") for device in job.devices)
-    executor.update_parameters(
-        name="vlmt-extract",
-        timeout_min=24 * 60,
-        cpus_per_task=max(1, len(job.devices) * (1 + job.workers)),
-        gpus_per_node=gpus,
-        slurm_additional_parameters=dict(options or {}),
+    executor = make_executor(
+        logs,
+        launcher,
+        "vlmt-extract",
+        cpus=max(1, len(job.devices) * (1 + job.workers)),
+        gpus=sum(device.startswith("cuda") for device in job.devices),
+        sbatch=options,
     )
     jobs = executor.map_array(run, [shard_of(job, number, shards) for number in range(1, shards + 1)])
     results, failed = [], []

@@ -9,17 +9,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from vlmt_cli.analysis.relations.sweep import Wanted, look
 from vlmt_cli.analysis.relations.sweep_plan import SweepPlan
-from vlmt_cli.analysis.relations.sweep_workers import AGAIN, Result, attempt, noted_signals, work_off
+from vlmt_cli.analysis.relations.sweep_workers import noted_signals, work_off
 from vlmt_cli.base.claims import claimed
+from vlmt_cli.base.cluster import make_executor
 from vlmt_cli.base.errors import UsageError, VlmtError
 from vlmt_cli.base.files import put_back
 from vlmt_cli.runs.metrics import METRICS
+from vlmt_cli.training.cluster import AGAIN, JOBS, ClusterJob, Result, attempt
 from vlmt_cli.training.processes import Devices
 from vlmt_cli.training.train import Job, Report, train
 
@@ -76,22 +77,6 @@ class Training:
             recipe, seed, resume = self.wanted.recipe, self.wanted.seed, found.state == "half-done"
             devices = Devices(self.device)
             return self.trainer(Job(recipe, self.data, self.folder, seed, self.partial, resume, devices, report=report))
-
-
-@dataclass(frozen=True)
-class _ClusterJob:
-    """One run as submitit starts it."""
-
-    training: Training
-
-    def __call__(self) -> Result:
-        return attempt(self.training)
-
-    def checkpoint(self) -> Any:
-        """Go on in another job when the time of this one is up; submitit asks."""
-        from submitit.helpers import DelayedSubmission
-
-        return DelayedSubmission(self)
 
 
 def run_sweep(
@@ -171,19 +156,18 @@ def _reporting(look: Callable[[], None]) -> Iterator[Report]:
 
 def _on_cluster(trainings: Sequence[Training], counts: Sequence[int], launch: Launch, tell: Tell) -> bool:
     """Train as one array of cluster jobs through submitit, and wait for them."""
-    import submitit
-
-    logs = trainings[0].folder.parent / ".jobs"
-    executor = submitit.AutoExecutor(folder=logs, cluster=launch.launcher)
-    executor.update_parameters(
-        name=f"vlmt-{trainings[0].folder.parent.name}",
-        timeout_min=24 * 60,
-        cpus_per_task=8 if launch.device == "cuda" else 2,
-        gpus_per_node=int(launch.device == "cuda"),
-        slurm_array_parallelism=launch.parallel or len(trainings),
-        slurm_additional_parameters=dict(launch.sbatch),
+    assert launch.launcher is not None
+    sweep = trainings[0].folder.parent
+    executor = make_executor(
+        sweep / JOBS,
+        launch.launcher,
+        f"vlmt-{sweep.name}",
+        cpus=8 if launch.device == "cuda" else 2,
+        gpus=int(launch.device == "cuda"),
+        parallel=launch.parallel or len(trainings),
+        sbatch=launch.sbatch,
     )
-    jobs = executor.submit_array([_ClusterJob(training) for training in trainings])
+    jobs = executor.submit_array([ClusterJob(training) for training in trainings])
     with noted_signals() as interrupted:
         while not all(job.done() for job in jobs):
             _tell(trainings, counts, tell)

@@ -15,10 +15,9 @@ from multiprocessing import connection
 from typing import Any
 
 from vlmt_cli.base.errors import VlmtError
+from vlmt_cli.training.cluster import AGAIN, Result, attempt
 
-AGAIN = "run it again: it goes on where it was"
 DIED = VlmtError("a process that trains died", todo=f"{AGAIN}; memory may be short")
-Result = bool | BaseException
 _POLL = 0.5  # seconds
 _PATIENCE = 2.0  # seconds in which signals count as one: timeout sends it twice, and so do some clusters
 
@@ -99,16 +98,6 @@ def _work(pipe: Any, device: str, threads: int) -> None:
     pipe.send(None)
     while (task := pipe.recv()) is not None:
         pipe.send(attempt(task))
-
-
-def attempt(task: Callable[[], bool]) -> Result:
-    """Do a task, and return its error where it fails: no task shall take the others with it."""
-    try:
-        return task()
-    except VlmtError as error:
-        return error
-    except Exception as error:
-        return VlmtError(" ".join(f"{type(error).__name__}: {error}".split())[-300:], todo=AGAIN)
 
 
 def _end_with_parent() -> None:

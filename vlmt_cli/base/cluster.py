@@ -1,0 +1,82 @@
+"""Work as jobs of a SLURM cluster through submitit, or as processes of this machine to try that."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vlmt_cli.base.errors import UsageError
+
+LAUNCHERS = ("slurm", "local")
+_TIMEOUTS = 1_000
+"""How often a job may reach its time limit; it is requeued and goes on each time."""
+_SIGNAL = 300  # seconds before the time limit in which a job saves
+
+
+def read_launcher(launcher: str | None, sbatch: Sequence[str] | None) -> dict[str, str]:
+    """Check ``--launcher``, and read what ``--sbatch`` gives: options of sbatch by their names.
+
+    Raises:
+        UsageError: there is no such launcher, or an option is not of the form ``partition=gpu``.
+    """
+    if launcher not in (None, *LAUNCHERS):
+        raise UsageError(f"there is no launcher {launcher!r}", todo=f"choose {' or '.join(LAUNCHERS)}")
+    if sbatch and launcher != "slurm":
+        raise UsageError("--sbatch goes with --launcher slurm")
+    options = {}
+    for option in sbatch or ():
+        name, equals, value = option.removeprefix("--").partition("=")
+        if not name or not equals:
+            raise UsageError(f"--sbatch {option!r}", todo="write it as --sbatch partition=gpu")
+        options[name.replace("-", "_")] = value
+    return options
+
+
+def make_executor(
+    logs: Path,
+    launcher: str,
+    name: str,
+    *,
+    cpus: int,
+    gpus: int = 0,
+    nodes: int = 1,
+    tasks: int = 1,
+    parallel: int | None = None,
+    sbatch: Mapping[str, str] | None = None,
+) -> Any:
+    """Make a submitit executor.
+
+    Args:
+        logs: the folder of what jobs print; every machine must see it.
+        launcher: ``slurm`` or ``local``.
+        name: of the jobs.
+        cpus: cores a process.
+        gpus: GPUs a node.
+        nodes: machines a job.
+        tasks: processes a node.
+        parallel: jobs of an array at a time; None for as many as the cluster likes.
+        sbatch: further options of sbatch, which go before these.
+
+    Raises:
+        UsageError: this machine has no SLURM, or does not do what is asked for.
+    """
+    import submitit
+
+    if launcher == "local" and nodes > 1:
+        raise UsageError(f"--launcher local is one machine, and --nodes {nodes}", todo="leave --nodes out")
+    try:
+        executor = submitit.AutoExecutor(folder=logs, cluster=launcher, slurm_max_num_timeout=_TIMEOUTS)
+    except RuntimeError as error:
+        todo = "run the command where srun is, or leave --launcher out"
+        raise UsageError("--launcher slurm: this machine has no SLURM", todo=todo) from error
+    executor.update_parameters(
+        name=name,
+        timeout_min=24 * 60,
+        cpus_per_task=cpus,
+        gpus_per_node=gpus,
+        nodes=nodes,
+        tasks_per_node=tasks,
+        slurm_signal_delay_s=_SIGNAL,
+        slurm_additional_parameters=dict(sbatch or {}),
+        **({} if parallel is None else {"slurm_array_parallelism": parallel}),
+    )
+    return executor
