@@ -47,7 +47,7 @@ def test_nonsense_is_refused(change, says):
         Sizes(**{**asdict(Sizes()), **change})
 
 
-@pytest.mark.parametrize("factor", [0, -1, float("nan")])
+@pytest.mark.parametrize("factor", [0, -1, float("nan"), float("inf")])
 def test_no_world_of_no_size(factor):
     with pytest.raises(ValueError, match="cannot be scaled"):
         Sizes().scaled(factor)

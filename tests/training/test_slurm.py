@@ -19,6 +19,9 @@ TASK |= {"SLURM_NODEID": "1", "SLURM_STEP_NODELIST": "gpu[03,07]"}
 def slurm(monkeypatch):
     """Put this process into an environment of SLURM."""
 
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):  # an earlier training of this process may have set them
+        monkeypatch.delenv(name, raising=False)
+
     def enter(environment):
         for name, value in environment.items():
             monkeypatch.setenv(name, value)

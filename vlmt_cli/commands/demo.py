@@ -8,23 +8,30 @@ import typer
 
 if TYPE_CHECKING:
     from vlmt_cli.analysis.report import Score, Section
+    from vlmt_cli.commands.demo_steps import Steps
 
 RUN = "all-tasks"
+PAGE = "report.html"
 CONSISTENT = ("vqa", "refcoco", "refcoco+")
 """The tasks of MT-VGC, which are trained alone, and fine-tuned, as well."""
 ALONE, SWEEP, ABLATION = 80, 40, 25  # iterations
 
 
+SMALLEST = 0.2
+"""Below it cleaning leaves some datasets without a validation set."""
+
+
 def demo(
     folder: Annotated[Path, typer.Option(help="Where the world and everything made of it go.")] = Path("demo"),
     seed: Annotated[int, typer.Option(help="The same seed draws the same world.")] = 0,
-    scale: Annotated[float, typer.Option(min=0.01, help="Size of the world; 1 has some 28,000 examples.")] = 1.0,
+    scale: Annotated[float, typer.Option(min=SMALLEST, help="Size of the world; 1 has some 28,000 examples.")] = 1.0,
     iterations: Annotated[int, typer.Option(min=1, help="Of training all twelve tasks.")] = 300,
     analyses: Annotated[bool, typer.Option(help="Whether to train what the analyses compare.")] = True,
 ) -> None:
     """Draw a small world with all twelve datasets in their official formats, and run the pipeline on it.
 
-    It ends with a report to look at in a browser, and a table of all twelve tasks.
+    It ends with a report to look at in a browser, and a table of all twelve tasks. When it is interrupted or killed,
+    the same command goes on where it was.
 
     Examples:
 
@@ -32,102 +39,162 @@ def demo(
 
       vlmt demo --folder small --scale 0.3 --no-analyses
     """
-    _draw(folder, scale, seed)
-    _prepare(folder)
-    _train(folder, iterations)
-    if analyses:
-        _analyse(folder)
-    _report(folder, analyses)
+    from vlmt_cli.base.claims import claimed
+    from vlmt_cli.commands.demo_steps import Steps
+    from vlmt_cli.commands.show import say
+
+    with claimed(folder, "wait until it has ended, or name another folder with --folder"):
+        steps = Steps(folder, {"seed": seed, "scale": scale, "iterations": iterations})
+        if steps.done:
+            say(f"Going on with {folder}, where {len(steps.done)} steps are complete")
+        _draw(steps, scale, seed)
+        _prepare(steps)
+        _train(steps, iterations)
+        if analyses:
+            _analyse(steps)
+        last = f"report{'' if analyses else ' without analyses'}"
+        if last in steps.done:
+            say(f"All of {folder} is finished; delete the folder, or name another with --folder, to begin anew")
+            say(f"Open {folder / PAGE}")
+            return
+        _report(folder, analyses)
+        steps.complete(last)
 
 
-def _draw(folder: Path, scale: float, seed: int) -> None:
+def _draw(steps: "Steps", scale: float, seed: int) -> None:
+    import json
+    from dataclasses import asdict
+
     from vlmt_cli.base.errors import UsageError, VlmtError
     from vlmt_cli.commands.show import progress, say
     from vlmt_cli.miniworld.sizes import Sizes
-    from vlmt_cli.miniworld.world import write_world
+    from vlmt_cli.miniworld.world import MARK, write_world
 
+    if "draw" in steps.done:
+        return
+    folder, sizes = steps.folder, Sizes().scaled(scale)
+    mark = folder / MARK
+    if mark.exists() and json.loads(mark.read_text(encoding="utf-8")) != {"seed": seed, "sizes": asdict(sizes)}:
+        todo = "give the --seed and --scale that it was begun with, or another --folder"
+        raise UsageError("holds a world of another seed or scale", where=folder, todo=todo)
     say(f"Drawing a world with the official files of all datasets into {folder}")
     try:
         with progress("Drawing") as update:
-            write_world(folder, Sizes().scaled(scale), seed, update)
+            write_world(folder, sizes, seed, update)
     except ValueError as error:
         raise UsageError(str(error), where="--scale") from error
     except FileExistsError as error:
         raise UsageError(str(error), where="--folder") from error
     except OSError as error:
         raise VlmtError(f"cannot be written ({error.strerror or error})", where=folder) from error
+    steps.complete("draw")
 
 
-def _prepare(folder: Path) -> None:
-    from vlmt_cli.commands.clean import clean
+def _prepare(steps: "Steps") -> None:
     from vlmt_cli.commands.extract import extract
     from vlmt_cli.commands.pack import pack
-    from vlmt_cli.commands.show import say
 
-    say(f"$ vlmt clean --datasets all,conceptual_captions --data {folder}")
+    folder = steps.folder
+    steps.do(
+        "clean --datasets all,conceptual_captions --data {folder}",
+        lambda: _clean(folder),
+    )
+    steps.do("extract --extractor pixels --data {folder}", lambda: extract(data=folder, extractor="pixels"))
+    steps.do(
+        "extract --extractor pixels --boxes candidates --data {folder}",
+        lambda: extract(data=folder, extractor="pixels", boxes="candidates"),
+    )
+    steps.do(
+        "pack --hard-negatives {folder}/features/pixels --data {folder}",
+        lambda: pack(folder / "features" / "pixels", hard_negatives=True, data=folder),
+    )
+
+
+def _clean(folder: Path) -> None:
+    from vlmt_cli.base.errors import UsageError
+    from vlmt_cli.clean.split_folder import read_report
+    from vlmt_cli.commands.clean import clean
+
     clean(data=folder, datasets="all,conceptual_captions")
-    say(f"$ vlmt extract --extractor pixels --data {folder}")
-    extract(data=folder, extractor="pixels")
-    say(f"$ vlmt extract --extractor pixels --boxes candidates --data {folder}")
-    extract(data=folder, extractor="pixels", boxes="candidates")
-    say(f"$ vlmt pack --hard-negatives {folder}/features/pixels --data {folder}")
-    pack(folder / "features" / "pixels", hard_negatives=True, data=folder)
+    for split in read_report(folder / "clean").splits:
+        if split.split in ("train", "val") and not split.kept:
+            what = f"cleaning leaves no {split.split} examples of {split.dataset} in a world of this size"
+            raise UsageError(what, where=folder, todo="give a larger --scale, and another --folder")
 
 
-def _train(folder: Path, iterations: int) -> None:
+def _train(steps: "Steps", iterations: int) -> None:
     from vlmt_cli.commands.evaluate import evaluate
     from vlmt_cli.commands.pretrain import pretrain
-    from vlmt_cli.commands.show import say
     from vlmt_cli.commands.train import train
 
-    runs = folder / "runs"
+    folder = steps.folder
     first = f"training.iterations={max(1, 2 * iterations // 3)}"
-    say(f"$ vlmt pretrain --scale mini --data {folder} --run {runs}/pretrain --set {first}")
-    pretrain(data=folder, run=runs / "pretrain", scale="mini", settings=[first])
-    choices = {"iterations": iterations, "evaluate_every": 25, "affinity_every": 60}
+    steps.train(
+        f"pretrain --scale mini --set {first}",
+        "pretrain",
+        lambda run, resume: pretrain(data=folder, run=run, resume=resume, scale="mini", settings=[first]),
+    )
+    choices = {"iterations": iterations, "evaluate_every": min(25, iterations), "affinity_every": min(60, iterations)}
     settings = [f"training.{name}={value}" for name, value in choices.items()]
     words = " ".join(f"--set {setting}" for setting in settings)
-    say(f"$ vlmt train --preset {RUN} --scale mini --data {folder} --run {runs}/{RUN} {words}")
-    train(preset=RUN, data=folder, run=runs / RUN, scale="mini", settings=settings)
-    say(f"$ vlmt evaluate --model {runs}/{RUN} --data {folder}")
-    evaluate(model=str(runs / RUN), data=folder)
+    steps.train(
+        f"train --preset {RUN} --scale mini {words}",
+        RUN,
+        lambda run, resume: train(preset=RUN, data=folder, run=run, resume=resume, scale="mini", settings=settings),
+    )
+    run = folder / "runs" / RUN
+    steps.do(f"evaluate --model {{folder}}/runs/{RUN} --data {{folder}}", lambda: evaluate(model=str(run), data=folder))
 
 
-def _analyse(folder: Path) -> None:
+def _analyse(steps: "Steps") -> None:
     from vlmt_cli.commands.analyze import ablations, affinity, overlap, schedule, triples
     from vlmt_cli.commands.evaluate import evaluate
-    from vlmt_cli.commands.show import say
     from vlmt_cli.commands.train import train
     from vlmt_cli.commands.vgc import vgc
 
-    runs = folder / "runs"
+    folder = steps.folder
+    runs, setting = folder / "runs", f"training.iterations={ALONE}"
     for preset in ("single-task", "all-to-single"):
         for task in CONSISTENT:
-            run, setting = runs / f"{preset}-{task}", f"training.iterations={ALONE}"
-            say(
-                f"$ vlmt train --preset {preset} --task {task} --scale mini --data {folder} --run {run} --set {setting}"
+            name = f"{preset}-{task}"
+            steps.train(
+                f"train --preset {preset} --task {task} --scale mini --set {setting}",
+                name,
+                lambda run, resume, preset=preset, task=task: train(  # type: ignore[misc]
+                    preset=preset, task=task, data=folder, run=run, resume=resume, scale="mini", settings=[setting]
+                ),
             )
-            train(preset=preset, task=task, data=folder, run=run, scale="mini", settings=[setting])
-            evaluate(model=str(run), data=folder)
-    say(f"$ vlmt analyze triples --scale mini --data {folder} --runs {runs} --yes --set training.iterations={SWEEP}")
-    triples(scale="mini", data=folder, runs=runs, yes=True, parallel=2, settings=[f"training.iterations={SWEEP}"])
-    only, setting = "all-tasks,no-task-token", f"training.iterations={ABLATION}"
-    say(
-        f"$ vlmt analyze ablations --only {only} --yes --scale mini --data {folder} --runs {runs} --sweep ablations"
-        f" --set {setting}"
+            steps.do(
+                f"evaluate --model {{folder}}/runs/{name} --data {{folder}}",
+                lambda name=name: evaluate(model=str(runs / name), data=folder),  # type: ignore[misc]
+            )
+    sweep = [f"training.iterations={SWEEP}"]
+    steps.do(
+        f"analyze triples --scale mini --data {{folder}} --runs {{folder}}/runs --yes --set {sweep[0]}",
+        lambda: triples(scale="mini", data=folder, runs=runs, yes=True, parallel=2, settings=sweep),
     )
-    ablations(only=only, yes=True, scale="mini", data=folder, runs=runs, parallel=2, settings=[setting])
-    say(f"$ vlmt analyze overlap --datasets all,conceptual_captions --data {folder}")
-    overlap(datasets="all,conceptual_captions", data=folder)
-    say(f"$ vlmt analyze affinity {runs}/{RUN} --runs {runs}")
-    affinity(runs / RUN, runs=runs)
-    say(f"$ vlmt analyze schedule {runs}/{RUN} --runs {runs}")
-    schedule(runs / RUN, runs=runs)
-    models = [f"AT={runs}/{RUN}"]
+    only, ablation = "all-tasks,no-task-token", [f"training.iterations={ABLATION}"]
+    steps.do(
+        f"analyze ablations --only {only} --yes --scale mini --data {{folder}} --runs {{folder}}/runs"
+        f" --sweep ablations --set {ablation[0]}",
+        lambda: ablations(only=only, yes=True, scale="mini", data=folder, runs=runs, parallel=2, settings=ablation),
+    )
+    steps.do(
+        "analyze overlap --datasets all,conceptual_captions --data {folder}",
+        lambda: overlap(datasets="all,conceptual_captions", data=folder),
+    )
+    steps.do(f"analyze affinity {{folder}}/runs/{RUN} --runs {{folder}}/runs", lambda: affinity(runs / RUN, runs=runs))
+    steps.do(f"analyze schedule {{folder}}/runs/{RUN} --runs {{folder}}/runs", lambda: schedule(runs / RUN, runs=runs))
+    models = [("AT", RUN)]
     for name, preset in (("ST", "single-task"), ("AT->ST", "all-to-single")):
-        models += [f"{name}:{task}={runs}/{preset}-{task}" for task in CONSISTENT]
-    say(f"$ vlmt vgc --tagger lexicon --data {folder} " + " ".join(f"--model '{model}'" for model in models))
-    vgc(model=models, tagger="lexicon", data=folder, to=runs / "vgc")
+        models += [(f"{name}:{task}", f"{preset}-{task}") for task in CONSISTENT]
+    words = " ".join(f"--model '{name}={{folder}}/runs/{run}'" for name, run in models)
+    steps.do(
+        f"vgc --tagger lexicon --data {{folder}} {words}",
+        lambda: vgc(
+            model=[f"{name}={runs / run}" for name, run in models], tagger="lexicon", data=folder, to=runs / "vgc"
+        ),
+    )
 
 
 def _report(folder: Path, analyses: bool) -> None:
@@ -145,7 +212,7 @@ def _report(folder: Path, analyses: bool) -> None:
     if analyses:
         sections += _analysed(folder)
     sections.append(overview.examples_section(run, folder, scores))
-    page = folder / "report.html"
+    page = folder / PAGE
     intro = "A drawn world with the official files of twelve vision-and-language datasets, from its leaks to one model."
     write_page(page, "vlmt: one model, twelve tasks", intro, sections, f"Made by vlmt demo; runs are in {run.parent}.")
     header = ["task", "metric", "score %", "95%", "chance %", "which guess"]

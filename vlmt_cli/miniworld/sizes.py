@@ -60,7 +60,7 @@ class Sizes:
 
     def scaled(self, factor: float) -> "Sizes":
         """Return the same proportions at ``factor`` of the size, for tests; what is held out shrinks too."""
-        if not factor > 0:
+        if not 0 < factor < float("inf"):
             raise ValueError(f"a world cannot be scaled by {factor!r}; give a positive number")
         return Sizes(
             **{
