@@ -44,6 +44,20 @@ def test_version_and_usage_errors():
     assert wrong.returncode == 2 and "clean" in wrong.stderr
 
 
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("clean --datasets vqa,ref", {"vqa,refcoco", "vqa,refcoco+", "vqa,refcocog"}),
+        ("evaluate --tasks G", {"G1", "G2", "G3", "G4"}),
+        ("train --preset all-t", {"all-tasks", "all-tasks-without-g4", "all-to-single"}),
+        ("data show nl", {"nlvr2"}),
+    ],
+)
+def test_the_shell_completes_names(typed, completed):
+    words = {"COMP_WORDS": f"vlmt {typed}", "COMP_CWORD": str(len(typed.split())), "_VLMT_COMPLETE": "complete_bash"}
+    assert set(vlmt(**words).stdout.split()) == completed
+
+
 def test_a_defect_shows_its_traceback_only_when_asked(tmp_path):
     code = (
         "import vlmt_cli.app, vlmt_cli.datasets.prepare as prepare\n"

@@ -24,8 +24,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 RELATIONS = ("crosswalk", "flickr", "url", "pixels", "perceptual", "judged")
 PAPER_RELATIONS = ("crosswalk",)
@@ -66,6 +64,9 @@ def same_image(keys: pa.Array, links: pa.Table) -> dict[str, NDArray[np.int32]]:
         before it are believed; equal numbers mean the same image. ``id`` gives every
         key a number of its own. A relation without links repeats the numbers before it.
     """
+    from scipy.sparse import coo_array  # a second of imports, which reading tables does not need
+    from scipy.sparse.csgraph import connected_components
+
     links = all_links(keys, links)
     nodes = pa.concat_arrays([pa.array(keys, pa.string()), *_chunks(links["image"]), *_chunks(links["alias"])])
     encoded = nodes.dictionary_encode()

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from vlmt_cli.commands.options import DATA, DataFolder, Json, Sbatch, Settings, Weights
+from vlmt_cli.commands import completion
+from vlmt_cli.commands.options import DATA, DataFolder, DataSettings, Json, Recipe, Sbatch, Settings, Weights
 from vlmt_cli.runs.folders import find_run, runs_folder
 
 app = typer.Typer(help="Understand runs: which tasks help each other, schedules, ablations.", no_args_is_help=True)
@@ -32,14 +33,21 @@ Paper = Annotated[bool, typer.Option("--paper", help="Show the paper's figures, 
 From = Annotated[
     Path | None, typer.Option("--from", help="Show the Parquet that an earlier call wrote, without any run.")
 ]
-Tasks = Annotated[str, typer.Option("--tasks", help="Tasks and groups with commas: vqa,G3. A group goes as one.")]
+Tasks = Annotated[
+    str,
+    typer.Option(
+        "--tasks", help="Tasks and groups with commas: vqa,G3. A group goes as one.", autocompletion=completion.tasks
+    ),
+]
 
 REPRESENTATIVES = "vqa,flickr30k,visual7w,nlvr2"
 
 
 @app.command("overlap")
 def overlap(
-    datasets: Annotated[str, typer.Option(help="The mixture, with commas; all means all twelve.")] = "all",
+    datasets: Annotated[
+        str, typer.Option(help="The mixture, with commas; all means all twelve.", autocompletion=completion.datasets)
+    ] = "all",
     available: Annotated[bool, typer.Option("--available", help="Go on where official files are missing.")] = False,
     image_list: Annotated[
         list[str] | None,
@@ -47,8 +55,8 @@ def overlap(
     ] = None,
     identity: Annotated[str, typer.Option(help="strict, or paper: ids and the crosswalk only.")] = "strict",
     data: DataFolder = DATA,
-    recipe: Annotated[str, typer.Option("--recipe", help="Recipe for reading the datasets.")] = "data",
-    settings: Settings = None,
+    recipe: Recipe = "data",
+    settings: DataSettings = None,
     paper: Paper = False,
     as_json: Json = False,
 ) -> None:
@@ -73,7 +81,12 @@ def _joint(together: int, text: str) -> Callable[..., None]:
     def command(
         tasks: Tasks = REPRESENTATIVES,
         seeds: Seeds = 1,
-        preset: Annotated[str, typer.Option("--preset", help="Recipe of all trainings, by name or file.")] = "pairs",
+        preset: Annotated[
+            str,
+            typer.Option(
+                "--preset", help="Recipe of all trainings, by name or file.", autocompletion=completion.recipes
+            ),
+        ] = "pairs",
         scale: Scale = None,
         settings: Settings = None,
         data: DataFolder = DATA,

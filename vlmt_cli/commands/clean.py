@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlmt_cli.commands.options import DATA, DataFolder, Json, Recipe, Settings, check_data
+from vlmt_cli.commands import completion
+from vlmt_cli.commands.options import DATA, DataFolder, DataSettings, Json, Recipe, check_data
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,7 +25,10 @@ def clean(
     data: DataFolder = DATA,
     datasets: Annotated[
         str | None,
-        typer.Option(help="Datasets to clean of each other's test images, with commas. [default: all, the twelve]"),
+        typer.Option(
+            help="Datasets to clean of each other's test images, with commas. [default: all, the twelve]",
+            autocompletion=completion.datasets,
+        ),
     ] = None,
     available: Annotated[
         bool, typer.Option("--available", help="Take the datasets and splits whose files are there.")
@@ -65,7 +69,7 @@ def clean(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Report, but write no split.")] = False,
     recipe: Recipe = "data",
-    settings: Settings = None,
+    settings: DataSettings = None,
     as_json: Json = False,
 ) -> None:
     """Remove every test image from every train and validation set, and prove it.

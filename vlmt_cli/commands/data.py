@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from vlmt_cli.commands.options import DATA, DataFolder, Json, Recipe, Settings, check_data
+from vlmt_cli.commands import completion
+from vlmt_cli.commands.options import DATA, DataFolder, DataSettings, Json, Recipe, check_data
 
 app = typer.Typer(help="Look at datasets: files, examples, images.", no_args_is_help=True)
 
@@ -54,7 +55,7 @@ def status(data: DataFolder = DATA, as_json: Json = False) -> None:
 
 @app.command()
 def show(
-    dataset: Annotated[str, typer.Argument(help="A dataset, such as vqa.")],
+    dataset: Annotated[str, typer.Argument(help="A dataset, such as vqa.", autocompletion=completion.datasets)],
     split: Annotated[str, typer.Argument(help="Its split.")] = "train",
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many examples.")] = 6,
     masking: Annotated[
@@ -66,7 +67,7 @@ def show(
     ] = None,
     data: DataFolder = DATA,
     recipe: Recipe = "data",
-    settings: Settings = None,
+    settings: DataSettings = None,
     as_json: Json = False,
 ) -> None:
     """Show the first examples of a split.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vlmt_cli.commands import completion
 from vlmt_cli.commands.options import (
     DATA,
     DataFolder,
@@ -28,7 +29,10 @@ def evaluate(
     model: Annotated[str, typer.Option("--model", help="A run folder, a .pt, or a hub id.")],
     weights: Weights = "best",
     tasks: Annotated[
-        str | None, typer.Option("--tasks", help="vqa,G3 or all; else what the run was trained on.")
+        str | None,
+        typer.Option(
+            "--tasks", help="vqa,G3 or all; else what the run was trained on.", autocompletion=completion.tasks
+        ),
     ] = None,
     split: Annotated[
         str | None, typer.Option("--split", help="A split to score; else each task's official test set.")

@@ -7,14 +7,28 @@ from typing import Annotated, Literal
 import typer
 
 from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.commands import completion
 
 DataFolder = Annotated[
     Path,
     typer.Option("--data", envvar="VLMT_DATA", help="Data folder: raw/, examples/, clean/, features/ are in it."),
 ]
-Recipe = Annotated[str, typer.Option("--recipe", help="Recipe, by name or as a YAML file, for all other choices.")]
-Settings = Annotated[
+Recipe = Annotated[
+    str,
+    typer.Option(
+        "--recipe",
+        help="Recipe, by name or as a YAML file, for all other choices.",
+        autocompletion=completion.recipes,
+    ),
+]
+Preset = Annotated[
+    str, typer.Option("--preset", help="Recipe, by name or as a YAML file.", autocompletion=completion.recipes)
+]
+DataSettings = Annotated[
     list[str] | None, typer.Option("--set", help="Override a recipe key: --set vqa.minval=5000. Repeat it for more.")
+]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a recipe key: --set training.gap=8. Repeat it for more.")
 ]
 Weights = Annotated[
     Literal["best", "last"],

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vlmt_cli.commands import completion
 from vlmt_cli.commands.options import DATA, DataFolder, Json, Weights, check_device, check_features, device_of
 
 if TYPE_CHECKING:
@@ -24,7 +25,12 @@ def predict(
         list[str], typer.Argument(help="Image files, folders of them, or image keys of a feature store: coco:262148.")
     ],
     model: Annotated[str, typer.Option("--model", help="Run folder, .pt or hub id.")],
-    task: Annotated[str, typer.Option("--task", help="What to ask: vqa, coco, refcoco, nlvr2, snli_ve, ...")],
+    task: Annotated[
+        str,
+        typer.Option(
+            "--task", help="What to ask: vqa, coco, refcoco, nlvr2, snli_ve, ...", autocompletion=completion.tasks
+        ),
+    ],
     text: Annotated[
         list[str], typer.Option("--text", help="Question, phrase, dialogue, caption or statement. Repeat it for more.")
     ],

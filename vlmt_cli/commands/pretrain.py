@@ -1,17 +1,14 @@
 """``vlmt pretrain``: Conceptual Captions to a model that tasks begin with."""
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from vlmt_cli.commands.options import DATA, DataFolder, Json, Sbatch, Settings
+from vlmt_cli.commands.options import DATA, DataFolder, Json, Preset, Sbatch, Settings
 from vlmt_cli.commands.train import Device, Gpus, Launcher, Nodes, Partial, Processes, Resume, Run, Scale, Seed
 from vlmt_cli.runs.folders import runs_folder
 
 
 def pretrain(
-    preset: Annotated[str, typer.Option("--preset", help="Recipe, by name or as a YAML file.")] = "pretrain",
+    preset: Preset = "pretrain",
     run: Run = None,
     resume: Resume = False,
     gpus: Gpus = None,

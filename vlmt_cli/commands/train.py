@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vlmt_cli.base.errors import VlmtError
-from vlmt_cli.commands.options import DATA, DataFolder, Json, Sbatch, Settings, check_data
+from vlmt_cli.commands import completion
+from vlmt_cli.commands.options import DATA, DataFolder, Json, Preset, Sbatch, Settings, check_data
 from vlmt_cli.runs.folders import runs_folder
 
 if TYPE_CHECKING:
@@ -42,8 +43,10 @@ class Interrupted(VlmtError):
 
 
 def train(
-    preset: Annotated[str, typer.Option("--preset", help="Recipe, by name or as a YAML file.")] = "all-tasks",
-    task: Annotated[str | None, typer.Option(help="Its tasks: vqa, or several with commas.")] = None,
+    preset: Preset = "all-tasks",
+    task: Annotated[
+        str | None, typer.Option(help="Its tasks: vqa, or several with commas.", autocompletion=completion.tasks)
+    ] = None,
     group: Annotated[str | None, typer.Option(help="Its task group: G1, G2, G3 or G4.")] = None,
     run: Run = None,
     resume: Resume = False,
