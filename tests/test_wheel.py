@@ -20,7 +20,17 @@ def test_a_wheel_installs_and_runs_in_an_empty_environment(tmp_path):
     (wheel,) = tmp_path.glob("vlmt-*.whl")
     venv.create(tmp_path / "empty", with_pip=True)
     python = tmp_path / "empty" / "bin" / "python"
-    run(python, "-m", "pip", "install", "--quiet", "--no-compile", "--constraint", ROOT / "constraints.txt", wheel)
+    run(
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-compile",
+        "--constraint",
+        ROOT / "constraints.txt",
+        f"{wheel}[all]",
+    )
     elsewhere = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": ""}}
     assert "clean" in run(tmp_path / "empty" / "bin" / "vlmt", "--help", **elsewhere)
     small = ("--scale", "0.1", "--iterations", "2", "--no-analyses")

@@ -2,7 +2,7 @@
 
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -23,11 +23,26 @@ from vlmt_cli.commands import (
     vgc,
 )
 
+TRAIN_EXTRA = {
+    "h5py",
+    "huggingface_hub",
+    "lightning_fabric",
+    "lmdb",
+    "safetensors",
+    "spacy",
+    "submitit",
+    "tokenizers",
+    "torch",
+    "transformers",
+}
+"""The modules that ``pip install 'vlmt[train]'`` adds to the core."""
+
 app = typer.Typer(
     name="vlmt",
-    help="12-in-1 multi-task vision and language learning: clean data, training, understanding.",
+    help="""12-in-1 multi-task vision and language learning: clean data, training, understanding.
+
+    After vlmt --install-completion, the shell completes commands, options, datasets, tasks and recipes.""",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -64,6 +79,24 @@ def options(
     """Options that stand before or after any command."""
 
 
+def _command() -> str:
+    """Return the command that was given, without its arguments."""
+    command: Any = typer.main.get_command(app)
+    words = ["vlmt"]
+    for argument in sys.argv[1:]:
+        if argument not in getattr(command, "commands", {}):
+            break
+        command = command.commands[argument]
+        words.append(argument)
+    return " ".join(words)
+
+
+def _missing_extra(error: Exception) -> str | None:
+    """Name the package of the extra ``train`` that is not installed; None where the error is another."""
+    package = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    return package if package in TRAIN_EXTRA else None
+
+
 def _stdout_is_read() -> bool:
     try:
         sys.stdout.flush()
@@ -77,7 +110,7 @@ def main() -> None:
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
     try:
-        app()
+        app(prog_name="vlmt")
     except SystemExit as error:
         if error.code == 130:
             print("vlmt: interrupted; the same command goes on from what is complete", file=sys.stderr)
@@ -99,5 +132,8 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
+        if package := _missing_extra(error):
+            print(f"vlmt: {_command()} needs {package}: pip install 'vlmt[train]'", file=sys.stderr)
+            sys.exit(2)
         print(f"vlmt: defect: {type(error).__name__}: {error}; --debug shows where", file=sys.stderr)
         sys.exit(1)

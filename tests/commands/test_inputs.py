@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from commands.running import run
 
-from vlmt_cli.base import hub
 from vlmt_cli.commands import obstacles
+from vlmt_cli.runs import hub
 
 WRONG = [
     # (exit code, part of the line, command)
@@ -79,7 +79,7 @@ def test_inputs_are_checked_before_heavy_imports(folder):
     results = zip(WRONG, json.loads(said.stdout), strict=True)
     wrong = [
         (command, code, err)
-        for (wanted, message, command), (code, err) in results
+        for (wanted, message, command), (code, err, _) in results
         if code != wanted or message not in err or err.count("\n") != 1
     ]
     assert not wrong

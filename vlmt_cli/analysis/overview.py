@@ -20,7 +20,8 @@ from vlmt_cli.evaluation.setup import load_model, open_stores
 from vlmt_cli.runs.recipe import FeatureChoices
 from vlmt_cli.tasks.groups import rules_of
 from vlmt_cli.tasks.load import answers_of, load_examples
-from vlmt_cli.tasks.text import TextEncoder, read_columns
+from vlmt_cli.tasks.tables import read_columns
+from vlmt_cli.tasks.text import TextEncoder
 
 RIGHT, CHOSEN = "#1a7f37", "#e66101"
 _CARDS_A_TASK = 2

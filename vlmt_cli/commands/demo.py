@@ -1,6 +1,7 @@
 """``vlmt demo``: the whole pipeline on a drawn world."""
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,6 +44,8 @@ def demo(
     from vlmt_cli.commands.demo_steps import Steps
     from vlmt_cli.commands.show import say
 
+    if find_spec("torch") is None:  # known now, and not after half of the pipeline
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
     with claimed(folder, "wait until it has ended, or name another folder with --folder"):
         steps = Steps(folder, {"seed": seed, "scale": scale, "iterations": iterations})
         if steps.done:

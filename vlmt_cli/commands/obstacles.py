@@ -88,7 +88,7 @@ def out_of_reach(recipe: "Recipe", runs: Path) -> Obstacle | None:
     Raises:
         DataError: a file of a tokenizer is named, and does not exist.
     """
-    from vlmt_cli.base.hub import reach
+    from vlmt_cli.runs.hub import reach
 
     model = recipe.model.settled()
     wanted = {model.bert: "config.json", model.tokenizer: "tokenizer.json"}
@@ -99,6 +99,8 @@ def out_of_reach(recipe: "Recipe", runs: Path) -> Obstacle | None:
     for source, name in absent.items():
         try:
             reach(source, name)
+        except ImportError:
+            raise
         except Exception as error:  # the hub client, its network client and its validators each have their own
             reason = " ".join(str(error).split())[:120]
             break

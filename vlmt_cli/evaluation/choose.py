@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,10 +11,12 @@ import pyarrow.compute as pc
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.datasets.table import AMONG_CANDIDATES, TASKS
 from vlmt_cli.features.coverage import images_of
-from vlmt_cli.features.reader import RegionReader
-from vlmt_cli.runs.checkpoint import Checkpoint
 from vlmt_cli.tasks.groups import rules_of
-from vlmt_cli.tasks.text import read_columns
+from vlmt_cli.tasks.tables import read_columns
+
+if TYPE_CHECKING:
+    from vlmt_cli.features.reader import RegionReader
+    from vlmt_cli.runs.checkpoint import Checkpoint
 
 TEST = "test"
 STAND_IN = "val"
@@ -47,8 +50,8 @@ class Choice:
 
 
 def choose(
-    checkpoint: Checkpoint,
-    reader: RegionReader,
+    checkpoint: "Checkpoint",
+    reader: "RegionReader",
     data: Path,
     tasks: Sequence[str],
     required: set[str],
@@ -108,7 +111,7 @@ class _LacksError(DataError):
     """A task cannot be scored, through no fault of any file."""
 
 
-def _check_model(checkpoint: Checkpoint, reader: RegionReader, task: str) -> None:
+def _check_model(checkpoint: "Checkpoint", reader: "RegionReader", task: str) -> None:
     head = TASKS[task].head
     if head not in checkpoint.config.heads:
         raise _LacksError(f"the model has no {head} head", where=task, todo="leave the task out")

@@ -38,7 +38,8 @@ from vlmt_cli.tasks.groups import head_of, rules_of
 from vlmt_cli.tasks.load import load_examples
 from vlmt_cli.tasks.retrieval.rules import PROTOCOL, first_fold
 from vlmt_cli.tasks.scoring import Judged, Measure
-from vlmt_cli.tasks.text import TextEncoder, read_columns
+from vlmt_cli.tasks.tables import read_columns
+from vlmt_cli.tasks.text import TextEncoder
 
 FEATURES_OPTION = "--features NAME"
 Say = Callable[[str], None]

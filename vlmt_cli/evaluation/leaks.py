@@ -8,6 +8,7 @@ import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -20,8 +21,10 @@ from vlmt_cli.base.identity import LINKS
 from vlmt_cli.base.keys import check_image_key
 from vlmt_cli.clean.splits import role_of
 from vlmt_cli.evaluation.contamination import seen_in_training
-from vlmt_cli.runs.checkpoint import Checkpoint
-from vlmt_cli.tasks.text import read_columns
+from vlmt_cli.tasks.tables import read_columns
+
+if TYPE_CHECKING:
+    from vlmt_cli.runs.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class Seen:
         return int(hit[places].sum()), len(places), stages
 
 
-def training_of(checkpoint: Checkpoint) -> Training:
+def training_of(checkpoint: "Checkpoint") -> Training:
     """Read the training images that a checkpoint brings along.
 
     Raises:

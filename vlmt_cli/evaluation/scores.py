@@ -1,7 +1,8 @@
 """``scores.json``: what a model scored, and all that it takes to believe it; and its rows as table 2 has them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from json import JSONDecodeError, loads
 from pathlib import Path
 from typing import Literal
@@ -132,8 +133,16 @@ def make_scores(
         resamples=resamples,
         resampled=resampled,
         seed=seed,
-        versions={name: version(name) for name in ("vlmt", "torch")},
+        versions=_versions(),
     )
+
+
+def _versions() -> dict[str, str]:
+    """Return the versions of what scored; torch is not needed to score another model's predictions."""
+    versions = {"vlmt": version("vlmt")}
+    with suppress(PackageNotFoundError):
+        versions["torch"] = version("torch")
+    return versions
 
 
 def averages(values: Mapping[str, float]) -> tuple[dict[str, float], float | None]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -11,7 +12,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.features.store import FeatureStore
+
+if TYPE_CHECKING:
+    from vlmt_cli.features.store import FeatureStore
 
 
 class Coverage(msgspec.Struct, frozen=True):
@@ -36,7 +39,7 @@ class Coverage(msgspec.Struct, frozen=True):
 
 
 def examples_with_features(
-    store: FeatureStore, images: pa.ListArray, what: str, partial: bool = False
+    store: "FeatureStore", images: pa.ListArray, what: str, partial: bool = False
 ) -> NDArray[np.bool_]:
     """Tell which of N examples have features of all of their images.
 

@@ -22,7 +22,8 @@ from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.tasks.batch import Batch
 from vlmt_cli.tasks.examples import Examples, Part, lists_of
 from vlmt_cli.tasks.groups import head_of, rules_of
-from vlmt_cli.tasks.text import TextEncoder, clean_command, read_columns, tokens_of
+from vlmt_cli.tasks.tables import clean_command, read_columns
+from vlmt_cli.tasks.text import TextEncoder, tokens_of
 
 Purpose = Literal["train", "validate", "test"]
 CAPTION_TOKENS = 36

@@ -13,14 +13,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.files import locked, write_parquet
-from vlmt_cli.datasets.table import TWELVE
+from vlmt_cli.tasks.tables import read_columns
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _AT_ONCE = 50_000
@@ -143,20 +142,3 @@ def word_tokenizer(texts: Iterator[str]) -> str:
     tokenizer.train_from_iterator(texts, trainer)
     made: str = tokenizer.to_str()
     return made
-
-
-def clean_command(dataset: str) -> str:
-    """Return the command that cleans a dataset along with the twelve."""
-    return "vlmt clean --datasets all" + ("" if dataset in TWELVE else f",{dataset}")
-
-
-def read_columns(path: Path, columns: list[str] | None) -> pa.Table:
-    """Read columns of a Parquet file, None for all. Raises a DataError when it is damaged or lacks one."""
-    try:
-        return pq.read_table(path, columns=columns)
-    except FileNotFoundError as error:
-        todo = f"make it with {clean_command(path.parent.name)}"
-        raise DataError("there is no such example table", where=path, todo=todo) from error
-    except (OSError, pa.ArrowException, KeyError) as error:
-        reason = str(error).splitlines()[0][:160]
-        raise DataError(f"is damaged ({reason})", where=path, todo="delete it and run the command again") from error

@@ -38,7 +38,8 @@ from vlmt_cli.runs.tokenizer import read_tokenizer
 from vlmt_cli.runs.trackers import Tracker, tensorboard_tracker, wandb_tracker
 from vlmt_cli.tasks.load import answers_of, image_keys
 from vlmt_cli.tasks.multitask import MultiTaskModel
-from vlmt_cli.tasks.text import TextEncoder, read_columns, word_tokenizer
+from vlmt_cli.tasks.tables import read_columns
+from vlmt_cli.tasks.text import TextEncoder, word_tokenizer
 from vlmt_cli.training.affinity import Affinity
 from vlmt_cli.training.contradictions import check_against
 from vlmt_cli.training.environment import environment_here, with_environment

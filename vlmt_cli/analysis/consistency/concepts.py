@@ -97,7 +97,7 @@ def _spacy(model: str) -> Tagger:
     try:
         import spacy
     except ImportError as error:
-        raise DataError("spaCy is not installed", todo=f"pip install spacy; then {todo}") from error
+        raise DataError("spaCy is not installed", todo=f"pip install 'vlmt[train]'; then {todo}") from error
     try:
         pipeline = spacy.load(model, exclude=["parser", "ner", "senter", "lemmatizer"])
     except OSError as error:

@@ -19,7 +19,7 @@ from vlmt_cli.base.origin import verify_split_if_any
 from vlmt_cli.evaluation.leaks import read_links
 from vlmt_cli.features.coverage import images_of
 from vlmt_cli.tasks.groups import rules_of
-from vlmt_cli.tasks.text import read_columns
+from vlmt_cli.tasks.tables import read_columns
 
 QUESTIONS = ("vqa",)
 EXPRESSIONS = ("refcoco", "refcoco+")
