@@ -128,6 +128,15 @@ def test_yes_trains_in_a_script_and_plan_never_does(vlmt, arguments, monkeypatch
     assert vlmt("analyze", "pairs", *arguments, "--yes")[0] == 0 and len(planned) == 3
 
 
+def test_without_options_the_runs_of_a_sweep_are_shown_as_they_are(vlmt, arguments, tmp_path):
+    write_runs(tmp_path / "runs", *ITEMS, "vqa+nlvr2")
+    plain = ("--tasks", "vqa,nlvr2", "--data", tmp_path / "data", "--runs", tmp_path / "runs")
+    code, out, err = vlmt("analyze", "pairs", *plain, "--seeds", 2)
+    assert code == 0 and "+25.00" in out
+    assert err.count("\n") == 1 and "its runs are shown as they are, without 3 that it does not have (its model." in err
+    assert vlmt("analyze", "pairs", *plain, "--yes")[0] == 2  # which would train others into its folders
+
+
 def test_triples_share_what_pairs_trained(vlmt, tmp_path, monkeypatch):
     planned = training(monkeypatch)
     arguments = ("--data", tmp_path / "data", "--runs", tmp_path / "runs", *SMALL, "--yes")

@@ -263,7 +263,7 @@ def test_the_default_tokenizer_comes_from_the_hub(vlmt, files, monkeypatch):
         asked.append((hub_id, name))
         raise OSError("offline")
 
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    monkeypatch.setattr("vlmt_cli.runs.tokenizer.reach", download)
     some = [*options(files)[:2], *options(files)[4:]]
     line = fails(vlmt, files, files / "model.bin", files / "run", *some)
     assert asked == [("bert-base-uncased", "tokenizer.json")] and "(offline)" in line and "--tokenizer" in line

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -13,8 +13,11 @@ from vlmt_cli.analysis.relations.sweep import Found, Wanted, find
 from vlmt_cli.analysis.relations.sweep_plan import SweepPlan, make_sweep_plan
 from vlmt_cli.base.cluster import read_launcher
 from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.commands import obstacles
 from vlmt_cli.commands.show import progress, say, stdout, table
 from vlmt_cli.runs.best import BestOrLast
+from vlmt_cli.runs.folders import start_of
+from vlmt_cli.runs.recipe import RECIPE, difference_of, read_recipe
 
 if TYPE_CHECKING:
     from vlmt_cli.analysis.relations.sweep_run import Launch
@@ -61,6 +64,8 @@ def sweep(
         DataError: no run is finished, and nobody said that they should be trained.
     """
     launch = _launch(options)
+    if not (options.yes or options.plan):
+        wanted = _as_they_are(options, wanted)
     found = dict(zip(wanted, find(wanted.values(), options.runs, options.sweep, options.data), strict=True))
     needed = [found[key] for key in wanted if needs(key)]
     todo = [one for one in needed if one.state != "finished"]
@@ -69,6 +74,9 @@ def sweep(
     if options.plan:
         _show_plan(plan, options.sweep, as_json)
         return None
+    lacking = next(filter(None, (_lacking(options, one.wanted) for one in todo)), None)
+    if options.yes and lacking:
+        obstacles.refuse([lacking], options.data, options.scale)
     if todo and trains and _may_train(plan, todo, options.yes):
         with progress("Training") as update:
             said = ""
@@ -88,10 +96,40 @@ def sweep(
     if not runs:
         _show_plan(plan, options.sweep, as_json)
         todo_text = f"train them with --yes, about {duration(plan.total)}"
+        if more := obstacles.fitting(lacking, options.data, options.scale):
+            todo_text += f", or what this machine can: {obstacles.command((), ['--yes', *more])}"
         raise DataError(f"none of {len(needed)} runs is there", where=options.runs / options.sweep, todo=todo_text)
     if todo:
         say(f"{len(todo)} of {len(needed)} runs are missing; --yes trains them, about {duration(plan.total)}")
     return runs
+
+
+def _as_they_are(options: SweepOptions, wanted: Mapping[Key, Wanted]) -> Mapping[Key, Wanted]:
+    """Where no option asks for a recipe and a sweep was trained with another than the usual, take its runs as they are.
+
+    Runs that it lacks are then left out: they would be of the usual recipe, and not compare.
+    """
+    if options.settings or options.scale:
+        return wanted
+    folder = options.runs / options.sweep
+    there = {key: one for key, one in wanted.items() if (folder / one.name / RECIPE).exists()}
+    own = {key: replace(one, recipe=read_recipe(folder / one.name)) for key, one in there.items()}
+    differences = (difference_of(wanted[key].recipe, one.recipe) for key, one in own.items())
+    difference = next(filter(None, differences), None)
+    if difference is None:
+        return wanted
+    lost = len(wanted) - len(own)
+    without = f", without {lost} that it does not have" if lost else ""
+    say(f"{folder}: its runs are shown as they are{without} ({difference}); --scale and --set ask for others")
+    return own
+
+
+def _lacking(options: SweepOptions, wanted: Wanted) -> obstacles.Obstacle | None:
+    """What a run would begin with, and cannot be had."""
+    own = options.runs / options.sweep / wanted.name
+    if start_of(wanted.recipe, own, options.data) is not None:
+        return None
+    return obstacles.out_of_reach(wanted.recipe, options.runs)
 
 
 def run_sweep(plan: SweepPlan, data: Path, launch: "Launch", tell: Callable[[str, int, int], None]) -> bool:

@@ -6,6 +6,7 @@ follows it does not meet the next error.
 
 import shlex
 import sys
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,11 +46,17 @@ def refuse(obstacles: list[Obstacle], data: Path, scale: str | None) -> None:
     if len(obstacles) == 1 and obstacles[0].todo:
         raise obstacles[0].kind(obstacles[0].what, todo=obstacles[0].todo)
     without = {option for one in obstacles for option in one.without}
-    instead = [word for one in obstacles for word in one.instead]
-    if scale is None and (data / _DRAWN).exists():
-        instead += ["--scale", "mini"]
+    instead = [word for one in obstacles if one.kind is UsageError for word in one.instead]
+    instead += fitting(next((one for one in obstacles if one.kind is DataError), None), data, scale)
     what = ", and ".join(one.what for one in obstacles)
-    raise obstacles[0].kind(what, todo=f"run here: {_command(without, instead)}")
+    raise obstacles[0].kind(what, todo=f"run here: {command(without, instead)}")
+
+
+def fitting(lacking: Obstacle | None, data: Path, scale: str | None) -> list[str]:
+    """The options that let a training begin without what it lacks; on a drawn world, those of its scale."""
+    if scale is None and (data / _DRAWN).exists():
+        return ["--scale", "mini"]
+    return list(lacking.instead) if lacking else []
 
 
 def no_gpus(asked: int, there: int) -> Obstacle:
@@ -119,7 +126,7 @@ def out_of_reach(recipe: "Recipe", runs: Path) -> Obstacle | None:
     return Obstacle(what, None, (), instead, DataError)
 
 
-def _command(without: set[str], instead: list[str]) -> str:
+def command(without: Collection[str], instead: Sequence[str]) -> str:
     """The command line that was given, without some options and with others."""
     kept, words = [], iter(sys.argv[1:])
     for word in words:

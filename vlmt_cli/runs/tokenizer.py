@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.base.hub import reach
 
 
 def read_tokenizer(source: str, vocabulary: int) -> str:
@@ -46,6 +47,7 @@ def _download(hub_id: str) -> Path:
     if hub_id.endswith((".json", ".txt")):
         raise DataError("there is no such file", where=hub_id)
     try:
+        reach(hub_id, "tokenizer.json")
         return Path(hf_hub_download(hub_id, "tokenizer.json"))
     except Exception as error:  # the hub client, its network client and its validators each have their own
         message = " ".join(str(error).split())[:200]

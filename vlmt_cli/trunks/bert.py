@@ -6,12 +6,14 @@ no counterpart here, and its layers do not initialise the feed-forwards of co-at
 
 from dataclasses import dataclass
 from logging import ERROR
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.base.hub import reach
 from vlmt_cli.trunks.authors import authors_names, authors_shapes, from_authors
 from vlmt_cli.trunks.pretraining import PretrainingHeads
 from vlmt_cli.trunks.vilbert import ViLBERT
@@ -101,6 +103,8 @@ def _read(source: str) -> tuple[Any, dict[str, Tensor]]:
     verbosity = logging.get_verbosity()
     logging.set_verbosity(ERROR)  # it warns of what the report says
     try:
+        if not Path(source).exists():
+            reach(source, "config.json")
         config = AutoConfig.from_pretrained(source)
         if config.model_type != "bert":
             raise UsageError(f"is a {config.model_type}, not a BERT", where=source, todo=f"take {BERT}")
