@@ -1,19 +1,25 @@
-# make demo: the whole pipeline on a drawn world.   make test: everything that must hold.
-# Both create .venv and install what constraints.txt pins.
+# make demo: the whole pipeline on a synthetic world.   make test: every check.   make quick: the fast ones.
+# Each creates .venv and installs what constraints.txt pins.
 
 PYTHON ?= python3
 BIN := .venv/bin
+QUICK := tests/base tests/clean tests/datasets tests/paper tests/test_app.py tests/test_docs.py
 
-.PHONY: demo test docs clean
+.PHONY: demo lint quick test docs clean
 
 demo: .venv/installed
 	$(BIN)/vlmt demo
 
-test: .venv/installed
+lint: .venv/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+quick: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(QUICK)
+
+test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 docs: .venv/installed
