@@ -1,15 +1,17 @@
-"""The questions in README.md, as they stand there, one after another, and a training after them."""
+"""The commands in README and docs, as they stand there, one after another, on a small world.
+
+Those with a comment above their block need what is not here; ``test_docs.py`` checks that they exist.
+"""
 
 import shlex
 import shutil
-from pathlib import Path
 
 import pytest
 from commands.running import run
+from pages import ROOT, blocks
 from PIL import Image
 
-README = Path(__file__).parents[1] / "README.md"
-MINI = ["--scale", "mini", "--set", "training.iterations=1"]
+FEW = ["--set", "training.iterations=2"]
 PHOTOS = {
     "VG_100K": "2.jpg",
     "VG_100K_2": "3.jpg",
@@ -19,35 +21,75 @@ PHOTOS = {
 }
 
 
-def questions():
-    """The command lines of README's part on questions: from its heading to the next."""
-    section = README.read_text().split("Some questions that people have:")[1].split("\n## ")[0]
-    return [line.partition("#")[0].split() for line in section.splitlines() if line.startswith("vlmt ")]
+def vlmt(capsys, *words):
+    assert run(*words) == 0, f"{shlex.join(words)}: {capsys.readouterr().err}"
 
 
-@pytest.fixture
-def demo(trained_world, tmp_path, monkeypatch):
-    """The data of a demo, the files that README names, and VLMT_DATA."""
-    for name in ("raw", "examples"):
-        shutil.copytree(trained_world / name, tmp_path / "demo" / name)
-    (tmp_path / "demo" / "features").symlink_to(trained_world / "features")
-    (tmp_path / "visual_genome_detector_train.txt").write_text("vg:2\n")
-    for folder, name in PHOTOS.items():
-        (tmp_path / folder).mkdir()
-        Image.effect_noise((32, 32), 60).save(tmp_path / folder / name)
-    monkeypatch.chdir(tmp_path)
+def run_page(capsys, name):
+    """Run the blocks of a page that need nothing else; a training takes two steps."""
+    memory = {}
+    for block in blocks(ROOT / name):
+        if block.language == "python" and not block.marker:
+            exec(block.text, memory)
+        elif block.language == "sh" and not block.marker:
+            for program, *words in block.commands:
+                if program == "vlmt":
+                    vlmt(capsys, *words, *(FEW if words[0] == "train" and "--resume" not in words else ()))
+
+
+@pytest.fixture(scope="module")
+def folder(trained_world, tmp_path_factory):
+    """A working folder with the demo's data, and the files that the pages name."""
+    folder = tmp_path_factory.mktemp("docs")
+    for name in ("raw", "images", "examples", "features"):
+        shutil.copytree(trained_world / name, folder / "demo" / name)
+    (folder / "visual_genome_detector_train.txt").write_text("vg:2\n")
+    (folder / "verdicts.txt").write_text(
+        next(b.text for b in blocks(ROOT / "docs/cleaning.md") if b.language == "text")
+    )
+    for name, photo in PHOTOS.items():
+        (folder / name).mkdir()
+        Image.effect_noise((32, 32), 60).save(folder / name / photo)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def here(folder, monkeypatch):
+    monkeypatch.chdir(folder)
     monkeypatch.setenv("VLMT_DATA", "demo")
-    assert run(*shlex.split("clean --datasets all,conceptual_captions")) == 0
-    return tmp_path / "demo"
 
 
-def test_the_questions_run_as_written_and_a_training_after_them(demo, capsys):
-    commands = questions()
-    assert len(commands) >= 7 and ["vlmt", "clean", "--check"] in commands
-    before = {path: path.read_bytes() for path in (demo / "clean").iterdir()}
-    for command in commands:
-        assert run(*command[1:]) == 0, f"{command}: {capsys.readouterr().err}"
-    assert {path: path.read_bytes() for path in (demo / "clean").iterdir()} == before
-    assert run("train", "--task", "vqa", *MINI) == 0, capsys.readouterr().err
-    assert run("clean", "--datasets", "all") == 0
-    assert run("clean", "--check") == 0, capsys.readouterr().err
+def test_readme(folder, capsys, monkeypatch):
+    shutil.copytree(folder / "demo" / "raw", folder / "data" / "raw")
+    with monkeypatch.context() as own:
+        own.delenv("VLMT_DATA")
+        first, questions = [block for block in blocks(ROOT / "README.md") if "vlmt clean" in block.text]
+        for _, *words in first.commands:
+            vlmt(capsys, *words)
+    shutil.rmtree(folder / "data")
+    vlmt(capsys, "clean", "--datasets", "all,conceptual_captions")
+    before = {path: path.read_bytes() for path in (folder / "demo" / "clean").iterdir()}
+    for _, *words in questions.commands:
+        vlmt(capsys, *words)
+    assert len(questions.commands) >= 5
+    assert {path: path.read_bytes() for path in (folder / "demo" / "clean").iterdir()} == before
+
+
+def test_cleaning(capsys):
+    run_page(capsys, "docs/cleaning.md")
+
+
+def test_features_training_and_python(folder, capsys):
+    for page in ("docs/detector.md", "docs/training.md", "docs/cluster.md", "docs/python.md"):
+        run_page(capsys, page)
+    vlmt(capsys, "clean", "--datasets", "all", "--replace")
+    vlmt(capsys, "clean", "--check")
+
+
+def test_analysis(folder, capsys):
+    every = ("--set", "training.affinity_every=1", "--set", "training.evaluate_every=1")
+    tasks = "vqa,refcoco,refcoco+"
+    if not (folder / "demo" / "clean").exists():
+        vlmt(capsys, "clean", "--datasets", "all,conceptual_captions")
+    vlmt(capsys, "train", "--task", tasks, "--scale", "mini", "--run", "demo/runs/all-tasks", *every, *FEW)
+    run_page(capsys, "docs/analysis.md")
