@@ -1,5 +1,7 @@
 """Predictions against the evaluation path on the same images; photos against the store; pages against hostile texts."""
 
+import copy
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -18,13 +20,16 @@ from vlmt_cli.evaluation.predict_photos import Networks, make_extractor, see
 from vlmt_cli.evaluation.predict_picture import COLOURS, View, draw_boxes
 from vlmt_cli.evaluation.predictions import Answer, Answers, Box, Boxes, Photos, RankedPhoto, RankedText, Texts
 from vlmt_cli.evaluation.question import Source, find_photos
+from vlmt_cli.evaluation.setup import LoadedModel
 from vlmt_cli.features.extract import extract
 from vlmt_cli.features.pixels import WIDTH, pixels_extractor
 from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.features.record import Regions
 from vlmt_cli.features.store import FeatureStore
+from vlmt_cli.runs.best import Weights
 from vlmt_cli.runs.checkpoint import Checkpoint
 from vlmt_cli.runs.lineage import Extractor, Lineage
+from vlmt_cli.runs.recipe import FeatureChoices, Recipe
 from vlmt_cli.tasks.config import ModelConfig
 from vlmt_cli.tasks.load import load_examples
 from vlmt_cli.tasks.multitask import MultiTaskModel
@@ -106,6 +111,13 @@ def stored(reader, *names, candidates=False):
     return [Photo(name, reader.store.read(name), given.get(name)) for name in names]
 
 
+def loaded(checkpoint):
+    """A model of a run that shows at most ``MOST`` detected regions."""
+    encoder = TextEncoder(checkpoint.tokenizer) if checkpoint.tokenizer else None
+    recipe = Recipe(features=FeatureChoices(regions=MOST))
+    return LoadedModel("run", Weights("run"), checkpoint, recipe, encoder)
+
+
 @pytest.mark.parametrize("task", ["vqa", "refcoco", "visual7w", "nlvr2", "snli_ve"])
 def test_an_example_is_predicted_as_evaluation_does(task, data, checkpoint, reader):
     encoder, token = TextEncoder(checkpoint.tokenizer), TASKS[task].token
@@ -115,7 +127,7 @@ def test_an_example_is_predicted_as_evaluation_does(task, data, checkpoint, read
     for row, text in enumerate(TEXTS):
         names = [examples.names[code] for code in examples.codes[examples.offsets[row] : examples.offsets[row + 1]]]
         photos = stored(reader, *names, candidates=task == "visual7w")
-        found = predict(checkpoint, task, photos, [text, "red"], token, most=MOST)[0]
+        found = predict(loaded(checkpoint), task, photos, [text, "red"])[0]
         if isinstance(found, Boxes):
             best = found.boxes[0]
             assert best.box == pytest.approx(expected["box"][row], abs=0.01)
@@ -143,13 +155,13 @@ def test_rankings_are_those_of_recall(checkpoint, reader):
              for ids in ([one] for one in encoder.encode(TEXTS, 30))]  # fmt: skip
     images = [(regions.features_BVF, regions.boxes_BV5, regions.mask_BV)]
     scores = score_matrix(checkpoint.model.trunk, checkpoint.model.heads["retrieval"], texts, images)
-    found = predict(checkpoint, "coco", stored(reader, *IMAGES), TEXTS, token, most=MOST, top=6)
+    found = predict(loaded(checkpoint), "coco", stored(reader, *IMAGES), TEXTS, top=6)
     for row, (text, one) in enumerate(zip(TEXTS, found, strict=True)):
         assert isinstance(one, Photos) and one.text == text
         assert [each.photo for each in one.photos] == [IMAGES[place] for place in scores[row].argsort(descending=True)]
         assert [each.score for each in one.photos] == pytest.approx(sorted(scores[row].tolist())[::-1], abs=1e-4)
         assert sum(each.probability for each in one.photos) == pytest.approx(1, abs=1e-5)
-    (one,) = predict(checkpoint, "coco", stored(reader, IMAGES[2]), TEXTS, token, most=MOST)
+    (one,) = predict(loaded(checkpoint), "coco", stored(reader, IMAGES[2]), TEXTS)
     assert isinstance(one, Texts) and one.photo == IMAGES[2]
     assert [each.text for each in one.texts] == [TEXTS[place] for place in scores[:, 2].argsort(descending=True)]
 
@@ -157,12 +169,14 @@ def test_rankings_are_those_of_recall(checkpoint, reader):
 def test_many_texts_and_the_task_token(checkpoint, reader):
     photos = stored(reader, *IMAGES[:2])
     texts = [f"{text} {word}" for text in TEXTS for word in ("red", "left", "no") * 4]
-    found = predict(checkpoint, "gqa", photos, texts, 15)
+    found = predict(loaded(checkpoint), "gqa", photos, texts)
     assert [(one.photos, one.text) for one in found] == [([photo.name], text) for photo in photos for text in texts]
-    (alone,) = predict(checkpoint, "gqa", photos[1:], texts[40:41], 15)
+    (alone,) = predict(loaded(checkpoint), "gqa", photos[1:], texts[40:41])
     theirs = found[len(texts) + 40]
     assert alone.answers[0].probability == pytest.approx(theirs.answers[0].probability, abs=1e-5)
-    (without,) = predict(checkpoint, "gqa", photos[1:], texts[40:41], None)
+    plain = copy.copy(checkpoint.model)
+    plain.config = plain.config.model_copy(update={"task_token": "none"})
+    (without,) = predict(loaded(replace(checkpoint, model=plain)), "gqa", photos[1:], texts[40:41])
     assert without.answers[0].probability != pytest.approx(alone.answers[0].probability, abs=1e-4)
 
 
@@ -291,9 +305,9 @@ def test_questions_that_cannot_be_asked(checkpoint, reader):
         (checkpoint, "vqa", 1, [], "there is no text"),
     ):
         with pytest.raises((UsageError, DataError), match=said):
-            predict(model, task, photos[:count], texts, None)
+            predict(loaded(model), task, photos[:count], texts)
     with pytest.raises(DataError, match="coco:x: the model takes features of width 96, and the photo's have 5"):
-        predict(checkpoint, "vqa", [Photo("coco:x", Regions(CANDIDATES, np.ones((3, 5)), 80, 64))], ["a"], None)
+        predict(loaded(checkpoint), "vqa", [Photo("coco:x", Regions(CANDIDATES, np.ones((3, 5)), 80, 64))], ["a"])
 
 
 def test_what_the_model_does_not_read_is_said(checkpoint):

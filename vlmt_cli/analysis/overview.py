@@ -16,12 +16,10 @@ from vlmt_cli.base.origin import verify_split
 from vlmt_cli.clean.split_folder import read_report
 from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.evaluation.scores import Scores, read_scores
-from vlmt_cli.evaluation.setup import load_model, open_stores
-from vlmt_cli.runs.recipe import FeatureChoices
+from vlmt_cli.evaluation.setup import open_model
 from vlmt_cli.tasks.groups import rules_of
 from vlmt_cli.tasks.load import answers_of, load_examples
 from vlmt_cli.tasks.tables import read_columns
-from vlmt_cli.tasks.text import TextEncoder
 
 RIGHT, CHOSEN = "#1a7f37", "#e66101"
 _CARDS_A_TASK = 2
@@ -41,10 +39,8 @@ def leaks_section(data: Path) -> Section:
 
 def chances(run: Path, data: Path, scores: Scores) -> dict[str, float]:
     """Return what a guess scores on each task of a run's ``scores.json``."""
-    checkpoint = load_model(str(run))
-    assert checkpoint.tokenizer is not None
-    encoder = TextEncoder(checkpoint.tokenizer)
-    reader = open_stores(FeatureChoices(), data)
+    model = open_model(str(run))
+    encoder, reader = model.encoder, model.reader(data)
 
     def boxes_of(image: str) -> NDArray[np.float32]:
         return reader.store.read(image).boxes[: reader.most]

@@ -34,9 +34,7 @@ def attention(
     from vlmt_cli.commands.show import say, stdout
     from vlmt_cli.datasets.table import TASKS
     from vlmt_cli.evaluation.question import find_photos
-    from vlmt_cli.runs.best import find_weights
     from vlmt_cli.runs.folders import check_checkpoint, find_run
-    from vlmt_cli.runs.recipe import Recipe, task_token
 
     if task is not None and task not in TASKS:
         raise UsageError(f"there is no task {task!r}", todo=nearest(task, TASKS))
@@ -50,22 +48,20 @@ def attention(
     from vlmt_cli.analysis.attention.png import draw_maps, draw_words
     from vlmt_cli.evaluation.predict import stack
     from vlmt_cli.evaluation.predict_photos import Networks, see
-    from vlmt_cli.evaluation.setup import load_model, recipe_of, token_kind
-    from vlmt_cli.tasks.text import TextEncoder
+    from vlmt_cli.evaluation.setup import open_model
 
     networks = Networks("cpu", detector, backbone, detector_weights)
-    if (taken := find_weights(model, weights)).kind:
-        say(f"{model}: {taken}")
-    checkpoint, recipe = load_model(model, weights), recipe_of(model)
-    assert checkpoint.tokenizer is not None
+    loaded = open_model(model, weights)
+    if loaded.weights.kind:
+        say(f"{model}: {loaded.weights}")
+    checkpoint, encoder = loaded.checkpoint, loaded.encoder
     seen, notes = see(sources[:1], checkpoint.lineage.extractor, networks, stores_of(data, features))
     for note in notes:
         say(note)
-    encoder = TextEncoder(checkpoint.tokenizer)
     longest = TASKS[task].max_tokens if task else checkpoint.config.trunk.positions
     ids = encoder.encode([text], longest)[0]
-    token = task_token(task, token_kind(checkpoint)) if task else None
-    regions = stack(seen, (recipe or Recipe()).features.regions)
+    token = loaded.token(task) if task else None
+    regions = stack(seen, loaded.features.regions)
     found = attention_of(
         checkpoint.model,
         tokens=encoder.words(ids),

@@ -82,7 +82,6 @@ def predict(
 
     from vlmt_cli.commands.show import progress, say
     from vlmt_cli.evaluation.question import check_question, find_photos
-    from vlmt_cli.runs.best import find_weights
     from vlmt_cli.runs.folders import check_checkpoint, find_run
 
     sources = find_photos(photos)
@@ -97,12 +96,12 @@ def predict(
     from vlmt_cli.evaluation.predict import check, remarks
     from vlmt_cli.evaluation.predict import predict as ask
     from vlmt_cli.evaluation.predict_photos import Networks, see
-    from vlmt_cli.evaluation.setup import load_model, recipe_of, token_kind
-    from vlmt_cli.runs.recipe import Recipe, task_token
+    from vlmt_cli.evaluation.setup import open_model
 
-    if (taken := find_weights(model, weights)).kind:
-        say(f"{model}: {taken}")
-    checkpoint, recipe = load_model(model, weights), recipe_of(model)
+    loaded = open_model(model, weights)
+    if loaded.weights.kind:
+        say(f"{model}: {loaded.weights}")
+    checkpoint, recipe = loaded.checkpoint, loaded.recipe
     check(checkpoint, task, len(sources), text)
     for one in text:
         for remark in remarks(checkpoint, task, one):
@@ -116,9 +115,8 @@ def predict(
     for note in notes:
         say(note)
     checkpoint.model.to(where)
-    token, most = task_token(task, token_kind(checkpoint)), (recipe or Recipe()).features.regions
     with progress("Ranking") as update:
-        found = ask(checkpoint, task, seen, text, token, most=most, top=top, progress=update)
+        found = ask(loaded, task, seen, text, top=top, progress=update)
     extractor = checkpoint.lineage.extractor
     facts = [model, *([f"features of {extractor.name}"] if extractor else [])]
     _illustrate(found, page, draw, task, dict(zip(sources, seen, strict=True)), data, facts)

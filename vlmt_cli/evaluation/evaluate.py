@@ -25,23 +25,20 @@ from vlmt_cli.evaluation.leaks import Seen, find_seen, guard, read_links, traini
 from vlmt_cli.evaluation.question import named_tasks
 from vlmt_cli.evaluation.run import Place, Progress
 from vlmt_cli.evaluation.scores import SCORES_FILE, Scores, TaskScore, make_scores, paper_rows, write_scores
-from vlmt_cli.evaluation.setup import check_features, load_model, open_stores, recipe_of, token_kind
+from vlmt_cli.evaluation.setup import LoadedModel, open_model
 from vlmt_cli.evaluation.submission import write_submission
 from vlmt_cli.features.coverage import images_of
 from vlmt_cli.features.reader import RegionReader
-from vlmt_cli.runs.best import BestOrLast, find_weights
-from vlmt_cli.runs.checkpoint import Checkpoint
+from vlmt_cli.runs.best import BestOrLast
 from vlmt_cli.runs.folders import runs_folder
-from vlmt_cli.runs.recipe import FeatureChoices, Recipe, task_token
+from vlmt_cli.runs.recipe import Recipe
 from vlmt_cli.tasks.examples import Examples
 from vlmt_cli.tasks.groups import head_of, rules_of
 from vlmt_cli.tasks.load import load_examples
 from vlmt_cli.tasks.retrieval.rules import PROTOCOL, first_fold
 from vlmt_cli.tasks.scoring import Judged, Measure
 from vlmt_cli.tasks.tables import read_columns
-from vlmt_cli.tasks.text import TextEncoder
 
-FEATURES_OPTION = "--features NAME"
 Say = Callable[[str], None]
 
 
@@ -79,10 +76,8 @@ class _Setting(NamedTuple):
 
     data: Path
     folder: Path
-    checkpoint: Checkpoint
-    tokens: str
+    model: LoadedModel
     reader: RegionReader
-    encoder: TextEncoder
     partial: bool
     only_1k: bool
     how: tuple[int, Place, Progress | None]
@@ -143,14 +138,10 @@ def evaluate(
             damaged, or the clean split was made of other examples.
     """
     verify_split_if_any(data)
-    taken = find_weights(source, weights)
-    if taken.kind:
-        say(f"Scoring its {taken}")
-    checkpoint, recipe = load_model(source, weights), recipe_of(source)
-    chosen = recipe.features if recipe else FeatureChoices()
-    reader = open_stores(chosen.model_copy(update={"store": features} if features else {}), data, FEATURES_OPTION)
-    for store in reader.stores:
-        check_features(checkpoint, store.meta, FEATURES_OPTION)
+    model = open_model(source, weights)
+    if model.weights.kind:
+        say(f"Scoring its {model.weights}")
+    checkpoint, recipe, reader = model.checkpoint, model.recipe, model.reader(data, features)
     if not checkpoint.config.heads:
         raise UsageError("has no heads for tasks", where=source, todo="train it on some with vlmt train")
     trained = _trained(recipe)
@@ -173,15 +164,12 @@ def evaluate(
         say(f"Warning: the training images of {' and '.join(seen.unknown)} are unknown: any test image may be one")
     has_leaks = guard(images, seen, allow_leak or contrasted, say)
 
-    assert checkpoint.tokenizer is not None
     place = Place(torch.device(device))
     setting = _Setting(
         data=data,
         folder=folder or _folder_of(source, data),
-        checkpoint=checkpoint,
-        tokens=token_kind(checkpoint),
+        model=model,
         reader=reader,
-        encoder=TextEncoder(checkpoint.tokenizer),
         partial=partial,
         only_1k=only_1k,
         how=(batch_size, place, progress),
@@ -205,7 +193,7 @@ def evaluate(
     scores = make_scores(
         source,
         scored,
-        weights=taken.kind,
+        weights=model.weights.kind,
         split_hash=last.split_hash if last else None,
         recipe_hash=last.recipe_hash if last else None,
         leaks_allowed=has_leaks,
@@ -246,11 +234,11 @@ def _load(setting: _Setting, choice: Choice, split: str) -> _Part:
         setting.data,
         task,
         split,
-        setting.encoder,
+        setting.model.encoder,
         setting.reader,
         "test",
         clean=False,
-        answers=setting.checkpoint.labels.get(head),
+        answers=setting.model.checkpoint.labels.get(head),
         partial=setting.partial,
         only=fold,
     )
@@ -267,12 +255,13 @@ def _load(setting: _Setting, choice: Choice, split: str) -> _Part:
 def _run(setting: _Setting, part: _Part) -> Judged:
     """Predict a split, and judge it."""
     examples, task = part.examples, part.examples.task
-    given = (setting.checkpoint.model, examples, setting.reader, task_token(task, setting.tokens))
+    checkpoint = setting.model.checkpoint
+    given = (checkpoint.model, examples, setting.reader, setting.model.token(task))
     batch_size, place, progress = setting.how
     if rank := head_of(task).rank:
         predicted = rank(*given, batch_size, place.device, progress)
     else:
-        labels = setting.checkpoint.labels.get(TASKS[task].head, [])
+        labels = checkpoint.labels.get(TASKS[task].head, [])
         predicted = run.predict(*given, labels, *setting.how)
     return rules_of(task).judge(task, examples.split, part.table, predicted, part.protocol)
 

@@ -28,7 +28,8 @@ from vlmt_cli.evaluation.predictions import (
     Texts,
 )
 from vlmt_cli.evaluation.question import check_question
-from vlmt_cli.features.reader import RegionBatch, relative
+from vlmt_cli.evaluation.setup import LoadedModel
+from vlmt_cli.features.reader import Given, RegionBatch, assemble
 from vlmt_cli.features.record import Regions
 from vlmt_cli.runs.checkpoint import Checkpoint
 from vlmt_cli.tasks.groups import head_of, rules_of
@@ -55,36 +56,34 @@ class Photo:
 
 
 class _Model(NamedTuple):
-    """What answers: a model with what it takes to ask it."""
+    """What answers: a model, and as which task."""
 
-    checkpoint: Checkpoint
+    loaded: LoadedModel
     task: str
-    token: int | None
-    most: int
-    encoder: TextEncoder
+
+    @property
+    def most(self) -> int:
+        """Detected regions a photo that it sees."""
+        return self.loaded.features.regions
 
 
 def predict(
-    checkpoint: Checkpoint,
+    loaded: LoadedModel,
     task: str,
     photos: Sequence[Photo],
     texts: Sequence[str],
-    token: int | None,
     *,
-    most: int = 100,
     top: int = TOP,
     progress: Progress | None = None,
 ) -> list[Prediction]:
     """Ask a model about photos.
 
     Args:
-        checkpoint: the model, on any device.
+        loaded: the model, on any device.
         task: which.
         photos: NLVR2 takes two together; retrieval ranks several for each text, or the texts for one; all others go
             one by one.
         texts: questions, phrases, dialogues, captions or statements, as the task has them; each goes with each photo.
-        token: the task token; None for none.
-        most: detected regions a photo that the model sees, as it was trained.
         top: how many answers, boxes, photos or texts to return of each; of the classes of NLVR2 and SNLI-VE all.
         progress: told how many photos were ranked, of how many.
 
@@ -97,14 +96,14 @@ def predict(
         DataError: the checkpoint has no tokenizer or no answers for the task, or regions are of another width than it
             takes.
     """
+    checkpoint = loaded.checkpoint
     check(checkpoint, task, len(photos), texts)
     width = checkpoint.config.trunk.region_features
     for photo in photos:
         if (theirs := photo.regions.features.shape[1]) != width:
             what = f"the model takes features of width {width}, and the photo's have {theirs}"
             raise DataError(what, where=photo.name, todo="name the store that it was trained on with --features")
-    assert checkpoint.tokenizer is not None
-    model = _Model(checkpoint, task, token, most, TextEncoder(checkpoint.tokenizer))
+    model = _Model(loaded, task)
     with torch.inference_mode():
         predicts, together = rules_of(task).PREDICTS, TASKS[task].images
         if predicts == "ranking":
@@ -158,44 +157,29 @@ def stack(photos: Sequence[Photo], most: int) -> RegionBatch:
         photos: B of them, with features of one width.
         most: detected regions of each, at most.
     """
-    detected = [min(len(photo.regions.boxes), most) for photo in photos]
-    given = [0 if photo.candidates is None else len(photo.candidates.boxes) for photo in photos]
-    counts = torch.tensor(detected) + torch.tensor(given)
-    rows, candidates = 1 + int(counts.max()), max(given)
-    features = torch.zeros(len(photos), rows, photos[0].regions.features.shape[1])
-    pixels = torch.zeros(len(photos), rows, 4)
-    for row, (photo, last) in enumerate(zip(photos, detected, strict=True)):
+    detected = torch.tensor([min(len(photo.regions.boxes), most) for photo in photos])
+    width = photos[0].regions.features.shape[1]
+    nothing = Given(np.empty((0, 4), np.float32), np.empty((0, width), np.float16))
+    given = [nothing if (own := photo.candidates) is None else Given(own.boxes, own.features) for photo in photos]
+    rows = 1 + int(detected.max()) + max(len(one.boxes) for one in given)
+    features, pixels = torch.zeros(len(photos), rows, width), torch.zeros(len(photos), rows, 4)
+    for row, (photo, last) in enumerate(zip(photos, detected.tolist(), strict=True)):
         features[row, 1 : 1 + last] = torch.tensor(photo.regions.features[:last], dtype=torch.float32)
-        features[row, 0] = features[row, 1 : 1 + last].sum(0) / last
         pixels[row, 1 : 1 + last] = torch.tensor(photo.regions.boxes[:last])
-        if photo.candidates is not None:
-            after = slice(1 + last, 1 + int(counts[row]))
-            features[row, after] = torch.tensor(photo.candidates.features, dtype=torch.float32)
-            pixels[row, after] = torch.tensor(photo.candidates.boxes)
     sizes = torch.tensor([[photo.regions.width, photo.regions.height] for photo in photos], dtype=torch.float32)
-    pixels[:, 0, 2:] = sizes
-    there = torch.arange(candidates) < torch.tensor(given)[:, None]
-    places = (1 + torch.tensor(detected)[:, None] + torch.arange(candidates)).masked_fill(~there, 0)
-    return RegionBatch(
-        features_BVF=features,
-        boxes_BV5=relative(pixels, sizes),
-        mask_BV=torch.arange(rows) <= counts[:, None],
-        pixels_BV4=pixels,
-        places_BC=places,
-        candidates_BC=there,
-        counts_B=torch.tensor(detected),
-    )
+    return assemble(features, pixels, detected, sizes, given)
 
 
 def _run(model: _Model, regions: RegionBatch, texts: Sequence[str]) -> Tensor:
     """Return the head's output for every text with every photo: pair t * B + b is text t with photo b."""
-    inner = model.checkpoint.model
+    inner = model.loaded.checkpoint.model
     device = next(inner.parameters()).device
-    tokens = encode_column(pa.array(texts, pa.string()), model.encoder, TASKS[model.task].max_tokens)
+    tokens = encode_column(pa.array(texts, pa.string()), model.loaded.encoder, TASKS[model.task].max_tokens)
     ids, mask = tokens.batch(np.arange(len(texts)))
     photos = len(regions.features_BVF)
     grid = torch.cartesian_prod(torch.arange(len(texts)), torch.arange(photos))
-    task = None if model.token is None else torch.full((len(texts),), model.token)
+    token = model.loaded.token(model.task)
+    task = None if token is None else torch.full((len(texts),), token)
     inputs: list[Any] = [ids, mask, regions.features_BVF, regions.boxes_BV5, regions.mask_BV, task]
     moved = [None if tensor is None else tensor.to(device) for tensor in inputs]
     pairs = (grid[:, 0].to(device), grid[:, 1].to(device))
@@ -213,7 +197,7 @@ def _outputs(model: _Model, regions: RegionBatch, texts: Sequence[str]) -> Itera
 def _answered(model: _Model, photos: Sequence[Photo], texts: Sequence[str], top: int) -> list[Prediction]:
     """Answer each text: of a vocabulary the ``top`` answers, each with its own probability; of few classes all."""
     own = bool(TASKS[model.task].vocabulary)
-    labels = model.checkpoint.labels[TASKS[model.task].head]
+    labels = model.loaded.checkpoint.labels[TASKS[model.task].head]
     found: list[Prediction] = []
     for part, logits_TA in _outputs(model, stack(photos, model.most), texts):
         probabilities = logits_TA.sigmoid() if own else logits_TA.softmax(1)

@@ -1,17 +1,73 @@
 """What it takes to run a model on prepared data: its tokenizer, its recipe, and features that mean something to it."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.datasets.table import AMONG_CANDIDATES
 from vlmt_cli.features.reader import RegionReader, find_stores, named_store
 from vlmt_cli.features.store import FeatureStore, Meta
-from vlmt_cli.runs.best import BestOrLast, find_weights
+from vlmt_cli.runs.best import BestOrLast, Weights, find_weights
 from vlmt_cli.runs.checkpoint import Checkpoint, load_checkpoint
 from vlmt_cli.runs.lineage import same_features
-from vlmt_cli.runs.recipe import RECIPE, FeatureChoices, Recipe, read_recipe
+from vlmt_cli.runs.recipe import RECIPE, FeatureChoices, Recipe, read_recipe, task_token
+from vlmt_cli.tasks.text import TextEncoder
 
 STORE_OPTION = "--set features.store=NAME"
+FEATURES_OPTION = "--features NAME"
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A checkpoint with what it takes to run it.
+
+    Attributes:
+        source: the run folder, file or hub id that was named.
+        weights: which of its weights these are.
+        checkpoint: the model, with its labels and lineage.
+        recipe: of its run; None of weights that came without one.
+        encoder: its tokenizer.
+    """
+
+    source: str
+    weights: Weights
+    checkpoint: Checkpoint
+    recipe: Recipe | None
+    encoder: TextEncoder
+
+    @property
+    def features(self) -> FeatureChoices:
+        """The features that its run read; defaults where there is no recipe."""
+        return self.recipe.features if self.recipe else FeatureChoices()
+
+    def token(self, task: str) -> int | None:
+        """Return the task token that it takes for a task; None for none."""
+        return task_token(task, token_kind(self.checkpoint))
+
+    def reader(self, data: Path, features: str | None = None) -> RegionReader:
+        """Open the stores of its features.
+
+        Args:
+            data: the data folder.
+            features: the store; by default the recipe's, or the only one there.
+
+        Raises:
+            UsageError: no store, or several, could be meant, or features have another width.
+            DataError: features are another extractor's.
+        """
+        choices = self.features.model_copy(update={"store": features} if features else {})
+        reader = open_stores(choices, data, FEATURES_OPTION)
+        for store in reader.stores:
+            check_features(self.checkpoint, store.meta, FEATURES_OPTION)
+        return reader
+
+
+def open_model(source: str, weights: BestOrLast = "best") -> LoadedModel:
+    """Load a checkpoint with its recipe and tokenizer. Errors are ``load_model``'s."""
+    checkpoint = load_model(source, weights)
+    assert checkpoint.tokenizer is not None
+    encoder = TextEncoder(checkpoint.tokenizer)
+    return LoadedModel(source, find_weights(source, weights), checkpoint, recipe_of(source), encoder)
 
 
 def load_model(source: str, weights: BestOrLast = "best") -> Checkpoint:

@@ -45,6 +45,13 @@ class RegionBatch(NamedTuple):
     scores_BVC: Tensor | None = None
 
 
+class Given(NamedTuple):
+    """Given boxes of an image, (C, 4) in pixels, and their features, (C, F)."""
+
+    boxes: NDArray[np.float32]
+    features: NDArray[np.floating]
+
+
 @dataclass(frozen=True)
 class RegionReader:
     """Where regions come from.
@@ -104,37 +111,15 @@ class RegionReader:
         detected, sizes = self.store.read_into(
             images, features[:, : 1 + self.most], pixels[:, : 1 + self.most], first=1, scores_BVC=classes
         )
-        counts = detected
-        features[:, 0] = 0
         features[:, 1 + self.most :] = 0
-        if features.dtype == torch.float32:
-            put_img(features[:, : 1 + self.most], detected)
-        pixels[:, 0, 2:] = sizes
-        places = torch.zeros(batch, extra, dtype=torch.long)
-        there = torch.zeros(batch, extra, dtype=torch.bool)
-        if candidates is not None:
-            for row, (image, boxes) in enumerate(zip(images, candidates, strict=True)):
-                if len(boxes):
-                    first = 1 + int(counts[row])
-                    self._put(image, boxes, features[row], pixels[row], first)
-                    places[row, : len(boxes)] = torch.arange(first, first + len(boxes))
-                    there[row, : len(boxes)] = True
-            counts = counts + there.sum(1)
-        used = rows if self.fixed else 1 + int(counts.max())
-        pixels = pixels[:, :used]
-        return RegionBatch(
-            features_BVF=features[:, :used],
-            boxes_BV5=relative(pixels, sizes),
-            mask_BV=torch.arange(used) <= counts[:, None],
-            pixels_BV4=pixels,
-            places_BC=places,
-            candidates_BC=there,
-            counts_B=detected,
-            scores_BVC=None if classes is None else classes[:, :used],
-        )
+        given = [] if candidates is None else list(map(self._given, images, candidates))
+        made = assemble(features, pixels, detected, sizes, given, rows if self.fixed else None)
+        return made if classes is None else made._replace(scores_BVC=classes[:, : made.mask_BV.shape[1]])
 
-    def _put(self, image: str, boxes: NDArray[np.float32], features_VF: Tensor, pixels_V4: Tensor, first: int) -> None:
-        """Put the given regions that an image's candidates are after its detected ones."""
+    def _given(self, image: str, boxes: NDArray[np.float32]) -> Given:
+        """Return an image's candidates with the stored features of the given boxes that they are."""
+        if not len(boxes):
+            return Given(boxes, np.empty((0, self.store.meta.feature_width), np.float16))
         if self.candidates is None:
             todo = "make them with vlmt extract --boxes candidates"
             raise UsageError("there is no store of candidates' features", todo=todo)
@@ -148,8 +133,53 @@ class RegionReader:
                 where=self.candidates.path,
                 todo="extract them with vlmt extract --boxes candidates",
             )
-        features_VF[first : first + len(boxes)] = torch.from_numpy(given.features[which])
-        pixels_V4[first : first + len(boxes)] = torch.from_numpy(boxes.copy())
+        return Given(boxes, given.features[which])
+
+
+def assemble(
+    features_BVF: Tensor,
+    pixels_BV4: Tensor,
+    detected_B: Tensor,
+    sizes_B2: Tensor,
+    given: Sequence[Given],
+    rows: int | None = None,
+) -> RegionBatch:
+    """Lay regions out as the model takes them: IMG first, then detected regions, then given candidates.
+
+    Args:
+        features_BVF: detected regions from row 1 on, zero beyond; IMG and the candidates are put into it. IMG stays
+            zero in float16, to be made where it is quick (``put_img``).
+        pixels_BV4: their boxes in pixels.
+        detected_B: how many each image has.
+        sizes_B2: width and height of each image.
+        given: each image's candidates; empty where the task gives none.
+        rows: how many to keep; None for as many as are used.
+    """
+    most = max((len(candidates.boxes) for candidates in given), default=0)
+    features_BVF[:, 0] = 0
+    if features_BVF.dtype == torch.float32:
+        put_img(features_BVF[:, : features_BVF.shape[1] - most], detected_B)
+    pixels_BV4[:, 0, 2:] = sizes_B2
+    places = torch.zeros(len(detected_B), most, dtype=torch.long)
+    is_candidate = torch.zeros(len(detected_B), most, dtype=torch.bool)
+    for row, candidates in enumerate(given):
+        count, first = len(candidates.boxes), 1 + int(detected_B[row])
+        features_BVF[row, first : first + count] = torch.tensor(candidates.features)
+        pixels_BV4[row, first : first + count] = torch.tensor(candidates.boxes)
+        places[row, :count] = torch.arange(first, first + count)
+        is_candidate[row, :count] = True
+    counts = detected_B + is_candidate.sum(1)
+    used = 1 + int(counts.max()) if rows is None else rows
+    pixels = pixels_BV4[:, :used]
+    return RegionBatch(
+        features_BVF=features_BVF[:, :used],
+        boxes_BV5=relative(pixels, sizes_B2),
+        mask_BV=torch.arange(used) <= counts[:, None],
+        pixels_BV4=pixels,
+        places_BC=places,
+        candidates_BC=is_candidate,
+        counts_B=detected_B,
+    )
 
 
 def relative(pixels_BV4: Tensor, sizes_B2: Tensor) -> Tensor:

@@ -21,18 +21,17 @@ from vlmt_cli.datasets.table import TASKS, VOCABULARIES
 from vlmt_cli.evaluation import run
 from vlmt_cli.evaluation.leaks import Training, training_of
 from vlmt_cli.evaluation.run import Place, Progress
-from vlmt_cli.evaluation.setup import check_features, load_model, open_stores, recipe_of, token_kind
+from vlmt_cli.evaluation.setup import LoadedModel, open_model, token_kind
 from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.runs.checkpoint import Checkpoint
-from vlmt_cli.runs.recipe import FeatureChoices, task_token
+from vlmt_cli.runs.recipe import task_token
 from vlmt_cli.tasks.load import load_examples
 from vlmt_cli.tasks.scoring import TYPES
 from vlmt_cli.tasks.text import TextEncoder
 
-FEATURES_OPTION = "--features NAME"
 _FORMAT = "vlmt vgc predictions 1"
 _KEPT = ("answer", "confidence", "box")
-Load = Callable[[str], Checkpoint]
+Load = Callable[[str], LoadedModel]
 
 
 class Source(NamedTuple):
@@ -58,7 +57,7 @@ class Source(NamedTuple):
     tasks: tuple[str, ...] | None
 
 
-def examine(source: str, tasks: Sequence[str], data: Path, features: str | None, load: Load = load_model) -> Source:
+def examine(source: str, tasks: Sequence[str], data: Path, features: str | None, load: Load = open_model) -> Source:
     """Find out whether a checkpoint can do some tasks.
 
     Args:
@@ -72,7 +71,8 @@ def examine(source: str, tasks: Sequence[str], data: Path, features: str | None,
         UsageError: there is no such checkpoint, it has no tokenizer, or no store, or several, could be meant.
         DataError: it lacks a head or its labels, features are another extractor's, or a file is damaged.
     """
-    checkpoint, recipe = load(source), recipe_of(source)
+    model = load(source)
+    checkpoint = model.checkpoint
     for head in dict.fromkeys(TASKS[task].head for task in tasks):
         if head not in checkpoint.config.heads:
             parts = " ".join(f"--model {task}=PATH" for task in NEEDED)
@@ -81,19 +81,15 @@ def examine(source: str, tasks: Sequence[str], data: Path, features: str | None,
         if head in VOCABULARIES and head not in checkpoint.labels:
             todo = "give them to vlmt convert with --answers vqa=FILE"
             raise DataError("does not say which answers its vqa head has", where=source, todo=todo)
-    chosen = recipe.features if recipe else FeatureChoices()
-    reader = open_stores(chosen.model_copy(update={"store": features} if features else {}), data, FEATURES_OPTION)
-    check_features(checkpoint, reader.store.meta, FEATURES_OPTION)
-    assert checkpoint.tokenizer is not None
     return Source(
         source,
         _digest(checkpoint),
-        TextEncoder(checkpoint.tokenizer),
+        model.encoder,
         checkpoint.labels,
-        reader,
+        model.reader(data, features),
         token_kind(checkpoint),
         training_of(checkpoint),
-        recipe.tasks if recipe else None,
+        model.recipe.tasks if model.recipe else None,
     )
 
 

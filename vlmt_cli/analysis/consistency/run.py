@@ -29,7 +29,7 @@ from vlmt_cli.evaluation.bootstrap import RESAMPLES
 from vlmt_cli.evaluation.contamination import seen_in_training
 from vlmt_cli.evaluation.leaks import read_links
 from vlmt_cli.evaluation.run import Place, Progress, tensor_cores
-from vlmt_cli.evaluation.setup import load_model
+from vlmt_cli.evaluation.setup import open_model
 from vlmt_cli.features.coverage import examples_with_features
 from vlmt_cli.runs.best import BestOrLast, find_weights
 
@@ -81,7 +81,7 @@ def run_vgc(
     models = find_models(models, data)
     texts = find_texts(data)
     # Several are loaded twice, rather than all kept in memory.
-    load = lru_cache(maxsize=1)(lambda source: load_model(source, weights))
+    load = lru_cache(maxsize=1)(lambda source: open_model(source, weights))
     tasks_of = _tasks_of(models)
     taken = {name: find_weights(name, weights) for name in tasks_of}
     sources = {name: examine(name, tasks, data, features, load) for name, tasks in tasks_of.items()}
@@ -191,7 +191,7 @@ def _predict_missing(
     place = Place(torch.device(device))
     with tensor_cores(place.device):
         for name, group in groupby(missing, lambda part: part.source.name):
-            checkpoint = load(name)
+            checkpoint = load(name).checkpoint
             checkpoint.model.to(place.device)
             for part in group:
 
