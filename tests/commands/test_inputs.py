@@ -12,7 +12,7 @@ import pytest
 from commands.running import run
 
 from vlmt_cli.commands import obstacles
-from vlmt_cli.runs import hub
+from vlmt_cli.trunks import hub
 
 WRONG = [
     # (exit code, part of the line, command)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from vlmt_cli.base.errors import DataError, UsageError
-from vlmt_cli.base.hub import reach
+from vlmt_cli.trunks.hub import reach
 
 
 def read_tokenizer(source: str, vocabulary: int) -> str:

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from vlmt_cli.base.errors import DataError, UsageError
-from vlmt_cli.base.hub import reach
 from vlmt_cli.trunks.authors import authors_names, authors_shapes, from_authors
+from vlmt_cli.trunks.hub import reach
 from vlmt_cli.trunks.pretraining import PretrainingHeads
 from vlmt_cli.trunks.vilbert import ViLBERT
 
