@@ -228,7 +228,7 @@ def describe(folder: Path, records: dict[str, int], scale: float, rounds: list[d
     titles = {
         "parse": "(a) `orjson.loads` of every JSON file, one after another",
         "clean": "(b) `vlmt clean --datasets all`",
-        "again": "(c) the same again, nothing to do",
+        "again": "(c) the same again, with nothing to do",
     }
     for key, title in titles.items():
         if key in rounds[0]:

@@ -3,7 +3,7 @@
     python benchmarks/detector.py
 
 writes its section of ``benchmarks/RESULTS.md``: seconds a photo and memory of ``vlmt extract`` on the CPU; what the
-textbook form of the same network takes, and whether it finds the same; how far bfloat16 drifts; and photos a second
+textbook form of the same network takes, and whether it finds the same; how far bfloat16 drifts; and photos/s
 on a GPU, where there is one. The released weights are not needed, and random ones take as long.
 """
 
@@ -46,9 +46,9 @@ def extract_all(photos: Path, weights: Path, store: Path) -> list[str]:
     kept = [len(one.boxes) for _, one in FeatureStore(store).items(verify=True)]
     count = len(kept)
     return [
-        f"`vlmt extract` on {torch.get_num_threads()} cores, float32, loading the weights included: {count} photos, of"
-        f" {min(kept)} to {max(kept)} boxes each; **{wall / count:.1f} s a photo** ({busy / count:.1f} s of CPU time),"
-        f" {after.ru_maxrss / 1e6:.2f} GB at most.",
+        f"`vlmt extract` on {torch.get_num_threads()} cores, float32, loading the weights included: {count} photos,"
+        f" of {min(kept)} to {max(kept)} boxes each; **{wall / count:.1f} s per photo** ({busy / count:.1f} s of CPU"
+        f" time), {after.ru_maxrss / 1e6:.2f} GB at most.",
     ]
 
 
@@ -76,8 +76,8 @@ def compare_with_textbook(photo: Path, weights: Path) -> list[str]:
     pairs = list(zip(ours.features[rows], theirs.features[partners], strict=True))
     return [
         f"One photo ({view.canvas[0]} x {view.canvas[1]} with its padding): {our_seconds:.1f} s. The textbook form"
-        f" (batch norm apart, no channels-last, no Winograd) takes {map_seconds:.1f} s to the proposals alone; of its"
-        f" {len(places)} boxes {(iou > 0.999).sum()} are among ours, and features have a cosine of"
+        f" (separate batch norm, no channels-last, no Winograd) takes {map_seconds:.1f} s to the proposals alone; of"
+        f" its {len(places)} boxes {(iou > 0.999).sum()} are among ours, with a cosine of features of"
         f" {lowest_cosine(pairs):.6f} at least.",
     ]
 
@@ -99,8 +99,8 @@ def bf16_on_cpu(photos: Sequence[Path], weights: Path) -> list[str]:
 
 
 def on_gpu(files: Sequence[tuple[str, str]], weights: Path, folder: Path) -> list[str]:
-    """Measure photos a second in each precision, one by one and several at once."""
-    lines = ["", f"{torch.cuda.get_device_name()}, decoding included:", "", "| precision | batch | photos a second |",
+    """Measure photos/s in each precision, one by one and several at once."""
+    lines = ["", f"{torch.cuda.get_device_name()}, decoding included:", "", "| precision | batch | photos/s |",
              "|---|---|---|"]  # fmt: skip
     boxes = {}
     for precision in ("float32", "bf16"):

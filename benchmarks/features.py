@@ -231,12 +231,12 @@ def measure(folder: Path, load: float) -> list[str]:
         "## Feature store",
         "",
         f"`python benchmarks/features.py`: {IMAGES:,} images of {REGIONS} x {WIDTH} features in random order into"
-        f" batches of {BATCH}, float32 where nothing else is said, one process, one thread where two are not named, on"
+        f" batches of {BATCH}, float32 unless stated otherwise, one process, one thread unless two are named, on"
         f" {os.cpu_count()} cores (load average {load:.1f} before the start)."
         f" Warm: the best of {ROUNDS} rounds. Cold: the file was dropped from the page cache (what the disk itself"
         " caches stays). The older form holds class scores, too, which its reader unpickles and does not decode.",
         "",
-        "| form | MB an image | warm, records/s | of the older | of the newer | cold, records/s | read from disk, MB |",
+        "| form | MB per image | warm, records/s | of the older | of the newer | cold, records/s | disk, MB |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for name in {**warm, **cold}:

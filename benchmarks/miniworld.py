@@ -1,4 +1,4 @@
-"""What the paper's choices are worth on the drawn world: joint against single tasks, DSG, task tokens, leaks, masking.
+"""What the paper's choices are worth on the synthetic world: joint training, DSG, tokens, leaks, masking.
 
     python benchmarks/miniworld.py --world FOLDER --seeds 3 --parallel 2
 
@@ -151,10 +151,10 @@ def updates_of(folder: Path, name: str) -> int:
 def report(folder: Path, seeds: int) -> list[str]:
     """Lay out everything that the runs came to."""
     lines = [
-        "## The paper's choices on the drawn world",
+        "## The paper's choices on the synthetic world",
         "",
         "`python benchmarks/miniworld.py`: test scores in %, means over seeds with 95% intervals (Student's t over"
-        " seeds, where there are two or more). One small world, small models: what holds here need not hold elsewhere.",
+        " seeds, where there are two or more). One small world, small models: results may not transfer to other data.",
         "",
         f"**Joint against alone** (four representative tasks, {JOINT} iterations; alone at as many updates of the trunk"
         f" as the joint model has, {JOINT * len(FOUR)}, and until convergence by DSG's own rule):",
@@ -181,7 +181,7 @@ def report(folder: Path, seeds: int) -> list[str]:
     lines += [
         "",
         f"**All twelve tasks** ({ALL} iterations). Differences are from the first row, mean of the twelve. DSG stopped"
-        f" tasks {stops:.1f} times a run, and made {saved:.0%} of the updates.",
+        f" tasks {stops:.1f} times per run, and ran {saved:.0%} of the updates.",
         "",
         "| run | seeds | mean of twelve | difference |",
         "|---|---:|---:|---:|",
@@ -191,7 +191,7 @@ def report(folder: Path, seeds: int) -> list[str]:
         ("no-dsg", "without DSG (round robin)"),
         ("no-token", "without task tokens"),
         ("no-overlap", "pre-trained without overlap masking"),
-        ("full", "trained on the full split, leaks and all"),
+        ("full", "trained on the full split, with its leaks"),
     ):
         every = complete(folder, seeds, "all", name)
         if not every:
@@ -208,10 +208,10 @@ def leaks(folder: Path, every: list[int]) -> list[str]:
     """Compare, for models trained on the full split, test images that training saw with the others."""
     lines = [
         f"**Contaminated against clean**: models of G1 that trained {LEAK} iterations on the full split, on Visual"
-        " Genome QA's test images that their training saw and on those that it did not. Where a hue has two names, only"
-        " who saw the image in training knows which of them people chose.",
+        " Genome QA's test images that their training saw and on those that it did not. If a hue has two names, only"
+        " a model that saw the image in training can know which one people chose.",
         "",
-        "Of one seed the interval is over images (bootstrap), of all over seeds.",
+        "A seed's interval is over images (bootstrap), that of all is over seeds.",
         "",
         "| seed | seen, % | n | unseen, % | n | difference, 95% |",
         "|---|---:|---:|---:|---:|---:|",

@@ -112,8 +112,8 @@ class Timed:
     def lines(self) -> list[str]:
         """A table of examples per second, beside those of the first form."""
         lines = table(
-            "", "examples/s, best", "ratio", "examples/s, median", "ratio", "CPU s an example", "ratio",
-            "GFLOP an example", "useful", "GFLOP/s",
+            "", "examples/s, best", "ratio", "examples/s, median", "ratio", "CPU s per example", "ratio",
+            "GFLOP per example", "useful", "GFLOP/s",
         )  # fmt: skip
         first = self.seconds(next(iter(self.forms)))
         for name, form in self.forms.items():
@@ -149,12 +149,12 @@ def step_part(options: argparse.Namespace) -> list[str]:
     lines = [f"### Training step on the {options.device.upper()}", "", settings(options), "", *timed.lines()]
     if bf16 and not (on_gpu or has_bf16()):
         lines += row("ours, bf16", "not measured: this processor has no bf16 instructions", *[""] * 8)
-    lines += ["", *table("seconds a batch", *PHASES, "forward without gradients", "ratio")]
+    lines += ["", *table("seconds per batch", *PHASES, "forward without gradients", "ratio")]
     for name in forms:
         seconds = [*timed.phases(name), *alone.phases(name)]
         ratio = alone.seconds("textbook")[0] / alone.seconds(name)[0]
         lines += row(name, *(f"{each:.3f}" for each in seconds), f"{ratio:.2f}")
-    lines += ["", "The same loss, before and after a step, without dropout:", "", *losses]
+    lines += ["", "Loss before and after a step, without dropout:", "", *losses]
     return lines + (["", *ceiling_lines(models, timed)] if on_gpu else [])
 
 
@@ -171,7 +171,7 @@ def loss_lines(models: Models, forms: dict[str, Form], batch: Batch) -> list[str
         for name, form in forms.items():
             with torch.no_grad():
                 losses[name].append(models.loss(form, form.batches(batch, len(batch.task))[0]).item())
-    lines = table("", "loss before", "loss after", "apart, relative", "tolerance")
+    lines = table("", "loss before", "loss after", "relative difference", "tolerance")
     for name, form in forms.items():
         apart = max(abs(ours / theirs - 1) for ours, theirs in zip(losses[name], losses["textbook"], strict=True))
         tolerance = TOLERANCE[torch.bfloat16 if form.tf32 else form.dtype]
@@ -229,7 +229,7 @@ def measures_part(options: argparse.Namespace) -> list[str]:
     }
     models, pool = Models(options.device), draw(options.batch * options.batches, options.device)
     timed = Timed(step, models, forms, pool, options)
-    lines = [f"### What each measure is worth on the {options.device.upper()}", "", settings(options), ""]
+    lines = [f"### What each optimisation is worth on the {options.device.upper()}", "", settings(options), ""]
     lines += timed.lines()
     plain = adamw(models.ours, fused=None)
     fused, slow = (
@@ -238,10 +238,10 @@ def measures_part(options: argparse.Namespace) -> list[str]:
     whole = timed.seconds(next(iter(forms)))[0] / options.batches
     lines += [
         "",
-        f"AdamW takes {fused:.3f} s fused and {slow:.3f} s as it comes: {1 + (slow - fused) / whole:.2f} times.",
+        f"AdamW takes {fused:.3f} s fused and {slow:.3f} s by default: {1 + (slow - fused) / whole:.2f} times.",
     ]
     many = draw_lengths(64 * options.batch)
-    lines += ["", f"Operations of a step, GFLOP an example, over {64 * options.batch:,} examples:", ""]
+    lines += ["", f"Operations of a step, GFLOP per example, over {64 * options.batch:,} examples:", ""]
     lines += table("", "computed", "useful of them")
     for name, form in ({"textbook": TEXTBOOK} | forms).items():
         batches = form.batches(many, options.batch)
@@ -274,7 +274,7 @@ def settings(options: argparse.Namespace) -> str:
     return (
         f"{options.batches} batches of {options.batch}, {options.repeat} rounds, load average"
         f" {os.getloadavg()[0]:.1f}. Ratio: to the first line. Useful: the share of the operations that the loss"
-        " cannot do without."
+        " depends on."
     )
 
 

@@ -110,7 +110,7 @@ def head_operations(model: ModelConfig, batch: int, n: int, m: int) -> dict[str,
 
 
 def step_operations(model: ModelConfig, shape: Shape, pooled_only: bool, heads: str) -> int:
-    """Count a training step's operations: nothing needs the features' gradient, and unread heads have no backward."""
+    """Count a training step's operations: nothing needs the features' gradient, and unused heads have no backward."""
     count = parts(model, shape, pooled_only, heads)
     read = parts(model, shape, pooled_only, "vqa")["heads"]
     trunk = count.total() - count["heads"]

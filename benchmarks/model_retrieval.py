@@ -80,7 +80,7 @@ def retrieval_lines(device: str, sizes: Sizes) -> list[str]:
         f" and {REGIONS[1]} regions, so that all cost the same. Apart: the largest difference from the textbook's"
         f" scores, by their standard deviation (at most {TOLERANCE:.0e}).",
         "",
-        *table("", "pairs/s, best", "ratio", "pairs/s, median", "ratio", "CPU s a pair", "ratio", "apart"),
+        *table("", "pairs/s, best", "ratio", "pairs/s, median", "ratio", "CPU s per pair", "ratio", "apart"),
     ]
     first = None
     for name, (count, _) in calls.items():
@@ -113,11 +113,11 @@ def saved_lines(text: Tensor, image: Tensor, packed: bool) -> list[str]:
     lean = parts(CONFIG, full, pooled_only=True, heads="retrieval")
     repeats = {"text": 1 - 1 / len(image), "image": 1 - 1 / len(text)}  # shares that are the same for other pairs
     saved = {
-        "unread heads": scratch["heads"] - lean["heads"],
-        "unread rows of the last layers": scratch["joint"] - lean["joint"],
-        "text layers before the first co-attention, once a caption": lean["alone"] * repeats["text"],
-        "region embedding, once an image": (lean["embed"] + lean["embed_box"]) * repeats["image"],
-        "the first projections, once a caption and an image": lean["project_text"] * repeats["text"]
+        "unused heads": scratch["heads"] - lean["heads"],
+        "unused positions of the last layers": scratch["joint"] - lean["joint"],
+        "text layers before the first co-attention, once per caption": lean["alone"] * repeats["text"],
+        "region embedding, once per image": (lean["embed"] + lean["embed_box"]) * repeats["image"],
+        "the first projections, once per caption and image": lean["project_text"] * repeats["text"]
         + lean["project_vision"] * repeats["image"],
     }
     computed = sum(once(tile, TEXT_ONCE, packed) for tile in torch.split(text, BUCKET))
@@ -128,8 +128,8 @@ def saved_lines(text: Tensor, image: Tensor, packed: bool) -> list[str]:
             count = parts(CONFIG, padded(real, [int(each.max()) for each in real], packed), True, "retrieval")
             computed += count["joint"] + count["heads"]
     saved["padding"] = scratch.total() - sum(saved.values()) - computed
-    lines = table(f"of the textbook's {scratch.total() / pairs / 1e9:.1f} GFLOP a pair", "share")
-    for name, operations in (saved | {"what is left to compute": computed}).items():
+    lines = table(f"of the textbook's {scratch.total() / pairs / 1e9:.1f} GFLOP per pair", "share")
+    for name, operations in (saved | {"remaining": computed}).items():
         lines += row(name, f"{operations / scratch.total():.1%}")
     return lines
 

@@ -55,7 +55,7 @@ def pair_lines() -> list[str]:
     table = pa.table([names, names, ones, ones, pa.array(pixels), pa.array(phashes)], schema=HASHES)
     brute = brute_force_seconds(words)
     all_pairs = IMAGES * (IMAGES - 1) // 2
-    lines = ["| distance up to | pairs found | seconds | candidates | of all pairs |", "|---|---|---|---|---|"]
+    lines = ["| distance up to | pairs found | seconds | candidates | share of all pairs |", "|---|---|---|---|---|"]
     for borderline in (SAME, BORDERLINE):
         began = time.perf_counter()
         found = len(find_pairs(table, SAME, borderline))
@@ -80,7 +80,7 @@ def hash_lines() -> list[str]:
     if not real:
         return ["Hashing of images was not measured: `VLMT_REAL_DATA` is not set."]
     lines = [
-        "| photos | CPU time an image | images a second | 120,000 images | were the cores idle | again (cache) |",
+        "| photos | CPU time per image | images/s | 120,000 images | with idle cores | again (cached) |",
         "|---|---|---|---|---|---|",
     ]
     for name, copies in (("coco", 50), ("nlvr2", 20)):

@@ -1,4 +1,4 @@
-"""The taggers of ``vlmt vgc`` on texts tagged by hand: F1 of nouns, of adjectives, and of both as one kind.
+"""The taggers of ``vlmt vgc`` on texts tagged by hand: F1 of nouns, of adjectives, and of both together.
 
     python benchmarks/tagger.py
 
@@ -43,9 +43,9 @@ def main() -> None:
         "## Taggers for MT-VGC",
         "",
         f"F1 on the {len(TEXTS)} texts of `tests/data/tagged_texts.json`, and on the {len(SECOND_DRAW)} of them that"
-        " were drawn and tagged after the built-in tagger was finished (`python benchmarks/tagger.py`).",
+        " were sampled and tagged after the built-in tagger was finished (`python benchmarks/tagger.py`).",
         "",
-        "| tagger | texts | nouns | adjectives | both as one |",
+        "| tagger | texts | nouns | adjectives | both together |",
         "|---|---:|---:|---:|---:|",
     ]
     for name in (LEXICON, SPACY):
