@@ -96,7 +96,8 @@ def test_missing_files_are_listed_and_available_goes_on_and_says_so(vlmt, own_wo
     (own_world / "raw" / "vg_qa" / "image_data.json").unlink()
     code, _, err = vlmt("clean", "--data", own_world)
     assert code == 3
-    assert "nlvr2/train.json, nlvr2/dev.json, nlvr2/test1.json" in err and "--available" in err
+    assert "3 official files are missing: nlvr2/train.json, nlvr2/dev.json, nlvr2/test1.json" in err
+    assert "/nlvr2/data/train.json" in err and "--available" in err and err.count("\n") == 1
     code, out, _ = vlmt("clean", "--data", own_world, "--available", "--json")
     warnings = json.loads(out)["warnings"]
     assert code == 0

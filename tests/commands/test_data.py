@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from vlmt_cli.datasets.table import CROSSWALKS, DATASETS
+
 
 def test_status_lists_what_is_there_and_what_is_missing(vlmt, world, tmp_path):
     code, out, _ = vlmt("data", "status", "--data", world, "--json")
@@ -13,7 +15,18 @@ def test_status_lists_what_is_there_and_what_is_missing(vlmt, world, tmp_path):
     assert status["vg_images"]["optional"] == {"vg_qa/image_data.json": True}
     assert status["vqa"]["splits"]["test"] > 0
     code, out, _ = vlmt("data", "status", "--data", tmp_path)
-    assert code == 0 and "0 of 5" in out and "nlvr2/train.json" in out
+    assert code == 0 and "0 of 5" in out
+
+
+def test_status_names_each_missing_file_whole_below_its_address(vlmt, tmp_path):
+    lines = vlmt("data", "status", "--data", tmp_path)[1].splitlines()
+    assert all(line == line.rstrip() for line in lines)  # no padding in a pipe
+    for name, dataset in {**DATASETS, **CROSSWALKS}.items():
+        folder = dataset.folder or name
+        for file, address in {**dataset.files, **dataset.also}.items():
+            row = lines.index(f"  {folder}/{file.partition('|')[0]}")
+            above = next(line for line in reversed(lines[:row]) if not line.startswith("  "))
+            assert above == (address or "(each image by its own address)")
 
 
 def test_show_prints_the_first_examples_in_words(vlmt, world):
@@ -22,6 +35,8 @@ def test_show_prints_the_first_examples_in_words(vlmt, world):
     assert code == 0 and len(first) == 2 and first[0]["images"][0].startswith("flickr30k:")
     code, out, _ = vlmt("data", "show", "snli_ve", "val", "-n", "1", "--data", world)
     assert code == 0 and first[0]["text"] in out and first[1]["text"] not in out.replace(first[0]["text"], "")
+    name = DATASETS["snli_ve"].labels[first[0]["label"]]
+    assert f"{first[0]['label']} ({name})" in out
 
 
 def test_explain_finds_an_image_under_its_other_names(vlmt, world):

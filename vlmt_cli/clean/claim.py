@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from vlmt_cli.base.words import be, count, listed
 from vlmt_cli.clean.image_files import NOT_AN_IMAGE
 from vlmt_cli.clean.overlap import column_name
 from vlmt_cli.clean.splits import CLEANED_ROLES
@@ -38,9 +39,9 @@ def open_points(report: "Report") -> list[str]:
     """
     points = []
     if report.warnings:
-        points.append(f"{_count(len(report.warnings), 'warning')} about official files that are missing or incomplete")
+        points.append(f"{count(len(report.warnings), 'warning')} about official files that are missing or incomplete")
     if absent := report.absent_test_files:
-        points.append(f"test images of {', '.join(absent)}, which {_these(len(absent))} not there, were not looked for")
+        points.append(f"test images of {', '.join(absent)}, which {be(len(absent))} not there, were not looked for")
     if outside := [test for test in report.test_images_after if test not in report.union and _left_of(report, test)]:
         points.append(f"test images of {', '.join(outside)} are left, outside the union")
     return points + (_open_files(report.near_duplicates) if report.near_duplicates else [])
@@ -49,14 +50,14 @@ def open_points(report: "Report") -> list[str]:
 def _open_files(found: "NearDuplicates") -> list[str]:
     points = []
     if found.images_without_file:
-        points.append(f"{_count(found.images_without_file, 'image')} without a file that could be compared")
+        points.append(f"{count(found.images_without_file, 'image')} without a file that could be compared")
     if found.damaged:
-        points.append(f"{_count(len(found.damaged), 'damaged file')}")
+        points.append(f"{count(len(found.damaged), 'damaged file')}")
     for one in found.passed_over:
         if one.reason not in _HARMLESS:
-            points.append(f"{_count(one.files, 'file')} passed over ({one.reason})")
+            points.append(f"{count(one.files, 'file')} passed over ({one.reason})")
     if found.to_judge:
-        points.append(f"{_count(found.to_judge, 'borderline pair')} without a verdict")
+        points.append(f"{count(found.to_judge, 'borderline pair')} without a verdict")
     return points
 
 
@@ -83,8 +84,8 @@ def _left(report: "Report") -> str:
         return f"{left:,} test images are left!"
     files = report.near_duplicates
     images = files.images if files else report.images_compared
-    by = _listed([_BY[how] for how in report.compared_by])
-    compared = f"{_count(images, 'image')} compared by {by}"
+    by = listed([_BY[how] for how in report.compared_by])
+    compared = f"{count(images, 'image')} compared by {by}"
     not_files = "" if files else " Image files were not compared (--near-duplicates does that)."
     if not report.open_points:
         return f"No test image is left among {compared}.{not_files}"
@@ -115,15 +116,3 @@ def detectors(report: "Report") -> list[str]:
         seen = [f"{cell.hit:,} of {test}'s {cell.of:,}" for test, cell in cells.items() if cell.hit]
         sentences.append(f"{column} has seen {', '.join(seen) or 'none of the'} test images.")
     return sentences
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _these(number: int) -> str:
-    return "is" if number == 1 else "are"
-
-
-def _listed(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from vlmt_cli.clean.splits import Split
     from vlmt_cli.datasets.prepare import Prepared
 
+_NAMED = 3  # addresses in one line
+
 
 def names_of(datasets: str) -> list[str]:
     """Return the datasets that ``--datasets`` names; ``all`` stands for the twelve."""
@@ -31,15 +33,20 @@ def names_of(datasets: str) -> list[str]:
 def require_files(data: Path, names: list[str], available: bool) -> list[str]:
     """Return the missing official files, or raise the error that lists them."""
     from vlmt_cli.base.errors import DataError
-    from vlmt_cli.datasets.prepare import missing_files
+    from vlmt_cli.base.words import be, count
+    from vlmt_cli.datasets.prepare import addresses, missing_files
 
     raw = require_raw(data)
     missing = [file for name in names for file in missing_files(data, name)]
     if missing and not available:
+        origin = {file: address for name in names for file, address in addresses(data, name).items()}
+        pages = list(dict.fromkeys(origin[file] for file in missing))
+        more = f" and {count(len(pages) - _NAMED, 'other address', 'other addresses')}" if len(pages) > _NAMED else ""
         raise DataError(
-            f"{len(missing)} official files are missing: {', '.join(missing)}",
+            f"{count(len(missing), 'official file')} {be(len(missing))} missing: {', '.join(missing)}",
             where=raw,
-            todo="download them, or take what is there with --available",
+            todo=f"download {'it' if len(missing) == 1 else 'them'} from {', '.join(pages[:_NAMED])}{more}"
+            " (vlmt data status lists the address of each), or take what is there with --available",
         )
     return missing
 

@@ -1,5 +1,6 @@
 """``vlmt data``: what is there, what it looks like, and who else has an image."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,7 +23,7 @@ def status(data: DataFolder = DATA, as_json: Json = False) -> None:
     import json
 
     from vlmt_cli.commands.show import stdout, table
-    from vlmt_cli.datasets.prepare import all_datasets, missing_files, optional_files, prepared
+    from vlmt_cli.datasets.prepare import addresses, all_datasets, missing_files, optional_files, prepared
 
     check_data(data)
     result: dict[str, Any] = {}
@@ -32,6 +33,7 @@ def status(data: DataFolder = DATA, as_json: Json = False) -> None:
             "files": len(dataset.files),
             "missing": missing_files(data, name),
             "optional": optional_files(data, name),
+            "addresses": addresses(data, name),
             "splits": examples.manifest.splits if examples else None,
             "links": examples.manifest.links if examples else None,
         }
@@ -39,18 +41,27 @@ def status(data: DataFolder = DATA, as_json: Json = False) -> None:
         print(json.dumps(result, indent=2))
         return
     rows = []
-    for name, one in result.items():
-        read = ", ".join(f"{split} {count:,}" for split, count in (one["splits"] or {}).items())
-        if not all_datasets()[name].group and one["links"]:
-            read = f"{one['links']:,} links between images"
-        optional = [f"{file} ({'there' if there else 'optional'})" for file, there in one["optional"].items()]
-        there = f"{one['files'] - len(one['missing'])} of {one['files']}" if one["files"] else ""
-        rows.append([name, there, read or "not read yet", ", ".join([*one["missing"], *optional])])
-    header = ["dataset", "files", "examples", "missing, and optional"]
-    layout = table(header, rows, f"Official files below {data / 'raw'}", left=4)
-    for column in layout.columns[2:]:
-        column.overflow = "fold"
-    stdout().print(layout)
+    for name, known in result.items():
+        read = ", ".join(f"{split} {count:,}" for split, count in (known["splits"] or {}).items())
+        if not all_datasets()[name].group and known["links"]:
+            read = f"{known['links']:,} links between images"
+        share = f"{known['files'] - len(known['missing'])} of {known['files']}" if known["files"] else ""
+        rows.append([name, share, read or "not read yet"])
+    console = stdout()
+    console.print(table(["dataset", "files", "examples"], rows, f"Official files below {data / 'raw'}", left=3))
+    missing = list(dict.fromkeys(file for known in result.values() for file in known["missing"]))
+    optional = [file for known in result.values() for file, exists in known["optional"].items() if not exists]
+    origin = {file: address for known in result.values() for file, address in known["addresses"].items()}
+    for title, files in (("Missing", missing), ("Optional, and not there", optional)):
+        by_address: dict[str, list[str]] = {}
+        for file in files:
+            by_address.setdefault(origin[file], []).append(file)
+        if files:
+            console.print(f"\n{title}, below the address that they come from:", style="bold")
+        for address, named in by_address.items():
+            console.print(address or "(each image by its own address)", style="cyan", markup=False, soft_wrap=True)
+            for file in named:
+                console.print(f"  {file}", markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -82,7 +93,7 @@ def show(
     from vlmt_cli.base.recipes import load_recipe
     from vlmt_cli.commands.reading import examples_of
     from vlmt_cli.datasets.options import Options
-    from vlmt_cli.datasets.prepare import missing_files, prepared, raw_folder
+    from vlmt_cli.datasets.prepare import addresses, missing_files, prepared, raw_folder
     from vlmt_cli.datasets.table import DATASETS
 
     if not masking and (to or features):
@@ -92,7 +103,8 @@ def show(
     options = load_recipe(recipe, Options, settings or ())
     check_data(data)
     if len(missing := missing_files(data, dataset)) == len(DATASETS[dataset].files) and not prepared(data, dataset):
-        todo = f"put {missing[0]} and its like below {data / 'raw'}; vlmt data status lists them"
+        origin = addresses(data, dataset)[missing[0]]
+        todo = f"put {missing[0]} ({origin}) and the like below {data / 'raw'}; vlmt data status lists them"
         raise DataError(f"there is no official file of {dataset}", where=raw_folder(data, dataset), todo=todo)
     with examples_of(data, [dataset], options) as read:
         examples = read[dataset]
@@ -106,10 +118,11 @@ def show(
             path = to or data / f"masking_{dataset}.png"
             show_masking(examples.path(split), f"{dataset} {split}", path, count, data, features, as_json)
         else:
-            _show_examples(examples.path(split), f"{dataset} {split}", count, as_json)
+            labels = DATASETS[dataset].labels
+            _show_examples(examples.path(split), f"{dataset} {split}", labels, count, as_json)
 
 
-def _show_examples(path: Path, what: str, count: int, as_json: bool) -> None:
+def _show_examples(path: Path, what: str, labels: Sequence[str], count: int, as_json: bool) -> None:
     import json
 
     import pyarrow.parquet as pq
@@ -127,7 +140,8 @@ def _show_examples(path: Path, what: str, count: int, as_json: bool) -> None:
         console.print(f"\n{row['example_id']}  {' '.join(row['images'])}", style="cyan", markup=False)
         for name, value in row.items():
             if name not in ("example_id", "images") and value is not None:
-                console.print(f"  {name:<10} {_readable(value)}", markup=False)
+                called = f" ({labels[value]})" if name == "label" and labels else ""
+                console.print(f"  {name:<10} {_readable(value)}{called}", markup=False)
 
 
 @app.command()

@@ -3,16 +3,30 @@
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
+
+_UNLIMITED = 10_000
+
+
+class _Pipe(Console):
+    """A console whose lines are neither broken nor padded, as grep and diff like them."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        with self.capture() as captured:
+            super().print(*objects, **options)
+        sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
 def stdout() -> Console:
     """Return a console for results; rich obeys NO_COLOR. Tables are never squeezed below 80 columns."""
+    if not sys.stdout.isatty():
+        return _Pipe(highlight=False, width=_UNLIMITED)
     console = Console(highlight=False)
-    console.width = max(console.width, 80) if sys.stdout.isatty() else 200
+    console.width = max(console.width, 80)
     return console
 
 
@@ -34,9 +48,13 @@ def progress(what: str, size: bool = False) -> Iterator[Callable[[str, int, int]
     """
     amount = DownloadColumn() if size else MofNCompleteColumn()
     rate = TextColumn("{task.fields[rate]}")
-    columns = (TextColumn("{task.description}"), BarColumn(), amount, rate, TimeRemainingColumn())
+    # A long name is cut, never a number.
+    name = TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"))
+    columns = (name, BarColumn(16), amount, rate, TimeRemainingColumn())
+    for column in columns[1:]:
+        column.get_table_column().no_wrap = True
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal, expand=True) as bar:
         task = bar.add_task(what, total=None, rate="")
 
         def update(name: str, done: int, total: int) -> None:

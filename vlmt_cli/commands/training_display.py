@@ -74,7 +74,10 @@ class Display:
         text = (
             f"iteration {self.iteration:,} of {self.iterations:,}   {self.left()}   waiting for data {self.waiting:.0%}"
         )
-        return Group(table, bar, Text(text))
+        below = Table.grid()  # a bar alone ends no line
+        below.add_row(bar)
+        below.add_row(Text(text))
+        return Group(table, below)
 
 
 @contextmanager

@@ -132,6 +132,15 @@ def missing_files(data: Path, name: str) -> list[str]:
     return [f"{folder.name}/{names.partition('|')[0]}" for names in absent]
 
 
+def addresses(data: Path, name: str) -> dict[str, str]:
+    """Say where each official file of a dataset comes from, by its path below ``data/raw``; optional files, too."""
+    dataset, folder = all_datasets()[name], raw_folder(data, name)
+    return {
+        f"{folder.name}/{names.partition('|')[0]}": address
+        for names, address in {**dataset.files, **dataset.also}.items()
+    }
+
+
 def absent_tests(data: Path, name: str) -> list[str]:
     """List the official test files that a dataset can do without, and that are not there, as paths below ``raw``."""
     folder = raw_folder(data, name)

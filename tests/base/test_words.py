@@ -1,0 +1,13 @@
+"""Counts and lists in messages."""
+
+from vlmt_cli.base.words import be, count, listed
+
+
+def test_a_noun_agrees_with_its_number():
+    assert [count(n, "file") for n in (0, 1, 1200)] == ["0 files", "1 file", "1,200 files"]
+    assert [count(n, "address", "addresses") for n in (1, 2)] == ["1 address", "2 addresses"]
+    assert [be(n) for n in (0, 1, 2)] == ["are", "is", "are"]
+
+
+def test_the_last_word_of_a_list_follows_and():
+    assert [listed(words) for words in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a and b", "a, b and c"]

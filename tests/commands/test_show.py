@@ -1,0 +1,50 @@
+"""What commands print, at 80 columns and into a pipe."""
+
+import io
+
+import pytest
+from rich.console import Console
+from rich.text import Text
+
+from vlmt_cli.commands import show
+from vlmt_cli.commands.training_display import Display
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """A terminal of 80 columns that remembers what it was sent."""
+    sent = io.StringIO()
+    console = Console(file=sent, force_terminal=True, width=80, height=24, color_system=None)
+    monkeypatch.setattr(show, "Console", lambda **options: console)
+    return sent
+
+
+def test_a_bar_keeps_its_numbers_beside_a_long_name(terminal):
+    with show.progress("Reading annotations", size=True) as update:
+        update("v2_OpenEnded_mscoco_train2014_questions.json", 1_500_000_000, 3_000_000_000)
+    last = [line for line in terminal.getvalue().split("\n") if "Reading" in line][-1]
+    assert "1.5/3.0 GB" in last and "Reading annotations: v2" in last
+    assert "…" in last and "-:--:--" in last  # the name is cut, the time left is not
+
+
+def test_the_training_display_keeps_its_last_value_at_80_columns():
+    display = Display()
+    display.take({"kind": "start", "tasks": ["flickr30k_entities"], "iterations": 1_000_000, "iteration": 0})
+    record = {"loss": 1234.5, "examples_per_second": 12345.0, "waiting": 1.0, "iteration": 999_999}
+    display.take({"kind": "train", "task": "flickr30k_entities", **record})
+    display.iteration = 10
+    display.began -= 3600
+    console = Console(width=80, file=io.StringIO(), color_system=None)
+    console.print(display)
+    lines = console.file.getvalue().splitlines()
+    assert any(line.rstrip().endswith("12,345") for line in lines)
+    assert lines[-1].rstrip().endswith("waiting for data 100%")
+
+
+def test_a_pipe_gets_whole_lines_without_padding(capsys):
+    rows = [["a" * 150, "b" * 150], ["a", "b"]]
+    show.stdout().print(show.table(["left", "right"], rows, "Title", left=2))
+    show.stdout().print(Text("word " * 100))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 5 and "a" * 150 in lines[2] and "b" * 150 in lines[2]
+    assert all(line == line.rstrip() for line in lines)
