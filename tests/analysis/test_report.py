@@ -2,7 +2,16 @@
 
 import re
 
-from vlmt_cli.analysis.report import Score, Section, boxed_photo, card, plain_table, score_table, write_page
+from vlmt_cli.analysis.report import (
+    Score,
+    Section,
+    boxed_photo,
+    card,
+    overlap_list,
+    plain_table,
+    score_table,
+    write_page,
+)
 
 HOSTILE = "<script>alert('x')</script> & \"so\""
 
@@ -11,6 +20,7 @@ def test_texts_are_shown_as_they_are(tmp_path):
     score = Score(HOSTILE, HOSTILE, 0.5, 0.4, 0.6, 0.25, HOSTILE)
     photo = boxed_photo(b"\x89PNG....", (10, 8), {'red"><script>': (1, 2, 3, 4)})
     body = score_table([score]) + plain_table([HOSTILE], [[HOSTILE]])
+    body += overlap_list({HOSTILE: {HOSTILE: HOSTILE}, "none of them": {}})
     body += card([photo], HOSTILE, HOSTILE, HOSTILE, False, HOSTILE)
     write_page(tmp_path / "page.html", HOSTILE, HOSTILE, [Section(HOSTILE, HOSTILE, body)], HOSTILE)
     page = (tmp_path / "page.html").read_text()

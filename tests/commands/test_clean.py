@@ -13,7 +13,10 @@ import pytest
 from commands.running import run
 from PIL import Image
 
-from vlmt_cli.datasets.table import TWELVE
+from vlmt_cli.clean import heatmap
+from vlmt_cli.clean.overlap import Share
+from vlmt_cli.clean.split_folder import read_report
+from vlmt_cli.datasets.table import TWELVE, short_name
 
 
 def files(folder):
@@ -103,6 +106,25 @@ def test_missing_files_are_listed_and_available_goes_on_and_says_so(vlmt, own_wo
     assert code == 0
     assert "Clean only among vqa" in warnings[0] and "nlvr2/train.json" in warnings[0]
     assert "image_data.json is missing" in warnings[1] and "COCO images under other ids" in warnings[1]
+
+
+def test_the_page_counts_as_the_report_does_and_leaves_out_empty_panels(world, tmp_path):
+    from vlmt_cli.analysis.overview import leaks_section  # needs torch
+
+    report = read_report(world / "clean")
+    section = leaks_section(world)
+    assert report.verdict in section.intro  # one denominator
+    for test, row in report.test_images_before.items():
+        listed = section.body.split(f"<td>{short_name(test)}</td>")[1].split("</tr>")[0]
+        assert all((f">{short_name(column)} " in listed) == bool(cell.hit) for column, cell in row.items())
+    (test, row), *_ = report.test_images_after.items()
+    left = report.model_copy(update={"test_images_after": {test: dict.fromkeys(row, Share(1, 2))}})
+    heights = []
+    for one in (report, left):
+        heatmap.draw(one, tmp_path / "overlap.png")
+        with Image.open(tmp_path / "overlap.png") as picture:
+            heights.append(picture.height)
+    assert heights[1] > 1.9 * heights[0]
 
 
 def test_a_dry_run_writes_no_split(vlmt, own_world):
@@ -272,6 +294,22 @@ def test_a_copy_of_a_test_image_under_another_name_goes_and_a_judged_pair_stays(
     code, out, _ = vlmt("clean", "--data", own_world, *more, *folders)
     vg = next(one for one in json.loads(out)["splits"] if (one["dataset"], one["split"]) == ("vg_qa", "train"))
     assert code == 0 and "pixels" not in vg["by_relation"]
+
+
+def test_like_files_are_listed_also_where_no_test_image_is_among_them(vlmt, cleaned, tmp_path):
+    keep = pq.read_table(cleaned / "clean" / "keep.parquet").to_pylist()
+    rows = [row["row"] for row in keep if (row["dataset"], row["split"]) == ("vg_qa", "train")]
+    images = pq.read_table(cleaned / "examples" / "vg_qa" / "train.parquet")["images"]
+    first, second = sorted({images[row][0].as_py() for row in rows})[:2]
+    (tmp_path / "vg").mkdir()
+    for stem in (first.partition(":")[2], second.partition(":")[2], "999999999"):
+        Image.effect_noise((64, 48), 60).save(tmp_path / "vg" / f"{stem}.png")
+    shutil.copy(tmp_path / "vg" / f"{first[3:]}.png", tmp_path / "vg" / f"{second[3:]}.png")
+    code, _, err = vlmt("clean", "--data", cleaned, "--replace", "--near-duplicates", tmp_path / "vg")
+    assert code == 0
+    assert "2 of 3 files compared; pairs: 1 pixels" in err and "999999999.png" in err
+    assert f"pixels: {first} {second}, 0 of 256 bits differ" in err
+    assert f"{first}" in (cleaned / "near_duplicates" / "pairs.csv").read_text()
 
 
 def test_a_part_of_the_examples_that_is_gone_or_damaged_comes_back(vlmt, own_world):

@@ -10,11 +10,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL import Image
 
-from vlmt_cli.analysis.report import Score, Section, boxed_photo, card, picture, plain_table, score_table
+from vlmt_cli.analysis.report import Score, Section, boxed_photo, card, overlap_list, picture, plain_table, score_table
 from vlmt_cli.base.image_names import photo_of
 from vlmt_cli.base.origin import verify_split
+from vlmt_cli.clean.heatmap import percent
 from vlmt_cli.clean.split_folder import read_report
-from vlmt_cli.datasets.table import TASKS
+from vlmt_cli.datasets.table import TASKS, short_name
 from vlmt_cli.evaluation.scores import Scores, read_scores
 from vlmt_cli.evaluation.setup import open_model
 from vlmt_cli.tasks.groups import rules_of
@@ -26,15 +27,20 @@ _CARDS_A_TASK = 2
 
 
 def leaks_section(data: Path) -> Section:
-    """Show the leak matrix before and after cleaning."""
+    """Show the overlap matrix before cleaning, and after it where anything is left."""
     verify_split(data)
     report = read_report(data / "clean")
-    removed, before = (sum(getattr(split, name) for split in report.splits) for name in ("removed", "examples"))
+    is_clean = not any(cell.hit for row in report.test_images_after.values() for cell in row.values())
     intro = (
-        f"Test images that are in other datasets' training images, before and after cleaning. {removed:,} of"
-        f" {before:,} examples were removed; no test set was touched. Split hash {report.split_hash[:16]}."
+        f"Test images that are in other datasets' training images{' before cleaning' if is_clean else ''}, in percent."
+        f" {report.verdict} Split hash {report.split_hash[:16]}."
     )
-    return Section("Leaks", intro, picture(data / "clean" / "overlap.png", "leak matrix before and after cleaning"))
+    shares = {
+        short_name(test): {short_name(column): percent(cell.percent) for column, cell in row.items() if cell.hit}
+        for test, row in report.test_images_before.items()
+    }
+    wide = f'<div class="wide">{picture(data / "clean" / "overlap.png", "overlap of test and training images")}</div>'
+    return Section("Leaks", intro, wide + overlap_list(shares))
 
 
 def chances(run: Path, data: Path, scores: Scores) -> dict[str, float]:
@@ -62,7 +68,7 @@ def score_rows(scores: Scores, guesses: dict[str, float]) -> list[Score]:
     """Put a model's scores beside what a guess would score."""
     return [
         Score(
-            TASKS[task].title,
+            TASKS[task].short,
             f"{one.metric}, {one.split}",
             one.score.value,
             one.score.low,
@@ -78,7 +84,7 @@ def scores_section(title: str, scores: Scores, guesses: dict[str, float]) -> Sec
     """Show one model's scores on all tasks."""
     intro = (
         "One model, all tasks, on their test sets, which no training saw; VQA's test answers are secret, so that it is"
-        " scored on val. The orange mark is what a guess scores."
+        " scored on val. The orange mark is the chance baseline."
     )
     return Section(title, intro, score_table(score_rows(scores, guesses)))
 
@@ -98,7 +104,7 @@ def models_section(runs: Path, models: Sequence[tuple[str, Sequence[str]]], task
         "Trained alone (ST), on all twelve tasks (AT), and on all and then alone (AT->ST); in percent. The single-task"
         " models had few iterations here: see how it is done, not who wins."
     )
-    header = ["model", *(TASKS[task].title for task in tasks)]
+    header = ["model", *(TASKS[task].short for task in tasks)]
     return Section("ST, AT, AT->ST", intro, plain_table(header, rows))
 
 
@@ -109,7 +115,7 @@ def picture_section(title: str, intro: str, path: Path) -> Section:
 
 def pictures_section(title: str, intro: str, paths: Sequence[Path]) -> Section:
     """Show several plots below each other."""
-    return Section(title, intro, "<br>".join(picture(path, title) for path in paths))
+    return Section(title, intro, "".join(picture(path, title) for path in paths))
 
 
 def examples_section(run: Path, data: Path, scores: Scores) -> Section:

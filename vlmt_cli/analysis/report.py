@@ -10,36 +10,52 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vlmt_cli.base.files import write_text
+from vlmt_cli.base.page import html_page
 
-STYLE = """
-:root { --ink: #1d2433; --dim: #667085; --line: #e4e7ec; --accent: #5e3c99; }
-* { box-sizing: border-box; }
-body { margin: 0; font: 15px/1.55 system-ui, "Segoe UI", sans-serif; color: var(--ink); background: #fff; }
-header { padding: 3rem 2rem 1.5rem; border-bottom: 1px solid var(--line); }
-header h1 { margin: 0 0 .4rem; font-size: 1.9rem; letter-spacing: -.02em; }
-header p { margin: 0; color: var(--dim); max-width: 46rem; }
-nav { padding: .8rem 2rem; border-bottom: 1px solid var(--line); position: sticky; top: 0; background: #fffd; }
-nav a { color: var(--accent); text-decoration: none; margin-right: 1.2rem; white-space: nowrap; }
-section { padding: 1.8rem 2rem; max-width: 78rem; }
-section h2 { margin: 0 0 .3rem; font-size: 1.25rem; }
-section p { margin: .2rem 0 1rem; color: var(--dim); max-width: 52rem; }
-img { max-width: 100%; height: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th { text-align: left; color: var(--dim); font-weight: 500; font-size: .85rem; vertical-align: bottom; }
-th, td { padding: .3rem 1rem .3rem 0; border-bottom: 1px solid var(--line); }
-td + td, th + th { text-align: right; }
-td.words, th.words { text-align: left; }
-.bar { display: inline-block; position: relative; width: 11rem; height: .75rem; background: #f2f4f7; border-radius: 3px;
-  vertical-align: middle; }
-.bar i { position: absolute; left: 0; top: 0; bottom: 0; background: var(--accent); border-radius: 3px; }
-.bar b { position: absolute; top: -2px; bottom: -2px; width: 2px; background: #e66101; }
-.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 1.2rem; }
-.card { border: 1px solid var(--line); border-radius: 8px; overflow: hidden; }
-.card img, .card svg { display: block; width: 100%; }
-.card div { padding: .6rem .8rem; font-size: .88rem; }
-.card small { color: var(--dim); }
-.right { color: #067647; } .wrong { color: #b42318; }
-footer { padding: 1.5rem 2rem 3rem; color: var(--dim); font-size: .85rem; }
+_STYLE = """body { max-width: 82rem }
+header p { max-width: 46rem }
+nav { padding: .6rem 0; border-bottom: 1px solid var(--line); position: sticky; top: 0; background: var(--page);
+  display: flex; gap: 1.2rem; overflow-x: auto; z-index: 1 }
+nav a { color: var(--accent); text-decoration: none; white-space: nowrap }
+.picture, .scroll { overflow-x: auto; max-width: 100% }
+.picture img { display: block; max-width: 100%; height: auto; background: #fff; border-radius: 6px;
+  margin-bottom: .8rem }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums }
+th { text-align: left; color: var(--soft); font-weight: 500; font-size: .85rem; vertical-align: bottom }
+th, td { padding: .3rem 1rem .3rem 0; border-bottom: 1px solid var(--line); white-space: nowrap }
+td + td, th + th { text-align: right }
+td.words, th.words { text-align: left; white-space: normal }
+.chip { display: inline-block; background: var(--well); border-radius: 1em; padding: 0 .7em; margin: .15em .3em .15em 0;
+  white-space: nowrap }
+.bar { display: inline-block; position: relative; width: 11rem; max-width: 100%; height: .75rem;
+  background: var(--well); border-radius: 3px; vertical-align: middle }
+.bar i { position: absolute; left: 0; top: 0; bottom: 0; background: var(--accent); border-radius: 3px }
+.bar b { position: absolute; top: -2px; bottom: -2px; width: 2px; background: #e66101 }
+.cards { grid-template-columns: repeat(auto-fill, minmax(min(100%, 15rem), 1fr)) }
+.card { background: var(--card); border: 1px solid var(--line); border-radius: 8px; overflow: hidden }
+.card img, .card svg { display: block; width: 100% }
+.card div { padding: .6rem .8rem; font-size: .88rem; overflow-wrap: anywhere }
+.card small { color: var(--soft) }
+.right { color: var(--yes) } .wrong { color: var(--no) }
+footer { padding: 1.5rem 0; color: var(--soft); font-size: .85rem; overflow-wrap: anywhere }
+.narrow { display: none }
+@media (max-width: 700px) {
+  .wide { display: none } .narrow { display: table }
+  .picture img { max-width: none; width: 760px }
+  .scores tr:first-child { display: none }
+  .scores, .scores tbody { display: block }
+  .scores tr { display: grid; grid-template-columns: 1fr auto; gap: 0 1rem; padding: .6rem 0;
+    border-bottom: 1px solid var(--line) }
+  .scores td { border: 0; padding: 0; text-align: left }
+  .scores td:nth-child(2), .scores td:nth-child(6) { color: var(--soft); font-size: .85rem }
+  .scores td:nth-child(1), .scores td:nth-child(3) { order: 0; font-size: 1.05rem }
+  .scores td:nth-child(2), .scores td:nth-child(4) { order: 1 }
+  .scores td:nth-child(7) { order: 2; grid-column: 1 / -1 }
+  .scores td:nth-child(6), .scores td:nth-child(5) { order: 3 }
+  .scores td:nth-child(3), .scores td:nth-child(4), .scores td:nth-child(5) { text-align: right }
+  .scores td:nth-child(5)::before { content: "baseline " }
+  .scores .bar { display: block; width: 100%; margin: .25rem 0 }
+}
 """
 
 
@@ -60,13 +76,13 @@ class Section:
 
 @dataclass(frozen=True)
 class Score:
-    """One task's score, to be drawn beside its chance.
+    """One task's score, to be drawn beside its baseline.
 
     Attributes:
         task, metric: what it is.
         value, low, high: from 0 to 1.
-        chance: what a guess scores.
-        guess: which guess.
+        chance: the baseline's score.
+        guess: which baseline.
     """
 
     task: str
@@ -89,25 +105,21 @@ def write_page(path: Path, title: str, intro: str, sections: Sequence[Section], 
         f"{section.body}</section>"
         for place, section in zip(places, sections, strict=True)
     )
-    write_text(
-        path,
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        '<meta name="viewport" content="width=device-width">'
-        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
-        "style-src 'unsafe-inline'\">"
-        f"<style>{STYLE}</style></head><body><header><h1>{html.escape(title)}</h1><p>{html.escape(intro)}</p></header>"
-        f"<nav>{links}</nav>{parts}<footer>{html.escape(foot)}</footer></body></html>\n",
+    body = (
+        f"<header><h1>{html.escape(title)}</h1><p>{html.escape(intro)}</p></header>"
+        f"<nav>{links}</nav>{parts}<footer>{html.escape(foot)}</footer>"
     )
+    write_text(path, html_page(title, body, _STYLE))
 
 
 def picture(path: Path, alt: str) -> str:
     """Embed a PNG."""
     data = base64.b64encode(path.read_bytes()).decode()
-    return f'<img alt="{html.escape(alt, quote=True)}" src="data:image/png;base64,{data}">'
+    return f'<div class="picture"><img alt="{html.escape(alt, quote=True)}" src="data:image/png;base64,{data}"></div>'
 
 
 def score_table(scores: Sequence[Score]) -> str:
-    """Lay out tasks' scores as bars, with a mark where a guess would be."""
+    """Lay out tasks' scores as bars, with a mark at the baseline."""
     rows = "".join(
         f'<tr><td>{html.escape(one.task)}</td><td class="words">{html.escape(one.metric)}</td>'
         f"<td><b>{100 * one.value:.1f}</b></td><td>{100 * one.low:.1f} to {100 * one.high:.1f}</td>"
@@ -116,17 +128,30 @@ def score_table(scores: Sequence[Score]) -> str:
         f'<b style="left:{100 * one.chance:.1f}%"></b></span></td></tr>'
         for one in scores
     )
-    words = ("task", "metric", "which guess")
-    names = ("task", "metric", "score", "95%", "chance", "which guess", "")
+    words = ("task", "metric", "which baseline")
+    names = ("task", "metric", "score", "95%", "baseline", "which baseline", "")
     head = "".join(f'<th class="words">{name}</th>' if name in words else f"<th>{name}</th>" for name in names)
-    return f"<table><tr>{head}</tr>{rows}</table>"
+    return f'<table class="scores"><tr>{head}</tr>{rows}</table>'
 
 
 def plain_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Lay out rows of words and numbers."""
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
     body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><tr>{head}</tr>{body}</table>"
+    return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
+
+
+def overlap_list(rows: Mapping[str, Mapping[str, str]]) -> str:
+    """List, for narrow screens, each test set with the training sets that show its images, and how many in percent."""
+    body = "".join(
+        f'<tr><td>{html.escape(test)}</td><td class="words">'
+        + "".join(f'<span class="chip">{html.escape(name)} {html.escape(share)}</span>' for name, share in hit.items())
+        + ("" if hit else "none")
+        + "</td></tr>"
+        for test, hit in rows.items()
+    )
+    head = '<tr><th>test images of</th><th class="words">in train and val of, %</th></tr>'
+    return f'<table class="narrow">{head}{body}</table>'
 
 
 def card(photos: Sequence[str], title: str, text: str, answer: str, right: bool | None, truth: str) -> str:

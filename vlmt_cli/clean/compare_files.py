@@ -23,9 +23,17 @@ from vlmt_cli.clean.verdicts import Verdicts, without
 
 @dataclass(frozen=True)
 class Compared:
-    """What comparing files gave: identity links, the pairs to show to a person, and the counts."""
+    """What comparing files gave.
+
+    Attributes:
+        links: identity links.
+        pairs: all pairs but those judged to be different, a table of ``near_duplicates.PAIRS``.
+        to_judge: those to show to a person.
+        found: the counts.
+    """
 
     links: pa.Table
+    pairs: pa.Table
     to_judge: pa.Table
     found: NearDuplicates
 
@@ -74,7 +82,7 @@ def compare_files(
         passed_over=_counted(skipped),
         damaged=[f"{one.path}: {one.reason}" for one in damaged],
     )
-    return Compared(by_files, to_judge, found)
+    return Compared(by_files, not_different, to_judge, found)
 
 
 class _Numbers:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from vlmt_cli.base.files import write_text
 from vlmt_cli.base.images import data_uri, open_image
+from vlmt_cli.base.page import html_page
 from vlmt_cli.clean.verdicts import NONE, Verdicts, without
 
 _THUMBNAIL = 360  # pixels, the longer side
@@ -39,8 +40,9 @@ def write_gallery(path: Path, pairs: pa.Table, verdicts: Verdicts = NONE, most: 
     # A script element ends at the first </, whatever stands around it.
     given = json.dumps(verdicts.text).replace("<", "\\u003c")
     judged = f"{len(verdicts.same) + len(verdicts.different):,}"
-    page = _PAGE.replace("{identical}", f"{identical:,}").replace("{judged}", judged).replace("{given}", given)
-    write_text(path, page.replace("{sections}", sections))
+    body = _BODY.replace("{identical}", f"{identical:,}").replace("{judged}", judged).replace("{given}", given)
+    body = body.replace("{sections}", sections)
+    write_text(path, html_page("Near-duplicate images", body, _STYLE, scripts=True))
 
 
 _SECTIONS = (
@@ -100,28 +102,9 @@ def _figure(image: str, path: str) -> str:
     )
 
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy"
-  content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
-<title>Near-duplicate images</title>
-<style>
-:root { --page: #f6f6f4; --card: #fff; --ink: #1d1d1f; --soft: #6b6b70; --line: #dedede; --accent: #0a63c9;
-  --warn: #fff3d6; --well: #ececea }
-@media (prefers-color-scheme: dark) { :root { --page: #161618; --card: #212124; --ink: #ececee; --soft: #a0a0a8;
-  --line: #38383d; --accent: #6cb1ff; --warn: #40351a; --well: #2b2b2f } }
-* { box-sizing: border-box }
-body { margin: 0 auto; max-width: 1500px; padding: 2rem 1.5rem 4rem; background: var(--page); color: var(--ink);
-  font: 15px/1.5 system-ui, sans-serif }
-h1 { font-size: 1.6rem; margin: 0 0 .3rem } h2 { font-size: 1.2rem; margin: 2.5rem 0 .2rem }
-p { margin: .2rem 0 1rem; color: var(--soft); max-width: 75ch }
-.count { font-weight: 500; font-size: .85rem; color: var(--soft); background: var(--well); border-radius: 1em;
-  padding: .15em .7em; vertical-align: .1em }
-.notice { background: var(--warn); color: var(--ink); padding: .6rem .9rem; border-radius: 8px; max-width: none }
-.cards { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 440px), 1fr)) }
+_STYLE = """.notice { background: var(--warn); color: var(--ink); padding: .6rem .9rem; border-radius: 8px;
+  max-width: none }
+.cards { grid-template-columns: repeat(auto-fill, minmax(min(100%, 440px), 1fr)) }
 article { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: .8rem }
 article:has([aria-pressed=true]) { border-color: var(--accent); box-shadow: 0 0 0 1px var(--accent) }
 .two { display: grid; grid-template-columns: 1fr 1fr; gap: .6rem }
@@ -135,9 +118,8 @@ figcaption span { color: var(--soft) }
 footer { display: flex; flex-wrap: wrap; gap: .4rem 1rem; align-items: center; margin-top: .7rem;
   padding-top: .6rem; border-top: 1px solid var(--line); font-size: .85rem }
 .distance { color: var(--soft) } .distance b { color: var(--ink) }
-code, textarea { font: .8rem/1.5 ui-monospace, monospace; background: var(--well); color: inherit;
-  border-radius: 5px }
-code { padding: .1rem .4rem; user-select: all; overflow-wrap: anywhere }
+code, textarea { background: var(--well); color: inherit; border-radius: 5px }
+code { padding: .1rem .4rem; user-select: all } textarea { font: .8rem/1.5 ui-monospace, monospace }
 button { font: inherit; color: var(--card); background: var(--accent); border: 1px solid var(--accent);
   border-radius: 8px; padding: .5rem 1rem; cursor: pointer }
 .verdicts { margin-left: auto; display: flex; gap: .4rem }
@@ -145,8 +127,9 @@ button { font: inherit; color: var(--card); background: var(--accent); border: 1
 .verdict[aria-pressed=true] { color: var(--card); background: var(--accent); border-color: var(--accent) }
 textarea { display: block; width: 100%; min-height: 10rem; margin-top: .8rem; padding: .6rem;
   border: 1px solid var(--line) }
-</style>
-<h1>Near-duplicate images</h1>
+"""
+
+_BODY = """<h1>Near-duplicate images</h1>
 <p>Pairs of image files under ids that do not match, the most alike first. Say of each pair whether it shows the
 <em>same</em> image or <em>different</em> ones, save the verdicts at the end of the page, and run
 <code>vlmt clean</code> again with <code>--verdicts verdicts.txt --replace</code>. Pairs with the same pixels leave
@@ -193,6 +176,4 @@ document.getElementById("copy").onclick = () => {
   document.execCommand("copy");
 };
 show();
-</script>
-</html>
-"""
+</script>"""

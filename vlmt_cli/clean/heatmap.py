@@ -9,33 +9,42 @@ from matplotlib.figure import Figure
 from vlmt_cli.base.files import atomic
 from vlmt_cli.clean.overlap import Matrix
 from vlmt_cli.clean.report import Report
+from vlmt_cli.datasets.table import short_name
 
 
 def draw(report: Report, path: Path) -> None:
     """Draw the overlap matrices of a report into a PNG.
 
     Rows are test sets, columns what was trained on, as in the paper's table 1; numbers are
-    percent, and an empty cell is zero.
+    percent, and an empty cell is zero. Matrices after cleaning are drawn only where they are not zero everywhere.
     """
-    panels = [
-        ("% of test images in train+val: before", report.test_images_before),
-        ("after", report.test_images_after),
-        ("% of train+val examples that show a test image: before", report.examples_before),
-        ("after", report.examples_after),
+    before = [
+        ("% of test images in train+val, before cleaning", report.test_images_before),
+        ("% of train+val examples that show a test image, before cleaning", report.examples_before),
     ]
+    after = [("after cleaning", report.test_images_after), ("after cleaning", report.examples_after)]
+    is_clean = not any(cell.hit for _, cells in after for row in cells.values() for cell in row.values())
+    panels = [before] if is_clean else [before, after]
     rows, columns = len(report.test_images_before), _columns(report.test_images_before)
     # Inches: cells, and room for the names beside and below them. Laying out by hand halves the time.
     across, down, left, below = 0.36 * max(len(columns), 6), 0.36 * max(rows, 2), 1.5, 1.5
-    width, height = 2 * (left + across) + 0.3, 2 * (below + down) + 0.3
+    width, height = 2 * (left + across) + 0.3, len(panels) * (below + down) + 0.3
     figure = Figure(figsize=(width, height))
-    for place, (title, cells) in enumerate(panels):
-        x = left + (place % 2) * (left + across)
-        y = below + (1 - place // 2) * (below + down)
-        axes = figure.add_axes((x / width, y / height, across / width, down / height))
-        _panel(axes, title, cells, columns)
+    for line, pair in enumerate(reversed(panels)):
+        for place, (title, cells) in enumerate(pair):
+            x, y = left + place * (left + across), below + line * (below + down)
+            axes = figure.add_axes((x / width, y / height, across / width, down / height))
+            _panel(axes, title, cells, columns)
+    if is_clean:
+        figure.text(0.5, 0.12 / height, "After cleaning: 0 everywhere.", ha="center", fontsize=10)
     with atomic(path) as temporary:
         # Without a date and version the same report gives the same bytes.
         figure.savefig(temporary, format="png", dpi=130, metadata={"Software": None})
+
+
+def percent(value: float) -> str:
+    """Write a percentage that is not zero."""
+    return f"{value:.0f}" if value >= 1 else "<1"
 
 
 def _panel(axes: Any, title: str, cells: Matrix, columns: list[str]) -> None:
@@ -45,8 +54,8 @@ def _panel(axes: Any, title: str, cells: Matrix, columns: list[str]) -> None:
             if (cell := row.get(column)) is not None:
                 values[i, j] = cell.percent
     axes.set_title(title, fontsize=10, loc="left")
-    axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right", fontsize=8)
-    axes.set_yticks(range(len(cells)), list(cells), fontsize=8)
+    axes.set_xticks(range(len(columns)), map(short_name, columns), rotation=45, ha="right", fontsize=8)
+    axes.set_yticks(range(len(cells)), map(short_name, cells), fontsize=8)
     axes.set_xlabel("trained on", fontsize=8)
     axes.set_ylabel("test set", fontsize=8)
     axes.tick_params(length=0)
@@ -60,8 +69,8 @@ def _panel(axes: Any, title: str, cells: Matrix, columns: list[str]) -> None:
     axes.tick_params(which="minor", length=0)
     for i, j in np.ndindex(values.shape):
         if (value := values[i, j]) > 0:
-            text = f"{value:.0f}" if value >= 1 else "<1"
-            axes.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if value > 55 else "#444444")
+            colour = "white" if value > 55 else "#222222"
+            axes.text(j, i, percent(float(value)), ha="center", va="center", fontsize=8, color=colour)
 
 
 def _columns(cells: Matrix) -> list[str]:

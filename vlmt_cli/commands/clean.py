@@ -11,10 +11,14 @@ from vlmt_cli.commands.options import DATA, DataFolder, DataSettings, Json, Reci
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from vlmt_cli.clean.compare_files import Compared
     from vlmt_cli.clean.question import Question
     from vlmt_cli.clean.report import NearDuplicates
     from vlmt_cli.clean.splits import Split
     from vlmt_cli.datasets.options import Options
+
+
+_LISTED = 10  # pairs on the terminal; the file has all
 
 
 def clean(
@@ -167,12 +171,36 @@ def compare_image_files(
             workers=os.cpu_count() or 1,
             progress=lambda done, total: update("", done, total),
         )
-    pairs = ", ".join(f"{count:,} {how}" for how, count in compared.found.pairs.items()) or "none"
-    say(f"{compared.found.files:,} image files compared; pairs: {pairs}; unreadable: {len(compared.found.damaged):,}")
+    _say_pairs(compared, page)
     if page and len(compared.to_judge):
         write_gallery(page, compared.to_judge, judged)
         say(f"Pairs of test and training images for a person to judge: {page}")
     return compared.links, compared.found
+
+
+def _say_pairs(compared: "Compared", page: Path | None) -> None:
+    """Say how many files were compared and which pairs are alike; all pairs go into a CSV file beside the page."""
+    from pyarrow import csv
+
+    from vlmt_cli.base.files import atomic
+    from vlmt_cli.base.words import count
+    from vlmt_cli.commands.show import say
+
+    found = compared.found
+    given = found.files + len(found.damaged) + sum(one.files for one in found.passed_over)
+    kinds = ", ".join(f"{number:,} {how}" for how, number in found.pairs.items()) or "none"
+    say(f"{found.files:,} of {count(given, 'file')} compared; pairs: {kinds}; unreadable: {len(found.damaged):,}")
+    for one in found.passed_over:
+        say(f"Passed over, {one.reason}: {count(one.files, 'file')}, such as {one.first}")
+    for pair in compared.pairs.slice(0, _LISTED).to_pylist():
+        say(f"  {pair['how']}: {pair['image_a']} {pair['image_b']}, {pair['distance']} of 256 bits differ")
+    if page and len(compared.pairs):
+        path = page.with_name("pairs.csv")
+        with atomic(path) as temporary:
+            csv.write_csv(compared.pairs, temporary)
+        say(f"{count(len(compared.pairs), 'pair')} of image files: {path}")
+    elif len(compared.pairs) > _LISTED:
+        say(f"  and {len(compared.pairs) - _LISTED:,} more")
 
 
 def _clean(

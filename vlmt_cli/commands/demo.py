@@ -218,7 +218,7 @@ def _report(folder: Path, analyses: bool) -> None:
     page = folder / PAGE
     intro = "A drawn world with the official files of twelve vision-and-language datasets, from its leaks to one model."
     write_page(page, "vlmt: one model, twelve tasks", intro, sections, f"Made by vlmt demo; runs are in {run.parent}.")
-    header = ["task", "metric", "score %", "95%", "chance %", "which guess"]
+    header = ["task", "metric", "score %", "95%", "baseline %", "which baseline"]
     stdout().print(table(header, list(map(_cells, rows)), "One model on twelve tasks", left=2))
     say(f"Open {page}")
 

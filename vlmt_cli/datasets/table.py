@@ -336,6 +336,12 @@ def beyond_paper(name: str) -> tuple[str, ...]:
     return DATASETS[name].beyond_paper if name in DATASETS else ()
 
 
+def short_name(name: str) -> str:
+    """Return a dataset's short name; image lists, which are in no row, keep their own."""
+    name, space, role = name.partition(" ")
+    return (DATASETS[name].short if name in DATASETS else name) + space + role
+
+
 TASKS = {name: dataset for name, dataset in DATASETS.items() if dataset.head}
 """The datasets that a model trains on and is scored on; task and dataset share a name."""
 

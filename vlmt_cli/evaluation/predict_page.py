@@ -5,15 +5,15 @@ content security policy forbids it to. Texts, answers and names of files are dat
 """
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
 from vlmt_cli.base.files import write_text
 from vlmt_cli.base.images import data_uri
+from vlmt_cli.base.page import escaped, html_page
 from vlmt_cli.datasets.table import TASKS
-from vlmt_cli.evaluation.predict_picture import Mark, View, colour_of, marks
+from vlmt_cli.evaluation.predict_picture import Mark, View, colour_of, label_corners, marks
 from vlmt_cli.evaluation.predictions import Answers, Box, Boxes, Photos, Prediction, Texts, photos_of
 from vlmt_cli.tasks.groups import rules_of
 
@@ -51,14 +51,14 @@ def page(task: str, predictions: Sequence[Prediction], views: Mapping[str, View]
     shown = {name: _Shown(f"photo-{place}", views[name]) for place, name in enumerate(names)}
     cards = [_card(list(together), shown) for _, together in groupby(predictions, _shown_together)]
     # In one pass, so that what is put in is never searched for places to fill.
-    return _PAGE.format(
-        style=_STYLE,
-        title=_text(TASKS[task].title),
-        facts="".join(f"<li>{_text(fact)}</li>" for fact in facts),
+    body = _BODY.format(
+        title=escaped(TASKS[task].title),
+        facts="".join(f"<li>{escaped(fact)}</li>" for fact in facts),
         meaning=_meaning(task),
         photos="".join(_symbol(photo) for photo in shown.values()),
         cards="".join(cards),
     )
+    return html_page(TASKS[task].title, body, _STYLE)
 
 
 def _meaning(task: str) -> str:
@@ -87,22 +87,22 @@ def _gallery(ranking: Photos, shown: Mapping[str, _Shown]) -> str:
         f"<li>{_figure(one.photo, shown[one.photo])}{_bar(f'{place}', one.probability, one.score)}</li>"
         for place, one in enumerate(ranking.photos, 1)
     )
-    return f'<article><h2>{_text(ranking.text)}</h2><ol class="gallery">{rows}</ol></article>'
+    return f'<article><h2>{escaped(ranking.text)}</h2><ol class="gallery">{rows}</ol></article>'
 
 
 def _said(one: Prediction, number: int | None) -> str:
     """Write what is said of a card's photos; ``number`` counts its texts where there are several."""
     match one:
         case Answers():
-            heading, bars = _text(one.text), [_bar(_text(each.answer), each.probability) for each in one.answers]
+            heading, bars = escaped(one.text), [_bar(escaped(each.answer), each.probability) for each in one.answers]
         case Boxes():
-            heading = _text(one.text) if number is None else f"{_chip(number, colour_of(number))}{_text(one.text)}"
+            heading = escaped(one.text) if number is None else f"{_chip(number, colour_of(number))}{escaped(one.text)}"
             bars = [
                 _bar((_chip(n, mark.colour) if number is None else "") + _corners(each), each.probability)
                 for n, (each, mark) in enumerate(zip(one.boxes, marks([one]), strict=True), 1)
             ]
         case Texts():
-            heading, bars = "", [_bar(_text(each.text), each.probability, each.score) for each in one.texts]
+            heading, bars = "", [_bar(escaped(each.text), each.probability, each.score) for each in one.texts]
         case Photos():
             raise AssertionError("a ranking of photos has a card of its own")
     title = f"<h2>{heading}</h2>" if heading else ""
@@ -144,45 +144,37 @@ def _symbol(photo: _Shown) -> str:
 def _figure(name: str, photo: _Shown, side: str = "", boxes: Sequence[Mark] = ()) -> str:
     """Show a photo, with boxes on it and its name below."""
     width, height = photo.view.width, photo.view.height
-    drawn = "".join(_rectangle(mark, width, height) for mark in reversed(boxes))
+    drawn = "".join(_rectangle(mark) for mark in reversed(boxes)) + _numbers(boxes, width, height)
     missing = "" if photo.view.picture else " (the photo itself is not at hand)"
     return (
-        f'<figure><svg viewBox="0 0 {width} {height}" role="img" aria-label="{_text(name)}">'
+        f'<figure><svg viewBox="0 0 {width} {height}" role="img" aria-label="{escaped(name)}">'
         f'<use href="#{photo.symbol}" width="{width}" height="{height}"/>{drawn}</svg>'
-        f"<figcaption>{side}{_text(name)}{missing}</figcaption></figure>"
+        f"<figcaption>{side}{escaped(name)}{missing}</figcaption></figure>"
     )
 
 
-def _rectangle(mark: Mark, width: int, height: int) -> str:
+def _rectangle(mark: Mark) -> str:
     x1, y1, x2, y2 = mark.box
     shape = f'x="{x1:.1f}" y="{y1:.1f}" width="{x2 - x1:.1f}" height="{y2 - y1:.1f}"'
-    high = max(width, height) / 24
-    wide = high * (0.5 + 0.6 * len(str(mark.number)))
-    left, upper = mark.label(wide, high, width, height)
     kind = "best" if mark.best else "other"
-    return (
-        f'<g class="{kind}"><rect class="edge" {shape}/><rect class="box" {shape} stroke="{mark.colour}"/>'
-        f'<rect x="{left:.1f}" y="{upper:.1f}" width="{wide:.1f}" height="{high:.1f}" fill="{mark.colour}"/>'
+    return f'<g class="{kind}"><rect class="edge" {shape}/><rect class="box" {shape} stroke="{mark.colour}"/></g>'
+
+
+def _numbers(boxes: Sequence[Mark], width: int, height: int) -> str:
+    """Draw the boxes' numbers, last of all, so that no box crosses them."""
+    high = max(width, height) / 24
+    sizes = [(high * (0.5 + 0.6 * len(str(mark.number))), high) for mark in boxes]
+    corners = label_corners(boxes, sizes, width, height)
+    return "".join(
+        f'<g><rect x="{left:.1f}" y="{upper:.1f}" width="{wide:.1f}" height="{high:.1f}" fill="{mark.colour}"/>'
         f'<text x="{left + wide / 2:.1f}" y="{upper + high * 0.78:.1f}" font-size="{high * 0.8:.1f}">'
         f"{mark.number}</text></g>"
+        for mark, (wide, _), (left, upper) in zip(boxes, sizes, corners, strict=True)
     )
 
 
-def _text(text: str) -> str:
-    """Escape a text, whatever it holds."""
-    return escape(text).encode(errors="replace").decode()
-
-
-_STYLE = """
-:root { --page: #f6f6f4; --card: #fff; --ink: #1d1d1f; --soft: #6b6b70; --line: #dedede; --accent: #0a63c9;
-  --pale: #a9c6ea; --well: #ececea }
-@media (prefers-color-scheme: dark) { :root { --page: #161618; --card: #212124; --ink: #ececee; --soft: #a0a0a8;
-  --line: #38383d; --accent: #6cb1ff; --pale: #3d5a7d; --well: #2b2b2f } }
-* { box-sizing: border-box }
-body { margin: 0 auto; max-width: 1100px; padding: 2rem 1.5rem 4rem; background: var(--page); color: var(--ink);
-  font: 15px/1.5 system-ui, sans-serif }
+_STYLE = """body { max-width: 1100px }
 header { margin-bottom: 1.5rem }
-h1 { font-size: 1.6rem; margin: 0 0 .4rem }
 h2 { font-size: 1.1rem; line-height: 1.35; margin: 0 0 .7rem; overflow-wrap: anywhere }
 header ul { display: flex; flex-wrap: wrap; gap: .4rem; margin: 0; padding: 0; list-style: none }
 header li { background: var(--well); border-radius: 1em; padding: .1em .8em; font-size: .85rem;
@@ -209,7 +201,6 @@ li:first-child > .bar i { background: var(--accent) }
 li:first-child > .name { font-weight: 600 } li:first-child > .share { color: var(--ink) }
 .chip { display: inline-block; min-width: 1.5em; padding: 0 .35em; margin-right: .5em; border-radius: 5px;
   color: #fff; font-size: .85em; text-align: center }
-code { font: .85em ui-monospace, monospace }
 figure { margin: 0; min-width: 0 }
 figure svg { display: block; width: 100%; border-radius: 6px; background: var(--well) }
 figcaption { margin-top: .3rem; font-size: .8rem; color: var(--soft); overflow-wrap: anywhere }
@@ -219,17 +210,6 @@ figcaption { margin-top: .3rem; font-size: .8rem; color: var(--soft); overflow-w
 g text { fill: #fff; text-anchor: middle; font-family: system-ui, sans-serif; font-weight: 600 }
 """
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy"
-  content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>{title}</title>
-<style>{style}</style>
-<svg width="0" height="0" style="position:absolute" aria-hidden="true">{photos}</svg>
+_BODY = """<svg width="0" height="0" style="position:absolute" aria-hidden="true">{photos}</svg>
 <header><h1>{title}</h1><ul>{facts}</ul><p>{meaning}</p></header>
-{cards}
-</html>
-"""
+{cards}"""

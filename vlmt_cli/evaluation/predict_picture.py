@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from vlmt_cli.base.files import atomic
@@ -37,16 +38,30 @@ class Mark(NamedTuple):
     colour: str
     best: bool
 
-    def label(self, wide: float, high: float, width: float, height: float) -> tuple[float, float]:
-        """Return the upper left corner of a number's ground of a size, outside the box and within the photo.
 
-        Boxes that overlap have their numbers at different corners, the first at the upper left.
-        """
-        x1, y1, x2, y2 = self.box
-        corner = (self.number - 1) % 4
-        left = x2 - wide if corner in (1, 3) else x1
-        upper = y2 if corner in (2, 3) else y1 - high
-        return min(max(left, 0), width - wide), min(max(upper, 0), height - high)
+def label_corners(
+    marks: Sequence[Mark], sizes: Sequence[tuple[float, float]], width: float, height: float
+) -> list[tuple[float, float]]:
+    """Return the upper left corner of each number's ground, (width, height) in size: no two of them overlap.
+
+    A number stands at a corner of its box, above or below it, where that is free; else within the box's corner, else at
+    the free position nearest to the box. Where a photo has no room left, it covers as little as possible of others.
+    """
+    placed: list[tuple[float, float, float, float]] = []
+    for mark, (wide, high) in zip(marks, sizes, strict=True):
+        x1, y1, x2, y2 = mark.box
+        own = [(x, y) for y in (y1 - high, y2, y1, y2 - high) for x in (x1, x2 - wide)]
+        grid = [(x, y) for x in np.arange(0, width - wide + 1, wide) for y in np.arange(0, height - high + 1, high)]
+        grid.sort(key=lambda corner: (corner[0] - x1) ** 2 + (corner[1] - y1) ** 2)
+        corners = [(min(max(x, 0), width - wide), min(max(y, 0), height - high)) for x, y in [*own, *grid]]
+        grounds = [(x, y, x + wide, y + high) for x, y in corners]
+        placed.append(min(grounds, key=lambda ground: sum(_shared(ground, other) for other in placed)))
+    return [(left, upper) for left, upper, _, _ in placed]
+
+
+def _shared(a: tuple[float, ...], b: tuple[float, ...]) -> float:
+    """Return the area that two boxes share."""
+    return max(0, min(a[2], b[2]) - max(a[0], b[0])) * max(0, min(a[3], b[3]) - max(a[1], b[1]))
 
 
 def marks(found: Sequence[Boxes]) -> list[Mark]:
@@ -85,14 +100,19 @@ def draw_boxes(path: Path, view: View, found: Sequence[Boxes]) -> None:
     draw = ImageDraw.Draw(picture)
     line = max(2, round(max(width, height) / 250))
     font = ImageFont.load_default(7 * line)
-    for small in reversed(marks(found)):
+    drawn = []
+    for small in marks(found):
         x1, y1, x2, y2 = (side * scale for side in small.box)
-        mark = small._replace(box=(x1, y1, x2, y2))
+        drawn.append(small._replace(box=(x1, y1, x2, y2)))
+    sizes = [(font.getlength(str(mark.number)) + 3 * line, 8.0 * line) for mark in drawn]
+    for mark in reversed(drawn):
+        x1, y1, x2, y2 = mark.box
         thick = line if mark.best else max(1, line // 2)
         draw.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), None, "white", thick + 2)
         draw.rectangle((x1, y1, x2, y2), None, mark.colour, thick)
-        wide, high = font.getlength(str(mark.number)) + 3 * line, 8.0 * line
-        left, upper = mark.label(wide, high, width, height)
+    # Numbers come last, so that no box crosses them.
+    corners = label_corners(drawn, sizes, width, height)
+    for mark, (wide, high), (left, upper) in zip(drawn, sizes, corners, strict=True):
         draw.rectangle((left, upper, left + wide, upper + high), mark.colour)
         draw.text((left + wide / 2, upper + high / 2), str(mark.number), "white", font, anchor="mm")
     with atomic(path) as temporary:

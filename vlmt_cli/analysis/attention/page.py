@@ -9,7 +9,6 @@ import base64
 import json
 import re
 from collections.abc import Sequence
-from html import escape
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from PIL import Image
 from vlmt_cli.analysis.attention.maps import Attention, Floats, is_special, words_of
 from vlmt_cli.base.files import write_text
 from vlmt_cli.base.images import data_uri
+from vlmt_cli.base.page import html_page
 
 _SCRIPTS = ("attention_data.js", "attention_photo.js", "attention_maps.js", "attention_choice.js")
 _LONGEST = 1000  # pixels of the photo's longer side
@@ -54,14 +54,10 @@ def attention_page(attention: Attention, photo: Image.Image | None, *, text: str
         "photo": None if photo is None else data_uri(photo, _LONGEST),
         "maps": [_packed(kind, maps) for kind, maps in attention.maps.items() if len(maps)],
     }
-    parts = {
-        "title": escape(f"Attention: {text}").encode(errors="replace").decode(),
-        "style": _file("attention.css"),
-        "data": _harmless_json(data),
-        "script": "\n".join(map(_file, _SCRIPTS)),
-    }
+    parts = {"data": _harmless_json(data), "script": "\n".join(map(_file, _SCRIPTS))}
     # In one pass, so that what is put in is never searched for places to fill.
-    return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], _file("attention.html"))
+    body = re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], _file("attention.html"))
+    return html_page(f"Attention: {text}", body, _file("attention.css"), scripts=True, dark=False)
 
 
 def _packed(kind: str, maps: Floats) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from vlmt_cli.analysis.consistency.pairs import Integers, Pairs
 from vlmt_cli.analysis.consistency.vgc import DEFAULT_RIGHT, RIGHT, Outcome
 from vlmt_cli.base.files import write_text
 from vlmt_cli.base.images import data_uri, read_image
+from vlmt_cli.base.page import html_page
 
 _PICTURE = 560  # pixels, the longer side
 _FRAME = 4 / 3  # width by height of the field that a picture is shown in
@@ -115,7 +116,8 @@ def write_gallery(path: Path, found: Sequence[Contradiction], tagger: Tagger, mo
     )
     sections += _section("Found, but not answered", "The region is right; the answer is wrong.", located, tagger)
     parts = {"model": escape(model), "lead": escape(lead), "sections": sections}
-    write_text(path, re.sub(r"\{(model|lead|sections)\}", lambda place: parts[place[1]], _PAGE))
+    body = re.sub(r"\{(model|lead|sections)\}", lambda place: parts[place[1]], _BODY)
+    write_text(path, html_page(f"Contradictions of {model}", body, _STYLE))
 
 
 def _section(title: str, lead: str, found: Sequence[Contradiction], tagger: Tagger) -> str:
@@ -186,29 +188,11 @@ def _box(kind: str, box: Box, width: int, height: int) -> str:
     return f'<i class="box {kind}" style="{place}"></i>'
 
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>Contradictions of {model}</title>
-<style>
-:root { --page: #f6f6f4; --card: #fff; --ink: #1d1d1f; --soft: #6b6b70; --line: #dedede; --well: #ececea;
-  --right: #1a7fd4; --chosen: #e8710a; --yes: #1c7c3c; --no: #c4302b; --mark: #ffe9a8 }
-@media (prefers-color-scheme: dark) { :root { --page: #161618; --card: #212124; --ink: #ececee; --soft: #a0a0a8;
-  --line: #38383d; --well: #2b2b2f; --yes: #6fd08c; --no: #ff8a80; --mark: #5c4a12 } }
-* { box-sizing: border-box }
-body { margin: 0 auto; max-width: 1500px; padding: 2rem 1.5rem 4rem; background: var(--page); color: var(--ink);
-  font: 15px/1.5 system-ui, sans-serif }
-h1 { font-size: 1.6rem; margin: 0 0 .3rem } h2 { font-size: 1.2rem; margin: 2.5rem 0 .2rem }
-p { margin: .2rem 0 1rem; color: var(--soft); max-width: 75ch }
-.count { font-weight: 500; font-size: .85rem; color: var(--soft); background: var(--well); border-radius: 1em;
-  padding: .15em .7em; vertical-align: .1em }
+_STYLE = """:root { --right: #1a7fd4; --chosen: #e8710a }
 .legend { display: flex; flex-wrap: wrap; gap: .3rem 1.4rem; font-size: .9rem; color: var(--soft) }
 .legend .box { position: static; display: inline-block; width: 1.5em; height: .95em; margin-right: .5em;
   vertical-align: -.1em; box-shadow: none }
-.cards { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 330px), 1fr)) }
+.cards { grid-template-columns: repeat(auto-fill, minmax(min(100%, 330px), 1fr)) }
 article { display: flex; flex-direction: column; background: var(--card); border: 1px solid var(--line);
   border-radius: 12px; overflow: hidden }
 .frame { display: grid; place-items: center; aspect-ratio: 4 / 3; background: var(--well); color: var(--soft);
@@ -231,14 +215,13 @@ footer { display: flex; flex-wrap: wrap; gap: .3rem .5rem; align-items: center; 
   border-top: 1px solid var(--line); font-size: .85rem; color: var(--soft) }
 ul { display: contents; list-style: none } li { background: var(--mark); color: var(--ink); border-radius: 1em;
   padding: 0 .6em }
-code { font: .78rem ui-monospace, monospace; margin-left: auto; overflow-wrap: anywhere }
-</style>
-<h1>Contradictions of {model}</h1>
+code { margin-left: auto }
+"""
+
+_BODY = """<h1>Contradictions of {model}</h1>
 <p>{lead}</p>
 <p>A question and a referring expression about the same picture, which name the same things: the model has one right and
-the other wrong. Those that share most words stand first.</p>
+the other wrong, sorted by the number of words that they share.</p>
 <div class=legend><span><i class="box right"></i>the right region</span>
 <span><i class="box chosen"></i>the model's choice</span><span><mark>words</mark> that both texts share</span></div>
-{sections}
-</html>
-"""
+{sections}"""

@@ -101,37 +101,36 @@ def draw_affinities(path: Path, affinities: Affinities, titles: Mapping[str, str
     from matplotlib.figure import Figure
 
     names = [titles.get(task, task) for task in affinities.tasks]
-    size = max(4.5, 0.42 * len(names) + 2.2)
+    size = max(4.5, 0.52 * len(names) + 2.2)
     figure = Figure(figsize=(2 * size + 1, size + 3.4), layout="constrained")
     grid = figure.add_gridspec(2, 2, height_ratios=[size, 3.2])
     ahead, error = mean_interval(affinities.lookahead)
     cosine, cosine_error = mean_interval(affinities.cosine[WHOLE])
     panels = (
         ("Look-ahead affinity, %\na step on the column's task lowers the row's loss", 100 * ahead.T, 100 * error.T),
-        ("Cosine of gradients, whole trunk", cosine, cosine_error),
+        ("Cosine of gradients, whole trunk\nin brackets where the 95% interval holds zero", cosine, cosine_error),
     )
     for place, (title, values, half) in enumerate(panels):
         axes = figure.add_subplot(grid[0, place])
         off = np.where(np.eye(len(names), dtype=bool), np.nan, values)
         most = np.nanmax(np.abs(off)) if np.isfinite(off).any() else 1.0
         axes.imshow(off, cmap="PuOr", vmin=-most, vmax=most)
-        axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
-        axes.set_yticks(range(len(names)), names, fontsize=8)
+        axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=9)
+        axes.set_yticks(range(len(names)), names, fontsize=9)
         axes.set_title(title, fontsize=10)
         for row in range(len(names)):
             for column in range(len(names)):
                 if row != column:
                     unsure = abs(values[row, column]) < half[row, column]
-                    strong = abs(values[row, column]) > (0.4 if unsure else 0.6) * most
+                    dark = abs(values[row, column]) > 0.6 * most
                     axes.text(
                         column,
                         row,
-                        f"{values[row, column]:.2f}",
+                        f"({values[row, column]:.2f})" if unsure else f"{values[row, column]:.2f}",
                         ha="center",
                         va="center",
-                        fontsize=6,
-                        style="italic" if unsure else "normal",
-                        color="white" if strong else "#999999" if unsure else "black",
+                        fontsize=7,
+                        color="white" if dark else "black",
                     )
         axes.tick_params(length=0)
     axes = figure.add_subplot(grid[1, 0])
@@ -139,7 +138,7 @@ def draw_affinities(path: Path, affinities: Affinities, titles: Mapping[str, str
     parts = [part for part in affinities.cosine if part != WHOLE]
     means = [affinities.cosine[part][:, off].mean() for part in parts]
     axes.barh(range(len(parts)), means, color=["#5e3c99" if mean >= 0 else "#e66101" for mean in means])
-    axes.set_yticks(range(len(parts)), [part.replace("_", " ") for part in parts], fontsize=7)
+    axes.set_yticks(range(len(parts)), [part.replace("_", " ") for part in parts], fontsize=8)
     axes.invert_yaxis()
     axes.axvline(0, color="black", linewidth=0.6)
     axes.set_title("Mean cosine between tasks, by part of the trunk", fontsize=9)
@@ -152,9 +151,9 @@ def draw_affinities(path: Path, affinities: Affinities, titles: Mapping[str, str
     axes.axhline(0, color="black", linewidth=0.6)
     axes.set_title("Mean cosine with the other tasks, over time", fontsize=9)
     axes.set_xlabel("iteration", fontsize=8)
-    axes.legend(fontsize=6, ncols=2, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    axes.legend(fontsize=8, ncols=2, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     for axes in figure.axes[2:]:
         axes.spines[["top", "right"]].set_visible(False)
-        axes.tick_params(labelsize=7)
+        axes.tick_params(labelsize=8)
     with atomic(path) as temporary:
         figure.savefig(temporary, dpi=150, format="png")
