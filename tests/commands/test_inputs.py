@@ -151,9 +151,12 @@ def test_runs_are_looked_for_in_the_data_folder(elsewhere, capsys):
         ("vgc --model all-tasks", "demo/runs/all-tasks"),
         ("predict coco:9 --model runs/all-tasks --task vqa --text what", "demo/runs/all-tasks"),
         ("analyze attention coco:9 --text dog", "demo/runs/all-tasks"),
+        ("convert runs/all-tasks all.pt", "demo/runs/all-tasks"),
         ("train --resume", "demo/runs/all-tasks: holds no run"),
         ("train --resume --run runs/all-tasks", "demo/runs/all-tasks: holds no run"),
         ("pretrain --resume", "demo/runs/pretrain: holds no run"),
     ):
         assert run(*command.split()) == 3, command
         assert code in capsys.readouterr().err, command
+    assert run("vgc", "--model", "ckpt.pt") == 2
+    assert "no such checkpoint; give a run folder such as demo/runs/all-tasks" in capsys.readouterr().err

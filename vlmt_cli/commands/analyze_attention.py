@@ -40,7 +40,7 @@ def attention(
         raise UsageError(f"there is no task {task!r}", todo=nearest(task, TASKS))
     sources = find_photos([photo])
     model = find_run(model, data)
-    check_checkpoint(model)
+    check_checkpoint(model, data)
     check_features(features, data)
 
     from vlmt_cli.analysis.attention.maps import attention_of

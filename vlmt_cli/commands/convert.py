@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vlmt_cli.commands.options import Json, Weights
+from vlmt_cli.commands.options import DATA, DataFolder, Json, Weights
 
 if TYPE_CHECKING:
     from vlmt_cli.runs.checkpoint import Checkpoint
@@ -42,6 +42,7 @@ def convert(
     weights: Weights = "best",
     partial: Annotated[bool, typer.Option("--partial", help="Load what fits, and say what does not.")] = False,
     push: Annotated[str | None, typer.Option("--push", help="Upload the run folder to this hub repository.")] = None,
+    data: DataFolder = DATA,
     as_json: Json = False,
 ) -> None:
     """Turn the authors' weights into a checkpoint, and a checkpoint into a folder, one file, or the authors' form.
@@ -62,10 +63,11 @@ def convert(
 
     from vlmt_cli.base.errors import DataError
     from vlmt_cli.commands.show import say, stdout, table
-    from vlmt_cli.runs.folders import check_checkpoint
+    from vlmt_cli.runs.folders import check_checkpoint, find_run
 
+    source = find_run(source, data)
     _check_target(source, target, push)
-    check_checkpoint(source)
+    check_checkpoint(source, data)
     named = _pairs(answers or ())
     if config is not None and not config.exists():
         raise DataError("cannot be read as JSON: there is no such file", where=config)

@@ -89,7 +89,7 @@ def evaluate(
     from vlmt_cli.runs.folders import check_checkpoint, find_run
 
     model = find_run(model, data)
-    check_checkpoint(model)
+    check_checkpoint(model, data)
     if tasks is not None:
         named_tasks(tasks)
     check_data(data)

@@ -89,7 +89,7 @@ def predict(
     check_question(task, len(sources), text)
     given = None if boxes is None else _given(boxes, task, len(sources))
     model = find_run(model, data)
-    check_checkpoint(model)
+    check_checkpoint(model, data)
     check_features(features, data)
     check_device(device)
 

@@ -95,8 +95,12 @@ def is_hub_id(name: str) -> bool:
     return bool(_HUB_ID.fullmatch(name)) and not is_path
 
 
-def check_checkpoint(source: str | Path) -> None:
+def check_checkpoint(source: str | Path, data: Path | None = None) -> None:
     """Look whether a checkpoint is there, without reading it.
+
+    Args:
+        source: a run folder, a file or a hub id.
+        data: the data folder, of whose runs the error names one; None names none.
 
     Raises:
         UsageError: there is no such run folder or file, and it cannot be a hub id.
@@ -104,7 +108,9 @@ def check_checkpoint(source: str | Path) -> None:
     """
     path = Path(source)
     if not path.exists() and not is_hub_id(str(source)):
-        todo = "give a run folder, a .pt that vlmt convert wrote, or a hub id (owner/name)"
+        runs = sorted(runs_folder(data).glob(f"*/{CONFIG}"), key=lambda path: path.stat().st_mtime) if data else []
+        example = f" such as {runs[-1].parent}" if runs else ""
+        todo = f"give a run folder{example}, a .pt that vlmt convert wrote, or a hub id (owner/name)"
         raise UsageError("there is no such checkpoint", where=source, todo=todo)
     if path.is_dir() and not (path / CONFIG).is_file():
         raise DataError("holds no checkpoint", where=path, todo="name a folder that vlmt train or vlmt convert made")

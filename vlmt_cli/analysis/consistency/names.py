@@ -119,6 +119,6 @@ def find_models(models: Sequence[Model], data: Path) -> list[Model]:
     for model in models:
         places = {task: find_run(source, data) for task, source in model.checkpoints.items()}
         for place in dict.fromkeys(places.values()):
-            check_checkpoint(place)
+            check_checkpoint(place, data)
         found.append(Model(model.name, places))
     return found
