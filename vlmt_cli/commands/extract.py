@@ -124,7 +124,7 @@ def extract(
     store = to or data / "features" / name
     if merge:
         with progress("Merging") as update:
-            meta = parts.merge(store, lambda done, total: update("", done, total))
+            meta = parts.merge(store, update)
         _show(store, {"store": str(store), "images": meta.images, "checksum": meta.checksum}, as_json)
         return
 
@@ -138,14 +138,10 @@ def extract(
     workers = _workers(extractor, devices) if workers is None else workers
     job = parts.Job(files, store, make, devices, batch, given, workers)
     with progress("Extracting") as update:
-
-        def report(done: int, total: int) -> None:
-            update("", done, total)
-
         if launcher:
-            result = parts.submit(job, shards, launcher, options, report)
+            result = parts.submit(job, shards, launcher, options, update)
         else:
-            result = parts.run(parts.shard_of(job, number, of) if shard else job, report)
+            result = parts.run(parts.shard_of(job, number, of) if shard else job, update)
     result.failed = skipped | result.failed
     _complain(result)
     if shard:

@@ -19,7 +19,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -36,11 +36,10 @@ from vlmt_cli.base.errors import DataError, VlmtError
 from vlmt_cli.base.files import locked, remove_leftovers, write_bytes, write_parquet
 from vlmt_cli.base.identity import LINKS
 from vlmt_cli.base.origin import hash_examples, hash_strings
+from vlmt_cli.base.progress import Progress
 from vlmt_cli.datasets.options import Options
 from vlmt_cli.datasets.source import find
 from vlmt_cli.datasets.table import CROSSWALKS, DATASETS, Dataset
-
-Progress = Callable[[str, int, int], None]
 
 EDITED = "has example tables that were edited"
 NEXT = ".next"

@@ -16,6 +16,7 @@ import torch
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.files import write_parquet
 from vlmt_cli.base.origin import verify_split_if_any
+from vlmt_cli.base.progress import Progress
 from vlmt_cli.datasets.table import TASKS, TWELVE
 from vlmt_cli.evaluation import run
 from vlmt_cli.evaluation.bootstrap import RESAMPLES, Estimate, by_image, estimate
@@ -23,7 +24,7 @@ from vlmt_cli.evaluation.choose import Choice, choose, table_of
 from vlmt_cli.evaluation.contamination import contrast
 from vlmt_cli.evaluation.leaks import Seen, find_seen, guard, read_links, training_of
 from vlmt_cli.evaluation.question import named_tasks
-from vlmt_cli.evaluation.run import Place, Progress
+from vlmt_cli.evaluation.run import Place
 from vlmt_cli.evaluation.scores import SCORES_FILE, Scores, TaskScore, make_scores, paper_rows, write_scores
 from vlmt_cli.evaluation.setup import LoadedModel, open_model
 from vlmt_cli.evaluation.submission import write_submission

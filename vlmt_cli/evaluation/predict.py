@@ -5,7 +5,7 @@ What comes out is what ``run.predict`` says of an example that is made of the sa
 Shapes: B photos, T texts, V rows of regions (IMG first), C candidates, P pairs of a text and a photo.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.base.progress import Progress
 from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.evaluation.predictions import (
     Answer,
@@ -37,7 +38,6 @@ from vlmt_cli.tasks.text import TextEncoder, encode_column
 
 TOP = 5
 _TEXTS, _PHOTOS = 32, 8  # that meet in the model at once
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ import torch
 
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.images import read_image
-from vlmt_cli.evaluation.predict import Photo, Progress
+from vlmt_cli.base.progress import Progress
+from vlmt_cli.evaluation.predict import Photo
 from vlmt_cli.evaluation.question import Source, printable
 from vlmt_cli.features import backbone, detector
 from vlmt_cli.features.extractor import REGIONS, Boxes, Extractor, network_extractor

@@ -1,6 +1,6 @@
 """Run a model over examples, on one process or many: scores and predictions come out exact and in order."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,13 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from vlmt_cli.base.progress import Progress
 from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.tasks.batch import Batch
 from vlmt_cli.tasks.examples import Examples
 from vlmt_cli.tasks.groups import head_of, rules_of
 from vlmt_cli.tasks.load import make_batch
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 import hashlib
 import struct
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -12,14 +11,13 @@ import pyarrow as pa
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.keys import check_image_key
+from vlmt_cli.base.progress import Progress
 from vlmt_cli.features.compare import Comparison, compare
 from vlmt_cli.features.coverage import Coverage, coverage
 from vlmt_cli.features.lmdb_file import check_length, is_lmdb
 from vlmt_cli.features.problems import Problem, by_kind
 from vlmt_cli.features.record import Regions, problem
 from vlmt_cli.features.store import FeatureStore, Meta
-
-Progress = Callable[[str, int, int], None]
 
 
 class Counts(msgspec.Struct, frozen=True):

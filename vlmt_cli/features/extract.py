@@ -18,6 +18,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from vlmt_cli.base.images import read_image
+from vlmt_cli.base.progress import Progress
 from vlmt_cli.features.extractor import Boxes, Extractor
 from vlmt_cli.features.given_boxes import fit_boxes
 from vlmt_cli.features.record import Regions, problem
@@ -26,7 +27,6 @@ from vlmt_cli.features.store_writer import StoreWriter
 
 File = tuple[str, str]
 """An image key, and the path of its photo."""
-Progress = Callable[[int, int], None]
 _COMMIT = 30.0  # seconds of work that a killed process loses at most, or 64 photos if these take less
 
 
@@ -105,7 +105,7 @@ def extract(
                 committed = time.monotonic()
             done += len(photos)
             if progress:
-                progress(done, len(new))
+                progress("", done, len(new))
     result.images, result.checksum = writer.meta.images, writer.meta.checksum
     return result
 

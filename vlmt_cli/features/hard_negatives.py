@@ -4,7 +4,6 @@ The nearest other images by Euclidean distance between mean region features. The
 itself; here it does not, so that all 100 are negatives.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from torch import Tensor
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.files import write_parquet
 from vlmt_cli.base.origin import KEEP_FILE, kept_rows
+from vlmt_cli.base.progress import Progress
 from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.features.coverage import read_examples
 from vlmt_cli.features.store import FeatureStore
@@ -25,7 +25,6 @@ DATASETS = tuple(name for name, row in TASKS.items() if row.head == "retrieval")
 NEIGHBOURS = 100
 HARD_NEGATIVES = pa.schema([("image", pa.string()), ("neighbours", pa.list_(pa.string()))])
 _CHUNK = 1024
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.files import write_parquet
 from vlmt_cli.base.image_names import image_key_of
 from vlmt_cli.base.keys import right_source
+from vlmt_cli.base.progress import Progress
 from vlmt_cli.features.formats import FORMATS, recognise
 from vlmt_cli.features.formats.entry import Entry, Options
 from vlmt_cli.features.lmdb_file import is_lmdb, opened
@@ -28,7 +29,6 @@ CAPTIONS = pa.schema([("image", pa.string()), ("caption", pa.string())])
 _PROBED = 8  # readable records that decide what a new store holds
 _NAMELESS = 100  # names without a key at the beginning mean that --source is missing
 _LONGEST_KEY = 511
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

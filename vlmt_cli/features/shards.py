@@ -21,7 +21,8 @@ import msgspec
 
 from vlmt_cli.base.cluster import make_executor
 from vlmt_cli.base.errors import DataError, UsageError, VlmtError
-from vlmt_cli.features.extract import Extracted, File, Progress, extract
+from vlmt_cli.base.progress import Progress
+from vlmt_cli.features.extract import Extracted, File, extract
 from vlmt_cli.features.extractor import Boxes, Extractor
 from vlmt_cli.features.store import FeatureStore, Meta
 from vlmt_cli.features.store_writer import StoreWriter
@@ -119,7 +120,7 @@ def submit(
         except Exception as error:  # submitit's, or what the job raised
             failed.append((number, " ".join(str(error).split())[-200:]))
         if progress:
-            progress(number, shards)
+            progress("", number, shards)
     if failed:
         number, reason = failed[0]
         raise VlmtError(
@@ -221,7 +222,7 @@ def _run_parts(parts: Sequence[Job], progress: Progress | None) -> list[Extracte
         futures: list[Future[Extracted]] = [pool.submit(_run_in_process, i, part) for i, part in enumerate(parts)]
         while wait(futures, 0.5, FIRST_EXCEPTION).not_done and not _errors(futures):
             if progress:
-                progress(sum(done[:]), total)
+                progress("", sum(done[:]), total)
         for error in _errors(futures):
             raise error
         return [future.result() for future in futures]
@@ -261,7 +262,7 @@ def _end_with_parent() -> None:
 def _run_in_process(i: int, part: Job) -> Extracted:
     done, stop = _shared
 
-    def report(number: int, total: int) -> None:
+    def report(name: str, number: int, total: int) -> None:
         done[i] = number
         if stop.is_set():
             raise _StopError
@@ -287,7 +288,7 @@ def _merge(shards: Sequence[Path], store: Path, progress: Progress | None = None
             finally:
                 shard.close()
             if progress:
-                progress(done, len(shards))
+                progress("", done, len(shards))
     return writer.meta
 
 

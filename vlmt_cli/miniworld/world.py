@@ -20,14 +20,14 @@ from vlmt_cli.miniworld.retrieval import (
 from vlmt_cli.miniworld.sizes import Sizes
 from vlmt_cli.miniworld.verification import write_nlvr2, write_snli_ve
 
-Progress = Callable[[str, int, int], None]
-
 DEFAULT = Sizes()
 MARK = "miniworld.json"
 """Says whose the folder is, so that nobody's real data is written over."""
 
 
-def write_world(folder: Path, sizes: Sizes = DEFAULT, seed: int = 0, progress: Progress | None = None) -> None:
+def write_world(
+    folder: Path, sizes: Sizes = DEFAULT, seed: int = 0, progress: Callable[[str, int, int], None] | None = None
+) -> None:
     """Write ``<folder>/raw/<dataset>/<official files>`` and ``<folder>/images/<source>/<stem>.png``.
 
     The same sizes and seed give the same bytes.
@@ -47,7 +47,7 @@ def write_world(folder: Path, sizes: Sizes = DEFAULT, seed: int = 0, progress: P
     draw_images(plan, folder / "images", progress)
 
 
-def write_annotations(plan: Plan, raw: Path, progress: Progress | None = None) -> None:
+def write_annotations(plan: Plan, raw: Path, progress: Callable[[str, int, int], None] | None = None) -> None:
     """Write the annotation files of all datasets to ``<raw>/<dataset>/``."""
     captions = flickr30k_captions(plan)
     writers: list[Callable[[], None]] = [
@@ -70,7 +70,7 @@ def write_annotations(plan: Plan, raw: Path, progress: Progress | None = None) -
             progress("annotations", done, len(writers))
 
 
-def draw_images(plan: Plan, images: Path, progress: Progress | None = None) -> None:
+def draw_images(plan: Plan, images: Path, progress: Callable[[str, int, int], None] | None = None) -> None:
     """Draw every photo under each of its names: ``<images>/<source>/<stem>.png``."""
     drawn: dict[int, bytes] = {}
     files = plan.files()

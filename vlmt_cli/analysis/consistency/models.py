@@ -17,10 +17,11 @@ import torch
 from vlmt_cli.analysis.consistency.names import NEEDED
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.files import write_parquet
+from vlmt_cli.base.progress import Progress
 from vlmt_cli.datasets.table import TASKS, VOCABULARIES
 from vlmt_cli.evaluation import run
 from vlmt_cli.evaluation.leaks import Training, training_of
-from vlmt_cli.evaluation.run import Place, Progress
+from vlmt_cli.evaluation.run import Place
 from vlmt_cli.evaluation.setup import LoadedModel, open_model, token_kind
 from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.runs.checkpoint import Checkpoint

@@ -25,10 +25,11 @@ from vlmt_cli.analysis.consistency.pairs import Pairs, pair_up
 from vlmt_cli.analysis.consistency.report import FORMAT, Measured, Report, Sight, papers_figures, write_report
 from vlmt_cli.analysis.consistency.texts import Texts, find_texts, singles, within
 from vlmt_cli.analysis.consistency.vgc import DEFAULT_RIGHT, Consistency, compare, measure, rule_of
+from vlmt_cli.base.progress import Progress
 from vlmt_cli.evaluation.bootstrap import RESAMPLES
 from vlmt_cli.evaluation.contamination import seen_in_training
 from vlmt_cli.evaluation.leaks import read_links
-from vlmt_cli.evaluation.run import Place, Progress, tensor_cores
+from vlmt_cli.evaluation.run import Place, tensor_cores
 from vlmt_cli.evaluation.setup import open_model
 from vlmt_cli.features.coverage import examples_with_features
 from vlmt_cli.runs.best import BestOrLast, find_weights

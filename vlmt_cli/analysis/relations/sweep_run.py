@@ -19,13 +19,13 @@ from vlmt_cli.base.claims import claimed
 from vlmt_cli.base.cluster import make_executor
 from vlmt_cli.base.errors import UsageError, VlmtError
 from vlmt_cli.base.files import put_back
+from vlmt_cli.base.progress import Progress
 from vlmt_cli.runs.metrics import METRICS
 from vlmt_cli.training.cluster import AGAIN, JOBS, ClusterJob, Result, attempt
 from vlmt_cli.training.processes import Devices
 from vlmt_cli.training.train import Job, Report, train
 
 Trainer = Callable[[Job], bool]
-Tell = Callable[[str, int, int], None]
 _POLL = 0.5  # seconds
 _TAIL = 4096  # bytes at the end of metrics that hold at least a line
 
@@ -80,7 +80,7 @@ class Training:
 
 
 def run_sweep(
-    plan: SweepPlan, data: Path, launch: Launch, trainer: Trainer = train, tell: Tell = lambda *_: None
+    plan: SweepPlan, data: Path, launch: Launch, trainer: Trainer = train, tell: Progress = lambda *_: None
 ) -> bool:
     """Train what a plan still lacks.
 
@@ -131,7 +131,7 @@ def devices_here(device: str, parallel: int | None) -> list[str]:
     return there[: parallel or len(there)]
 
 
-def _here(trainings: Sequence[Training], counts: Sequence[int], launch: Launch, tell: Tell) -> bool:
+def _here(trainings: Sequence[Training], counts: Sequence[int], launch: Launch, tell: Progress) -> bool:
     devices = devices_here(launch.device, launch.parallel)[: len(trainings)]
 
     def look() -> None:
@@ -154,7 +154,7 @@ def _reporting(look: Callable[[], None]) -> Iterator[Report]:
     yield lambda record: look() if record["kind"] in ("train", "save", "end") else None
 
 
-def _on_cluster(trainings: Sequence[Training], counts: Sequence[int], launch: Launch, tell: Tell) -> bool:
+def _on_cluster(trainings: Sequence[Training], counts: Sequence[int], launch: Launch, tell: Progress) -> bool:
     """Train as one array of cluster jobs through submitit, and wait for them."""
     assert launch.launcher is not None
     sweep = trainings[0].folder.parent
@@ -200,7 +200,7 @@ def _all_done(trainings: Sequence[Training], results: Sequence[Result]) -> bool:
     return all(result is True for result in results)
 
 
-def _tell(trainings: Sequence[Training], counts: Sequence[int], tell: Tell) -> None:
+def _tell(trainings: Sequence[Training], counts: Sequence[int], tell: Progress) -> None:
     done = [min(_iteration(training.folder), count) for training, count in zip(trainings, counts, strict=True)]
     ready = sum(one == count for one, count in zip(done, counts, strict=True))
     tell(f"{ready} of {len(done)} runs", sum(done), sum(counts))
