@@ -170,7 +170,7 @@ def test_a_report_of_an_older_vlmt_is_called_that_and_cleaning_again_helps(vlmt,
         del report[name]
     path.write_text(json.dumps(report))
     code, _, err = vlmt("clean", "--check", "--data", cleaned)
-    assert code == 3 and "was made by an older vlmt; run vlmt clean again" in err
+    assert code == 3 and "was made by an older vlmt: the key 'question' is missing; run vlmt clean again" in err
     assert vlmt("clean", "--data", cleaned, "--identity", "paper")[0] == 2
     assert vlmt("clean", "--data", cleaned)[0] == 0
     assert vlmt("clean", "--check", "--data", cleaned)[0] == 0

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.recipes import load_recipe, recipes_folder
 from vlmt_cli.datasets.table import GROUPS, TWELVE
-from vlmt_cli.runs.recipe import RECIPE, Recipe, read_recipe
+from vlmt_cli.runs.recipe import RECIPE, Recipe, read_recipe, write_recipe
 
 PRESETS = sorted({path.stem for path in recipes_folder().glob("*.yaml")} - {"data", "mini"})
 
@@ -88,10 +88,25 @@ def test_the_rows_of_table_2_have_their_tasks():
 def test_a_folder_without_a_recipe_or_with_a_damaged_one_is_named(tmp_path):
     with pytest.raises(DataError, match="holds no run; name a folder that vlmt train made"):
         read_recipe(tmp_path)
-    for damage in ("training: {gap: 0}", "colour: red", "tasks: [", "- 1"):
+    damages = {
+        "training: {gap: 0}": "training.gap: input should be greater than 0",
+        "training: {gpa: 4}": "there is no key 'training.gpa'; did you mean training.gap",
+        "tasks: [": "is damaged",
+        "- 1": "is damaged",
+        "version: 9": "was made by a newer vlmt: it has version 9, and this vlmt reads up to 1",
+    }
+    for damage, message in damages.items():
         (tmp_path / RECIPE).write_text(damage)
-        with pytest.raises(DataError, match=r"recipe\.yaml: is damaged"):
+        with pytest.raises(DataError) as error:
             read_recipe(tmp_path)
+        assert str(error.value).startswith(f"{tmp_path / RECIPE}: {message}"), damage
+
+
+def test_a_runs_recipe_has_a_version_and_can_be_trained_again(tmp_path):
+    recipe = load_recipe("all-tasks", Recipe)
+    write_recipe(tmp_path, recipe)
+    assert "version: 1" in (tmp_path / RECIPE).read_text()
+    assert read_recipe(tmp_path) == recipe == load_recipe(str(tmp_path / RECIPE), Recipe)
 
 
 def test_a_strategy_other_than_ddp_is_refused_by_name(tmp_path):

@@ -4,18 +4,18 @@ A recipe that begins with ``base: other`` says only in what it differs from that
 offers the nearest right one.
 """
 
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
 
 from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.base.schema import Model, check_version, nearest, parse, version_of
 
-Model = TypeVar("Model", bound=BaseModel)
+RECIPE_VERSION = 1
+"""Of ``recipe.yaml`` in a run, in its key ``version``; recipes without it are of version 1."""
 
 
 def recipes_folder() -> Path:
@@ -46,16 +46,7 @@ def load_recipe(
     content = _laid_over(content, values)
     for setting in settings:
         _apply(content, setting)
-    try:
-        return model.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            raise UsageError(f"there is no key {key!r}", where=path.name, todo=nearest(key, _keys(model))) from error
-        message = first["msg"].removeprefix("Value error, ")
-        message = f"{message[0].lower()}{message[1:]}"
-        raise UsageError(f"{key}: {message}" if key else message, where=path.name) from error
+    return parse(model, content, path.name, UsageError)
 
 
 def _read(name: str, derived: tuple[str, ...]) -> tuple[dict[str, Any], Path]:
@@ -70,6 +61,8 @@ def _read(name: str, derived: tuple[str, ...]) -> tuple[dict[str, Any], Path]:
         raise DataError(f"is no YAML ({' '.join(str(error).split())})", where=path) from error
     if not isinstance(values, dict):
         raise DataError("holds no keys and values", where=path)
+    check_version(version_of(values) or 1, RECIPE_VERSION, path)
+    values.pop("version", None)  # of a run's recipe
     base = values.pop("base", None)
     if base is None:
         return values, path
@@ -101,19 +94,3 @@ def _apply(values: dict[str, Any], setting: str) -> None:
         section[last] = yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise UsageError(f"--set {setting!r} has no readable value") from error
-
-
-def _keys(model: type[BaseModel], prefix: str = "") -> list[str]:
-    keys = []
-    for name, field in model.model_fields.items():
-        keys.append(prefix + name)
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            keys += _keys(field.annotation, f"{prefix}{name}.")
-    return keys
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Ask whether one of the nearest known names was meant, or name them all."""
-    known = list(known)
-    close = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
-    return f"did you mean {' or '.join(close)}?" if close else f"choose one of {', '.join(known)}"

@@ -1,14 +1,15 @@
 """A clean split on disk: ``keep.parquet``, ``removed.parquet``, ``report.json``, ``report.md``, ``overlap.png``."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
-from pydantic import ValidationError
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.files import atomic_folder, write_parquet, write_text
 from vlmt_cli.base.origin import KEEP_FILE, verify_split
+from vlmt_cli.base.schema import parse
 from vlmt_cli.clean import heatmap, markdown
 from vlmt_cli.clean.removal import Removal, keep_table, origin_of
 from vlmt_cli.clean.report import Report
@@ -44,16 +45,12 @@ def read_report(folder: Path) -> Report:
     """Read a clean split's report. Raises a DataError when there is none, or it is damaged or of an older vlmt."""
     path = folder / REPORT_FILE
     try:
-        return Report.model_validate_json(path.read_bytes())
+        values = json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise DataError("there is no clean split", where=folder, todo="make one with vlmt clean") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        if first["type"] == "missing":
-            raise DataError("was made by an older vlmt", where=path, todo="run vlmt clean again") from error
-        raise DataError(
-            f"is damaged ({first['msg']})", where=path, todo="make the split again with vlmt clean"
-        ) from error
+    except ValueError as error:
+        raise DataError(f"is damaged ({error})", where=path, todo="make the split again with vlmt clean") from error
+    return parse(Report, values, path, todo="run vlmt clean again")
 
 
 def verified_report(data: Path) -> Report | None:

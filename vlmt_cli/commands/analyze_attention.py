@@ -28,7 +28,7 @@ def attention(
     from vlmt_cli.base.errors import UsageError
     from vlmt_cli.base.image_names import photo_of
     from vlmt_cli.base.images import read_image
-    from vlmt_cli.base.recipes import nearest
+    from vlmt_cli.base.schema import nearest
     from vlmt_cli.commands.options import check_features
     from vlmt_cli.commands.predict import stores_of
     from vlmt_cli.commands.show import say, stdout

@@ -99,16 +99,11 @@ def _look_again(data: Path, folder: Path, report: "Report", fast: bool) -> "Chec
 
 
 def _options_of(report: "Report", folder: Path) -> "Options":
-    from pydantic import ValidationError
-
-    from vlmt_cli.base.errors import DataError
+    from vlmt_cli.base.schema import parse
     from vlmt_cli.datasets.options import Options
 
-    try:
-        return Options.model_validate(report.question.options or {})
-    except ValidationError as error:
-        what = f"names options that this vlmt does not have ({error.errors()[0]['loc']})"
-        raise DataError(what, where=folder / "report.json", todo="run vlmt clean again") from error
+    where = f"{folder / 'report.json'}: options"
+    return parse(Options, report.question.options or {}, where, todo="run vlmt clean again")
 
 
 def _changed(before: dict[str, str], now: dict[str, str]) -> list[str]:

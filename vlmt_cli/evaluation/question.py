@@ -8,7 +8,7 @@ from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.image_names import SUFFIXES
 from vlmt_cli.base.images import is_image, no_image_file
 from vlmt_cli.base.keys import check_image_key
-from vlmt_cli.base.recipes import nearest
+from vlmt_cli.base.schema import nearest
 from vlmt_cli.datasets.table import GROUPS, TASKS, TWELVE
 from vlmt_cli.tasks.groups import rules_of
 

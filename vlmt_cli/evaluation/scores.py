@@ -11,12 +11,12 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat, NonNegativeInt, Positiv
 
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.files import write_text
+from vlmt_cli.base.schema import parse
 from vlmt_cli.datasets.table import GROUPS, TASKS, TWELVE
 from vlmt_cli.evaluation.bootstrap import Estimate
 from vlmt_cli.evaluation.contamination import Contamination
 from vlmt_cli.paper import table
 from vlmt_cli.runs.best import BestOrLast
-from vlmt_cli.runs.lineage import parse
 
 SCORES_FILE = "scores.json"
 
@@ -175,7 +175,7 @@ def read_scores(path: Path) -> Scores:
         raise DataError(f"cannot be read ({error.strerror})", where=path, todo="make it with vlmt evaluate") from error
     except (JSONDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"is no JSON ({error})", where=path, todo=again) from error
-    return parse(Scores, values, path)
+    return parse(Scores, values, path, todo=again)
 
 
 def table2(

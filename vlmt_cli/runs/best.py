@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.runs.lineage import parse
+from vlmt_cli.base.schema import parse
 from vlmt_cli.runs.metrics import METRICS
 
 BEST = "best"

@@ -30,12 +30,13 @@ from torch import Tensor
 
 from vlmt_cli.base.errors import DataError, UsageError, VlmtError
 from vlmt_cli.base.files import atomic, atomic_folder
+from vlmt_cli.base.schema import parse
 from vlmt_cli.datasets.table import LABELS as FIXED_LABELS
 from vlmt_cli.features.tensor_files import check_finite, only_tensors, read_safetensors
 from vlmt_cli.runs.best import BEST, VALIDATION, Best
 from vlmt_cli.runs.card import model_card
 from vlmt_cli.runs.folders import CARD, CONFIG, LABELS, LINEAGE, STATE, TOKENIZER, UNREAD, WEIGHTS, check_checkpoint
-from vlmt_cli.runs.lineage import Lineage, parse, to_json
+from vlmt_cli.runs.lineage import Lineage, to_json
 from vlmt_cli.runs.recipe import RECIPE
 from vlmt_cli.runs.tensors import (
     Misfits,

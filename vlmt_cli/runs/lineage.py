@@ -7,13 +7,11 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import PurePath
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, field_validator
 
-from vlmt_cli.base.errors import DataError, VlmtError
-
-Model = TypeVar("Model", bound=BaseModel)
+LINEAGE_VERSION = 1
 
 
 class _Model(BaseModel):
@@ -104,11 +102,13 @@ class Lineage(_Model):
     """Where weights came from.
 
     Attributes:
+        version: of this file.
         stages: every training behind them, the first first.
         extractor: of the features that they were trained on; None when unknown.
         source: the weights that the first stage began with, or that were converted.
     """
 
+    version: PositiveInt = LINEAGE_VERSION
     stages: tuple[Stage, ...] = ()
     extractor: Extractor | None = None
     source: str | None = None
@@ -136,21 +136,6 @@ def _named(modules: Mapping[str, int], most: int = 8) -> str:
 def same_features(extractor_hash: str) -> str:
     """Return the part of an extractor's hash that says how features are made, whatever the boxes."""
     return extractor_hash.partition("-")[0]
-
-
-def parse(kind: type[Model], values: Any, where: object, error: type[VlmtError] = DataError) -> Model:
-    """Check what a file holds.
-
-    Raises:
-        error: a key is wrong; it is named.
-    """
-    try:
-        return kind.model_validate(values)
-    except ValidationError as invalid:
-        first = invalid.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise error(f"{key}: {message}" if key else message, where=where) from invalid
 
 
 def to_json(value: Any) -> str:

@@ -16,12 +16,13 @@ from pydantic import (
     NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
-    ValidationError,
     model_validator,
 )
 
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.base.recipes import nearest
+from vlmt_cli.base.files import write_text
+from vlmt_cli.base.recipes import RECIPE_VERSION
+from vlmt_cli.base.schema import check_version, nearest, parse, version_of
 from vlmt_cli.datasets.table import GROUPS, TASKS, TWELVE
 from vlmt_cli.trunks.config import PRESETS
 
@@ -273,19 +274,26 @@ class Recipe(_Section):
         return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
 
+def write_recipe(run: Path, recipe: Recipe) -> None:
+    """Write the recipe of a run, with every choice."""
+    content = {"version": RECIPE_VERSION, **recipe.model_dump(mode="json")}
+    write_text(run / RECIPE, yaml.safe_dump(content, sort_keys=False))
+
+
 def read_recipe(run: Path) -> Recipe:
-    """Read the recipe of a run. Raises a DataError when there is none, or it is damaged."""
+    """Read the recipe of a run. Raises a DataError when there is none, or it is damaged or of a newer vlmt."""
     path = run / RECIPE
     try:
-        return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise DataError("holds no run", where=run, todo="name a folder that vlmt train made") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the whole"
-        raise DataError(f"is damaged ({key}: {first['msg'].removeprefix('Value error, ')})", where=path) from error
-    except yaml.YAMLError as error:
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise DataError(f"is damaged ({str(error).splitlines()[0]})", where=path) from error
+    if not isinstance(values, dict):
+        raise DataError("is damaged (it holds no keys and values)", where=path)
+    check_version(version_of(values) or 1, RECIPE_VERSION, path)
+    values.pop("version", None)
+    return parse(Recipe, values, path)
 
 
 def choices_of(recipe: Recipe) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, PositiveInt, model_validator
 
-from vlmt_cli.base.recipes import nearest
+from vlmt_cli.base.schema import nearest
 from vlmt_cli.datasets.table import TASKS, TWELVE, VOCABULARIES
 from vlmt_cli.trunks.config import ViLBERTConfig
 

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
-import yaml
 from lightning_fabric import Fabric
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
@@ -32,7 +31,7 @@ from vlmt_cli.runs.checkpoint import Checkpoint, load_checkpoint, load_state, sa
 from vlmt_cli.runs.folders import CONFIG, IN_USE, STATE, WEIGHTS, start_of
 from vlmt_cli.runs.lineage import Beginning, Stage
 from vlmt_cli.runs.metrics import METRICS, append, cut_metrics, first_seed
-from vlmt_cli.runs.recipe import RECIPE, Recipe, TrainingChoices, read_recipe
+from vlmt_cli.runs.recipe import RECIPE, Recipe, TrainingChoices, read_recipe, write_recipe
 from vlmt_cli.runs.tensors import make_model, write_tensors, write_torch
 from vlmt_cli.runs.tokenizer import read_tokenizer
 from vlmt_cli.runs.trackers import Tracker, tensorboard_tracker, wandb_tracker
@@ -290,7 +289,7 @@ def _train_here(fabric: Fabric, job: Job) -> bool:
             job.run.mkdir(parents=True, exist_ok=True)
             if not job.resume:
                 (job.run / METRICS).unlink(missing_ok=True)
-                write_text(job.run / RECIPE, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
+                write_recipe(job.run, recipe)
         fabric.barrier()
         emit(
             {

@@ -6,9 +6,10 @@ image regions, six co-attention layers.
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, model_validator
 
 from vlmt_cli.base.errors import UsageError
+from vlmt_cli.base.schema import parse
 
 Rate = float
 
@@ -127,10 +128,4 @@ def make_config(preset: str = "base", **changes: Any) -> ViLBERTConfig:
 
 def parse_config(values: dict[str, Any], where: object) -> ViLBERTConfig:
     """Check a config that was read from ``where``. Raises a UsageError that names the first key that is wrong."""
-    try:
-        return ViLBERTConfig.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise UsageError(f"{key}: {message}" if key else message, where=where, todo="correct the config") from error
+    return parse(ViLBERTConfig, values, where, UsageError, todo="correct the config")

@@ -14,7 +14,7 @@ from typing import Literal
 from vlmt_cli.analysis.relations.seeds import OverSeeds, Source, scores_of
 from vlmt_cli.analysis.relations.sweep import Wanted
 from vlmt_cli.base.errors import UsageError
-from vlmt_cli.base.recipes import nearest
+from vlmt_cli.base.schema import nearest
 from vlmt_cli.datasets.table import GROUPS, TASKS
 from vlmt_cli.evaluation.scores import COLUMNS
 from vlmt_cli.paper import table

@@ -14,10 +14,11 @@ from typing import Literal
 import msgspec
 
 from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.base.schema import parse
 from vlmt_cli.clean.split_folder import verified_report
 from vlmt_cli.runs.best import find_weights
 from vlmt_cli.runs.folders import CONFIG, LINEAGE, STATE, start_of
-from vlmt_cli.runs.lineage import Lineage, Stage, parse
+from vlmt_cli.runs.lineage import Lineage, Stage
 from vlmt_cli.runs.metrics import is_finished, read_metrics
 from vlmt_cli.runs.recipe import RECIPE, Recipe, difference_of, read_recipe
 
