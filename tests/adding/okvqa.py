@@ -52,10 +52,11 @@ def read(raw: Path, options: Options) -> Examples:
     for year in ("train2014", "val2014"):
         asked, answered = find(raw, QUESTIONS.format(year)), find(raw, ANNOTATIONS.format(year))
         if asked and answered:
-            said = {one.question_id: one.answers for one in read_json(answered, Annotations).annotations}
+            annotations = read_json(answered, Annotations).annotations
+            answers = {annotation.question_id: annotation.answers for annotation in annotations}
             rows = []
-            for question in sorted(read_json(asked, Questions).questions, key=lambda one: one.question_id):
-                counts = Counter(normalise_answer(answer.answer) for answer in said[question.question_id])
+            for question in sorted(read_json(asked, Questions).questions, key=lambda question: question.question_id):
+                counts = Counter(normalise_answer(answer.answer) for answer in answers[question.question_id])
                 rows.append(
                     {
                         "example_id": str(question.question_id),

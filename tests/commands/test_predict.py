@@ -182,7 +182,7 @@ def test_what_cannot_be_done(predict, photos, data, tmp_path, checkpoint):
         (3, "is no photo that can be read", (text, *asked)),
         (3, "there is no such photo", (tmp_path / "nothing.jpg", *asked)),
         (3, "has no features of coco:1; extract", ("coco:1", *asked)),
-        (2, "there is no task 'okvqa'", (keys[0], "--task", "okvqa", "--text", TEXT)),
+        (2, "there is no task 'vqa2'", (keys[0], "--task", "vqa2", "--text", TEXT)),
         (2, "compares two photos, and here is 1", (keys[0], "--task", "nlvr2", "--text", TEXT)),
         (2, "here is one of each", (keys[0], "--task", "coco", "--text", TEXT)),
         (2, "has no words", (keys[0], "--task", "vqa", "--text", "")),

@@ -13,7 +13,7 @@ PAPER = "vqa vg_qa gqa coco flickr30k refcoco refcoco+ refcocog visual7w guesswh
 
 def test_the_twelve_are_the_papers():
     assert list(TWELVE) == PAPER
-    assert list(DATASETS) == [*PAPER, "flickr30k_entities", "conceptual_captions"]
+    assert [name for name in DATASETS if name in PAPER] == PAPER
 
 
 def test_task_tokens_and_short_names_are_unique():

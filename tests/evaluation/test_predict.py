@@ -293,7 +293,7 @@ def test_questions_that_cannot_be_asked(checkpoint, reader):
     narrow = Checkpoint(MultiTaskModel(only).eval(), {}, checkpoint.tokenizer, checkpoint.lineage)
     bare = Checkpoint(checkpoint.model, {}, None, checkpoint.lineage)
     for model, task, count, texts, said in (
-        (checkpoint, "okvqa", 1, ["a"], "no task 'okvqa'; did you mean vqa"),
+        (checkpoint, "vqa2", 1, ["a"], "no task 'vqa2'; did you mean vqa"),
         (narrow, "vqa", 1, ["a"], "the model has no head for vqa; it has those of nlvr2"),
         (narrow, "nlvr2", 2, ["a"], "does not say what its nlvr2 answers are"),
         (bare, "refcoco", 1, ["a"], "has no tokenizer"),

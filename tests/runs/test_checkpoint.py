@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pickle
+import re
 
 import pytest
 import torch
@@ -77,7 +78,7 @@ def test_a_run_folder_has_the_files_that_people_look_for(tmp_path, checkpoint):
     assert len({file.stat().st_mode for file in folder.iterdir()}) == 1
     card = (folder / "README.md").read_text()
     total = sum(parameter.numel() for parameter in checkpoint.model.parameters())
-    assert f"{total:,} parameters" in card and "| vqa | VQA v2, Visual Genome QA | 3 |" in card
+    assert f"{total:,} parameters" in card and re.search(r"\| vqa \| VQA v2, Visual Genome QA.* \| 3 \|", card)
     assert "Stage all-tasks: 9 steps on clean split abc; its images are in `images-2.txt`." in card
     save_pretrained(folder, dataclasses.replace(checkpoint, unread={}, tokenizer=None))
     assert sorted(file.name for file in folder.iterdir()) == [
