@@ -10,6 +10,7 @@ from features.vg_x152.tiny import CONFIG, WEIGHTS
 from PIL import Image
 from safetensors.torch import load_file
 
+from vlmt_cli.features.reader import find_stores
 from vlmt_cli.features.shards import read_meta
 from vlmt_cli.features.store import FeatureStore
 
@@ -54,6 +55,15 @@ def test_candidates_of_a_dataset(vlmt, images):
     result = json.loads(out)
     assert code == 0 and result["written"] + result["without_boxes"] == 28
     assert result["store"] == str(images / "features" / "pixels-refcoco")
+
+
+@pytest.mark.parametrize("dataset", ["visual7w", "refcoco"])
+def test_a_store_of_given_boxes_is_found_by_what_it_holds(vlmt, images, dataset):
+    arguments = ("extract", "--extractor", "pixels", "--data", images)
+    assert vlmt(*arguments, "--to", images / "features" / "all-candidates")[0] == 0
+    assert vlmt(*arguments, "--boxes", dataset)[0] == 0
+    detected, given = images / "features" / "all-candidates", images / "features" / f"pixels-{dataset}"
+    assert find_stores(images / "features", None, None) == (detected, given)
 
 
 def test_networks_and_a_damaged_photo(vlmt, images, tmp_path_factory):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from msgspec.structs import replace as replace_meta
 
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.features.reader import RegionReader, find_stores, put_img
@@ -97,3 +98,13 @@ def test_what_is_not_there_is_said(reader, stores, tmp_path):
         alone.read(["coco:1"], [regions("coco:1", 7).boxes])
     with pytest.raises(UsageError, match="holds no feature store; make one with vlmt extract"):
         find_stores(tmp_path, None, None)
+
+
+def test_a_store_says_what_it_holds_whatever_its_folders_name(tmp_path):
+    for name, holds in (("candidates-of-a-detector", "detected"), ("x-visual7w", "candidates")):
+        meta = Meta(holds=holds, extractor="x", extractor_hash="1-2", feature_width=4, classes=3)
+        with StoreWriter(tmp_path / name, meta) as writer:
+            writer.put("coco:1", regions("coco:1", 3))
+    assert find_stores(tmp_path, None, None) == (tmp_path / "candidates-of-a-detector", tmp_path / "x-visual7w")
+    with pytest.raises(DataError, match="holds 'candidates', not 'detected'"):
+        StoreWriter(tmp_path / "x-visual7w", replace_meta(meta, holds="detected"))

@@ -136,7 +136,7 @@ def test_a_store_of_another_version_is_refused(tmp_path, open_store):
         meta = msgspec.json.decode(transaction.get(META))
         transaction.put(META, msgspec.json.encode(meta | {"schema": 9}))
     environment.close()
-    with pytest.raises(DataError, match="has version 9, not 1; pack it again"):
+    with pytest.raises(DataError, match="made by a newer vlmt: it has version 9, and this vlmt reads 1; install"):
         open_store(tmp_path / "s")
 
 

@@ -71,7 +71,7 @@ def _store(table: Path, name: str, data: Path, features: Path | None) -> "tuple[
 
     # A store of given boxes has an image's candidates, and not what a detector finds in it.
     paths = [features] if features else sorted(file.parent for file in (data / "features").glob("*/data.mdb"))
-    stores = [FeatureStore(path) for path in paths if features or "candidates" not in path.name]
+    stores = [store for store in map(FeatureStore, paths) if features or not store.has_candidates]
     where = features or data / "features"
     if not stores:
         raise DataError("there is no feature store", where=where, todo="make one with vlmt extract or pack")

@@ -236,10 +236,10 @@ def _stored(
     boxes: Boxes | None,
 ) -> Photo:
     """Read the regions of an image key from the first store that has them."""
-    detected = [store for store in known if not _has_candidates(store)]
+    detected = [store for store in known if not store.has_candidates]
     for store in detected:
         if key in store:
-            candidates = None if boxes is None else _among(key, boxes, [one for one in known if _has_candidates(one)])
+            candidates = None if boxes is None else _among(key, boxes, [one for one in known if one.has_candidates])
             return Photo(key, store.read(key), candidates)
     where = ", ".join(str(store.path) for store in detected or opened) or None
     todo = "extract them with vlmt extract, name their store with --features, or name the photo's file"
@@ -260,7 +260,3 @@ def _among(key: str, boxes: Boxes, stores: Sequence[FeatureStore]) -> Regions:
     where = ", ".join(str(store.path) for store in stores) or None
     todo = "extract them with vlmt extract --boxes, or name the photo's file"
     raise DataError(f"there are no features of these boxes of {key}", where=where, todo=todo)
-
-
-def _has_candidates(store: FeatureStore) -> bool:
-    return "candidates" in store.path.name

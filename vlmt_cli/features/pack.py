@@ -97,6 +97,7 @@ def pack(
 
     name = extractor or (there.extractor if there else UNKNOWN)
     meta = Meta(
+        holds=there.holds if there else "",
         extractor=name,
         extractor_hash=extractor_hash(name, regions, options.whole_image_boxes),
         feature_width=there.feature_width if there else shape[0],

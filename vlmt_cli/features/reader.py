@@ -205,7 +205,7 @@ def find_stores(
         UsageError: none or several could be meant.
     """
     there = sorted(path.parent for path in folder.glob("*/data.mdb"))
-    given = [path for path in there if "candidates" in path.name]
+    given = [path for path in there if _has_candidates(path)]
     if store is not None:
         found = named_store(folder, store)
     else:
@@ -219,6 +219,14 @@ def find_stores(
     if candidates is not None:
         return found, named_store(folder, candidates)
     return found, given[0] if len(given) == 1 else None
+
+
+def _has_candidates(path: Path) -> bool:
+    """Tell whether a store holds regions of given boxes; one that is damaged is named when it is opened to be read."""
+    try:
+        return FeatureStore(path).has_candidates
+    except DataError:
+        return False
 
 
 def named_store(folder: Path, name: str) -> Path:

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lmdb
 import msgspec
@@ -33,6 +33,7 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         schema: version of the record format.
+        holds: regions that a detector chose, or those of given boxes; empty in stores of older versions.
         extractor: the name of what made the features; its hash tells two of the same name apart.
         feature_width, classes: F and C of every record; 0 classes without class scores.
         dtype: of the features.
@@ -41,6 +42,7 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     schema: int = SCHEMA
+    holds: Literal["detected", "candidates", ""] = ""
     extractor: str
     extractor_hash: str
     feature_width: int
@@ -68,6 +70,11 @@ class FeatureStore:
         except DataError:
             close_here(self.path)
             raise
+
+    @property
+    def has_candidates(self) -> bool:
+        """Whether its regions are those of given boxes; older stores say so in their folder's name alone."""
+        return self.meta.holds == "candidates" or (not self.meta.holds and "candidates" in self.path.name)
 
     def __len__(self) -> int:
         return int(_environment(self.path).stat()["entries"]) - 1
@@ -228,7 +235,9 @@ def read_meta(transaction: Any, path: Path) -> Meta:
     except msgspec.MsgspecError as error:
         raise DataError(f"its description is damaged ({error})", where=path) from error
     if meta.schema != SCHEMA:
-        raise DataError(f"has version {meta.schema}, not {SCHEMA}", where=path, todo="pack it again")
+        maker = "a newer" if meta.schema > SCHEMA else "an older"
+        what = f"was made by {maker} vlmt: it has version {meta.schema}, and this vlmt reads {SCHEMA}"
+        raise DataError(what, where=path, todo="install a newer vlmt" if meta.schema > SCHEMA else "pack it again")
     return meta
 
 

@@ -159,7 +159,8 @@ class StoreWriter:
 
 def _difference(ours: Meta, theirs: Meta) -> str:
     """Say in what two stores' features differ; empty when they do not."""
-    names = ("extractor", "extractor_hash", "feature_width", "classes", "dtype")
+    names = ["extractor", "extractor_hash", "feature_width", "classes", "dtype"]
+    names += ["holds"] * bool(ours.holds and theirs.holds)  # an older store does not say
     pairs = ((name, getattr(ours, name), getattr(theirs, name)) for name in names)
     return ", ".join(f"{name} {old!r}, not {new!r}" for name, old, new in pairs if old != new)
 
