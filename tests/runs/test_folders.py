@@ -5,7 +5,12 @@ from pathlib import Path
 import pytest
 
 from vlmt_cli.base.errors import DataError, UsageError
-from vlmt_cli.runs.folders import check_checkpoint, find_run, is_hub_id, runs_folder
+from vlmt_cli.runs.folders import check_checkpoint, find_run, is_hub_id, runs_folder, start_of
+from vlmt_cli.runs.recipe import Recipe
+
+
+def recipe(start):
+    return Recipe(tasks=("vqa",), start=start)
 
 
 def test_runs_are_in_the_data_folder_that_is_named_and_else_in_the_working_folder():
@@ -25,6 +30,23 @@ def test_a_path_that_exists_comes_before_a_run_of_the_same_name(tmp_path, monkey
     assert find_run(tmp_path / "ckpt.pt", demo) == str(tmp_path / "ckpt.pt")
     Path("runs/vqa").mkdir(parents=True)
     assert find_run("runs/vqa", demo) == "runs/vqa" and find_run("vqa", demo) == "demo/runs/vqa"
+
+
+def test_a_start_is_looked_for_beside_the_run_and_then_among_all_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("demo/runs/pretrain", "elsewhere/pretrain"):
+        Path(folder).mkdir(parents=True)
+        Path(folder, "config.json").write_text("{}")
+    demo, start = Path("demo"), "demo/runs/pretrain"
+    auto, named, above = (recipe(start=start) for start in ("auto", "pretrain", "../pretrain"))
+    assert start_of(auto, demo / "runs" / "vqa") == start_of(named, demo / "runs" / "vqa") == start
+    assert start_of(auto, Path("mine/vqa"), demo) == start_of(named, Path("mine/vqa"), demo) == start
+    assert start_of(auto, Path("elsewhere/vqa"), demo) == "elsewhere/pretrain"
+    assert start_of(auto, Path("mine/vqa")) is None and start_of(recipe(start=None), demo / "runs" / "vqa") is None
+    # A sweep whose folder is not made yet.
+    assert start_of(above, demo / "runs" / "pairs" / "vqa") == start
+    with pytest.raises(UsageError, match="the run 'nothing' to begin with is not there"):
+        start_of(recipe(start="nothing"), demo / "runs" / "vqa", demo)
 
 
 def test_a_path_is_no_hub_id(tmp_path, monkeypatch):

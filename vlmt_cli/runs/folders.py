@@ -4,6 +4,7 @@ All runs are in ``DATA/runs`` where ``--data`` or ``VLMT_DATA`` names a data fol
 folder beside the default data folder, ``data``. Nothing heavy is imported here: a wrong path is an error at once.
 """
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,8 +78,9 @@ def start_of(recipe: "Recipe", run: Path, data: Path | None = None) -> str | Non
     folders = dict.fromkeys([run.parent, *([runs_folder(data)] if data else [])])
     for name in ("pretrain",) if recipe.start == "auto" else (recipe.start, f"{recipe.start}-{group}"):
         for folder in folders:
-            if (folder / name / CONFIG).exists():
-                return str(folder / name)
+            beside = Path(os.path.normpath(folder / name))  # ../pretrain, in a sweep whose folder is not made yet
+            if (beside / CONFIG).exists():
+                return str(beside)
     if recipe.start == "auto":
         return None
     start = find_run(recipe.start, data) if data else recipe.start
