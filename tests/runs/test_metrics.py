@@ -69,3 +69,9 @@ def test_without_metrics_it_says_so(tmp_path):
         read_metrics(tmp_path)
     cut_metrics(tmp_path, 3)
     assert not list(tmp_path.iterdir())
+
+
+def test_metrics_of_a_newer_version_are_refused_by_it(tmp_path):
+    (tmp_path / METRICS).write_text('{"kind": "start", "version": 2, "iteration": 0}\n')
+    with pytest.raises(DataError, match="made by a newer vlmt: it has version 2, and this vlmt reads up to 1"):
+        read_metrics(tmp_path)

@@ -23,8 +23,11 @@ from typing import Any
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.files import explained, write_text
+from vlmt_cli.base.schema import check_version, version_of
 
 METRICS = "metrics.jsonl"
+METRICS_VERSION = 1
+"""In each line of kind ``start``; lines without it are of version 1."""
 
 
 def append(folder: Path, record: dict[str, Any]) -> None:
@@ -83,4 +86,6 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
             raise DataError("is no JSON", where=f"{path}:{number}", todo="delete the line") from error
         if not isinstance(record, dict) or "kind" not in record:
             raise DataError("names no kind", where=f"{path}:{number}", todo="delete the line")
+        if record["kind"] == "start":
+            check_version(version_of(record) or 1, METRICS_VERSION, path)
         yield record

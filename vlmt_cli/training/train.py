@@ -30,7 +30,7 @@ from vlmt_cli.runs.best import Best, find_weights
 from vlmt_cli.runs.checkpoint import Checkpoint, load_checkpoint, load_state, save_pretrained
 from vlmt_cli.runs.folders import CONFIG, IN_USE, STATE, WEIGHTS, start_of
 from vlmt_cli.runs.lineage import Beginning, Stage
-from vlmt_cli.runs.metrics import METRICS, append, cut_metrics, first_seed
+from vlmt_cli.runs.metrics import METRICS, METRICS_VERSION, append, cut_metrics, first_seed
 from vlmt_cli.runs.recipe import RECIPE, Recipe, TrainingChoices, read_recipe, write_recipe
 from vlmt_cli.runs.tensors import make_model, write_tensors, write_torch
 from vlmt_cli.runs.tokenizer import read_tokenizer
@@ -294,6 +294,7 @@ def _train_here(fabric: Fabric, job: Job) -> bool:
         emit(
             {
                 "kind": "start",
+                "version": METRICS_VERSION,
                 "iteration": state.iteration,
                 "iterations": plan.iterations,
                 "warmup": plan.warmup,

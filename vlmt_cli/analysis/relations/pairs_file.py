@@ -11,6 +11,7 @@ from vlmt_cli.analysis.relations.pairs import Cell, Confounder, Pairs, items_of
 from vlmt_cli.analysis.relations.seeds import OverSeeds
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.files import write_parquet
+from vlmt_cli.base.schema import check_version, version_of
 
 SCHEMA = pa.schema(
     [
@@ -31,7 +32,9 @@ SCHEMA = pa.schema(
         ("other_examples", pa.int64()),
     ]
 )
-_ABOUT = b"vlmt pairs 1"
+_FORMAT = b"vlmt pairs "
+_VERSION = 1
+_ABOUT = _FORMAT + str(_VERSION).encode()
 
 
 def write_pairs(path: Path, pairs: Pairs) -> None:
@@ -78,7 +81,11 @@ def read_pairs(path: Path) -> Pairs:
         raise DataError("there is no such file", where=path, todo="make it with vlmt analyze pairs") from error
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"cannot be read ({str(error).splitlines()[0]})", where=path) from error
-    about = (read.schema.metadata or {}).get(_ABOUT)
+    metadata = read.schema.metadata or {}
+    for key in metadata:
+        if key.startswith(_FORMAT):
+            check_version(version_of({"format": key.decode()}) or _VERSION, _VERSION, path)
+    about = metadata.get(_ABOUT)
     if about is None or read.schema.names != SCHEMA.names:
         raise DataError("holds no pairs", where=path, todo="name a file that vlmt analyze pairs made")
     kept = json.loads(about)
