@@ -25,7 +25,7 @@ RUNS = [
     ("flickr30k", "data status"),
     ("examples", "data show vqa -n 1"),
     ("examples", "data show refcoco val -n 1"),
-    ("coco", "analyze overlap --datasets vqa,coco"),
+    ("VQA", "analyze overlap --datasets vqa,coco"),
     ("clean", "--help"),
 ]
 REFUSED = [
