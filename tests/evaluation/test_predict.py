@@ -19,7 +19,7 @@ from vlmt_cli.evaluation.predict_page import page, write_page
 from vlmt_cli.evaluation.predict_photos import Networks, make_extractor, see
 from vlmt_cli.evaluation.predict_picture import COLOURS, View, draw_boxes
 from vlmt_cli.evaluation.predictions import Answer, Answers, Box, Boxes, Photos, RankedPhoto, RankedText, Texts
-from vlmt_cli.evaluation.question import Source, find_photos
+from vlmt_cli.evaluation.question import PhotoSource, find_photos
 from vlmt_cli.evaluation.setup import LoadedModel
 from vlmt_cli.features.extract import extract
 from vlmt_cli.features.pixels import WIDTH, pixels_extractor
@@ -123,7 +123,7 @@ def test_an_example_is_predicted_as_evaluation_does(task, data, checkpoint, read
     encoder, token = TextEncoder(checkpoint.tokenizer), TASKS[task].token
     examples = load_examples(data, task, "test", encoder, reader, "test", clean=False, answers=LABELS["vqa"])
     labels = LABELS.get(TASKS[task].head, [])
-    expected = run.predict(checkpoint.model, examples, reader, token, labels, 3, run.Place())
+    expected = run.predict_examples(checkpoint.model, examples, reader, token, labels, 3, run.Process())
     for row, text in enumerate(TEXTS):
         names = [examples.names[code] for code in examples.codes[examples.offsets[row] : examples.offsets[row + 1]]]
         photos = stored(reader, *names, candidates=task == "visual7w")
@@ -182,7 +182,7 @@ def test_many_texts_and_the_task_token(checkpoint, reader):
 
 def test_a_photo_has_the_regions_that_extract_stored(data, checkpoint, reader):
     trained = checkpoint.lineage.extractor
-    sources = [Source(IMAGES[1]), *find_photos([str(data / "2.png"), str(data)])]
+    sources = [PhotoSource(IMAGES[1]), *find_photos([str(data / "2.png"), str(data)])]
     assert [source.name for source in sources[1:]] == [str(data / f"{n}.png") for n in (2, 0, 1, 2, 3, 4, 5)]
     stores = [data / "features" / "pixels-candidates", data / "features" / "pixels"]
     photos, notes = see(sources, trained, Networks(), stores)
@@ -192,7 +192,7 @@ def test_a_photo_has_the_regions_that_extract_stored(data, checkpoint, reader):
         np.testing.assert_array_equal(photo.regions.boxes, theirs.boxes)
         np.testing.assert_array_equal(photo.regions.features, theirs.features)
         assert (photo.regions.width, photo.regions.height, photo.candidates) == (80, 64, None)
-    for source in (Source("coco:3"), Source("a", data / "3.png")):
+    for source in (PhotoSource("coco:3"), PhotoSource("a", data / "3.png")):
         (photo,), _ = see([source], trained, Networks(), stores, CANDIDATES[::-1].copy())
         np.testing.assert_array_equal(photo.candidates.boxes, CANDIDATES[::-1])
         np.testing.assert_array_equal(photo.candidates.features, reader.candidates.read("coco:3").features[::-1])
@@ -208,9 +208,9 @@ def test_networks_must_be_those_of_the_features(data, tmp_path):
     theirs = network_extractor("cpu", saved["rt_detr"], saved["vit"], most=7)
     trained = Extractor(name=theirs.name, hash=theirs.hash)
     own = Networks("cpu", saved["rt_detr"], saved["vit"])
-    (photo,), notes = see([Source("a", data / "0.png")], trained, own, [])
+    (photo,), notes = see([PhotoSource("a", data / "0.png")], trained, own, [])
     assert (len(photo.regions.boxes), notes) == (7, [])
-    (photo,), _ = see([Source("a", data / "0.png")], trained, own, [], CANDIDATES)
+    (photo,), _ = see([PhotoSource("a", data / "0.png")], trained, own, [], CANDIDATES)
     np.testing.assert_array_equal(photo.candidates.boxes, CANDIDATES)
     _, notes = make_extractor(trained, Networks("cpu", saved["detr"], saved["vit"]))
     assert notes[0].startswith("Boxes come from detr+vit")
@@ -264,11 +264,17 @@ def test_features_that_are_not_there(data, checkpoint):
         ("coco:1", trained, [], "no store has features of coco:1"),
     ):
         with pytest.raises(DataError, match=said):
-            see([Source(asked)], model, Networks(), paths)
+            see([PhotoSource(asked)], model, Networks(), paths)
     with pytest.raises(DataError, match="no features of these boxes of coco:1"):
-        see([Source("coco:1")], trained, Networks(), [*stores, data / "features" / "pixels-candidates"], CANDIDATES / 9)
+        see(
+            [PhotoSource("coco:1")],
+            trained,
+            Networks(),
+            [*stores, data / "features" / "pixels-candidates"],
+            CANDIDATES / 9,
+        )
     with pytest.raises(UsageError, match=r"box \[90, 90, 99, 99\] lies outside"):
-        see([Source("a", data / "1.png")], trained, Networks(), [], np.array([[90, 90, 99, 99]], np.float32))
+        see([PhotoSource("a", data / "1.png")], trained, Networks(), [], np.array([[90, 90, 99, 99]], np.float32))
 
 
 def test_photos_that_are_none(data, tmp_path, checkpoint):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vlmt_cli.training.batches import Ahead, BatchOrder
+from vlmt_cli.training.batches import BatchOrder, Prefetcher
 
 
 @st.composite
@@ -78,7 +78,7 @@ def test_what_is_made_ahead_comes_in_order_and_only_once():
         return number * 10
 
     with ThreadPoolExecutor(2) as pool:
-        ahead = Ahead(make, 5, pool)
+        ahead = Prefetcher(make, 5, pool)
         assert made == []  # nothing is made before it is wanted
         assert [ahead.take() for _ in range(6)] == [50, 60, 70, 80, 90, 100]
         assert ahead.number == 11 and ahead.waited > 0
@@ -90,4 +90,4 @@ def test_an_error_of_the_thread_reaches_who_waits():
         raise ValueError(f"batch {number}")
 
     with ThreadPoolExecutor(2) as pool, pytest.raises(ValueError, match="batch 3"):
-        Ahead(make, 3, pool).take()
+        Prefetcher(make, 3, pool).take()

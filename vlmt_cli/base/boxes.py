@@ -3,6 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
+BoxArray = NDArray[np.float32]
+"""N boxes, (N, 4)."""
+
 
 def iou_of_arrays(a_N4: NDArray[np.floating], b_M4: NDArray[np.floating]) -> NDArray[np.floating]:
     """Return the intersection over union of N boxes with M others, (N, M); equal boxes overlap wholly.

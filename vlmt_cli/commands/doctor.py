@@ -9,7 +9,7 @@ from vlmt_cli.commands.options import DATA, DataFolder, Json, check_data
 
 if TYPE_CHECKING:
     from vlmt_cli.features.compare import Comparison
-    from vlmt_cli.features.doctor import Report
+    from vlmt_cli.features.doctor import StoreReport
 
 
 def doctor(
@@ -51,7 +51,7 @@ def doctor(
         raise DataError(what, where=features, todo="pack or extract them again, into a new store")
 
 
-def _show(report: "Report") -> None:
+def _show(report: "StoreReport") -> None:
     from vlmt_cli.commands.show import stdout, table
     from vlmt_cli.features.problems import sentence
 

@@ -10,8 +10,9 @@ from vlmt_cli.commands.options import DATA, DataFolder, Json, Sbatch, check_devi
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from vlmt_cli.base.boxes import BoxArray
     from vlmt_cli.features.extract import Extracted, File
-    from vlmt_cli.features.extractor import Boxes, Extractor
+from vlmt_cli.features.extractor import Extractor
 
 BACKBONE = "facebook/dinov2-base"
 NAMED = 10  # unreadable photos that are named one by one
@@ -110,7 +111,7 @@ def extract(
     if sum((shard is not None, merge, launcher is not None)) > 1:
         raise UsageError("--shard, --merge and --launcher exclude each other")
     options = read_launcher(launcher, sbatch)
-    given: dict[str, Boxes] | None = None
+    given: dict[str, BoxArray] | None = None
     files: list[File] = []
     skipped: dict[str, str] = {}
     if not merge:
@@ -188,7 +189,7 @@ def _workers(extractor: str, devices: list[str]) -> int:
     return max(1, min(8, cores // len(devices) - 1))
 
 
-def _boxes(boxes: str | None, form: str | None, data: Path) -> "dict[str, Boxes] | None":
+def _boxes(boxes: str | None, form: str | None, data: Path) -> "dict[str, BoxArray] | None":
     from vlmt_cli.base.errors import UsageError
     from vlmt_cli.features.given_boxes import ALL_CANDIDATES, FORMS, WITH_CANDIDATES, candidate_boxes, read_boxes
 

@@ -11,11 +11,11 @@ from vlmt_cli.commands.options import DATA, DataFolder, Json, Weights, check_dev
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from vlmt_cli.base.boxes import BoxArray
     from vlmt_cli.evaluation.predict import Photo
     from vlmt_cli.evaluation.predict_picture import View
     from vlmt_cli.evaluation.predictions import Prediction
-    from vlmt_cli.evaluation.question import Source
-    from vlmt_cli.features import extractor as extractors
+    from vlmt_cli.evaluation.question import PhotoSource
 
 BAR = 16  # characters, of a probability of one
 
@@ -126,7 +126,7 @@ def predict(
         _show(found, model, task)
 
 
-def _check_targets(page: Path | None, draw: Path | None, task: str, sources: "Sequence[Source]") -> None:
+def _check_targets(page: Path | None, draw: Path | None, task: str, sources: "Sequence[PhotoSource]") -> None:
     """Find out early what cannot be drawn, and what would be written over."""
     from vlmt_cli.base.errors import UsageError
     from vlmt_cli.datasets.table import TASKS
@@ -148,7 +148,7 @@ def _check_targets(page: Path | None, draw: Path | None, task: str, sources: "Se
         raise UsageError("is the photo itself", where=f"--draw {draw}", todo="give the picture another name")
 
 
-def _given(boxes: str, task: str, photos: int) -> "extractors.Boxes":
+def _given(boxes: str, task: str, photos: int) -> "BoxArray":
     """Read boxes to choose among, (C, 4)."""
     import msgspec
     import numpy as np
@@ -186,7 +186,7 @@ def _illustrate(
     page: Path | None,
     draw: Path | None,
     task: str,
-    photos: "dict[Source, Photo]",
+    photos: "dict[PhotoSource, Photo]",
     data: Path,
     facts: list[str],
 ) -> None:
@@ -206,7 +206,7 @@ def _illustrate(
         say(f"Picture: {draw}")
 
 
-def _view(source: "Source", photo: "Photo", data: Path) -> "View":
+def _view(source: "PhotoSource", photo: "Photo", data: Path) -> "View":
     """Read a photo to show; that of an image key is looked for in ``<data>/images``."""
     from vlmt_cli.base.image_names import photo_of
     from vlmt_cli.base.images import read_image

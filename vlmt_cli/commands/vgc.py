@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from vlmt_cli.analysis.consistency.report import Measured, Report
+    from vlmt_cli.analysis.consistency.report import ConsistencyReport, Measured
     from vlmt_cli.analysis.consistency.vgc import Agreement
     from vlmt_cli.evaluation.bootstrap import Estimate
 
@@ -113,7 +113,7 @@ def vgc(
         console.print(line, markup=False, soft_wrap=True)
 
 
-def _tables(report: "Report") -> "list[Table]":
+def _tables(report: "ConsistencyReport") -> "list[Table]":
     """Lay out the score and what it is made of, how models differ, and where they are consistent."""
     from vlmt_cli.commands.show import table
 
@@ -147,7 +147,7 @@ def _tables(report: "Report") -> "list[Table]":
     return [*tables, _parts(report, names)]
 
 
-def _parts(report: "Report", names: "Sequence[str]") -> "Table":
+def _parts(report: "ConsistencyReport", names: "Sequence[str]") -> "Table":
     """Lay out MT-VGC by what pairs share: of one model with all that there is, of several side by side."""
     from itertools import islice
 
@@ -178,7 +178,7 @@ def _parts(report: "Report", names: "Sequence[str]") -> "Table":
     )
 
 
-def _remarks(report: "Report") -> list[str]:
+def _remarks(report: "ConsistencyReport") -> list[str]:
     """Say what the numbers are of, and what they do not show."""
     from vlmt_cli.evaluation.scores import LEAKED, UNKNOWN
 

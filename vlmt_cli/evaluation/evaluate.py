@@ -24,7 +24,7 @@ from vlmt_cli.evaluation.choose import Choice, choose, table_of
 from vlmt_cli.evaluation.contamination import contrast
 from vlmt_cli.evaluation.leaks import Seen, find_seen, guard, read_links, training_of
 from vlmt_cli.evaluation.question import named_tasks
-from vlmt_cli.evaluation.run import Place
+from vlmt_cli.evaluation.run import Process
 from vlmt_cli.evaluation.scores import SCORES_FILE, Scores, TaskScore, make_scores, paper_rows, write_scores
 from vlmt_cli.evaluation.setup import LoadedModel, open_model
 from vlmt_cli.evaluation.submission import write_submission
@@ -73,7 +73,7 @@ class _Part(NamedTuple):
 
 
 class _Setting(NamedTuple):
-    """All that a split is loaded, run and scored with; ``how`` is batch size, place and progress."""
+    """All that a split is loaded, run and scored with; ``how`` is batch size, process and progress."""
 
     data: Path
     folder: Path
@@ -81,7 +81,7 @@ class _Setting(NamedTuple):
     reader: RegionReader
     partial: bool
     only_1k: bool
-    how: tuple[int, Place, Progress | None]
+    how: tuple[int, Process, Progress | None]
     resamples: int
     seed: int
     say: Say
@@ -165,7 +165,7 @@ def evaluate(
         say(f"Warning: the training images of {' and '.join(seen.unknown)} are unknown: any test image may be one")
     has_leaks = guard(images, seen, allow_leak or contrasted, say)
 
-    place = Place(torch.device(device))
+    process = Process(torch.device(device))
     setting = _Setting(
         data=data,
         folder=folder or _folder_of(source, data),
@@ -173,16 +173,16 @@ def evaluate(
         reader=reader,
         partial=partial,
         only_1k=only_1k,
-        how=(batch_size, place, progress),
+        how=(batch_size, process, progress),
         resamples=resamples,
         seed=seed,
         say=say,
     )
     loaded = {choice.task: [_load(setting, choice, name) for name in choice.all_splits] for choice in choices}
-    checkpoint.model.to(place.device).eval()
+    checkpoint.model.to(process.device).eval()
     scored: dict[str, TaskScore] = {}
     submissions: list[Path] = []
-    with run.tensor_cores(place.device):
+    with run.tensor_cores(process.device):
         for choice in choices:
             began = time.perf_counter()
             judged = [_run(setting, part) for part in loaded.pop(choice.task)]
@@ -258,12 +258,12 @@ def _run(setting: _Setting, part: _Part) -> Judged:
     examples, task = part.examples, part.examples.task
     checkpoint = setting.model.checkpoint
     given = (checkpoint.model, examples, setting.reader, setting.model.token(task))
-    batch_size, place, progress = setting.how
+    batch_size, process, progress = setting.how
     if rank := head_of(task).rank:
-        predicted = rank(*given, batch_size, place.device, progress)
+        predicted = rank(*given, batch_size, process.device, progress)
     else:
         labels = checkpoint.labels.get(TASKS[task].head, [])
-        predicted = run.predict(*given, labels, *setting.how)
+        predicted = run.predict_examples(*given, labels, *setting.how)
     return rules_of(task).judge(task, examples.split, part.table, predicted, part.protocol)
 
 

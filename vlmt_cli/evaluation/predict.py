@@ -1,6 +1,6 @@
 """Any task on anyone's photos and texts, from one model: regions and texts to typed answers (figures 3, 8 and 9).
 
-What comes out is what ``run.predict`` says of an example that is made of the same photo and text.
+What comes out is what ``run.predict_examples`` says of an example that is made of the same photo and text.
 
 Shapes: B photos, T texts, V rows of regions (IMG first), C candidates, P pairs of a text and a photo.
 """

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from vlmt_cli.base.boxes import BoxArray
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.images import read_image
 from vlmt_cli.base.progress import Progress
 from vlmt_cli.evaluation.predict import Photo
-from vlmt_cli.evaluation.question import Source, printable
+from vlmt_cli.evaluation.question import PhotoSource, printable
 from vlmt_cli.features import backbone, detector
-from vlmt_cli.features.extractor import REGIONS, Boxes, Extractor, network_extractor
+from vlmt_cli.features.extractor import REGIONS, Extractor, network_extractor
 from vlmt_cli.features.given_boxes import fit_boxes
 from vlmt_cli.features.networks import short_name
 from vlmt_cli.features.overlap import iou
@@ -48,11 +49,11 @@ class Networks:
 
 
 def see(
-    sources: Sequence[Source],
+    sources: Sequence[PhotoSource],
     trained: Trained | None,
     networks: Networks,
     stores: Sequence[Path],
-    boxes: Boxes | None = None,
+    boxes: BoxArray | None = None,
     progress: Progress | None = None,
 ) -> tuple[list[Photo], list[str]]:
     """Turn photos into regions.
@@ -152,11 +153,11 @@ def _pixels(trained: Trained | None, networks: Networks, has_boxes: bool) -> Ext
 
 
 def _networks(trained: Trained | None, networks: Networks, has_boxes: bool) -> Extractor:
-    finder, _, looker = trained.name.partition("+") if trained else (None, "", None)
-    source = _given_or_usual(networks.backbone, backbone.DEFAULT, looker, "backbone")
+    detector_name, _, backbone_name = trained.name.partition("+") if trained else (None, "", None)
+    source = _given_or_usual(networks.backbone, backbone.DEFAULT, backbone_name, "backbone")
     if has_boxes:
         return network_extractor(networks.device, None, source)
-    boxes = _given_or_usual(networks.detector, detector.DEFAULT, finder, "detector")
+    boxes = _given_or_usual(networks.detector, detector.DEFAULT, detector_name, "detector")
     return network_extractor(networks.device, boxes, source, most=_most(trained), batch=_AT_ONCE)
 
 
@@ -199,7 +200,7 @@ def _most(trained: Trained | None) -> int:
 
 
 def _extracted(
-    files: Sequence[Path], extractor: Extractor, boxes: Boxes | None, progress: Progress | None
+    files: Sequence[Path], extractor: Extractor, boxes: BoxArray | None, progress: Progress | None
 ) -> list[Regions]:
     """Run an extractor; what comes out is rounded as a store would."""
     step = 1 if extractor.batch_matters else _AT_ONCE
@@ -233,7 +234,7 @@ def _stored(
     known: Sequence[FeatureStore],
     opened: Sequence[FeatureStore],
     trained: Trained | None,
-    boxes: Boxes | None,
+    boxes: BoxArray | None,
 ) -> Photo:
     """Read the regions of an image key from the first store that has them."""
     detected = [store for store in known if not store.has_candidates]
@@ -249,7 +250,7 @@ def _stored(
     raise DataError(f"has no features of {key}" if where else f"no store has features of {key}", where=where, todo=todo)
 
 
-def _among(key: str, boxes: Boxes, stores: Sequence[FeatureStore]) -> Regions:
+def _among(key: str, boxes: BoxArray, stores: Sequence[FeatureStore]) -> Regions:
     """Read the features of given boxes, each of the stored box that overlaps it most, as training does."""
     for store in stores:
         if key in store:

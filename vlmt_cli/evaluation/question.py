@@ -14,31 +14,31 @@ from vlmt_cli.tasks.groups import rules_of
 
 
 @dataclass(frozen=True)
-class Source:
+class PhotoSource:
     """A photo that is asked about: the file ``path``, or the image key ``name`` where that is None."""
 
     name: str
     path: Path | None = None
 
 
-def find_photos(names: Sequence[str]) -> list[Source]:
+def find_photos(names: Sequence[str]) -> list[PhotoSource]:
     """Say which photos are meant by files, folders and image keys.
 
     Raises:
         DataError: there is no such photo, or a folder has none.
     """
-    found: list[Source] = []
+    found: list[PhotoSource] = []
     for name in names:
         path = Path(name)
         if path.is_dir():
             files = [file for file in sorted(path.iterdir()) if _is_photo(file)]
             if not files:
                 raise DataError("has no image files", where=name, todo=f"name one with {', '.join(SUFFIXES)} files")
-            found += [Source(printable(str(file)), file) for file in files]
+            found += [PhotoSource(printable(str(file)), file) for file in files]
         elif path.exists():
-            found.append(Source(printable(name), path))
+            found.append(PhotoSource(printable(name), path))
         elif ":" in name and "/" not in name:
-            found.append(Source(check_image_key(name)))
+            found.append(PhotoSource(check_image_key(name)))
         else:
             todo = "name an image file, a folder of them, or an image key such as coco:262148"
             raise DataError("there is no such photo", where=printable(name), todo=todo)

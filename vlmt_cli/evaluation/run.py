@@ -19,7 +19,7 @@ from vlmt_cli.tasks.load import make_batch
 
 
 @dataclass(frozen=True)
-class Place:
+class Process:
     """Where a model runs.
 
     Attributes:
@@ -38,7 +38,7 @@ def outputs(
     reader: RegionReader,
     token: int | None,
     batch_size: int,
-    place: Place,
+    process: Process,
     progress: Progress | None = None,
     only: NDArray[np.int64] | None = None,
 ) -> Iterator[tuple[Batch, Tensor]]:
@@ -49,13 +49,15 @@ def outputs(
     chosen = np.arange(len(examples)) if only is None else only
     order = chosen[np.argsort(examples.lengths[chosen], kind="stable")]
     with evaluating(model):
-        for number, which, is_own in own_batches(order, batch_size, place):
-            batch = make_batch(examples, which, reader, token).to(place.device, torch.float32)
+        for number, which, is_own in own_batches(order, batch_size, process):
+            batch = make_batch(examples, which, reader, token).to(process.device, torch.float32)
             output = model(*batch.inputs())
             if is_own:
                 yield batch, output
             if progress:
-                progress(examples.task, min((number + place.world - place.rank) * batch_size, len(order)), len(order))
+                progress(
+                    examples.task, min((number + process.world - process.rank) * batch_size, len(order)), len(order)
+                )
 
 
 @contextmanager
@@ -71,7 +73,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def own_batches(
-    rows: NDArray[np.int64], batch_size: int, place: Place
+    rows: NDArray[np.int64], batch_size: int, process: Process
 ) -> Iterator[tuple[int, NDArray[np.int64], bool]]:
     """Share batches out: each one's number, its rows, and whether it is this process's to count.
 
@@ -79,7 +81,7 @@ def own_batches(
     runs the first again, and does not count it.
     """
     cuts = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
-    for number in range(place.rank, -(-len(cuts) // place.world) * place.world, place.world):
+    for number in range(process.rank, -(-len(cuts) // process.world) * process.world, process.world):
         is_own = number < len(cuts)
         yield number, cuts[number if is_own else 0], is_own
 
@@ -90,7 +92,7 @@ def score(
     reader: RegionReader,
     token: int | None,
     batch_size: int,
-    place: Place,
+    process: Process,
     progress: Progress | None = None,
     only: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float64]:
@@ -100,21 +102,21 @@ def score(
     """
     head = head_of(examples.task)
     scores = np.zeros(len(examples))
-    for batch, output in outputs(model, examples, reader, token, batch_size, place, progress, only):
+    for batch, output in outputs(model, examples, reader, token, batch_size, process, progress, only):
         options = head.options(output, batch.targets)
         scores[batch.examples] = head.score(options, batch.targets).double().cpu().numpy()
-    everywhere = gathered(scores, place)
+    everywhere = gathered(scores, process)
     return everywhere if only is None else everywhere[only]
 
 
-def predict(
+def predict_examples(
     model: nn.Module,
     examples: Examples,
     reader: RegionReader,
     token: int | None,
     labels: Sequence[str],
     batch_size: int,
-    place: Place,
+    process: Process,
     progress: Progress | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Return the score of each of N examples, and its prediction by column, in the order of the examples.
@@ -123,7 +125,7 @@ def predict(
     """
     head, rules = head_of(examples.task), rules_of(examples.task)
     columns: dict[str, NDArray[Any]] = {"score": np.zeros(len(examples))}
-    for batch, output in outputs(model, examples, reader, token, batch_size, place, progress):
+    for batch, output in outputs(model, examples, reader, token, batch_size, process, progress):
         options = head.options(output, batch.targets)
         columns["score"][batch.examples] = head.score(options, batch.targets).double().cpu().numpy()
         given = {name: tensor.cpu().numpy() for name, tensor in batch.targets.items()}
@@ -135,11 +137,11 @@ def predict(
     return columns
 
 
-def gathered(values: NDArray[np.float64], place: Place) -> NDArray[np.float64]:
+def gathered(values: NDArray[np.float64], process: Process) -> NDArray[np.float64]:
     """Add up what processes have, (N,): exact where each value is zero in all but one of them."""
-    if place.world == 1:
+    if process.world == 1:
         return values
-    tensor = torch.from_numpy(values).to(place.device)
+    tensor = torch.from_numpy(values).to(process.device)
     torch.distributed.all_reduce(tensor)
     return np.asarray(tensor.cpu().numpy(), np.float64)
 

@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vlmt_cli.base.boxes import BoxArray
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.features.networks import Network, load_network, run_network
 
 DEFAULT = "PekingU/rtdetr_r50vd"
 SMALLEST = 1.0  # pixels, a box's width and height
 
-Boxes = NDArray[np.float32]
 Scores = NDArray[np.float32]
 
 
@@ -36,7 +36,7 @@ def detect(
     sizes: Sequence[tuple[int, int]],
     most: int,
     together: int = 1,
-) -> list[tuple[Boxes, Scores]]:
+) -> list[tuple[BoxArray, Scores]]:
     """Find the objects of N photos.
 
     Args:
@@ -60,7 +60,9 @@ def detect(
     return [best(*output, size, classes, most) for output, size in zip(outputs, sizes, strict=True)]
 
 
-def best(logits_QL: Tensor, boxes_Q4: Tensor, size: tuple[int, int], classes: int, most: int) -> tuple[Boxes, Scores]:
+def best(
+    logits_QL: Tensor, boxes_Q4: Tensor, size: tuple[int, int], classes: int, most: int
+) -> tuple[BoxArray, Scores]:
     """Choose among one photo's queries.
 
     Args:

@@ -26,7 +26,7 @@ class Counts(msgspec.Struct, frozen=True):
     most: int
 
 
-class Report(msgspec.Struct, frozen=True):
+class StoreReport(msgspec.Struct, frozen=True):
     """What was found.
 
     Attributes:
@@ -61,7 +61,7 @@ def examine(
     data: Path | None = None,
     other: Path | None = None,
     progress: Progress = lambda name, done, total: None,
-) -> Report:
+) -> StoreReport:
     """Read every byte of a store and say what is wrong; compare it with the examples, and with another store.
 
     Raises:
@@ -88,7 +88,7 @@ def examine(
             wrong.append((key, what))
     is_readable = len(counts) == len(keys)
     comparison = compare(store, FeatureStore(other), {key for key, _ in wrong}) if other else None
-    return Report(
+    return StoreReport(
         path=str(path),
         meta=store.meta,
         images=len(keys),

@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from vlmt_cli.base.boxes import BoxArray
 from vlmt_cli.base.images import read_image
 from vlmt_cli.base.progress import Progress
-from vlmt_cli.features.extractor import Boxes, Extractor
+from vlmt_cli.features.extractor import Extractor
 from vlmt_cli.features.given_boxes import fit_boxes
 from vlmt_cli.features.record import Regions, problem
 from vlmt_cli.features.store import Meta
@@ -56,7 +57,7 @@ def extract(
     extractor: Extractor,
     *,
     batch: int = 8,
-    boxes: Mapping[str, Boxes] | None = None,
+    boxes: Mapping[str, BoxArray] | None = None,
     workers: int = 0,
     progress: Progress | None = None,
 ) -> Extracted:
@@ -149,11 +150,11 @@ def _leave_interrupts_to_the_parent(worker: int) -> None:
 
 
 def _regions_of(
-    photos: Sequence[_Photo], extractor: Extractor, boxes: Mapping[str, Boxes] | None
+    photos: Sequence[_Photo], extractor: Extractor, boxes: Mapping[str, BoxArray] | None
 ) -> dict[str, Regions | str]:
     """Return the regions of each photo by its key, or why it has none."""
     found: dict[str, Regions | str] = {photo.key: photo.problem for photo in photos if photo.problem}
-    given: dict[str, Boxes | None] = {}
+    given: dict[str, BoxArray | None] = {}
     for photo in photos:
         if photo.problem is None:
             fitted = fit_boxes(boxes[photo.key], *photo.size) if boxes is not None else None

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vlmt_cli.base.boxes import BoxArray
 from vlmt_cli.features import backbone as backbones
 from vlmt_cli.features import detector as detectors
 from vlmt_cli.features.networks import Network, resized
 from vlmt_cli.features.record import Regions
 
-Boxes = NDArray[np.float32]
 REGIONS = 100
 """Boxes a photo, as in the paper (section 3.2)."""
 
@@ -40,7 +40,7 @@ class Extractor:
     feature_width: int
     classes: int
     prepare: Callable[[Image.Image], Any]
-    regions: Callable[[Sequence[Any], Sequence[Boxes | None]], list[Regions | str]]
+    regions: Callable[[Sequence[Any], Sequence[BoxArray | None]], list[Regions | str]]
     batch_matters: bool = False
     clips_boxes: bool = True
 
@@ -72,16 +72,21 @@ def network_extractor(
     Raises:
         DataError: a network cannot be had.
     """
-    finder = detectors.load_detector(detector, device) if detector else None
-    looker = backbones.load_backbone(backbone, device)
-    together = 1 if looker.device.type == "cpu" else batch
+    detector_network = detectors.load_detector(detector, device) if detector else None
+    backbone_network = backbones.load_backbone(backbone, device)
+    together = 1 if backbone_network.device.type == "cpu" else batch
     return Extractor(
-        name=f"{finder.name if finder else 'given'}+{looker.name}",
-        hash=f"{looker.hash}-{f'{finder.hash}.{most}' if finder else 'given'}",
-        feature_width=backbones.feature_width(looker),
-        classes=int(finder.model.config.num_labels) if finder else 0,
-        prepare=partial(_prepare, finder.processor if finder else None, looker.processor, backbones.side(looker)),
-        regions=partial(_regions, finder, looker, most, together),
+        name=f"{detector_network.name if detector_network else 'given'}+{backbone_network.name}",
+        hash=f"{backbone_network.hash}-{f'{detector_network.hash}.{most}' if detector_network else 'given'}",
+        feature_width=backbones.feature_width(backbone_network),
+        classes=int(detector_network.model.config.num_labels) if detector_network else 0,
+        prepare=partial(
+            _prepare,
+            detector_network.processor if detector_network else None,
+            backbone_network.processor,
+            backbones.side(backbone_network),
+        ),
+        regions=partial(_regions, detector_network, backbone_network, most, together),
     )
 
 
@@ -91,20 +96,22 @@ def _prepare(for_detector: Any, for_backbone: Any, side: int, image: Image.Image
 
 
 def _regions(
-    finder: Network | None,
-    looker: Network,
+    detector_network: Network | None,
+    backbone_network: Network,
     most: int,
     together: int,
     photos: Sequence[Photo],
-    given: Sequence[Boxes | None],
+    given: Sequence[BoxArray | None],
 ) -> list[Regions | str]:
     sizes = [photo.size for photo in photos]
-    found: list[tuple[Boxes, NDArray[np.float32] | None]] = [(boxes, None) for boxes in given if boxes is not None]
-    if finder:
+    found: list[tuple[BoxArray, NDArray[np.float32] | None]] = [(boxes, None) for boxes in given if boxes is not None]
+    if detector_network:
         pixels = [photo.for_detector for photo in photos if photo.for_detector is not None]
-        found = [*detectors.detect(finder, pixels, sizes, most, together)]
+        found = [*detectors.detect(detector_network, pixels, sizes, most, together)]
     boxes = [one for one, _ in found]
-    features = backbones.region_features(looker, [photo.for_backbone for photo in photos], sizes, boxes, together)
+    features = backbones.region_features(
+        backbone_network, [photo.for_backbone for photo in photos], sizes, boxes, together
+    )
     return [
         Regions(one, feature, *size, scores) if len(one) else "no box was found"
         for (one, scores), feature, size in zip(found, features, sizes, strict=True)

@@ -7,13 +7,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
+from vlmt_cli.base.boxes import BoxArray
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.keys import check_image_key
 from vlmt_cli.datasets.table import DATASETS
-
-Boxes = NDArray[np.float32]
 
 WITH_CANDIDATES = tuple(name for name, row in DATASETS.items() if row.candidates != "none")
 """The datasets whose examples have candidate boxes."""
@@ -30,7 +28,7 @@ class _Line(msgspec.Struct):
     boxes: list[tuple[float, float, float, float]]
 
 
-def read_boxes(path: Path, form: str = FORMS[0]) -> dict[str, Boxes]:
+def read_boxes(path: Path, form: str = FORMS[0]) -> dict[str, BoxArray]:
     """Read boxes from a file.
 
     Args:
@@ -45,7 +43,7 @@ def read_boxes(path: Path, form: str = FORMS[0]) -> dict[str, Boxes]:
         DataError: the file cannot be read, an image occurs twice, has no box, or a box is none.
     """
     lines = _parquet_lines(path) if path.suffix == ".parquet" else _json_lines(path)
-    found: dict[str, Boxes] = {}
+    found: dict[str, BoxArray] = {}
     for where, image, boxes in lines:
         if check_image_key(image, where) in found:
             raise DataError(f"{image} occurs twice", where=where)
@@ -66,7 +64,7 @@ def read_boxes(path: Path, form: str = FORMS[0]) -> dict[str, Boxes]:
     return found
 
 
-def candidate_boxes(examples: Path, dataset: str) -> dict[str, Boxes]:
+def candidate_boxes(examples: Path, dataset: str) -> dict[str, BoxArray]:
     """Collect the distinct candidate boxes of each image of a dataset's example tables, of all splits.
 
     Args:
@@ -97,7 +95,7 @@ def candidate_boxes(examples: Path, dataset: str) -> dict[str, Boxes]:
     return {names[image]: part for image, part in zip(images.tolist(), parts, strict=True)}
 
 
-def fit_boxes(boxes: Boxes, width: int, height: int) -> Boxes | str:
+def fit_boxes(boxes: BoxArray, width: int, height: int) -> BoxArray | str:
     """Clip given boxes to a photo, or say which one lies outside it."""
     clipped = np.clip(boxes, 0, np.array([width, height] * 2, np.float32))
     is_inside = (clipped[:, 2:] > clipped[:, :2]).all(1)
@@ -112,7 +110,7 @@ def _columns(file: Path) -> list[str]:
     return names
 
 
-def _json_lines(path: Path) -> "list[tuple[str, str, Boxes]]":
+def _json_lines(path: Path) -> "list[tuple[str, str, BoxArray]]":
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:
@@ -129,7 +127,7 @@ def _json_lines(path: Path) -> "list[tuple[str, str, Boxes]]":
     return found
 
 
-def _parquet_lines(path: Path) -> "list[tuple[str, str, Boxes]]":
+def _parquet_lines(path: Path) -> "list[tuple[str, str, BoxArray]]":
     try:
         table = pq.read_table(path, columns=["image", "boxes"])
         table = table.cast(pa.schema([("image", pa.string()), ("boxes", pa.list_(pa.list_(pa.float32(), 4)))]))

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vlmt_cli.base.boxes import BoxArray
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.files import atomic, locked
 from vlmt_cli.base.images import read_image
-from vlmt_cli.features.extractor import Boxes, Extractor
+from vlmt_cli.features.extractor import Extractor
 from vlmt_cli.features.proposals import Mask, find_proposals, foreground
 from vlmt_cli.features.record import Regions
 
@@ -53,7 +54,7 @@ def pixels_extractor(clusters: NDArray[np.float32], device: str = "cpu") -> Extr
     )
 
 
-def crop_features(pixels_HW3: NDArray[np.uint8], mask_HW: Mask, boxes_R4: Boxes) -> NDArray[np.float32]:
+def crop_features(pixels_HW3: NDArray[np.uint8], mask_HW: Mask, boxes_R4: BoxArray) -> NDArray[np.float32]:
     """Describe crops.
 
     Args:
@@ -171,7 +172,7 @@ def _prepare(image: Image.Image) -> Picture:
 
 
 def _regions(
-    clusters: NDArray[np.float32], pictures: Sequence[Picture], given: Sequence[Boxes | None]
+    clusters: NDArray[np.float32], pictures: Sequence[Picture], given: Sequence[BoxArray | None]
 ) -> list[Regions | str]:
     found: list[Regions | str] = []
     for (pixels, mask), boxes in zip(pictures, given, strict=True):

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-Boxes = NDArray[np.float32]
+from vlmt_cli.base.boxes import BoxArray
+
 Mask = NDArray[np.bool_]
 
 MOST = 16
@@ -35,7 +36,7 @@ def foreground(pixels_HW3: NDArray[np.uint8]) -> Mask:
     return np.asarray(distance.max(axis=2) > _DISTANCE)
 
 
-def find_proposals(pixels_HW3: NDArray[np.uint8], mask_HW: Mask) -> Boxes:
+def find_proposals(pixels_HW3: NDArray[np.uint8], mask_HW: Mask) -> BoxArray:
     """Propose boxes.
 
     Args:
@@ -67,12 +68,12 @@ def find_proposals(pixels_HW3: NDArray[np.uint8], mask_HW: Mask) -> Boxes:
     return np.clip(boxes, 0, np.array([width, height] * 2, np.float32))
 
 
-def _near(things: Boxes, rng: np.random.Generator) -> Boxes:
+def _near(things: BoxArray, rng: np.random.Generator) -> BoxArray:
     """Box every thing up to two pixels too large."""
     return np.asarray(things + rng.integers(0, 3, things.shape) * np.array([-1, -1, 1, 1]), np.float32)
 
 
-def _shifted(things: Boxes, rng: np.random.Generator) -> Boxes:
+def _shifted(things: BoxArray, rng: np.random.Generator) -> BoxArray:
     """Move every box by a sixth to a quarter of its size in one direction: IoU 0.6 to 0.7 with the thing."""
     sizes = things[:, 2:] - things[:, :2]
     share = rng.uniform(0.17, 0.25, (len(things), 1)) * rng.choice([-1, 1], (len(things), 1))
@@ -80,13 +81,13 @@ def _shifted(things: Boxes, rng: np.random.Generator) -> Boxes:
     return np.asarray(things + np.tile(sizes * share * axis, 2), np.float32)
 
 
-def _enlarged(things: Boxes, rng: np.random.Generator) -> Boxes:
+def _enlarged(things: BoxArray, rng: np.random.Generator) -> BoxArray:
     """Grow every box by a tenth to a sixth of its size at every side: IoU 0.55 to 0.7 with the thing."""
     margin = (things[:, 2:] - things[:, :2]) * rng.uniform(0.1, 0.17, (len(things), 1))
     return np.concatenate([things[:, :2] - margin, things[:, 2:] + margin], axis=1)
 
 
-def _halves(things: Boxes, rng: np.random.Generator) -> Boxes:
+def _halves(things: BoxArray, rng: np.random.Generator) -> BoxArray:
     """Cut every box to a half, the left, upper, right or lower one, and a little more."""
     halves = things.copy()
     rows, corner = np.arange(len(things)), rng.integers(0, 4, len(things))
@@ -95,7 +96,7 @@ def _halves(things: Boxes, rng: np.random.Generator) -> Boxes:
     return halves
 
 
-def _merged(things: Boxes) -> Boxes:
+def _merged(things: BoxArray) -> BoxArray:
     """Put every thing and the one nearest to it into one box; each pair once."""
     if len(things) < 2:
         return things[:0]

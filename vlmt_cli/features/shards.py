@@ -19,11 +19,12 @@ from typing import Any
 
 import msgspec
 
+from vlmt_cli.base.boxes import BoxArray
 from vlmt_cli.base.cluster import make_executor
 from vlmt_cli.base.errors import DataError, UsageError, VlmtError
 from vlmt_cli.base.progress import Progress
 from vlmt_cli.features.extract import Extracted, File, extract
-from vlmt_cli.features.extractor import Boxes, Extractor
+from vlmt_cli.features.extractor import Extractor
 from vlmt_cli.features.store import FeatureStore, Meta
 from vlmt_cli.features.store_writer import StoreWriter
 
@@ -45,7 +46,7 @@ class Job:
     make: Callable[[str], Extractor]
     devices: Sequence[str] = ("cpu",)
     batch: int = 8
-    boxes: Mapping[str, Boxes] | None = None
+    boxes: Mapping[str, BoxArray] | None = None
     workers: int = 0
 
 

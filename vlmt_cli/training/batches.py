@@ -57,7 +57,7 @@ class BatchOrder:
         return batches[rng.permutation(self.epoch_length)]
 
 
-class Ahead(Generic[Made]):
+class Prefetcher(Generic[Made]):
     """What ``make`` makes of one number after another, the next one in a thread while this one is used.
 
     Attributes:

@@ -21,7 +21,7 @@ from vlmt_cli.base.peers import started_from_outside
 from vlmt_cli.runs.metrics import METRICS
 from vlmt_cli.runs.recipe import RECIPE
 from vlmt_cli.training.processes import Devices, interrupts
-from vlmt_cli.training.train import Job, Report, opened, train
+from vlmt_cli.training.train import Job, Listener, opened, train
 
 AGAIN = "run it again: it goes on where it was"
 JOBS = ".jobs"
@@ -68,7 +68,7 @@ def attempt(task: Callable[[], bool]) -> Result:
 
 
 def train_on_cluster(
-    job: Job, launcher: str, sbatch: Mapping[str, str], report: Callable[[], AbstractContextManager[Report]]
+    job: Job, launcher: str, sbatch: Mapping[str, str], report: Callable[[], AbstractContextManager[Listener]]
 ) -> bool:
     """Train as one job of a cluster, a process a GPU, and wait for it.
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from vlmt_cli.base.errors import VlmtError
 from vlmt_cli.runs.best import Best
 from vlmt_cli.runs.recipe import TrainingChoices
-from vlmt_cli.training.batches import Ahead
+from vlmt_cli.training.batches import Prefetcher
 from vlmt_cli.training.dsg import VARIANTS, Controller
 from vlmt_cli.training.optimizer import clip_gradients, drop_foreign_gradients, set_rate
 from vlmt_cli.training.plan import Plan
@@ -136,12 +136,14 @@ class Loop:
         self.model.train()
         pool = ThreadPoolExecutor(2)
         try:
-            ahead = {task: Ahead(work.make, self.state.batches[task], pool) for task, work in self.works.items()}
-            return self._iterate(ahead)
+            prefetchers = {
+                task: Prefetcher(work.make, self.state.batches[task], pool) for task, work in self.works.items()
+            }
+            return self._iterate(prefetchers)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _iterate(self, ahead: dict[str, Ahead[list[Any]]]) -> bool:
+    def _iterate(self, prefetchers: dict[str, Prefetcher[list[Any]]]) -> bool:
         state, plan, choices = self.state, self.plan, self.choices
         tallies = {task: Tally() for task in self.works}
         logged, saved = time.perf_counter(), self.clock()
@@ -154,8 +156,8 @@ class Loop:
             for task in plan.turn(iteration):
                 controller = state.controllers[task]
                 if controller.trains(iteration):
-                    self._update(task, iteration, ahead[task], tallies[task])
-                    state.batches[task] = ahead[task].number
+                    self._update(task, iteration, prefetchers[task], tallies[task])
+                    state.batches[task] = prefetchers[task].number
                 if iteration % plan.tasks[task].evaluate_every == 0:
                     self._validate(task, iteration)
                     validated = True
@@ -167,7 +169,7 @@ class Loop:
             saves = last or stop or late or iteration % choices.save_every == 0
             # What is saved is logged, too, so that a run that goes on from there lacks no update in its metrics.
             if saves or iteration % choices.log_every == 0:
-                now, total = time.perf_counter(), sum(one.waited for one in ahead.values())
+                now, total = time.perf_counter(), sum(one.waited for one in prefetchers.values())
                 self._log(iteration, tallies, (total - waited) / max(now - logged, 1e-9))
                 logged, waited = now, total
                 tallies = {task: Tally() for task in self.works}
@@ -186,7 +188,7 @@ class Loop:
         self.emit({"kind": "end", "iteration": state.iteration, "seconds": round(state.seconds, 3)})
         return True
 
-    def _update(self, task: str, iteration: int, batches: Ahead[list[Any]], tally: Tally) -> None:
+    def _update(self, task: str, iteration: int, batches: Prefetcher[list[Any]], tally: Tally) -> None:
         """Train one batch of a task, in as many parts as it was cut into, and update once."""
         began, number = time.perf_counter(), batches.number
         work, fabric = self.works[task], self.fabric

@@ -13,9 +13,9 @@ masked": the *neighbours* of sampled regions. What the paper leaves open:
 - A sampled region that is the neighbour of another is always zeroed. It would give the other away if it were kept.
 - IMG is the mean of what is neither sampled nor a neighbour. A kept region is seen at its own place, and not in IMG.
 
-Draws come from a ``Source``: a ``torch.Generator`` seeded for batch k masks it the same way every time. They are made
-where the generator lives, so that masking on a GPU with a CPU's generator gives what the CPU gives. A function that
-gives numbers for a shape stands in for it where several processes share a batch.
+Draws come from a ``RandomSource``: a ``torch.Generator`` seeded for batch k masks it the same way every time. They
+are made where the generator lives, so that masking on a GPU with a CPU's generator gives what the CPU gives. A function
+that gives numbers for a shape stands in for it where several processes share a batch.
 
 Shapes: B batch, T tokens, V regions without IMG, F region features.
 """
@@ -34,7 +34,7 @@ OVERLAP = 0.4
 """The IoU above which a region is masked with a sampled one (section 3.1)."""
 _AS_MASK, _AS_RANDOM = 0.8, 0.1  # of sampled words
 _AS_ZERO = 0.9  # of sampled regions
-Source = torch.Generator | Callable[[torch.Size], Tensor]
+RandomSource = torch.Generator | Callable[[torch.Size], Tensor]
 """What draws: numbers from 0 to 1, float32, for a shape."""
 NO_WORD = -1
 """The label of a word that the loss does not ask for."""
@@ -59,7 +59,7 @@ def mask_words(
     maskable_BT: Tensor,
     mask_token: int,
     vocabulary: int,
-    generator: Source,
+    generator: RandomSource,
     share: float = SHARE,
 ) -> tuple[Tensor, Tensor]:
     """Mask words.
@@ -87,7 +87,7 @@ def mask_words(
 def mask_regions(
     boxes_BV4: Tensor,
     region_mask_BV: Tensor,
-    generator: Source,
+    generator: RandomSource,
     share: float = SHARE,
     overlap: float = OVERLAP,
     neighbours: bool = True,
@@ -142,7 +142,7 @@ def masked_shares(masked: MaskedRegions, region_mask_BV: Tensor) -> dict[str, Te
     return {name: count / regions for name, count in counts.items()}
 
 
-def _uniform(like: Tensor, source: Source) -> Tensor:
+def _uniform(like: Tensor, source: RandomSource) -> Tensor:
     """Draw a number from 0 to 1 for every place of a tensor, float32."""
     if not isinstance(source, torch.Generator):
         return source(like.shape).to(like.device)

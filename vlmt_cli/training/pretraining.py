@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vlmt_cli.evaluation.run import Place, evaluating, gathered, own_batches
+from vlmt_cli.evaluation.run import Process, evaluating, gathered, own_batches
 from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.runs.recipe import MaskingChoices
 from vlmt_cli.tasks.examples import Examples
@@ -121,16 +121,16 @@ def pretraining_sums(model: nn.Module, batch: MaskedBatch, choices: MaskingChoic
 
 
 def validate_pretraining(
-    model: nn.Module, captions: Captions, only: NDArray[np.int64], batch_size: int, place: Place
+    model: nn.Module, captions: Captions, only: NDArray[np.int64], batch_size: int, process: Process
 ) -> float:
     """Return minus the sum of the three losses on captions that are always masked alike: the higher the better."""
     totals = np.zeros((3, 2))
     with evaluating(model):
-        for number, which, is_own in own_batches(only, batch_size, place):
+        for number, which, is_own in own_batches(only, batch_size, process):
             rng = np.random.default_rng(number)
-            batch = captions.masked(which, np.arange(len(which)), rng).to(place.device)
+            batch = captions.masked(which, np.arange(len(which)), rng).to(process.device)
             sums = pretraining_sums(model, batch, captions.masking)
             if is_own:
                 totals += np.array([[float(total), float(count)] for total, count in sums.values()])
-    totals = gathered(totals, place)
+    totals = gathered(totals, process)
     return -float((totals[:, 0] / np.maximum(totals[:, 1], 1)).sum())

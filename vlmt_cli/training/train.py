@@ -23,7 +23,7 @@ from vlmt_cli.base.files import put_back, sync, write_text
 from vlmt_cli.base.peers import started_from_outside
 from vlmt_cli.clean.split_folder import read_report
 from vlmt_cli.datasets.table import TASKS
-from vlmt_cli.evaluation.run import Place
+from vlmt_cli.evaluation.run import Process
 from vlmt_cli.evaluation.setup import load_model, make_reader
 from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.runs.best import Best, find_weights
@@ -59,7 +59,7 @@ from vlmt_cli.trunks.vilbert import compile_layers
 
 DIVERGED = "diverged"
 """What is in a run folder when a loss was no number: the weights, and the batch."""
-Report = Callable[[dict[str, Any]], None]
+Listener = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Job:
     devices: Devices = field(default_factory=Devices)
     tokenizer: str = ""
     start: str | None = None
-    report: Callable[[], AbstractContextManager[Report]] | None = None
+    report: Callable[[], AbstractContextManager[Listener]] | None = None
 
 
 def train(job: Job) -> bool:
@@ -233,10 +233,10 @@ def _train_here(fabric: Fabric, job: Job) -> bool:
         if fabric.global_rank == 0:
             cut_metrics(job.run, state.iteration)
     checkpoint = with_environment(checkpoint, environment_here(fabric.device, fabric.world_size, job.seed))
-    place = Place(fabric.device, fabric.global_rank, fabric.world_size)
+    process = Process(fabric.device, fabric.global_rank, fabric.world_size)
     memory = _memory(reader, plan.tasks, fabric) if on_gpu else lambda: None
     works = {
-        task: make_work(task, plan.tasks[task], splits[task], settled, encoder, reader, place, job.seed, memory)
+        task: make_work(task, plan.tasks[task], splits[task], settled, encoder, reader, process, job.seed, memory)
         for task in recipe.tasks
     }
     with _report(fabric, job) as tell, interrupts() as interrupted:
@@ -366,7 +366,7 @@ def _trackers(job: Job) -> list[Tracker]:
 
 
 @contextlib.contextmanager
-def _report(fabric: Fabric, job: Job) -> Iterator[Report]:
+def _report(fabric: Fabric, job: Job) -> Iterator[Listener]:
     if job.report is None or fabric.global_rank:
         yield lambda record: None
         return

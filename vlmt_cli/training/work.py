@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from vlmt_cli.base.errors import UsageError
 from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.evaluation import run as evaluation
-from vlmt_cli.evaluation.run import Place
+from vlmt_cli.evaluation.run import Process
 from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.runs.recipe import PRETRAINING, Recipe
 from vlmt_cli.tasks.batch import Batch
@@ -103,7 +103,7 @@ def make_work(
     recipe: Recipe,
     encoder: TextEncoder,
     reader: RegionReader,
-    place: Place,
+    process: Process,
     seed: int,
     memory: Callable[[], Tensor | None],
 ) -> Work:
@@ -113,7 +113,7 @@ def make_work(
         task, plan, splits: the task.
         recipe: every choice.
         encoder, reader: of texts and regions.
-        place: this process among others.
+        process: this process among others.
         seed: of the run.
         memory: gives memory for a batch's features.
 
@@ -122,13 +122,13 @@ def make_work(
     """
     order = BatchOrder(splits.train.lengths, plan.batch_size, seed, task)
     parts = recipe.training.accumulate
-    if plan.batch_size < place.world * parts:
-        what = f"a batch of {task} has {plan.batch_size} examples, fewer than its {place.world * parts} parts"
+    if plan.batch_size < process.world * parts:
+        what = f"a batch of {task} has {plan.batch_size} examples, fewer than its {process.world * parts} parts"
         raise UsageError(what, todo="take fewer processes, or a smaller training.accumulate")
 
     def parts_of(number: int) -> list[NDArray[np.int64]]:
         """The places, in the k-th batch, of this process's micro-batches."""
-        own = np.arange(plan.batch_size)[place.rank :: place.world]
+        own = np.arange(plan.batch_size)[process.rank :: process.world]
         return [own[part::parts] for part in range(parts) if len(own[part::parts])]
 
     if task == PRETRAINING:
@@ -147,13 +147,13 @@ def make_work(
                 Captions(splits.validation, reader, encoder, recipe.masking),
                 splits.steering,
                 plan.batch_size,
-                place,
+                process,
             ),
             len(splits.steering),
         )
 
     head, form = head_of(task), recipe.model.verification_loss
-    multiple = 8 if place.device.type == "cuda" else 1
+    multiple = 8 if process.device.type == "cuda" else 1
 
     def make(number: int) -> list[Batch]:
         whole = order.rows(number)
@@ -179,7 +179,7 @@ def make_work(
 
     def validate(model: nn.Module) -> float:
         scores = evaluation.score(
-            model, splits.validation, reader, plan.token, plan.batch_size, place, only=splits.steering
+            model, splits.validation, reader, plan.token, plan.batch_size, process, only=splits.steering
         )
         return float(scores.mean())
 

@@ -211,13 +211,13 @@ def test_equation_5_from_the_predictions_that_were_kept(data, runs, tmp_path):
 
 
 def test_what_was_predicted_is_kept_until_something_that_it_depends_on_changes(data, runs, tmp_path, monkeypatch):
-    predict, ran = vgc_models.run.predict, []
+    predict, ran = vgc_models.run.predict_examples, []
 
     def counted(model, examples, *arguments):
         ran.append(f"{examples.task}-{examples.split}")
         return predict(model, examples, *arguments)
 
-    monkeypatch.setattr(vgc_models.run, "predict", counted)
+    monkeypatch.setattr(vgc_models.run, "predict_examples", counted)
     seen = []
     first = measured(runs / "one", data, tmp_path, progress=lambda *state: seen.append(state))
     everything, ran[:] = sorted(ran), []

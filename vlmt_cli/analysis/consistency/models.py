@@ -21,7 +21,7 @@ from vlmt_cli.base.progress import Progress
 from vlmt_cli.datasets.table import TASKS, VOCABULARIES
 from vlmt_cli.evaluation import run
 from vlmt_cli.evaluation.leaks import Training, training_of
-from vlmt_cli.evaluation.run import Place
+from vlmt_cli.evaluation.run import Process
 from vlmt_cli.evaluation.setup import LoadedModel, open_model, token_kind
 from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.runs.checkpoint import Checkpoint
@@ -145,7 +145,9 @@ def parts_of(source: Source, task: str, table: pa.Table, folder: Path) -> list[P
     return parts
 
 
-def predict(part: Part, model: Checkpoint, data: Path, batch_size: int, place: Place, progress: Progress) -> None:
+def predict_part(
+    part: Part, model: Checkpoint, data: Path, batch_size: int, process: Process, progress: Progress
+) -> None:
     """Run a checkpoint, whose model is on its device, over a split, and keep what it says.
 
     Raises:
@@ -159,7 +161,7 @@ def predict(part: Part, model: Checkpoint, data: Path, batch_size: int, place: P
         data, task, part.split, source.encoder, source.reader, "test", clean=False, answers=labels, only=rows
     )
     token = task_token(task, source.tokens)
-    said = run.predict(model.model, examples, source.reader, token, labels, batch_size, place, progress)
+    said = run.predict_examples(model.model, examples, source.reader, token, labels, batch_size, process, progress)
     columns = {name: pa.array(list(said[name]), TYPES[name]) for name in _KEPT if name in said}
     known = {name: part.table[name] for name in ("row", "example_id", "image")}
     write_parquet(part.path, pa.table({**known, **columns}))

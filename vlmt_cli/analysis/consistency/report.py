@@ -52,7 +52,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Report:
+class ConsistencyReport:
     """What ``vgc.json`` holds.
 
     Attributes:
@@ -81,12 +81,12 @@ class Report:
     versions: dict[str, str]
 
 
-def to_json(report: Report) -> bytes:
+def to_json(report: ConsistencyReport) -> bytes:
     """Lay a report out for people."""
     return msgspec.json.format(msgspec.json.encode(report)) + b"\n"
 
 
-def write_report(report: Report) -> None:
+def write_report(report: ConsistencyReport) -> None:
     """Write ``vgc.json`` into the report's folder."""
     write_bytes(Path(report.folder) / VGC_FILE, to_json(report))
 

@@ -18,18 +18,25 @@ import torch
 
 from vlmt_cli.analysis.consistency.concepts import LEXICON, Tagger, concepts, load_tagger
 from vlmt_cli.analysis.consistency.gallery import write_gallery
-from vlmt_cli.analysis.consistency.models import Load, Part, Source, examine, parts_of, predict
+from vlmt_cli.analysis.consistency.models import Load, Part, Source, examine, parts_of, predict_part
 from vlmt_cli.analysis.consistency.names import SPLITS, Model, find_models, home
 from vlmt_cli.analysis.consistency.outcome import contradictions, judge
 from vlmt_cli.analysis.consistency.pairs import Pairs, pair_up
-from vlmt_cli.analysis.consistency.report import FORMAT, Measured, Report, Sight, papers_figures, write_report
+from vlmt_cli.analysis.consistency.report import (
+    FORMAT,
+    ConsistencyReport,
+    Measured,
+    Sight,
+    papers_figures,
+    write_report,
+)
 from vlmt_cli.analysis.consistency.texts import Texts, find_texts, singles, within
 from vlmt_cli.analysis.consistency.vgc import DEFAULT_RIGHT, Consistency, compare, measure, rule_of
 from vlmt_cli.base.progress import Progress
 from vlmt_cli.evaluation.bootstrap import RESAMPLES
 from vlmt_cli.evaluation.contamination import seen_in_training
 from vlmt_cli.evaluation.leaks import read_links
-from vlmt_cli.evaluation.run import Place, tensor_cores
+from vlmt_cli.evaluation.run import Process, tensor_cores
 from vlmt_cli.evaluation.setup import open_model
 from vlmt_cli.features.coverage import examples_with_features
 from vlmt_cli.runs.best import BestOrLast, find_weights
@@ -53,7 +60,7 @@ def run_vgc(
     resamples: int = RESAMPLES,
     seed: int = 0,
     progress: Progress = lambda name, done, total: None,
-) -> Report:
+) -> ConsistencyReport:
     """Measure how consistent models are, side by side on the same pairs.
 
     Args:
@@ -125,7 +132,7 @@ def run_vgc(
             tuple(str(part.path) for group in own.values() for part in group),
             page,
         )
-    report = Report(
+    report = ConsistencyReport(
         format=FORMAT,
         tagger=tagger,
         right=rule,
@@ -189,17 +196,17 @@ def _predict_missing(
     """Run the checkpoints over what they have not said yet."""
     missing = [part for part in parts if part.read() is None]
     done, total = 0, sum(len(part.table) for part in missing)
-    place = Place(torch.device(device))
-    with tensor_cores(place.device):
+    process = Process(torch.device(device))
+    with tensor_cores(process.device):
         for name, group in groupby(missing, lambda part: part.source.name):
             checkpoint = load(name).checkpoint
-            checkpoint.model.to(place.device)
+            checkpoint.model.to(process.device)
             for part in group:
 
                 def report(task: str, count: int, _: int, part: Part = part, before: int = done) -> None:
                     progress(f"{Path(part.source.name).name}, {task} {part.split}", before + count, total)
 
-                predict(part, checkpoint, data, batch_size, place, report)
+                predict_part(part, checkpoint, data, batch_size, process, report)
                 done += len(part.table)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vlmt_cli.analysis.relations.seeds import OverSeeds, Source, scores_of
+from vlmt_cli.analysis.relations.seeds import OverSeeds, ScoreSource, scores_of
 from vlmt_cli.datasets.table import TWELVE
 from vlmt_cli.evaluation.scores import averages
 from vlmt_cli.paper import table
@@ -67,7 +67,7 @@ class Row:
 
 def ablation_table(
     number: str, runs: Mapping[tuple[str, int], Path], only: Sequence[str] = RECIPES, weights: BestOrLast = "best"
-) -> tuple[list[Row], Source]:
+) -> tuple[list[Row], ScoreSource]:
     """Make a table from runs.
 
     Args:

@@ -11,7 +11,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
-from vlmt_cli.analysis.relations.seeds import OverSeeds, Source, scores_of
+from vlmt_cli.analysis.relations.seeds import OverSeeds, ScoreSource, scores_of
 from vlmt_cli.analysis.relations.sweep import Wanted
 from vlmt_cli.base.errors import UsageError
 from vlmt_cli.base.schema import nearest
@@ -94,7 +94,7 @@ class Pairs:
     """
 
     items: tuple[Item, ...]
-    source: Source
+    source: ScoreSource
     cells: tuple[Cell, ...]
     confounders: tuple[Confounder, ...] = ()
     notes: tuple[str, ...] = ()

@@ -20,7 +20,7 @@ from vlmt_cli.runs.metrics import read_metrics
 
 LEVEL = 0.95
 Key = TypeVar("Key", bound=Hashable)
-Source = Literal["validation", "test"]
+ScoreSource = Literal["validation", "test"]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,9 @@ def validation_scores(run: Path, weights: BestOrLast = "best") -> dict[str, floa
     return scores
 
 
-def scores_of(runs: Mapping[Key, Path], weights: BestOrLast = "best") -> tuple[dict[Key, dict[str, float]], Source]:
+def scores_of(
+    runs: Mapping[Key, Path], weights: BestOrLast = "best"
+) -> tuple[dict[Key, dict[str, float]], ScoreSource]:
     """Return what runs scored by task, all of them on the same.
 
     Args:

@@ -23,7 +23,7 @@ from vlmt_cli.base.progress import Progress
 from vlmt_cli.runs.metrics import METRICS
 from vlmt_cli.training.cluster import AGAIN, JOBS, ClusterJob, Result, attempt
 from vlmt_cli.training.processes import Devices
-from vlmt_cli.training.train import Job, Report, train
+from vlmt_cli.training.train import Job, Listener, train
 
 Trainer = Callable[[Job], bool]
 _POLL = 0.5  # seconds
@@ -60,7 +60,7 @@ class Training:
     partial: bool
     trainer: Trainer
 
-    def __call__(self, report: Callable[[], AbstractContextManager[Report]] | None = None) -> bool:
+    def __call__(self, report: Callable[[], AbstractContextManager[Listener]] | None = None) -> bool:
         """Train the run, or what is left of it; returns whether it came to its end.
 
         Args:
@@ -150,7 +150,7 @@ def _here(trainings: Sequence[Training], counts: Sequence[int], launch: Launch, 
 
 
 @contextlib.contextmanager
-def _reporting(look: Callable[[], None]) -> Iterator[Report]:
+def _reporting(look: Callable[[], None]) -> Iterator[Listener]:
     yield lambda record: look() if record["kind"] in ("train", "save", "end") else None
 
 

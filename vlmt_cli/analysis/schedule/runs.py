@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vlmt_cli.analysis.relations.seeds import Source, scores_of
+from vlmt_cli.analysis.relations.seeds import ScoreSource, scores_of
 from vlmt_cli.analysis.schedule.schedule import Schedule, read_schedule
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.datasets.table import GROUPS
@@ -76,7 +76,7 @@ def fit(schedule: Schedule, task: str) -> Fit:
     return Fit(float(one.scores[place]), float(one.scores[-1]), best_at)
 
 
-def gap_scores(schedules: Sequence[Schedule]) -> tuple[list[GapScores], Source]:
+def gap_scores(schedules: Sequence[Schedule]) -> tuple[list[GapScores], ScoreSource]:
     """Average what runs with different gaps scored, by task group (figure 2 right, table 11)."""
     scores, source = scores_of({number: one.run for number, one in enumerate(schedules)})
     found = []

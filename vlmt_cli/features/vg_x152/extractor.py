@@ -27,8 +27,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from vlmt_cli.base.boxes import BoxArray
 from vlmt_cli.base.errors import UsageError
-from vlmt_cli.features.extractor import REGIONS, Boxes, Extractor
+from vlmt_cli.features.extractor import REGIONS, Extractor
 from vlmt_cli.features.networks import exact_kernels, explained
 from vlmt_cli.features.record import Regions
 from vlmt_cli.features.vg_x152.backbone import body, objectness, pyramid
@@ -156,7 +157,7 @@ def pixels_of(image: Image.Image) -> Pixels:
 def regions(
     detector: Detector,
     photos: Sequence[Pixels],
-    given: Sequence[Boxes | None],
+    given: Sequence[BoxArray | None],
     mode: Mode = "correct",
     most: int = REGIONS,
     batch: int = 1,
@@ -188,7 +189,7 @@ def regions(
 def _of_group(
     detector: Detector,
     photos: Sequence[Pixels],
-    given: Sequence[Boxes | None],
+    given: Sequence[BoxArray | None],
     seen: Sequence[View],
     mode: Mode,
     most: int,
@@ -250,7 +251,7 @@ def _groups(seen: Sequence[View], at_once: int) -> Iterator[list[int]]:
             yield rows[first : first + at_once]
 
 
-def _of_boxes(detector: Detector, maps: Sequence[Tensor], boxes: Boxes, view: View) -> Regions:
+def _of_boxes(detector: Detector, maps: Sequence[Tensor], boxes: BoxArray, view: View) -> Regions:
     x, y = view.stretch
     stretched = torch.tensor(boxes, device=detector.device) * torch.tensor([x, y, x, y], device=detector.device)
     features, logits = describe(pool(maps, stretched, detector.config), detector.layers)
