@@ -19,20 +19,20 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 
 from vlmt_cli.base.claims import Claim, claimed
 from vlmt_cli.base.errors import DataError, UsageError, VlmtError
-from vlmt_cli.base.files import put_back, sync, write_text
+from vlmt_cli.base.files import put_back, write_text
 from vlmt_cli.base.peers import started_from_outside
 from vlmt_cli.clean.split_folder import read_report
 from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.evaluation.run import Process
 from vlmt_cli.evaluation.setup import load_model, make_reader
 from vlmt_cli.features.reader import RegionReader
-from vlmt_cli.runs.best import Best, find_weights
-from vlmt_cli.runs.checkpoint import Checkpoint, load_checkpoint, load_state, save_pretrained
+from vlmt_cli.runs.best import find_weights
+from vlmt_cli.runs.checkpoint import Checkpoint, load_checkpoint, load_state
 from vlmt_cli.runs.folders import CONFIG, IN_USE, STATE, WEIGHTS, start_of
 from vlmt_cli.runs.lineage import Beginning, Stage
 from vlmt_cli.runs.metrics import METRICS, METRICS_VERSION, append, cut_metrics, first_seed
 from vlmt_cli.runs.recipe import RECIPE, Recipe, TrainingChoices, read_recipe, write_recipe
-from vlmt_cli.runs.tensors import make_model, write_tensors, write_torch
+from vlmt_cli.runs.tensors import write_tensors, write_torch
 from vlmt_cli.runs.tokenizer import read_tokenizer
 from vlmt_cli.runs.trackers import Tracker, tensorboard_tracker, wandb_tracker
 from vlmt_cli.tasks.load import answers_of, image_keys
@@ -44,7 +44,7 @@ from vlmt_cli.training.contradictions import check_against
 from vlmt_cli.training.environment import environment_here, with_environment
 from vlmt_cli.training.loop import DivergedError, Loop, first_state, read_state
 from vlmt_cli.training.optimizer import freeze, load_optimizer, make_optimizer
-from vlmt_cli.training.plan import make_plan
+from vlmt_cli.training.plan import Plan, make_plan
 from vlmt_cli.training.processes import (
     Devices,
     check_devices,
@@ -53,6 +53,7 @@ from vlmt_cli.training.processes import (
     precision_of,
     signals_go_to_children,
 )
+from vlmt_cli.training.saver import Saver
 from vlmt_cli.training.start import Source, make_start, settled_by
 from vlmt_cli.training.work import Splits, load_splits, make_work
 from vlmt_cli.trunks.vilbert import compile_layers
@@ -204,15 +205,7 @@ def _train_here(fabric: Fabric, job: Job) -> bool:
     on_gpu = fabric.device.type == "cuda"
     reader = make_reader(recipe, job.data, fixed=on_gpu)
     splits = load_splits(job.data, recipe, encoder, reader, job.partial)
-    beginning: Beginning | None = None
-    if job.resume:
-        checkpoint = load_checkpoint(job.run)
-    else:
-        answers = {TASKS[task].head: names for task in recipe.tasks if (names := answers_of(job.data, task))}
-        source = Source(load_model(job.start, "last"), job.start) if job.start else None  # as ``prepare`` chose
-        meta, vocabulary = reader.store.meta, encoder.tokenizer.get_vocab_size()
-        checkpoint, beginning = make_start(recipe, source, meta, vocabulary, answers, job.tokenizer, job.seed)
-        checkpoint = _add_stage(checkpoint, beginning, job, splits)
+    checkpoint, beginning = (load_checkpoint(job.run), None) if job.resume else _begin(job, encoder, reader, splits)
     own = checkpoint.model
     settled = recipe.model_copy(update={"model": settled_by(checkpoint, recipe)})
     plan = make_plan(settled, {task: len(split.train) for task, split in splits.items()})
@@ -248,40 +241,20 @@ def _train_here(fabric: Fabric, job: Job) -> bool:
                 for tracker in (tell, *trackers):
                     tracker(record)
 
-        pending: tuple[Best, Checkpoint] | None = None
-
-        def with_steps(model: MultiTaskModel) -> Checkpoint:
-            *before, last = checkpoint.lineage.stages
-            last = last.model_copy(update={"steps": sum(state.batches.values())})
-            return replace(
-                checkpoint, model=model, lineage=checkpoint.lineage.model_copy(update={"stages": (*before, last)})
-            )
-
-        def keep(best: Best) -> None:
-            """Copy the weights to the CPU; the next save writes them, so that validating often costs no disk."""
-            nonlocal pending
-            if fabric.global_rank == 0:
-                pending = best, with_steps(make_model(checkpoint.config, own.state_dict()))
-
-        def save() -> None:
-            nonlocal pending
-            failed: VlmtError | None = None
-            if fabric.global_rank == 0:
-                kept = {**state.state_dict(), "seed": job.seed, "optimizer": optimizer.state_dict()}
-                if scaler := fabric.strategy.precision.state_dict():
-                    kept["scaler"] = scaler
-                try:
-                    sync(job.run / METRICS)  # what led to a checkpoint is as safe as that
-                    save_pretrained(job.run, with_steps(own), kept, pending)
-                    pending = None
-                except VlmtError as error:
-                    failed = error
-            # Every process must know: one that went on would wait for the first for ever.
-            if failed := fabric.broadcast(failed):
-                raise failed
-
+        saver = Saver(fabric, job.run, checkpoint, optimizer, state, job.seed)
         loop = Loop(
-            fabric, model, optimizer, works, plan, choices, state, job.seed, emit, keep, save, interrupted.is_set
+            fabric,
+            model,
+            optimizer,
+            works,
+            plan,
+            choices,
+            state,
+            job.seed,
+            emit,
+            saver.keep,
+            saver.save,
+            interrupted.is_set,
         )
         if choices.affinity_every is not None:
             loop.callbacks = [Affinity(loop, choices.affinity_every)]
@@ -291,29 +264,46 @@ def _train_here(fabric: Fabric, job: Job) -> bool:
                 (job.run / METRICS).unlink(missing_ok=True)
                 write_recipe(job.run, recipe)
         fabric.barrier()
-        emit(
-            {
-                "kind": "start",
-                "version": METRICS_VERSION,
-                "iteration": state.iteration,
-                "iterations": plan.iterations,
-                "warmup": plan.warmup,
-                "gap": choices.gap,
-                "seed": job.seed,
-                "world": fabric.world_size,
-                "parameters": sum(parameter.numel() for parameter in own.parameters()),
-                "device": fabric.device.type,
-                "precision": precision_of(choices.precision, fabric.device.type),
-                "tasks": {task: vars(one) for task, one in plan.tasks.items()},
-                "head_rates": plan.heads,
-                **({"weights": beginning.model_dump()} if beginning else {}),
-            }
-        )
+        emit(_start_record(fabric, job, plan, own, state.iteration, beginning))
         try:
             return loop.run()
         except DivergedError as error:
             _save_divergence(fabric, job.run, own.state_dict(), error)
             raise VlmtError(error.what, where=job.run / DIVERGED, todo=error.todo) from error
+
+
+def _begin(
+    job: Job, encoder: TextEncoder, reader: RegionReader, splits: dict[str, Splits]
+) -> tuple[Checkpoint, Beginning]:
+    """Make the model that a new run starts with, and say where its weights come from."""
+    answers = {TASKS[task].head: names for task in job.recipe.tasks if (names := answers_of(job.data, task))}
+    source = Source(load_model(job.start, "last"), job.start) if job.start else None  # as ``prepare`` chose
+    meta, vocabulary = reader.store.meta, encoder.tokenizer.get_vocab_size()
+    checkpoint, beginning = make_start(job.recipe, source, meta, vocabulary, answers, job.tokenizer, job.seed)
+    return _add_stage(checkpoint, beginning, job, splits), beginning
+
+
+def _start_record(
+    fabric: Fabric, job: Job, plan: Plan, model: MultiTaskModel, iteration: int, beginning: Beginning | None
+) -> dict[str, Any]:
+    """Return the first line of metrics: what is trained, from which iteration on, and with what."""
+    choices = job.recipe.training
+    return {
+        "kind": "start",
+        "version": METRICS_VERSION,
+        "iteration": iteration,
+        "iterations": plan.iterations,
+        "warmup": plan.warmup,
+        "gap": choices.gap,
+        "seed": job.seed,
+        "world": fabric.world_size,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "device": fabric.device.type,
+        "precision": precision_of(choices.precision, fabric.device.type),
+        "tasks": {task: vars(one) for task, one in plan.tasks.items()},
+        "head_rates": plan.heads,
+        **({"weights": beginning.model_dump()} if beginning else {}),
+    }
 
 
 def _add_stage(checkpoint: Checkpoint, beginning: Beginning, job: Job, splits: dict[str, Splits]) -> Checkpoint:
