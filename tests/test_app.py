@@ -70,3 +70,12 @@ def test_a_defect_shows_its_traceback_only_when_asked(tmp_path):
     assert quiet.returncode == 1 and quiet.stderr == "vlmt: defect: RuntimeError: oh; --debug shows where\n"
     loud = subprocess.run([*broken, "--debug"], capture_output=True, text=True)
     assert "Traceback" in loud.stderr
+
+
+def test_every_command_that_takes_a_recipe_takes_it_by_the_same_names():
+    names = {"--preset", "--recipe"}
+    takes = [
+        names & set(option.opts) for _, command in make_cli["commands"]() for option in command.params
+        if names & set(option.opts)
+    ]  # fmt: skip
+    assert len(takes) >= 5 and all(one == names for one in takes)

@@ -84,7 +84,10 @@ def _joint(together: int, text: str) -> Callable[..., None]:
         preset: Annotated[
             str,
             typer.Option(
-                "--preset", help="Recipe of all trainings, by name or file.", autocompletion=completion.recipes
+                "--preset",
+                "--recipe",
+                help="Recipe of all trainings, by name or file.",
+                autocompletion=completion.recipes,
             ),
         ] = "pairs",
         scale: Scale = None,

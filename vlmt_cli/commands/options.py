@@ -16,13 +16,15 @@ DataFolder = Annotated[
 Recipe = Annotated[
     str,
     typer.Option(
+        "--preset",
         "--recipe",
         help="Recipe, by name or as a YAML file, for all other choices.",
         autocompletion=completion.recipes,
     ),
 ]
 Preset = Annotated[
-    str, typer.Option("--preset", help="Recipe, by name or as a YAML file.", autocompletion=completion.recipes)
+    str,
+    typer.Option("--preset", "--recipe", help="Recipe, by name or as a YAML file.", autocompletion=completion.recipes),
 ]
 DataSettings = Annotated[
     list[str] | None, typer.Option("--set", help="Override a recipe key: --set vqa.minval=5000. Repeat it for more.")
