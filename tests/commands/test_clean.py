@@ -16,7 +16,7 @@ from PIL import Image
 from vlmt_cli.clean import heatmap
 from vlmt_cli.clean.overlap import Share
 from vlmt_cli.clean.split_folder import read_report
-from vlmt_cli.datasets.table import TWELVE, short_name
+from vlmt_cli.datasets.table import TWELVE, short_title
 
 
 def files(folder):
@@ -115,8 +115,8 @@ def test_the_page_counts_as_the_report_does_and_leaves_out_empty_panels(world, t
     section = leaks_section(world)
     assert report.verdict in section.intro  # one denominator
     for test, row in report.test_images_before.items():
-        listed = section.body.split(f"<td>{short_name(test)}</td>")[1].split("</tr>")[0]
-        assert all((f">{short_name(column)} " in listed) == bool(cell.hit) for column, cell in row.items())
+        listed = section.body.split(f"<td>{short_title(test)}</td>")[1].split("</tr>")[0]
+        assert all((f">{short_title(column)} " in listed) == bool(cell.hit) for column, cell in row.items())
     (test, row), *_ = report.test_images_after.items()
     left = report.model_copy(update={"test_images_after": {test: dict.fromkeys(row, Share(1, 2))}})
     heights = []

@@ -15,7 +15,7 @@ from vlmt_cli.base.image_names import photo_of
 from vlmt_cli.base.origin import verify_split
 from vlmt_cli.clean.heatmap import percent
 from vlmt_cli.clean.split_folder import read_report
-from vlmt_cli.datasets.table import TASKS, short_name
+from vlmt_cli.datasets.table import TASKS, short_title
 from vlmt_cli.evaluation.scores import Scores, read_scores
 from vlmt_cli.evaluation.setup import open_model
 from vlmt_cli.tasks.groups import rules_of
@@ -36,7 +36,7 @@ def leaks_section(data: Path) -> Section:
         f" {report.verdict} Split hash {report.split_hash[:16]}."
     )
     shares = {
-        short_name(test): {short_name(column): percent(cell.percent) for column, cell in row.items() if cell.hit}
+        short_title(test): {short_title(column): percent(cell.percent) for column, cell in row.items() if cell.hit}
         for test, row in report.test_images_before.items()
     }
     wide = f'<div class="wide">{picture(data / "clean" / "overlap.png", "overlap of test and training images")}</div>'

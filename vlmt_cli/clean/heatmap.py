@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from vlmt_cli.base.files import atomic
 from vlmt_cli.clean.overlap import Matrix
 from vlmt_cli.clean.report import Report
-from vlmt_cli.datasets.table import short_name
+from vlmt_cli.datasets.table import short_title
 
 
 def draw(report: Report, path: Path) -> None:
@@ -54,8 +54,8 @@ def _panel(axes: Any, title: str, cells: Matrix, columns: list[str]) -> None:
             if (cell := row.get(column)) is not None:
                 values[i, j] = cell.percent
     axes.set_title(title, fontsize=10, loc="left")
-    axes.set_xticks(range(len(columns)), map(short_name, columns), rotation=45, ha="right", fontsize=8)
-    axes.set_yticks(range(len(cells)), map(short_name, cells), fontsize=8)
+    axes.set_xticks(range(len(columns)), map(short_title, columns), rotation=45, ha="right", fontsize=8)
+    axes.set_yticks(range(len(cells)), map(short_title, cells), fontsize=8)
     axes.set_xlabel("trained on", fontsize=8)
     axes.set_ylabel("test set", fontsize=8)
     axes.tick_params(length=0)

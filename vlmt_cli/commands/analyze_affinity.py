@@ -20,7 +20,7 @@ def affinity(run: Path, measured: Path | None, to: Path | None, as_json: bool) -
     )
     from vlmt_cli.analysis.relations.pairs_file import read_pairs
     from vlmt_cli.commands.show import stdout, table
-    from vlmt_cli.datasets.table import TASKS, short_name
+    from vlmt_cli.datasets.table import TASKS, short_title
 
     found = read_affinities(run)
     helped, half = helped_by(found), mean_interval(found.lookahead)[1].T
@@ -55,11 +55,11 @@ def affinity(run: Path, measured: Path | None, to: Path | None, as_json: bool) -
     for row, task in enumerate(found.tasks):
         cells = ["" if row == column else f"{100 * helped[row, column]:+.2f}" for column in range(len(found.tasks))]
         others = [column for column in range(len(found.tasks)) if column != row]
-        rows.append([short_name(task), *cells, f"{100 * helped[row, others].mean():+.2f}"])
+        rows.append([short_title(task), *cells, f"{100 * helped[row, others].mean():+.2f}"])
     cost = "" if np.isnan(found.cost) else f", which added {found.cost:.0%} to the time of training"
     title = f"How much a step on the column's task lowers the row's loss, in % ({len(found.iterations)} times{cost})"
     console = stdout()
-    console.print(table(["task", *map(short_name, found.tasks), "mean"], rows, title))
+    console.print(table(["task", *map(short_title, found.tasks), "mean"], rows, title))
     for name, rank in ranks.items():
         told = "too few to tell" if rank["spearman"] is None else f"{rank['spearman']:+.2f}"
         console.print(f"Rank correlation of {name} with {rank['pairs']} measured pairs: {told}")

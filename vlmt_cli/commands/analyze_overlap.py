@@ -27,7 +27,7 @@ def overlap(
     from vlmt_cli.commands.reading import examples_of
     from vlmt_cli.commands.show import say, stdout, table
     from vlmt_cli.datasets.options import Options
-    from vlmt_cli.datasets.table import CROSSWALKS, short_name
+    from vlmt_cli.datasets.table import CROSSWALKS, short_title
     from vlmt_cli.paper import table as paper_table
 
     if identity not in LAST_RELATION:
@@ -53,8 +53,8 @@ def overlap(
     rows = []
     for test, row in matrix.items():
         cells = [f"{row[column].percent:.0f}" if column in row else "" for column in columns]
-        rows.append([short_name(test), *cells])
+        rows.append([short_title(test), *cells])
         if test in theirs:
             rows.append(["  the paper", *(theirs[test].get(column, "") for column in columns)])
     title = "Test images of each row that are in each column's train and val images, in %"
-    stdout().print(table(["test images of", *map(short_name, columns)], rows, title))
+    stdout().print(table(["test images of", *map(short_title, columns)], rows, title))

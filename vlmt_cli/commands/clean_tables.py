@@ -10,7 +10,7 @@ from vlmt_cli.clean.overlap import Share
 from vlmt_cli.clean.report import Report
 from vlmt_cli.clean.splits import CLEANED_ROLES
 from vlmt_cli.commands.show import table
-from vlmt_cli.datasets.table import short_name
+from vlmt_cli.datasets.table import short_title
 
 
 def matrix_table(report: Report) -> Group:
@@ -20,7 +20,7 @@ def matrix_table(report: Report) -> Group:
     for column in grid.columns[1:]:
         column.justify = "right"
     for test, row in report.test_images_before.items():
-        grid.add_row(short_name(test), *(_shade(row.get(column)) for column in columns))
+        grid.add_row(short_title(test), *(_shade(row.get(column)) for column in columns))
     title = Text("Test images in train and val images before cleaning, in %", style="bold")
     return Group(title, grid, "")
 
@@ -33,7 +33,7 @@ def images_table(report: Report) -> Group:
         examples, kept = sum(one.examples for one in cleaned), sum(one.kept for one in cleaned)
         rows.append(
             [
-                short_name(images.dataset),
+                short_title(images.dataset),
                 f"{images.train_val:,}",
                 f"{images.cleaned_train_val:,}",
                 f"{images.removed_percent:.1f}%",
@@ -49,7 +49,7 @@ def images_table(report: Report) -> Group:
 
 def _head(name: str) -> str:
     """Return a dataset's short name in two lines where it is long, so that twelve fit beside each other."""
-    return re.sub(r"(?<=[a-z])(?=\d)|(?<=^Ref)|(?<= )|(?<=-)", "\n", short_name(name)).replace(" \n", "\n")
+    return re.sub(r"(?<=[a-z])(?=\d)|(?<=^Ref)|(?<= )|(?<=-)", "\n", short_title(name)).replace(" \n", "\n")
 
 
 def _shade(cell: Share | None) -> Text:

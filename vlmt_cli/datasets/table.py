@@ -336,7 +336,7 @@ def beyond_paper(name: str) -> tuple[str, ...]:
     return DATASETS[name].beyond_paper if name in DATASETS else ()
 
 
-def short_name(name: str) -> str:
+def short_title(name: str) -> str:
     """Return a dataset's short name; image lists, which are in no row, keep their own."""
     name, space, role = name.partition(" ")
     return (DATASETS[name].short if name in DATASETS else name) + space + role
