@@ -50,6 +50,7 @@ def folder(trained_world, tmp_path_factory):
     for name, photo in PHOTOS.items():
         (folder / name).mkdir()
         Image.effect_noise((32, 32), 60).save(folder / name / photo)
+    assert run("clean", "--datasets", "all,conceptual_captions", "--data", str(folder / "demo")) == 0
     return folder
 
 
@@ -67,7 +68,6 @@ def test_readme(folder, capsys, monkeypatch):
         for _, *words in first.commands:
             vlmt(capsys, *words)
     shutil.rmtree(folder / "data")
-    vlmt(capsys, "clean", "--datasets", "all,conceptual_captions")
     before = {path: path.read_bytes() for path in (folder / "demo" / "clean").iterdir()}
     for _, *words in questions.commands:
         vlmt(capsys, *words)
@@ -79,17 +79,15 @@ def test_cleaning(capsys):
     run_page(capsys, "docs/cleaning.md")
 
 
-def test_features_training_and_python(folder, capsys):
+def test_features_training_and_python(capsys):
     for page in ("docs/detector.md", "docs/training.md", "docs/cluster.md", "docs/python.md"):
         run_page(capsys, page)
     vlmt(capsys, "clean", "--datasets", "all", "--replace")
     vlmt(capsys, "clean", "--check")
 
 
-def test_analysis(folder, capsys):
+def test_analysis(capsys):
     every = ("--set", "training.affinity_every=1", "--set", "training.evaluate_every=1")
     tasks = "vqa,refcoco,refcoco+"
-    if not (folder / "demo" / "clean").exists():
-        vlmt(capsys, "clean", "--datasets", "all,conceptual_captions")
     vlmt(capsys, "train", "--task", tasks, "--scale", "mini", "--run", "demo/runs/all-tasks", *every, *FEW)
     run_page(capsys, "docs/analysis.md")
