@@ -150,10 +150,10 @@ def test_an_error_that_one_process_alone_meets_is_told_in_its_words(trained_worl
 @pytest.mark.parametrize(
     ("there", "asked", "message"),
     [
-        (0, 8, "8 GPUs are asked for, and there are none; give --device cpu"),
+        (0, 8, "8 GPUs are asked for, and there are none; give --device cpu, with --processes in place of --gpus"),
         (1, 2, "2 GPUs are asked for, and there is 1; give --gpus 1"),
         (4, 8, "8 GPUs are asked for, and there are 4; give --gpus 4"),
-        (0, 1, "a GPU is asked for, and there are none; give --device cpu"),
+        (0, 1, "a GPU is asked for, and there are none; give --device cpu, with --processes in place of --gpus"),
     ],
 )
 def test_fewer_gpus_than_asked_for_is_one_line(there, asked, message, trained_world, tmp_path, monkeypatch):
