@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from vlmt_cli.base.attempts import Result, attempt
 from vlmt_cli.base.cluster import make_executor
 from vlmt_cli.base.errors import VlmtError
 from vlmt_cli.base.peers import started_from_outside
@@ -23,10 +24,8 @@ from vlmt_cli.runs.recipe import RECIPE
 from vlmt_cli.training.processes import Devices, interrupts
 from vlmt_cli.training.train import Job, Listener, opened, train
 
-AGAIN = "run it again: it goes on where it was"
 JOBS = ".jobs"
 """The folder beside runs with what jobs print."""
-Result = bool | BaseException
 _POLL = 0.5  # seconds
 
 
@@ -55,16 +54,6 @@ class TrainingJob:
 
     def __call__(self) -> bool:
         return train(replace(self.job, resume=None))
-
-
-def attempt(task: Callable[[], bool]) -> Result:
-    """Do a task, and return its error where it fails: no task shall take the others with it."""
-    try:
-        return task()
-    except VlmtError as error:
-        return error
-    except Exception as error:
-        return VlmtError(" ".join(f"{type(error).__name__}: {error}".split())[-300:], todo=AGAIN)
 
 
 def train_on_cluster(

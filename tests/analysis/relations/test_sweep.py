@@ -211,6 +211,12 @@ def test_every_process_has_its_own_gpu(monkeypatch):
     assert [str(one) for one in work_off([fake_training.visible_device], ["7"], int)] == ["7 None"]
 
 
+def test_a_process_chooses_its_gpu_and_threads_before_torch_is_there():
+    code = "import sys, vlmt_cli.analysis.relations.sweep_workers; print('torch' in sys.modules)"
+    with started(code) as process:
+        assert process.stdout.read() == b"False\n"
+
+
 def test_an_interrupt_reaches_the_runs_and_begins_no_other():
     began = time.monotonic()
     before = signal.getsignal(signal.SIGTERM)

@@ -15,13 +15,14 @@ import torch
 from vlmt_cli.analysis.relations.sweep import Wanted, look
 from vlmt_cli.analysis.relations.sweep_plan import SweepPlan
 from vlmt_cli.analysis.relations.sweep_workers import noted_signals, work_off
+from vlmt_cli.base.attempts import AGAIN, Result, attempt
 from vlmt_cli.base.claims import claimed
 from vlmt_cli.base.cluster import make_executor
 from vlmt_cli.base.errors import UsageError, VlmtError
 from vlmt_cli.base.files import put_back
 from vlmt_cli.base.progress import Progress
 from vlmt_cli.runs.metrics import METRICS
-from vlmt_cli.training.cluster import AGAIN, JOBS, ClusterJob, Result, attempt
+from vlmt_cli.training.cluster import JOBS, ClusterJob
 from vlmt_cli.training.processes import Devices
 from vlmt_cli.training.train import Job, Listener, train
 

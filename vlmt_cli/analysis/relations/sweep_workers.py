@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from multiprocessing import connection
 from typing import Any
 
+from vlmt_cli.base.attempts import AGAIN, Result, attempt
 from vlmt_cli.base.errors import VlmtError
-from vlmt_cli.training.cluster import AGAIN, Result, attempt
 
 DIED = VlmtError("a process that trains died", todo=f"{AGAIN}; memory may be short")
 _POLL = 0.5  # seconds
