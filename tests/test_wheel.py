@@ -33,7 +33,7 @@ def test_a_wheel_installs_and_runs_in_an_empty_environment(tmp_path):
     )
     elsewhere = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": ""}}
     assert "clean" in run(tmp_path / "empty" / "bin" / "vlmt", "--help", **elsewhere)
-    small = ("--scale", "0.1", "--iterations", "2", "--no-analyses")
+    small = ("--scale", "0.2", "--iterations", "2", "--no-analyses")
     run(tmp_path / "empty" / "bin" / "vlmt", "demo", *small, **elsewhere)
     assert (tmp_path / "demo" / "report.html").exists()
     assert "flickr30k" in run(tmp_path / "empty" / "bin" / "vlmt", "data", "status", "--data", "demo", **elsewhere)
