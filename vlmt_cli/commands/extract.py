@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from vlmt_cli.base.boxes import BoxArray
     from vlmt_cli.features.extract import Extracted, File
-from vlmt_cli.features.extractor import Extractor
+    from vlmt_cli.features.extractor import Extractor
 
 BACKBONE = "facebook/dinov2-base"
 NAMED = 10  # unreadable photos that are named one by one
