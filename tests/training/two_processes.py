@@ -12,6 +12,7 @@ from training.small_runs import wait_for
 from training.toy_loop import heads_that_move, saves_by_time
 
 from vlmt_cli.base.errors import VlmtError
+from vlmt_cli.training import saver
 from vlmt_cli.training import train as training
 from vlmt_cli.training.processes import Devices, make_fabric
 from vlmt_cli.training.train import prepare
@@ -31,9 +32,9 @@ def train_several(jobs):
 def _in_each(fabric, jobs):
     torch.set_num_threads(1)
     results = {}
-    save = training.save_pretrained
+    save = saver.save_pretrained
     for name, job in jobs.items():
-        training.save_pretrained = _full if name == "full" else save
+        saver.save_pretrained = _full if name == "full" else save
         try:
             results[name] = training._train_here(fabric, job)
         except VlmtError as error:
