@@ -14,7 +14,8 @@ from vlmt_cli.commands.training_display import Display
 def terminal(monkeypatch):
     """A terminal of 80 columns that remembers what it was sent."""
     sent = io.StringIO()
-    console = Console(file=sent, force_terminal=True, width=80, height=24, color_system=None)
+    environment = {"TERM": "xterm"}
+    console = Console(file=sent, force_terminal=True, width=80, height=24, color_system=None, _environ=environment)
     monkeypatch.setattr(show, "Console", lambda **options: console)
     return sent
 
