@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from vlmt_cli.base.boxes import iou_of_arrays
+from vlmt_cli.base.boxes import iou_of_arrays, sound_boxes
 from vlmt_cli.features.overlap import iou, pairwise_iou
 
 
@@ -63,3 +63,22 @@ def test_broadcast_and_empty():
     assert torch.equal(iou(boxes, boxes[0, :1]).squeeze(-1), torch.stack([iou(b, boxes[0, :1])[:, 0] for b in boxes]))
     assert iou(boxes, boxes.new_zeros(0, 4)).shape == (5, 4, 0)
     assert pairwise_iou(boxes.new_zeros(0, 3, 4)).shape == (0, 3, 3)
+
+
+def test_impossible_boxes_are_dropped_and_those_that_cross_the_border_clipped():
+    nan, inf = float("nan"), float("inf")
+    kept = {(1, 2, 30, 40): (1, 2, 30, 40), (-5, -1e38, 10, 10): (0, 0, 10, 10), (90, 40, 1e38, 51): (90, 40, 100, 50)}
+    dropped = [
+        (nan, 0, 1, 1), (0, 0, inf, 1), (-inf, 0, 1, 1), (5, 5, 5, 9), (0, 0, 0, 0), (9, 9, 3, 20), (-9, -9, -1, 0),
+        (100, 0, 120, 9), (200, 200, 300, 300),
+    ]  # fmt: skip
+    boxes = np.array([*kept, *dropped], np.float32)
+    found = sound_boxes(boxes, 100, 50)
+    assert found.is_sound.tolist() == [True] * len(kept) + [False] * len(dropped)
+    assert [tuple(box) for box in found.boxes[: len(kept)].tolist()] == list(kept.values())
+    assert found.is_clipped.tolist() == [False, True, True] + [False] * len(dropped)
+    # Of an image whose size is not known, the border on the right and below may be anywhere.
+    assert sound_boxes(boxes).is_sound.tolist() == [True] * 3 + [False] * 7 + [True] * 2
+    each = np.full(len(boxes), 100.0)
+    np.testing.assert_array_equal(sound_boxes(boxes, each, each / 2).boxes, found.boxes)
+    assert not len(sound_boxes(np.zeros((0, 4), np.float32), 9, 9).boxes)

@@ -1,6 +1,7 @@
 """Counts and lists in messages."""
 
-from vlmt_cli.base.words import be, count, listed
+from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.words import be, count, listed, printable
 
 
 def test_a_noun_agrees_with_its_number():
@@ -11,3 +12,10 @@ def test_a_noun_agrees_with_its_number():
 
 def test_the_last_word_of_a_list_follows_and():
     assert [listed(words) for words in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
+
+
+def test_what_a_file_says_is_quoted_on_one_short_line():
+    assert printable("a photo of Zoë") == "a photo of Zoë"
+    assert printable("\x1b[31mred\n\u202eevil\ud800") == r"\x1b[31mred\n\u202eevil\ud800"
+    assert len(printable("x" * 10**6)) == len(printable("\x1b" * 10**6)) == 80
+    assert str(DataError("says \x1b[2J", where="a\nb")) == r"a\nb: says \x1b[2J"

@@ -4,6 +4,8 @@ Each is one line: what is wrong, where, and what to do next. Anything else that
 escapes a command is a defect of ours and shows its traceback under ``--debug``.
 """
 
+from vlmt_cli.base.words import escaped
+
 
 class VlmtError(Exception):
     """Something went wrong that is no defect of the program.
@@ -19,7 +21,8 @@ class VlmtError(Exception):
     def __init__(self, what: str, *, where: object = None, todo: str | None = None) -> None:
         self.what, self.where, self.todo = what, where, todo
         located = f"{where}: {what}" if where is not None else what
-        super().__init__(f"{located}; {todo}" if todo else located)
+        # Whatever a file's name or content put into it, it is one line that steers no terminal.
+        super().__init__(escaped(f"{located}; {todo}" if todo else located))
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword arguments do not survive the default pickling between processes.

@@ -1,4 +1,4 @@
-"""Counts and lists in messages."""
+"""Counts, lists and quotations in messages."""
 
 from collections.abc import Sequence
 
@@ -16,3 +16,16 @@ def be(number: int) -> str:
 def listed(words: Sequence[str]) -> str:
     """Return ``a``, ``a and b``, or ``a, b and c``."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def escaped(text: str) -> str:
+    """Return a text on one line, in which nothing steers a terminal: control characters are written as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+
+
+def printable(text: object, most: int = 80) -> str:
+    """Quote what a file says: at most ``most`` characters of it, control characters as escapes."""
+    quoted = escaped(str(text)[: most + 1])
+    return quoted if len(quoted) <= most else f"{quoted[: most - 3]}..."
