@@ -34,12 +34,12 @@ def test_a_borderline_copy_of_a_copy_of_a_test_image_is_shown(tmp_path, monkeypa
     ]
     folders = [str(tmp_path / source) for source in ("coco", "flickr30k", "vg")]
     compared = compare_files(splits, LINKS.empty_table(), folders, same=24, borderline=48)
-    assert compared.found.files == 3  # no split has vg:8
-    assert compared.found.pairs == {"borderline": 1, "pixels": 1}
+    assert compared.near_duplicates.files == 3  # no split has vg:8
+    assert compared.near_duplicates.pairs == {"borderline": 1, "pixels": 1}
     assert compared.links.to_pylist() == [{"image": "coco:1", "alias": "flickr30k:9", "relation": "pixels"}]
     shown = {(row["image_a"], row["image_b"], row["how"]) for row in compared.to_judge.to_pylist()}
     assert shown == {("coco:1", "flickr30k:9", "pixels"), ("coco:1", "vg:7", "borderline")}
-    assert compared.found.to_judge == 1
+    assert compared.near_duplicates.to_judge == 1
 
 
 def test_every_file_and_image_is_accounted_for(tmp_path):
@@ -56,7 +56,7 @@ def test_every_file_and_image_is_accounted_for(tmp_path):
         image_split("test", "test", pa.array(["vg:5"])),
     ]
     crosswalk = pa.table([["vg:5"], ["coco:1"], ["crosswalk"]], schema=LINKS)
-    found = compare_files(splits, crosswalk, [str(folder)], same=24, borderline=48).found
+    found = compare_files(splits, crosswalk, [str(folder)], same=24, borderline=48).near_duplicates
     assert (found.files, found.images, found.images_without_file, len(found.damaged)) == (1, 1, 2, 1)
     passed = {one.reason: (one.files, Path(one.first).name) for one in found.passed_over}
     assert passed == {NOT_AN_IMAGE: (1, "notes.txt"), NOT_NAMED: (1, "cover.jpg"), UNUSED: (1, "9.png")}
@@ -74,7 +74,7 @@ def test_a_borderline_pair_is_undecided_until_a_verdict_would_change_nothing(tmp
     )
     splits = [image_split("a", "train", pa.array(["vg:7"])), image_split("b", "test", pa.array(["coco:1"]))]
     folders, no_links = [str(tmp_path / "coco"), str(tmp_path / "vg")], LINKS.empty_table()
-    assert compare_files(splits, no_links, folders, same=24, borderline=48).found.to_judge == 1
+    assert compare_files(splits, no_links, folders, same=24, borderline=48).near_duplicates.to_judge == 1
 
     verdicts, links = NONE, no_links
     if settled in ("same", "different"):
@@ -84,6 +84,6 @@ def test_a_borderline_pair_is_undecided_until_a_verdict_would_change_nothing(tmp
     else:
         splits.append(image_split("c", "test", pa.array(["vg:7"])))
     compared = compare_files(splits, links, folders, verdicts=verdicts, same=24, borderline=48)
-    assert compared.found.to_judge == 0 and len(compared.to_judge) == 0
+    assert compared.near_duplicates.to_judge == 0 and len(compared.to_judge) == 0
     linked = [("coco:1", "vg:7", "judged")] if settled == "same" else []
     assert [tuple(link.values()) for link in compared.links.to_pylist()] == linked

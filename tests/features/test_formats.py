@@ -43,7 +43,7 @@ def test_both_forms_of_the_authors_lmdb(tmp_path, open_store, record, scores):
     source = write_lmdb(tmp_path / "theirs.lmdb", {**records, b"keys": pickle.dumps(keys)})
     assert recognise(source) == recognise(source / "data.mdb") == "lmdb"
     packed = pack(source, tmp_path / "s", image_source="coco", extractor="X-152")
-    assert (packed.images, packed.there, packed.problems, packed.format) == (5, 0, {}, "lmdb")
+    assert (packed.images, packed.already, packed.problems, packed.format) == (5, 0, {}, "lmdb")
     store = open_store(tmp_path / "s")
     assert store.meta.extractor == "X-152"
     assert_packed(store, made, scores=scores)

@@ -51,7 +51,7 @@ def chances(run: Path, data: Path, scores: Scores) -> dict[str, float]:
     def boxes_of(image: str) -> NDArray[np.float32]:
         return reader.store.read(image).boxes[: reader.most]
 
-    found = {}
+    chance = {}
     for task, score in scores.tasks.items():
         answers = answers_of(data, task)
         train = load_examples(data, task, "train", encoder, reader, "validate", answers=answers, partial=True)
@@ -60,8 +60,8 @@ def chances(run: Path, data: Path, scores: Scores) -> dict[str, float]:
             test = load_examples(data, task, split, encoder, reader, "test", clean=False, answers=answers, partial=True)
             values.append(rules_of(task).chance(train, test, boxes_of))
             counts.append(len(test))
-        found[task] = float(np.average(values, weights=counts))
-    return found
+        chance[task] = float(np.average(values, weights=counts))
+    return chance
 
 
 def score_rows(scores: Scores, guesses: dict[str, float]) -> list[Score]:
@@ -69,14 +69,14 @@ def score_rows(scores: Scores, guesses: dict[str, float]) -> list[Score]:
     return [
         Score(
             TASKS[task].short,
-            f"{one.metric}, {one.split}",
-            one.score.value,
-            one.score.low,
-            one.score.high,
+            f"{score.metric}, {score.split}",
+            score.score.value,
+            score.score.low,
+            score.score.high,
             guesses[task],
             rules_of(task).CHANCE,
         )
-        for task, one in scores.tasks.items()
+        for task, score in scores.tasks.items()
     ]
 
 
@@ -93,13 +93,13 @@ def models_section(runs: Path, models: Sequence[tuple[str, Sequence[str]]], task
     """Show several models side by side on some tasks, as table 2 does; a model may be one run or one a task."""
     rows = []
     for name, folders in models:
-        found = {
+        listed = {
             task: score
             for folder in folders
             for task, score in read_scores(runs / folder).tasks.items()
             if task in tasks
         }
-        rows.append([name, *(_percent(vars(found[task].score)) if task in found else "-" for task in tasks)])
+        rows.append([name, *(_percent(vars(listed[task].score)) if task in listed else "-" for task in tasks)])
     intro = (
         "Trained alone (ST), on all twelve tasks (AT), and on all and then alone (AT->ST); in percent. The single-task"
         " models had few iterations here: see how it is done, not who wins."
@@ -120,7 +120,9 @@ def pictures_section(title: str, intro: str, paths: Sequence[Path]) -> Section:
 
 def examples_section(run: Path, data: Path, scores: Scores) -> Section:
     """Show what a model says of some test examples of each task, with boxes on the photos (figures 3 and 8)."""
-    cards = [shown for task, one in scores.tasks.items() for shown in _cards(run, data, task, one.split.split("+")[0])]
+    cards = [
+        shown for task, score in scores.tasks.items() for shown in _cards(run, data, task, score.split.split("+")[0])
+    ]
     intro = "Test examples of each task. Orange boxes are the model's, green ones are right."
     return Section("Examples", intro, f'<div class="cards">{"".join(cards)}</div>')
 
@@ -164,8 +166,8 @@ def _cards(run: Path, data: Path, task: str, split: str) -> Iterator[str]:
         table = table.rename_columns({"box": "right_box"})
     scores = predicted["score"].to_numpy()
     order = np.argsort(-scores, kind="stable")
-    for place in (order[len(order) // 4], order[-1 - len(order) // 20])[:_CARDS_A_TASK]:
-        example = {**table.slice(int(place), 1).to_pylist()[0], **predicted.slice(int(place), 1).to_pylist()[0]}
+    for position in (order[len(order) // 4], order[-1 - len(order) // 20])[:_CARDS_A_TASK]:
+        example = {**table.slice(int(position), 1).to_pylist()[0], **predicted.slice(int(position), 1).to_pylist()[0]}
         yield _card(data, task, example)
 
 
@@ -184,7 +186,7 @@ def _card(data: Path, task: str, example: dict[str, Any]) -> str:
         images = example["best"][:1]
         answer = f"right image ranked {example['rank']}"
     photos = [_photo(data, image, boxes) for image in images]
-    return card([one for one in photos if one], TASKS[task].title, example["text"], answer, right, truth)
+    return card([photo for photo in photos if photo], TASKS[task].title, example["text"], answer, right, truth)
 
 
 def _photo(data: Path, image: str, boxes: dict[str, Sequence[float]]) -> str:

@@ -98,12 +98,13 @@ def write_page(path: Path, title: str, intro: str, sections: Sequence[Section], 
     """Write the page."""
     places = [f"s{number}" for number in range(len(sections))]
     links = "".join(
-        f'<a href="#{place}">{html.escape(section.title)}</a>' for place, section in zip(places, sections, strict=True)
+        f'<a href="#{anchor}">{html.escape(section.title)}</a>'
+        for anchor, section in zip(places, sections, strict=True)
     )
     parts = "".join(
-        f'<section id="{place}"><h2>{html.escape(section.title)}</h2><p>{html.escape(section.intro)}</p>'
+        f'<section id="{anchor}"><h2>{html.escape(section.title)}</h2><p>{html.escape(section.intro)}</p>'
         f"{section.body}</section>"
-        for place, section in zip(places, sections, strict=True)
+        for anchor, section in zip(places, sections, strict=True)
     )
     body = (
         f"<header><h1>{html.escape(title)}</h1><p>{html.escape(intro)}</p></header>"
@@ -121,12 +122,12 @@ def picture(path: Path, alt: str) -> str:
 def score_table(scores: Sequence[Score]) -> str:
     """Lay out tasks' scores as bars, with a mark at the baseline."""
     rows = "".join(
-        f'<tr><td>{html.escape(one.task)}</td><td class="words">{html.escape(one.metric)}</td>'
-        f"<td><b>{100 * one.value:.1f}</b></td><td>{100 * one.low:.1f} to {100 * one.high:.1f}</td>"
-        f'<td>{100 * one.chance:.1f}</td><td class="words">{html.escape(one.guess)}</td>'
-        f'<td><span class="bar"><i style="width:{100 * one.value:.1f}%"></i>'
-        f'<b style="left:{100 * one.chance:.1f}%"></b></span></td></tr>'
-        for one in scores
+        f'<tr><td>{html.escape(score.task)}</td><td class="words">{html.escape(score.metric)}</td>'
+        f"<td><b>{100 * score.value:.1f}</b></td><td>{100 * score.low:.1f} to {100 * score.high:.1f}</td>"
+        f'<td>{100 * score.chance:.1f}</td><td class="words">{html.escape(score.guess)}</td>'
+        f'<td><span class="bar"><i style="width:{100 * score.value:.1f}%"></i>'
+        f'<b style="left:{100 * score.chance:.1f}%"></b></span></td></tr>'
+        for score in scores
     )
     words = ("task", "metric", "which baseline")
     names = ("task", "metric", "score", "95%", "baseline", "which baseline", "")

@@ -148,10 +148,10 @@ def _sync_tree(folder: Path) -> None:
 
 def _make_folder(folder: Path) -> None:
     """Create a folder and its parents so that their names survive a power cut."""
-    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    for one in missing:
-        sync(one.parent)
+    for parent in missing:
+        sync(parent.parent)
 
 
 def _beside(path: Path) -> Path:

@@ -77,9 +77,11 @@ def check_split(folder: Path, splits: Sequence[Split], links: pa.Table, identity
         examples_then = read_origin(path).examples
     except DataError as error:
         problems.append(error.what)
-    made_of = {(one.dataset, one.split) for one in report.splits if one.role != "detector"}
+    made_of = {(split.dataset, split.split) for split in report.splits if split.role != "detector"}
     if absent := made_of - {(split.dataset, split.name) for split in splits}:
-        problems.append(f"the split also holds {', '.join(sorted(' '.join(one) for one in absent))}")
+        problems.append(
+            f"the split also holds {', '.join(sorted(' '.join(dataset_split) for dataset_split in absent))}"
+        )
     splits = [split for split in splits if (split.dataset, split.name) in made_of or split.role == "test"]
     is_part = [(split.dataset, split.name) in made_of for split in splits]
     kept = []
@@ -118,13 +120,13 @@ def find_returned(folder: Path) -> tuple[int, list[Leak]]:
         rows.join(keep, ["dataset", "split", column], join_type="left semi")["place"].to_numpy()
         for column in ("example_id", "row")
     ]
-    found = np.unique(np.concatenate(places))
+    returned = np.unique(np.concatenate(places))
     first: dict[tuple[str, str], Leak] = {}
-    for row in removed.take(pa.array(found)).slice(0, _LOOKED_AT).to_pylist():
+    for row in removed.take(pa.array(returned)).slice(0, _LOOKED_AT).to_pylist():
         hit = row["hits"][0]
         leak = Leak(row["dataset"], row["split"], row["example_id"], hit["image"], hit["test_set"], hit["image"])
         first.setdefault((leak.dataset, leak.split), leak)
-    return len(found), list(first.values())
+    return len(returned), list(first.values())
 
 
 def _named(rows: pa.Table) -> pa.Table:
@@ -200,15 +202,15 @@ def find_leaks(overlap: Overlap, kept: Sequence[NDArray[np.bool_]], identity: st
         leaking = np.flatnonzero(np.isin(number[codes], tested) & keep[example])
         total += len(np.unique(example[leaking]))
         if len(leaking):
-            place = leaking[0]
-            test_set, test_codes = next(entry for entry in in_tests if number[codes[place]] in number[entry[1]])
-            test_code = test_codes[number[test_codes] == number[codes[place]]][0]
+            row = leaking[0]
+            test_set, test_codes = next(entry for entry in in_tests if number[codes[row]] in number[entry[1]])
+            test_code = test_codes[number[test_codes] == number[codes[row]]][0]
             first.append(
                 Leak(
                     split.dataset,
                     split.name,
-                    split.ids[int(example[place])].as_py(),
-                    overlap.keys[int(codes[place])].as_py(),
+                    split.ids[int(example[row])].as_py(),
+                    overlap.keys[int(codes[row])].as_py(),
                     test_set,
                     overlap.keys[int(test_code)].as_py(),
                 )

@@ -47,17 +47,17 @@ def open_points(report: "Report") -> list[str]:
     return points + (_open_files(report.near_duplicates) if report.near_duplicates else [])
 
 
-def _open_files(found: "NearDuplicates") -> list[str]:
+def _open_files(compared: "NearDuplicates") -> list[str]:
     points = []
-    if found.images_without_file:
-        points.append(f"{count(found.images_without_file, 'image')} without a file that could be compared")
-    if found.damaged:
-        points.append(f"{count(len(found.damaged), 'damaged file')}")
-    for one in found.passed_over:
-        if one.reason not in _HARMLESS:
-            points.append(f"{count(one.files, 'file')} passed over ({one.reason})")
-    if found.to_judge:
-        points.append(f"{count(found.to_judge, 'borderline pair')} without a verdict")
+    if compared.images_without_file:
+        points.append(f"{count(compared.images_without_file, 'image')} without a file that could be compared")
+    if compared.damaged:
+        points.append(f"{count(len(compared.damaged), 'damaged file')}")
+    for skipped in compared.passed_over:
+        if skipped.reason not in _HARMLESS:
+            points.append(f"{count(skipped.files, 'file')} passed over ({skipped.reason})")
+    if compared.to_judge:
+        points.append(f"{count(compared.to_judge, 'borderline pair')} without a verdict")
     return points
 
 

@@ -29,13 +29,13 @@ class Compared:
         links: identity links.
         pairs: all pairs but those judged to be different, a table of ``near_duplicates.PAIRS``.
         to_judge: those to show to a person.
-        found: the counts.
+        near_duplicates: the counts.
     """
 
     links: pa.Table
     pairs: pa.Table
     to_judge: pa.Table
-    found: NearDuplicates
+    near_duplicates: NearDuplicates
 
 
 def compare_files(
@@ -71,7 +71,7 @@ def compare_files(
     counts = {entry["values"]: entry["counts"] for entry in pc.value_counts(not_different["how"]).to_pylist()}
     numbers = _Numbers(splits, hashes, pa.concat_tables([links, by_files]))
     to_judge = _to_judge(without(not_different, verdicts.same), numbers)
-    found = NearDuplicates(
+    duplicates = NearDuplicates(
         files=len(hashes),
         images=int(numbers.has_file.sum()),
         images_without_file=int((numbers.matters & ~numbers.has_file).sum()),
@@ -80,9 +80,9 @@ def compare_files(
         judged_different=len(pairs) - len(not_different),
         to_judge=pc.sum(pc.equal(to_judge["how"], "borderline")).as_py() or 0,
         passed_over=_counted(skipped),
-        damaged=[f"{one.path}: {one.reason}" for one in damaged],
+        damaged=[f"{damaged_file.path}: {damaged_file.reason}" for damaged_file in damaged],
     )
-    return Compared(by_files, not_different, to_judge, found)
+    return Compared(by_files, not_different, to_judge, duplicates)
 
 
 class _Numbers:
@@ -130,8 +130,8 @@ def _to_judge(pairs: pa.Table, numbers: _Numbers) -> pa.Table:
 
 def _counted(skipped: Sequence[Damaged]) -> list[PassedOver]:
     """Count the files that were passed over by reason, with the first of each."""
-    counts = Counter(one.reason for one in skipped)
-    first = {one.reason: one.path for one in reversed(skipped)}
+    counts = Counter(file.reason for file in skipped)
+    first = {file.reason: file.path for file in reversed(skipped)}
     return [PassedOver(reason=reason, files=counts[reason], first=first[reason]) for reason in sorted(counts)]
 
 

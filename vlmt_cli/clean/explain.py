@@ -31,7 +31,7 @@ def explain_image(key: str, splits: Sequence[Split], links: Sequence[pa.Table]) 
     asked = image_split("asked", "detector", pa.array([key]))
     overlap = compare([asked, *splits], pa.concat_tables([LINKS.empty_table(), *links]))
     code = overlap.codes[0][0]
-    found = []
+    uses = []
     for split, codes in zip(splits, overlap.codes[1:], strict=True):
         example = np.repeat(np.arange(len(split)), np.diff(split.offsets))
         same = overlap.numbers[HOW[-1]][codes] == overlap.numbers[HOW[-1]][code]
@@ -39,5 +39,5 @@ def explain_image(key: str, splits: Sequence[Split], links: Sequence[pa.Table]) 
             rows = np.unique(example[codes == name])
             how = next(how for how in HOW if overlap.numbers[how][name] == overlap.numbers[how][code])
             ids = pc.take(split.ids, pa.array(rows[:_FIRST])).to_pylist()
-            found.append(Occurrence(split.dataset, split.name, overlap.keys[int(name)].as_py(), how, len(rows), ids))
-    return found
+            uses.append(Occurrence(split.dataset, split.name, overlap.keys[int(name)].as_py(), how, len(rows), ids))
+    return uses

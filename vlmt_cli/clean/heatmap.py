@@ -31,8 +31,8 @@ def draw(report: Report, path: Path) -> None:
     width, height = 2 * (left + across) + 0.3, len(panels) * (below + down) + 0.3
     figure = Figure(figsize=(width, height))
     for line, pair in enumerate(reversed(panels)):
-        for place, (title, cells) in enumerate(pair):
-            x, y = left + place * (left + across), below + line * (below + down)
+        for column, (title, cells) in enumerate(pair):
+            x, y = left + column * (left + across), below + line * (below + down)
             axes = figure.add_axes((x / width, y / height, across / width, down / height))
             _panel(axes, title, cells, columns)
     if is_clean:

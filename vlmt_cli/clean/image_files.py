@@ -62,7 +62,7 @@ def image_files(folders: Sequence[str]) -> tuple[list[ImageFile], list[Damaged]]
         UsageError: no file name in a folder says which image it is, or a source is unknown.
         DataError: a folder is missing or has no image file.
     """
-    found: dict[str, str] = {}
+    file_of: dict[str, str] = {}
     skipped: dict[str, str] = {}
     for folder in folders:
         source, root = _source_and_root(folder)
@@ -73,10 +73,10 @@ def image_files(folders: Sequence[str]) -> tuple[list[ImageFile], list[Damaged]]
             raise UsageError(NOT_NAMED, where=unnamed[0], todo=f"{todo}, or name the files as the datasets do")
         if not named and all(reason == NOT_AN_IMAGE for reason in passed.values()):
             raise DataError("has no image files", where=root, todo="name a folder of photos")
-        found |= named
+        file_of |= named
         skipped |= passed
-    files = [ImageFile(found[path], path) for path in sorted(found)]
-    return files, [Damaged(path, skipped[path]) for path in sorted(skipped.keys() - found.keys())]
+    files = [ImageFile(file_of[path], path) for path in sorted(file_of)]
+    return files, [Damaged(path, skipped[path]) for path in sorted(skipped.keys() - file_of.keys())]
 
 
 def _source_and_root(folder: str) -> tuple[str | None, Path]:

@@ -54,16 +54,19 @@ def render(report: Report) -> str:
     return "\n\n".join(_join_lists(parts)) + "\n"
 
 
-def _image_files(found: NearDuplicates) -> list[str]:
-    pairs = ", ".join(f"{count:,} {how}" for how, count in found.pairs.items()) or "none"
+def _image_files(near: NearDuplicates) -> list[str]:
+    pairs = ", ".join(f"{count:,} {how}" for how, count in near.pairs.items()) or "none"
     return [
         "## Near-duplicate image files",
-        f"{found.files:,} files of {found.images:,} images compared; {found.images_without_file:,} images have no file"
-        f" that could be compared. Pairs found: {pairs}. A person judged {found.judged_same:,} pairs to be the same"
-        f" image and {found.judged_different:,} of these to be different ones; {found.to_judge:,} borderline pairs of a"
+        f"{near.files:,} files of {near.images:,} images compared; {near.images_without_file:,} images have no file"
+        f" that could be compared. Pairs found: {pairs}. A person judged {near.judged_same:,} pairs to be the same"
+        f" image and {near.judged_different:,} of these to be different ones; {near.to_judge:,} borderline pairs of a"
         " test image and one that is trained on have no verdict.",
-        *(f"- passed over, {one.reason}: {one.files:,}, the first is {one.first}" for one in found.passed_over),
-        *(f"- damaged: {damaged}" for damaged in found.damaged),
+        *(
+            f"- passed over, {skipped.reason}: {skipped.files:,}, the first is {skipped.first}"
+            for skipped in near.passed_over
+        ),
+        *(f"- damaged: {damaged}" for damaged in near.damaged),
     ]
 
 
@@ -144,8 +147,8 @@ def _matrix(cells: Matrix, published: dict[tuple[str, str], str]) -> str:
         for column in columns:
             cell = row.get(column)
             value = "" if cell is None else _share(cell)
-            theirs = published.get((test, column))
-            shown.append(f"{value} ({theirs}%)" if theirs else value)
+            paper = published.get((test, column))
+            shown.append(f"{value} ({paper}%)" if paper else value)
         rows.append(shown)
     return _table(["test of", *columns], rows) if rows else "There is no test set."
 
@@ -193,8 +196,8 @@ def _theirs(published: dict[str, str] | None, is_real: bool, columns: Mapping[st
     ]  # fmt: skip
 
 
-def _is_close(ours: float, theirs: float) -> bool:
-    return abs(ours - theirs) <= _CLOSE * theirs
+def _is_close(ours: float, paper: float) -> bool:
+    return abs(ours - paper) <= _CLOSE * paper
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

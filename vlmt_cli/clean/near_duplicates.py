@@ -105,7 +105,7 @@ def find_pairs(hashes: pa.Table, same: int, borderline: int, apart: Collection[s
 
 def _against_all(hashes: pa.Table, chosen: pa.ChunkedArray, borderline: int) -> Near:
     """Pair each chosen row with all rows that have its pixels, or a hash within ``borderline`` bits of its own."""
-    found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]] = []
+    pairs: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]] = []
     rows = np.flatnonzero(chosen)
     if len(rows):
         has_hash = pc.is_valid(hashes["phash"]).to_numpy()
@@ -117,9 +117,9 @@ def _against_all(hashes: pa.Table, chosen: pa.ChunkedArray, borderline: int) -> 
             distance[equal] = 0
             near = np.flatnonzero(equal | (has_hash & has_hash[row] & (distance <= borderline)))
             near = near[near != row]
-            found.append((np.minimum(near, row), np.maximum(near, row), distance[near]))
+            pairs.append((np.minimum(near, row), np.maximum(near, row), distance[near]))
     nothing = (np.zeros(0, np.int64),) * 3
-    a, b, distances = (np.concatenate(column).astype(np.int32) for column in zip(nothing, *found, strict=True))
+    a, b, distances = (np.concatenate(column).astype(np.int32) for column in zip(nothing, *pairs, strict=True))
     return Near(a, b, distances, len(rows) * len(hashes))
 
 
@@ -207,8 +207,8 @@ def _agreeing(
             else:
                 # Both ends of such a pair would find it: only the one without the highest of these bits looks.
                 rows = np.flatnonzero(values >> flipped[-1] & 1 == 0)
-                there = values[rows] ^ sum(1 << bit for bit in flipped)
-                begin, end = starts[there], starts[there + 1]
+                neighbours = values[rows] ^ sum(1 << bit for bit in flipped)
+                begin, end = starts[neighbours], starts[neighbours + 1]
             yield from _expand(order, rows, begin, end - begin)
 
 

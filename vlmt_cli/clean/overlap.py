@@ -168,14 +168,14 @@ def hits_by_image(overlap: Overlap, tests: Iterable[str], how: str = HOW[-1]) ->
     """
     image, test, level = [], [], []
     seen = np.zeros(len(overlap.keys), np.uint64)
-    for place, relation in enumerate(HOW[: HOW.index(how) + 1]):
+    for rank, relation in enumerate(HOW[: HOW.index(how) + 1]):
         new = overlap.masks[relation] & ~seen
         seen |= new
         for name in tests:
-            found = np.flatnonzero(new & overlap.bits([name]))
-            image.append(found)
-            test.append(np.full(len(found), overlap.tests.index(name), np.int32))
-            level.append(np.full(len(found), place, np.int32))
+            new_images = np.flatnonzero(new & overlap.bits([name]))
+            image.append(new_images)
+            test.append(np.full(len(new_images), overlap.tests.index(name), np.int32))
+            level.append(np.full(len(new_images), rank, np.int32))
     images, test_sets, relations = (np.concatenate(parts or [np.zeros(0, int)]) for parts in (image, test, level))
     order = np.lexsort((test_sets, images))
     images, test_sets, relations = images[order], test_sets[order], relations[order]

@@ -90,15 +90,17 @@ def read_answer(folder: Path) -> Answer | None:
     try:
         report = json.loads((folder / "report.json").read_bytes())
         splits = report["splits"]
-        roles = {(one["dataset"], one["split"]): str(one["role"]) for one in splits}
+        roles = {(split["dataset"], split["split"]): str(split["role"]) for split in splits}
         if "question" in report:
             return Answer(Question.model_validate(report["question"]), report["split_hash"], roles)
-        lists = [one for one in splits if one["split"] == f"{one['role']}-images"]
+        lists = [split for split in splits if split["split"] == f"{split['role']}-images"]
         question = Question(  # an older vlmt wrote it, which did not say
-            datasets=list(dict.fromkeys(one["dataset"] for one in splits if one not in lists)),
+            datasets=list(dict.fromkeys(split["dataset"] for split in splits if split not in lists)),
             identity=report["identity"],
             options=None,
-            image_lists=[ImageList(name=one["dataset"], role=one["role"], path="", sha256="") for one in lists],
+            image_lists=[
+                ImageList(name=images["dataset"], role=images["role"], path="", sha256="") for images in lists
+            ],
             image_files=ImageFiles(folders=[]) if report.get("near_duplicates") else None,
         )
         return Answer(question, report["split_hash"], roles)
@@ -108,36 +110,38 @@ def read_answer(folder: Path) -> Answer | None:
 
 def differences(old: Question, new: Question) -> list[str]:
     """Say in what a question differs from the one that the split there answers."""
-    found = []
+    changes = []
     if without := [name for name in old.datasets if name not in new.datasets]:
-        found.append(f"leaves out {', '.join(without)}")
+        changes.append(f"leaves out {', '.join(without)}")
     if added := [name for name in new.datasets if name not in old.datasets]:
-        found.append(f"adds {', '.join(added)}")
+        changes.append(f"adds {', '.join(added)}")
     if old.identity != new.identity:
-        found.append(f"takes {new.identity} identity instead of {old.identity}")
+        changes.append(f"takes {new.identity} identity instead of {old.identity}")
     if old.options is not None and new.options is not None:
         shared = [name for name in new.options if name in old.options]
-        before, after = (flat({name: one[name] for name in shared}) for one in (old.options, new.options))
+        before, after = (flat({name: options[name] for name in shared}) for options in (old.options, new.options))
         # A key that the one there does not have is newer than it.
         changed = [key for key in after if key in before and before[key] != after[key]]
-        found += [f"sets {key} to {after[key]} instead of {before[key]}" for key in changed]
-    found += _list_differences(old.image_lists, new.image_lists)
+        changes += [f"sets {key} to {after[key]} instead of {before[key]}" for key in changed]
+    changes += _list_differences(old.image_lists, new.image_lists)
     if (old.image_files is None) != (new.image_files is None):
-        found.append("compares image files" if new.image_files else "does not compare image files")
+        changes.append("compares image files" if new.image_files else "does not compare image files")
     elif old.image_files and new.image_files and old.options is not None:
         if old.image_files.folders != new.image_files.folders:
-            found.append("compares the image files of other folders")
+            changes.append("compares the image files of other folders")
         if old.image_files.verdicts_sha256 != new.image_files.verdicts_sha256:
-            found.append("takes other verdicts on pairs of images")
-    return found
+            changes.append("takes other verdicts on pairs of images")
+    return changes
 
 
 def _list_differences(old: Sequence[ImageList], new: Sequence[ImageList]) -> list[str]:
-    before, after = ({(one.name, one.role): one.sha256 for one in lists} for lists in (old, new))
-    found = [f"leaves out the image list {name}:{role}" for name, role in before if (name, role) not in after]
-    found += [f"adds the image list {name}:{role}" for name, role in after if (name, role) not in before]
+    before, after = ({(images.name, images.role): images.sha256 for images in lists} for lists in (old, new))
+    changes = [f"leaves out the image list {name}:{role}" for name, role in before if (name, role) not in after]
+    changes += [f"adds the image list {name}:{role}" for name, role in after if (name, role) not in before]
     both = [key for key in after if before.get(key)]
-    return found + [f"has another list {name}:{role}" for name, role in both if before[name, role] != after[name, role]]
+    return changes + [
+        f"has another list {name}:{role}" for name, role in both if before[name, role] != after[name, role]
+    ]
 
 
 def flat(options: Any, prefix: str = "") -> dict[str, Any]:

@@ -224,10 +224,10 @@ def _reasons(removed: pa.Table) -> dict[tuple[str, str], tuple[dict[str, int], d
     flat = flat.append_column("dataset", removed["dataset"].cast(pa.string()).take(flat["example"]))
     flat = flat.append_column("split", removed["split"].cast(pa.string()).take(flat["example"]))
     result: dict[tuple[str, str], tuple[dict[str, int], dict[str, int]]] = {}
-    for place, reason in enumerate(("test_set", "how")):
+    for column, reason in enumerate(("test_set", "how")):
         distinct = flat.group_by(["dataset", "split", reason]).aggregate([("example", "count_distinct")])
         for row in distinct.to_pylist():
-            result.setdefault((row["dataset"], row["split"]), ({}, {}))[place][row[reason]] = row[
+            result.setdefault((row["dataset"], row["split"]), ({}, {}))[column][row[reason]] = row[
                 "example_count_distinct"
             ]
     return result

@@ -88,11 +88,11 @@ def _check_together(verdicts: Verdicts, lines: dict[Pair, int], path: Path) -> N
         group = set().union(*(joined.get(key, {key}) for key in pair))
         joined |= dict.fromkeys(group, group)
     for pair in sorted(verdicts.different, key=lines.__getitem__):
-        one, other = sorted(pair)
-        if other in (group := joined.get(one, set())):
+        first, second = sorted(pair)
+        if second in (group := joined.get(first, set())):
             chain = sorted(lines[same] for same in verdicts.same if same <= group)
             raise DataError(
-                f"{one} and {other} are judged different, but the same over other images"
+                f"{first} and {second} are judged different, but the same over other images"
                 f" (lines {', '.join(map(str, chain))})",
                 where=f"{path}:{lines[pair]}",
                 todo="correct one of these lines",

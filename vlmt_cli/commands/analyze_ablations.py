@@ -56,10 +56,10 @@ def _show_ablations(number: str, rows: Sequence[Row], source: str, paper: bool) 
         ours = {**row.tasks, **row.groups, "average": row.average}
         lines.append([row.title, *(_plain(ours.get(name)) for name in [*named, *groups, "average"])])
         if paper:
-            theirs = [f"{row.paper[name]:.2f}" for name in [*named, *groups, "average"]]
-            lines.append(["  the paper's", *theirs])
+            published = [f"{row.paper[name]:.2f}" for name in [*named, *groups, "average"]]
+            lines.append(["  the paper's", *published])
     stdout().print(table(header, lines, f"Table {number}: {source} scores, %"))
-    if any(one.interval for row in rows for one in row.groups.values()):
+    if any(group.interval for row in rows for group in row.groups.values()):
         stdout().print("± is half a 95% interval over seeds (t).")
 
 

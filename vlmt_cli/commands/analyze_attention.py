@@ -62,7 +62,7 @@ def attention(
     ids = encoder.encode([text], longest)[0]
     token = loaded.token(task) if task else None
     regions = stack(seen, loaded.features.regions)
-    found = attention_of(
+    attention_maps = attention_of(
         checkpoint.model,
         tokens=encoder.words(ids),
         ids=ids,
@@ -74,13 +74,13 @@ def attention(
     picture = read_image(str(path)) if path else None
     shown = None if isinstance(picture, str) else picture
     facts = [model, *([f"as {TASKS[task].title}"] if task else [])]
-    write_attention_page(to, found, shown, text=text, facts=facts)
+    write_attention_page(to, attention_maps, shown, text=text, facts=facts)
     written = [to]
     if words is not None:
-        draw_words(words, found, shown, layer, head)
+        draw_words(words, attention_maps, shown, layer, head)
         written.append(words)
     if maps is not None:
-        draw_maps(maps, found, shown, layer, head)
+        draw_maps(maps, attention_maps, shown, layer, head)
         written.append(maps)
-    for one in written:
-        stdout().print(str(one), markup=False, soft_wrap=True)
+    for drawn in written:
+        stdout().print(str(drawn), markup=False, soft_wrap=True)

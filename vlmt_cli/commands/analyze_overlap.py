@@ -48,13 +48,13 @@ def overlap(
         plain = {test: {column: vars(cell) for column, cell in row.items()} for test, row in matrix.items()}
         print(json.dumps(plain, indent=2))
         return
-    theirs = {row["test_of"]: row for row in paper_table("table1_overlap")} if paper else {}
+    published = {row["test_of"]: row for row in paper_table("table1_overlap")} if paper else {}
     columns = list(dict.fromkeys(column for row in matrix.values() for column in row))
     rows = []
     for test, row in matrix.items():
         cells = [f"{row[column].percent:.0f}" if column in row else "" for column in columns]
         rows.append([short_title(test), *cells])
-        if test in theirs:
-            rows.append(["  the paper", *(theirs[test].get(column, "") for column in columns)])
+        if test in published:
+            rows.append(["  the paper", *(published[test].get(column, "") for column in columns)])
     title = "Test images of each row that are in each column's train and val images, in %"
     stdout().print(table(["test images of", *map(short_title, columns)], rows, title))

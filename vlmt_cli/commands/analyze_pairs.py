@@ -20,7 +20,7 @@ from vlmt_cli.runs.recipe import Recipe
 def pairs(options: SweepOptions, tasks: str, together: int, paper: bool, saved: Path | None, as_json: bool) -> None:
     """Train and show pairs, or with ``together`` of 3 triples."""
     if saved is not None:
-        found = read_pairs(saved)
+        measured = read_pairs(saved)
         picture = saved.with_suffix(".png")
     else:
         items = items_of(tasks.replace(",", " ").split(), together)
@@ -36,56 +36,56 @@ def pairs(options: SweepOptions, tasks: str, together: int, paper: bool, saved: 
         runs = sweep(options, wanted, lambda key: len(key[0]) <= together, as_json)
         if runs is None:
             return
-        found = compare_runs(items, runs, confounders_of(items, runs, options.data), options.weights)
-        if not found.cells:
+        measured = compare_runs(items, runs, confounders_of(items, runs, options.data), options.weights)
+        if not measured.cells:
             todo = "train the others with --yes"
             raise DataError("no two of the finished runs compare", where=options.runs / options.sweep, todo=todo)
-        write_pairs(options.runs / f"{options.sweep}.parquet", found)
+        write_pairs(options.runs / f"{options.sweep}.parquet", measured)
         picture = options.runs / f"{options.sweep}.png"
     from vlmt_cli.analysis.relations.pairs_plot import draw_pairs
 
-    draw_pairs(found, picture)
+    draw_pairs(measured, picture)
     if as_json:
-        print(json.dumps(_pairs_json(found, picture, paper), indent=2))
+        print(json.dumps(_pairs_json(measured, picture, paper), indent=2))
         return
-    _show_pairs(found, "Relative change from single-task training, %")
-    _show_beside(found)
+    _show_pairs(measured, "Relative change from single-task training, %")
+    _show_beside(measured)
     if paper:
         _show_pairs(paper_pairs(), "The paper's table 3")
-    for note in found.notes:
+    for note in measured.notes:
         stdout().print(note)
     stdout().print(f"Drawn in {picture}" + ("" if saved else f", every number in {picture.with_suffix('.parquet')}"))
 
 
-def _show_pairs(found: Pairs, title: str) -> None:
-    titles = {item.name: item.title for item in found.items}
+def _show_pairs(pairs: Pairs, title: str) -> None:
+    titles = {item.name: item.title for item in pairs.items}
     for together in (2, 3):
         columns = list(combinations(titles, together - 1))
-        if not any(cell.together == together for cell in found.cells):
+        if not any(cell.together == together for cell in pairs.cells):
             continue
         rows = []
         for row in titles:
-            changes = [found.cell("change", together, row, others) for others in columns]
-            rows.append([titles[row], *map(_text, changes), _text(found.cell("row average", together, row))])
-        means = [found.cell("column average", together, "", others) for others in columns]
+            changes = [pairs.cell("change", together, row, others) for others in columns]
+            rows.append([titles[row], *map(_text, changes), _text(pairs.cell("row average", together, row))])
+        means = [pairs.cell("column average", together, "", others) for others in columns]
         rows.append(["mean", *map(_text, means), ""])
         header = ["with" if together == 2 else "with both"]
         header += ["\n& ".join(titles[name] for name in others) for others in columns]
         stdout().print(table([*header, "mean"], rows, title if together == 2 else None))
-    sums = [cell for cell in found.cells if cell.kind == "sum of pairs"]
+    sums = [cell for cell in pairs.cells if cell.kind == "sum of pairs"]
     if sums:
         rows = []
         for cell in sums:
-            measured = found.cell("change", 3, cell.row, cell.others)
-            beyond = found.cell("beyond the sum", 3, cell.row, cell.others)
+            measured = pairs.cell("change", 3, cell.row, cell.others)
+            beyond = pairs.cell("beyond the sum", 3, cell.row, cell.others)
             name = f"{titles[cell.row]} with {' & '.join(titles[other] for other in cell.others)}"
             rows.append([name, _text(cell, " "), _text(measured, " "), _text(beyond, " ")])
         stdout().print(table(["triple", "sum of its pairs", "measured", "beyond the sum"], rows))
-    numbers = [cell.number for cell in found.cells]
+    numbers = [cell.number for cell in pairs.cells]
     if any(number.interval for number in numbers):
-        stdout().print("95% intervals over seeds (t); ~ marks those that cross zero. Scores are " + found.source + ".")
+        stdout().print("95% intervals over seeds (t); ~ marks those that cross zero. Scores are " + pairs.source + ".")
     else:
-        stdout().print(f"One seed: there are no intervals. Scores are {found.source}.")
+        stdout().print(f"One seed: there are no intervals. Scores are {pairs.source}.")
 
 
 def _text(cell: Cell | None, between: str = "\n") -> str:
@@ -102,44 +102,44 @@ def _signed(value: float) -> str:
     return f"{value:+.2f}" if abs(value) < 100 else f"{value:+,.0f}"
 
 
-def _show_beside(found: Pairs) -> None:
+def _show_beside(pairs: Pairs) -> None:
     """Show confounders, where they are known."""
-    if not found.confounders:
+    if not pairs.confounders:
         return
-    titles, gains = {item.name: item.title for item in found.items}, found.gains()
+    titles, gains = {item.name: item.title for item in pairs.items}, pairs.gains()
     rows = [
         [
-            titles[one.row],
-            titles[one.other],
-            f"{gains[one.row, one.other]:+.2f}" if (one.row, one.other) in gains else "",
-            "" if one.images is None else f"{one.images:.0f}%",
-            f"{one.examples:,}",
-            f"{one.other_examples:,}",
+            titles[confounder.row],
+            titles[confounder.other],
+            f"{gains[confounder.row, confounder.other]:+.2f}" if (confounder.row, confounder.other) in gains else "",
+            "" if confounder.images is None else f"{confounder.images:.0f}%",
+            f"{confounder.examples:,}",
+            f"{confounder.other_examples:,}",
         ]
-        for one in found.confounders
+        for confounder in pairs.confounders
     ]
     header = ["task", "with", "change", "of its test images in\nthe other's train+val", "its examples", "the other's"]
     stdout().print(table(header, rows, "What else could explain it", left=2))
-    known = {name: value for name, value in rank_correlations(found).items() if value is not None}
+    known = {name: value for name, value in rank_correlations(pairs).items() if value is not None}
     if known:
         text = ", ".join(f"{name} {value:+.2f}" for name, value in known.items())
         stdout().print(f"Rank correlation with the change: {text}.")
 
 
-def _pairs_json(found: Pairs, picture: Path, paper: bool) -> dict[str, Any]:
+def _pairs_json(pairs: Pairs, picture: Path, paper: bool) -> dict[str, Any]:
     return {
-        "items": [item.name for item in found.items],
-        "source": found.source,
-        "cells": _cells_json(found),
-        "confounders": [vars(one) for one in found.confounders],
-        "rank_correlations": rank_correlations(found),
-        "notes": list(found.notes),
+        "items": [item.name for item in pairs.items],
+        "source": pairs.source,
+        "cells": _cells_json(pairs),
+        "confounders": [vars(confounder) for confounder in pairs.confounders],
+        "rank_correlations": rank_correlations(pairs),
+        "notes": list(pairs.notes),
         "picture": str(picture),
         **({"paper": _cells_json(paper_pairs())} if paper else {}),
     }
 
 
-def _cells_json(found: Pairs) -> list[dict[str, Any]]:
+def _cells_json(pairs: Pairs) -> list[dict[str, Any]]:
     return [
         {
             "kind": cell.kind,
@@ -148,7 +148,7 @@ def _cells_json(found: Pairs) -> list[dict[str, Any]]:
             "others": cell.others,
             **_number_json(cell.number),
         }
-        for cell in found.cells
+        for cell in pairs.cells
     ]
 
 

@@ -48,14 +48,14 @@ def schedule(
     if beside and len(singles) + len(others) < len(beside):
         say("Runs are passed over that are neither of one of its tasks and the same model, nor of another gap alone")
     gaps, source = schedules.gap_scores([mine, *others]) if others else ([], "validation")
-    theirs = _paper_gaps() if paper else []
+    published = _paper_gaps() if paper else []
     small = task or _small(mine, own.gap)
-    pictures = _draw(mine, singles, gaps, theirs, small, to or run / "schedule")
+    pictures = _draw(mine, singles, gaps, published, small, to or run / "schedule")
     replayed = {
         setting: {name: totals(segments, setting.gap) for name, segments in replay(mine, setting).items()}
         for setting in settings
     }
-    logged = {name: totals(one.segments, own.gap) for name, one in mine.tasks.items()}
+    logged = {name: totals(task_schedule.segments, own.gap) for name, task_schedule in mine.tasks.items()}
     if as_json:
         print(
             json.dumps(
@@ -64,11 +64,12 @@ def schedule(
                     "iterations": mine.iterations,
                     "setting": vars(own),
                     "tasks": {
-                        name: {"examples": mine.tasks[name].examples, **vars(one)} for name, one in logged.items()
+                        name: {"examples": mine.tasks[name].examples, **vars(task_schedule)}
+                        for name, task_schedule in logged.items()
                     },
                     "replays": [
-                        vars(setting) | {"tasks": {name: vars(one) for name, one in found.items()}}
-                        for setting, found in replayed.items()
+                        vars(setting) | {"tasks": {name: vars(task_schedule) for name, task_schedule in tasks.items()}}
+                        for setting, tasks in replayed.items()
                     ],
                     "curves": {
                         name: {
@@ -78,7 +79,7 @@ def schedule(
                         }
                         for name, single in singles.items()
                     },
-                    "gaps": [vars(one) for one in gaps],
+                    "gaps": [vars(gap) for gap in gaps],
                     "pictures": [str(path) for path in pictures],
                 },
                 indent=2,
@@ -89,7 +90,7 @@ def schedule(
     _show_replays(mine, own, replayed)
     _show_curves(mine, singles)
     if gaps:
-        _show_gaps(gaps, theirs, source)
+        _show_gaps(gaps, published, source)
     stdout().print("Drawn in " + ", ".join(str(path) for path in pictures))
 
 
@@ -123,8 +124,8 @@ def _small(mine: Schedule, gap: int) -> str:
     """Choose whose drift to draw: RefCOCO+, as the paper, else the smallest dataset that stopped, or the smallest."""
     if "refcoco+" in mine.tasks:
         return "refcoco+"
-    stopped = [one for one in mine.tasks.values() if totals(one.segments, gap).stops]
-    return min(stopped or mine.tasks.values(), key=lambda one: one.examples).task
+    stopped = [task for task in mine.tasks.values() if totals(task.segments, gap).stops]
+    return min(stopped or mine.tasks.values(), key=lambda candidate: candidate.examples).task
 
 
 def _paper_gaps() -> list[schedules.GapScores]:
@@ -145,7 +146,7 @@ def _draw(
     mine: Schedule,
     singles: Mapping[str, Schedule],
     gaps: Sequence[schedules.GapScores],
-    theirs: Sequence[schedules.GapScores],
+    published: Sequence[schedules.GapScores],
     small: str,
     folder: Path,
 ) -> list[Path]:
@@ -157,7 +158,7 @@ def _draw(
     plot.draw_updates(mine, pictures[2])
     if gaps:
         pictures.append(folder / "gaps.png")
-        plot.draw_gaps(gaps, theirs, pictures[-1])
+        plot.draw_gaps(gaps, published, pictures[-1])
     if singles:
         pictures.append(folder / "curves.png")
         plot.draw_curves(mine, singles, pictures[-1])
@@ -169,13 +170,13 @@ def _show_tasks(mine: Schedule, logged: Mapping[str, Totals]) -> None:
         [
             COLUMNS[name],
             f"{mine.tasks[name].examples:,}",
-            f"{one.updates:,}",
-            f"{one.updates / max(1, mine.iterations):.0%}",
-            str(one.stops),
-            "" if one.first_stop is None else f"{one.first_stop:,}",
+            f"{totals.updates:,}",
+            f"{totals.updates / max(1, mine.iterations):.0%}",
+            str(totals.stops),
+            "" if totals.first_stop is None else f"{totals.first_stop:,}",
             mine.tasks[name].segments[-1].state,
         ]
-        for name, one in logged.items()
+        for name, totals in logged.items()
     ]
     header = ["task", "examples", "updates", "of iterations", "stops", "first after", "at the end"]
     stdout().print(table(header, rows, f"{mine.run}: {mine.iterations:,} iterations"))
@@ -185,8 +186,8 @@ def _show_replays(mine: Schedule, own: Setting, replayed: Mapping[Setting, Mappi
     header = ["updates (stops)"] + [_name(setting, own) for setting in replayed]
     rows = []
     for name in mine.tasks:
-        rows.append([COLUMNS[name], *(f"{found[name].updates:,} ({found[name].stops})" for found in replayed.values())])
-    sums = [sum(one.updates for one in found.values()) for found in replayed.values()]
+        rows.append([COLUMNS[name], *(f"{tasks[name].updates:,} ({tasks[name].stops})" for tasks in replayed.values())])
+    sums = [sum(totals.updates for totals in tasks.values()) for tasks in replayed.values()]
     every = mine.iterations * len(mine.tasks)
     rows.append(["all", *(f"{total:,} = {total / max(1, every):.0%}" for total in sums)])
     stdout().print(table(header, rows, "What other settings would have done with these scores"))
@@ -207,17 +208,17 @@ def _show_curves(mine: Schedule, singles: Mapping[str, Schedule]) -> None:
     rows = []
     for name, single in singles.items():
         alone, together = schedules.fit(single, name), schedules.fit(mine, name)
-        cells = [f"{100 * one:.2f}" for fit in (alone, together) for one in (fit.best, fit.last)]
+        cells = [f"{100 * score:.2f}" for fit in (alone, together) for score in (fit.best, fit.last)]
         rows.append([COLUMNS[name], *cells[:2], f"{alone.best_at:.0%}", *cells[2:], f"{together.best_at:.0%}"])
     header = ["task", "alone:\nbest", "\nlast", "\nbest at", "together:\nbest", "\nlast", "\nbest at"]
     stdout().print(table(header, rows, "Validation scores, %; a best score long before the end tells of overfitting"))
 
 
-def _show_gaps(gaps: Sequence[schedules.GapScores], theirs: Sequence[schedules.GapScores], source: str) -> None:
+def _show_gaps(gaps: Sequence[schedules.GapScores], published: Sequence[schedules.GapScores], source: str) -> None:
     groups = list(gaps[0].groups)
     rows = []
-    for whose, scores in (("", gaps), ("the paper's ", theirs)):
-        for one in scores:
-            cells = [f"{100 * one.groups[group]:.2f}" for group in groups if group in one.groups]
-            rows.append([f"{whose}gap {one.gap}", str(one.runs), *cells, f"{100 * one.average:.2f}"])
+    for whose, scores in (("", gaps), ("the paper's ", published)):
+        for score in scores:
+            cells = [f"{100 * score.groups[group]:.2f}" for group in groups if group in score.groups]
+            rows.append([f"{whose}gap {score.gap}", str(score.runs), *cells, f"{100 * score.average:.2f}"])
     stdout().print(table(["", "runs", *groups, "All"], rows, f"Mean {source} scores by gap, %"))

@@ -66,15 +66,15 @@ def sweep(
     launch = _launch(options)
     if not (options.yes or options.plan):
         wanted = _as_they_are(options, wanted)
-    found = dict(zip(wanted, find(wanted.values(), options.runs, options.sweep, options.data), strict=True))
-    needed = [found[key] for key in wanted if needs(key)]
-    todo = [one for one in needed if one.state != "finished"]
+    states = dict(zip(wanted, find(wanted.values(), options.runs, options.sweep, options.data), strict=True))
+    needed = [states[key] for key in wanted if needs(key)]
+    todo = [run for run in needed if run.state != "finished"]
     parallel = launch.parallel or max(1, len(todo))
     plan = make_sweep_plan(needed, options.runs, options.data, launch.device, parallel)
     if options.plan:
         _show_plan(plan, options.sweep, as_json)
         return None
-    lacking = next(filter(None, (_lacking(options, one.wanted) for one in todo)), None)
+    lacking = next(filter(None, (_lacking(options, run.wanted) for run in todo)), None)
     if options.yes and lacking:
         obstacles.refuse([lacking], options.data, options.scale)
     if todo and trains and _may_train(plan, todo, options.yes):
@@ -90,9 +90,9 @@ def sweep(
 
             if not run_sweep(plan, options.data, launch, tell=tell):
                 sys.exit(130)
-        found = dict(zip(wanted, find(wanted.values(), options.runs, options.sweep, options.data), strict=True))
+        states = dict(zip(wanted, find(wanted.values(), options.runs, options.sweep, options.data), strict=True))
         todo = []
-    runs = {key: one.folder for key, one in found.items() if one.state == "finished"}
+    runs = {key: run.folder for key, run in states.items() if run.state == "finished"}
     if not runs:
         _show_plan(plan, options.sweep, as_json)
         todo_text = f"train them with --yes, about {duration(plan.total)}"
@@ -112,9 +112,9 @@ def _as_they_are(options: SweepOptions, wanted: Mapping[Key, Wanted]) -> Mapping
     if options.settings or options.scale:
         return wanted
     folder = options.runs / options.sweep
-    there = {key: one for key, one in wanted.items() if (folder / one.name / RECIPE).exists()}
-    own = {key: replace(one, recipe=read_recipe(folder / one.name)) for key, one in there.items()}
-    differences = (difference_of(wanted[key].recipe, one.recipe) for key, one in own.items())
+    present = {key: run for key, run in wanted.items() if (folder / run.name / RECIPE).exists()}
+    own = {key: replace(run, recipe=read_recipe(folder / run.name)) for key, run in present.items()}
+    differences = (difference_of(wanted[key].recipe, run.recipe) for key, run in own.items())
     difference = next(filter(None, differences), None)
     if difference is None:
         return wanted
@@ -177,26 +177,26 @@ def _show_plan(plan: SweepPlan, name: str, as_json: bool) -> None:
     if as_json:
         runs = [
             {
-                "name": one.wanted.name,
-                "folder": str(one.folder),
-                "state": one.state,
-                "share": round(one.share, 4),
-                "tasks": one.wanted.recipe.tasks,
-                "seed": one.wanted.seed,
+                "name": planned.wanted.name,
+                "folder": str(planned.folder),
+                "state": planned.state,
+                "share": round(planned.share, 4),
+                "tasks": planned.wanted.recipe.tasks,
+                "seed": planned.wanted.seed,
                 "iterations": iterations,
                 "seconds": round(seconds, 1),
             }
-            for one, seconds, iterations in zip(plan.runs, plan.seconds, plan.iterations, strict=True)
+            for planned, seconds, iterations in zip(plan.runs, plan.seconds, plan.iterations, strict=True)
         ]
         about = {"sweep": name, "parallel": plan.parallel, "seconds": round(plan.total, 1), "estimated": plan.how}
         print(json.dumps(about | {"runs": runs}, indent=2))
         return
     rows = []
-    for one, seconds, iterations in zip(plan.runs, plan.seconds, plan.iterations, strict=True):
-        state = f"{one.share:.0%} done" if one.state == "half-done" else one.state
-        time = duration(seconds) if one.state != "finished" else ""
-        rows.append([one.wanted.name, state, str(one.wanted.seed), f"{iterations:,}", time])
-    done = sum(one.state == "finished" for one in plan.runs)
+    for planned, seconds, iterations in zip(plan.runs, plan.seconds, plan.iterations, strict=True):
+        state = f"{planned.share:.0%} done" if planned.state == "half-done" else planned.state
+        time = duration(seconds) if planned.state != "finished" else ""
+        rows.append([planned.wanted.name, state, str(planned.wanted.seed), f"{iterations:,}", time])
+    done = sum(run.state == "finished" for run in plan.runs)
     title = f"{name}: {done} of {len(plan.runs)} runs are finished"
     stdout().print(table(["run", "state", "seed", "iterations", "about"], rows, title, left=2))
     if done < len(plan.runs):

@@ -175,7 +175,7 @@ def compare_image_files(
     if page and len(compared.to_judge):
         write_gallery(page, compared.to_judge, judged)
         say(f"Pairs of test and training images for a person to judge: {page}")
-    return compared.links, compared.found
+    return compared.links, compared.near_duplicates
 
 
 def _say_pairs(compared: "Compared", page: Path | None) -> None:
@@ -186,12 +186,12 @@ def _say_pairs(compared: "Compared", page: Path | None) -> None:
     from vlmt_cli.base.words import count
     from vlmt_cli.commands.show import say
 
-    found = compared.found
-    given = found.files + len(found.damaged) + sum(one.files for one in found.passed_over)
-    kinds = ", ".join(f"{number:,} {how}" for how, number in found.pairs.items()) or "none"
-    say(f"{found.files:,} of {count(given, 'file')} compared; pairs: {kinds}; unreadable: {len(found.damaged):,}")
-    for one in found.passed_over:
-        say(f"Passed over, {one.reason}: {count(one.files, 'file')}, such as {one.first}")
+    near = compared.near_duplicates
+    given = near.files + len(near.damaged) + sum(skipped.files for skipped in near.passed_over)
+    kinds = ", ".join(f"{number:,} {how}" for how, number in near.pairs.items()) or "none"
+    say(f"{near.files:,} of {count(given, 'file')} compared; pairs: {kinds}; unreadable: {len(near.damaged):,}")
+    for skipped in near.passed_over:
+        say(f"Passed over, {skipped.reason}: {count(skipped.files, 'file')}, such as {skipped.first}")
     for pair in compared.pairs.slice(0, _LISTED).to_pylist():
         say(f"  {pair['how']}: {pair['image_a']} {pair['image_b']}, {pair['distance']} of 256 bits differ")
     if page and len(compared.pairs):
@@ -250,12 +250,12 @@ def _clean(
         splits, links = read_splits(examples, asked.image_lists, options.clean.test_files)
         if not dry_run and not replace:
             refuse_to_lose(data, target, splits)
-        found = None
+        duplicates = None
         if asked.image_files:
             verdicts = Path(asked.image_files.verdicts) if asked.image_files.verdicts else None
             gallery = None if dry_run else data / "near_duplicates" / "gallery.html"
             folders = asked.image_files.folders
-            more, found = compare_image_files(data, splits, links, folders, verdicts, options, gallery)
+            more, duplicates = compare_image_files(data, splits, links, folders, verdicts, options, gallery)
             links = pa.concat_tables([links, more])
         removal = remove_test_images(compare(splits, links), asked.identity)
         removed = removed_table(removal)
@@ -269,7 +269,7 @@ def _clean(
             warnings=warnings_of(splits, links, examples, missing),
             absent_test_files=[file for name in examples for file in absent_tests(data, name)],
             notes={name: each.manifest.notes for name, each in examples.items() if each.manifest.splits},
-            near_duplicates=found,
+            near_duplicates=duplicates,
         )
         if not dry_run:
             with locked(data) if to is None else nullcontext():

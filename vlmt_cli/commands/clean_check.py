@@ -119,13 +119,15 @@ def _changed(before: dict[str, str], now: dict[str, str]) -> list[str]:
 def _edited(examples: "dict[str, Prepared]") -> list[str]:
     from vlmt_cli.datasets.prepare import EDITED
 
-    return [f"{name} {one.beside}" for name, one in examples.items() if one.beside and one.beside.startswith(EDITED)]
+    return [
+        f"{name} {table.beside}" for name, table in examples.items() if table.beside and table.beside.startswith(EDITED)
+    ]
 
 
 def _changed_lists(question: "Question") -> list[str]:
     from vlmt_cli.clean.question import file_hash
 
-    lists = [(one.path, one.sha256) for one in question.image_lists]
+    lists = [(image_list.path, image_list.sha256) for image_list in question.image_lists]
     if question.image_files and question.image_files.verdicts and question.image_files.verdicts_sha256:
         lists.append((question.image_files.verdicts, question.image_files.verdicts_sha256))
     return [f"{path} is not what it was when the split was made" for path, sha in lists if file_hash(Path(path)) != sha]
@@ -134,11 +136,11 @@ def _changed_lists(question: "Question") -> list[str]:
 def _leak(folder: Path, leaks: int, first: "list[Leak]", todo: str) -> Exception:
     from vlmt_cli.base.errors import LeakError
 
-    one = first[0]
-    which = "one" if one.test_image == one.image else f"{one.test_image}"
+    row = first[0]
+    which = "one" if row.test_image == row.image else f"{row.test_image}"
     return LeakError(
-        f"{leaks:,} kept examples show test images, the first of them {one.dataset} {one.split} {one.example_id}"
-        f" ({one.image}, which is {which} of {one.test_set}'s test set)",
+        f"{leaks:,} kept examples show test images, the first of them {row.dataset} {row.split} {row.example_id}"
+        f" ({row.image}, which is {which} of {row.test_set}'s test set)",
         where=folder,
         todo=todo,
     )

@@ -68,8 +68,8 @@ def files_of(data: Path, examples: "dict[str, Prepared]") -> dict[str, str]:
 
     return {
         f"{raw_folder(data, name).name}/{file}": sha256
-        for name, one in examples.items()
-        for file, sha256 in one.manifest.sha256.items()
+        for name, tables in examples.items()
+        for file, sha256 in tables.manifest.sha256.items()
     }
 
 
@@ -110,11 +110,11 @@ def read_splits(
         for name, each in examples.items()
         for split in each.manifest.splits
     ]
-    for one in image_lists:
-        if any((split.dataset, split.role) == (one.name, one.role) for split in splits):
-            what = f"--image-list {one.name}:{one.role}: {one.name} has {one.role} images already"
+    for given in image_lists:
+        if any((split.dataset, split.role) == (given.name, given.role) for split in splits):
+            what = f"--image-list {given.name}:{given.role}: {given.name} has {given.role} images already"
             raise UsageError(what, todo="give it another name")
-        splits.append(image_list(one.name, one.role, Path(one.path)))
+        splits.append(image_list(given.name, given.role, Path(given.path)))
     if not splits:
         raise DataError("there is nothing to clean", todo="put official files below raw/, or name an --image-list")
     return splits, pa.concat_tables([each.links() for each in examples.values()])

@@ -93,12 +93,12 @@ def datasets_to_clean(data: Path, to: Path | None, asked: "Question", replace: b
     is_split = not to or not to.exists() or (to / "report.json").exists()
     if to and not is_split and (not to.is_dir() or any(entry.name != "examples" for entry in to.iterdir())):
         raise UsageError("holds other files", where=to, todo="name a new folder with --to")
-    there = read_answer(target)
-    if there is None or replace:
+    previous = read_answer(target)
+    if previous is None or replace:
         return asked.datasets
-    more = [name for name in there.only_trained_on if name not in asked.datasets]
+    more = [name for name in previous.only_trained_on if name not in asked.datasets]
     wider = asked.model_copy(update={"datasets": [*asked.datasets, *more]})
-    if different := differences(there.question, wider):
+    if different := differences(previous.question, wider):
         raise _other_question(data, target, different)
     if more:
         say(f"{', '.join(more)} stays in the split: it is there, and has no test images to take out of others.")
@@ -119,8 +119,8 @@ def command_of(asked: "Question", available: bool, to: Path | None = None) -> st
     usual = flat(Options().model_dump(mode="json"))
     for key, value in flat(asked.options or {}).items():
         words += ["--set", f"{key}={value}"] if usual.get(key) != value else []
-    for one in asked.image_lists:
-        words += ["--image-list", f"{one.name}:{one.role}={one.path}"]
+    for image_list in asked.image_lists:
+        words += ["--image-list", f"{image_list.name}:{image_list.role}={image_list.path}"]
     if asked.image_files:
         words += ["--near-duplicates", *asked.image_files.folders]
         words += ["--verdicts", asked.image_files.verdicts] if asked.image_files.verdicts else []
@@ -132,15 +132,15 @@ def _other_question(data: Path, target: Path, different: list[str]) -> Exception
     from vlmt_cli.base.errors import UsageError
     from vlmt_cli.clean.question import read_answer
 
-    there = read_answer(target)
-    assert there is not None
-    runs = _runs_trained_on(there.split_hash, data)
+    previous = read_answer(target)
+    assert previous is not None
+    runs = _runs_trained_on(previous.split_hash, data)
     named = f"{', '.join(runs[:3])}{', ...' if runs[3:] else ''}"
     trained = f", which {len(runs)} {'run was' if len(runs) == 1 else 'runs were'} trained on ({named})" if runs else ""
-    datasets = there.question.datasets
+    datasets = previous.question.datasets
     what = (
         f"holds the answer to another question: this one {', '.join(different)}. It would replace the split of"
-        f" {', '.join(datasets)} under {there.question.identity} identity, {there.split_hash[:16]}{trained}"
+        f" {', '.join(datasets)} under {previous.question.identity} identity, {previous.split_hash[:16]}{trained}"
     )
     number = 2
     while (free := target.with_name(f"{target.name}-{number}")).exists():
@@ -164,7 +164,9 @@ def refuse_to_lose(data: Path, target: Path, splits: "list[Split]") -> None:
     """
     from vlmt_cli.clean.question import read_answer
 
-    there = read_answer(target)
+    previous = read_answer(target)
     now = {(split.dataset, split.name) for split in splits}
-    if there and (lost := [f"{dataset} {split}" for dataset, split in there.roles if (dataset, split) not in now]):
+    if previous and (
+        lost := [f"{dataset} {split}" for dataset, split in previous.roles if (dataset, split) not in now]
+    ):
         raise _other_question(data, target, [f"leaves out {', '.join(lost)}, whose files are gone"])

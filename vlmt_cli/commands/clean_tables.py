@@ -29,8 +29,11 @@ def images_table(report: Report) -> Group:
     """Show each dataset's train and val images and examples, before and after."""
     rows = []
     for images in report.images:
-        cleaned = [one for one in report.splits if one.dataset == images.dataset and one.role in CLEANED_ROLES]
-        examples, kept = sum(one.examples for one in cleaned), sum(one.kept for one in cleaned)
+        cleaned = [split for split in report.splits if split.dataset == images.dataset and split.role in CLEANED_ROLES]
+        examples, kept = (
+            sum(cleaned_split.examples for cleaned_split in cleaned),
+            sum(cleaned_split.kept for cleaned_split in cleaned),
+        )
         rows.append(
             [
                 short_title(images.dataset),

@@ -140,24 +140,24 @@ def _load(
         if tokenizer is not None:
             changes["tokenizer"] = read_tokenizer(tokenizer, ours.config.trunk.vocabulary)
         odd = len(ours.misfits.unexpected) + len(ours.misfits.misshapen)
-        there = len(ours.model.state_dict()) - len(ours.misfits.missing) - len(ours.misfits.misshapen)
-        return dataclasses.replace(ours, **changes), there + odd + len(ours.unread)
+        taken = len(ours.model.state_dict()) - len(ours.misfits.missing) - len(ours.misfits.misshapen)
+        return dataclasses.replace(ours, **changes), taken + odd + len(ours.unread)
 
-    theirs = authors_state(content, path)
+    state = authors_state(content, path)
     values = None
     if config is not None:
         try:
             values = json.loads(config.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise DataError(f"cannot be read as JSON ({error})", where=config) from error
-    model_config = read_config(values, theirs, config or path, partial)
+    model_config = read_config(values, state, config or path, partial)
     for_authors = target.suffix == ".bin"  # which has no place for answers and tokenizer
     labels = read_answers(answers, model_config, partial or for_authors)
-    checkpoint = import_weights(theirs, model_config, path, labels, None, partial)
+    checkpoint = import_weights(state, model_config, path, labels, None, partial)
     if not for_authors:
         text = read_tokenizer(tokenizer or BERT, model_config.trunk.vocabulary)
         checkpoint = dataclasses.replace(checkpoint, tokenizer=text)
-    return checkpoint, len(theirs)
+    return checkpoint, len(state)
 
 
 def _pairs(answers: "list[str] | tuple[()]") -> dict[str, Path]:

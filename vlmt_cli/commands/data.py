@@ -170,22 +170,24 @@ def explain(
 
     check_image_key(key)
     check_data(data)
-    examples = [one for name in all_datasets() if (one := prepared(data, name))]
+    examples = [use for name in all_datasets() if (use := prepared(data, name))]
     if not examples:
         raise DataError("nothing was read yet", where=data / "examples", todo="read the datasets with vlmt clean")
-    splits = [read_split(one.name, split, one.path(split)) for one in examples for split in one.manifest.splits]
-    found = explain_image(key, splits, [one.links() for one in examples])
+    splits = [
+        read_split(example.name, split, example.path(split))
+        for example in examples
+        for split in example.manifest.splits
+    ]
+    uses = explain_image(key, splits, [example.links() for example in examples])
     if stale := stale_split(data):
         say(f"Warning: {stale}")
     if as_json:
-        print(json.dumps([vars(one) for one in found], indent=2))
+        print(json.dumps([vars(use) for use in uses], indent=2))
         return
-    if not found:
+    if not uses:
         stdout().print(f"No dataset that was read has {key}.")
         return
-    rows = [
-        [one.dataset, one.split, one.image, one.how, f"{one.examples:,}", ", ".join(one.first_ids)] for one in found
-    ]
+    rows = [[use.dataset, use.split, use.image, use.how, f"{use.examples:,}", ", ".join(use.first_ids)] for use in uses]
     stdout().print(table(["dataset", "split", "as", "known by", "examples", "ids"], rows, key, left=4))
 
 

@@ -69,8 +69,8 @@ def _show(report: "StoreReport") -> None:
     console.print(table(["store", ""], rows, report.path, left=2))
     if report.coverage:
         rows = [
-            [one.dataset, one.split, f"{one.images:,}", f"{one.with_features:,}", f"{one.share:.1%}",
-             ", ".join(one.first_missing)] for one in report.coverage
+            [row.dataset, row.split, f"{row.images:,}", f"{row.with_features:,}", f"{row.share:.1%}",
+             ", ".join(row.first_missing)] for row in report.coverage
         ]  # fmt: skip
         header = ["dataset", "split", "images", "with features", "share", "without"]
         console.print(table(header, rows, "\nImages of the datasets", left=2))
@@ -82,12 +82,14 @@ def _show(report: "StoreReport") -> None:
         console.print("Sound: every record is what it says.")
 
 
-def _comparison(found: "Comparison") -> str:
-    images = f"{found.shared:,} images in both, {found.only_here:,} only here, {found.only_there:,} only there"
-    if found.matched is None:
-        return f"\nCompared: {found.verdict}; {images}"
+def _comparison(compared: "Comparison") -> str:
+    images = f"{compared.shared:,} images in both, {compared.only_here:,} only here, {compared.only_there:,} only there"
+    if compared.matched is None:
+        return f"\nCompared: {compared.verdict}; {images}"
     cosine = "; widths differ"
-    if found.cosine is not None:
-        cosine = f"; cosine {found.cosine:.4f}, at least {found.lowest_cosine:.4f}; lengths x {found.scale:.3f}"
-    matched = f"{found.matched:.1%} of regions have a partner, of IoU {found.iou or 0:.3f}{cosine}"
-    return f"\nCompared: {found.verdict}. {images}; in {found.compared:,} of them {matched}"
+    if compared.cosine is not None:
+        cosine = (
+            f"; cosine {compared.cosine:.4f}, at least {compared.lowest_cosine:.4f}; lengths x {compared.scale:.3f}"
+        )
+    matched = f"{compared.matched:.1%} of regions have a partner, of IoU {compared.iou or 0:.3f}{cosine}"
+    return f"\nCompared: {compared.verdict}. {images}; in {compared.compared:,} of them {matched}"

@@ -166,15 +166,15 @@ def _devices(device: str, gpus: int | None, elsewhere: bool) -> list[str]:
 
     from vlmt_cli.base.errors import UsageError
 
-    there = torch.cuda.device_count()
+    available = torch.cuda.device_count()
     if gpus is not None:
-        if gpus > there and not elsewhere:
-            raise UsageError(f"--gpus {gpus}: there are {there}", todo="leave it out to run on the CPU")
+        if gpus > available and not elsewhere:
+            raise UsageError(f"--gpus {gpus}: there are {available}", todo="leave it out to run on the CPU")
         return [f"cuda:{number}" for number in range(gpus)]
     if device == "auto":
-        return ["cuda:0" if there else "cpu"]
+        return ["cuda:0" if available else "cpu"]
     kind = torch.device(device).type
-    if kind == "cuda" and not there and not elsewhere:
+    if kind == "cuda" and not available and not elsewhere:
         raise UsageError(f"--device {device}: there is no GPU that torch can use", todo="give --device cpu")
     return [device]
 
@@ -209,7 +209,7 @@ def _photos(folders: list[str]) -> "tuple[list[File], dict[str, str]]":
 
     files, skipped = image_files(folders)
     photos = [(file.image, file.path) for file in files]
-    return photos, {one.path: one.reason for one in skipped if one.reason != NOT_AN_IMAGE}
+    return photos, {skip.path: skip.reason for skip in skipped if skip.reason != NOT_AN_IMAGE}
 
 
 def _maker(

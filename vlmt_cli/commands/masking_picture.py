@@ -41,10 +41,10 @@ def show_masking(
         raise UsageError("the picture is a PNG", where=f"--to {path}", todo="give it a name that ends in .png")
     if count > MOST:
         raise UsageError(f"a picture has room for {MOST} images", where=f"--count {count}")
-    store, there = _store(table, name, data, features)
+    store, covered = _store(table, name, data, features)
     examples = [
         Example(image, text, store.read(image), photo_of(data / "images", image))
-        for image, text in _first(table, there, count)
+        for image, text in _first(table, covered, count)
     ]
     shares = draw_masking(examples, f"What pre-training masks: {name}", path)
     if as_json:
@@ -77,26 +77,26 @@ def _store(table: Path, name: str, data: Path, features: Path | None) -> "tuple[
         raise DataError("there is no feature store", where=where, todo="make one with vlmt extract or pack")
     images = images_of(table).flatten().unique()
     covered = [images.filter(pc.is_in(images, pa.array(store.keys(), pa.string()))) for store in stores]
-    store, there = max(zip(stores, covered, strict=True), key=lambda pair: len(pair[1]))
-    if not len(there):
+    store, keys = max(zip(stores, covered, strict=True), key=lambda pair: len(pair[1]))
+    if not len(keys):
         raise DataError(f"has no features of the images of {name}", where=where, todo="extract or pack them")
-    return store, there
+    return store, keys
 
 
-def _first(table: Path, there: "pa.Array", count: int) -> list[tuple[str, str]]:
+def _first(table: Path, covered: "pa.Array", count: int) -> list[tuple[str, str]]:
     """Return the first ``count`` of the images, each with the text of its first example."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    wanted = there[:count]
-    found: dict[str, str] = {}
+    wanted = covered[:count]
+    texts: dict[str, str] = {}
     for batch in pq.ParquetFile(table).iter_batches(columns=["images", "text"]):
         shows = pc.is_in(batch["images"].flatten(), wanted)
         if not pc.any(shows).as_py():
             continue
         for images, text in zip(batch["images"].to_pylist(), batch["text"].to_pylist(), strict=True):
             for image in images:
-                found.setdefault(image, text)
-        if all(image in found for image in wanted.to_pylist()):
+                texts.setdefault(image, text)
+        if all(image in texts for image in wanted.to_pylist()):
             break
-    return [(image, found[image]) for image in wanted.to_pylist()]
+    return [(image, texts[image]) for image in wanted.to_pylist()]

@@ -45,10 +45,10 @@ def refuse(obstacles: list[Obstacle], data: Path, scale: str | None) -> None:
         return
     if len(obstacles) == 1 and obstacles[0].todo:
         raise obstacles[0].kind(obstacles[0].what, todo=obstacles[0].todo)
-    without = {option for one in obstacles for option in one.without}
-    instead = [word for one in obstacles if one.kind is UsageError for word in one.instead]
-    instead += fitting(next((one for one in obstacles if one.kind is DataError), None), data, scale)
-    what = ", and ".join(one.what for one in obstacles)
+    without = {option for obstacle in obstacles for option in obstacle.without}
+    instead = [word for obstacle in obstacles if obstacle.kind is UsageError for word in obstacle.instead]
+    instead += fitting(next((obstacle for obstacle in obstacles if obstacle.kind is DataError), None), data, scale)
+    what = ", and ".join(obstacle.what for obstacle in obstacles)
     raise obstacles[0].kind(what, todo=f"run here: {command(without, instead)}")
 
 
@@ -59,14 +59,14 @@ def fitting(lacking: Obstacle | None, data: Path, scale: str | None) -> list[str
     return list(lacking.instead) if lacking else []
 
 
-def no_gpus(asked: int, there: int) -> Obstacle:
+def no_gpus(asked: int, available: int) -> Obstacle:
     """There are fewer GPUs than asked for."""
     import os
 
     what = f"{asked} GPUs are asked for" if asked > 1 else "a GPU is asked for"
-    what += f", and there {'is' if there == 1 else 'are'} {there or 'none'}"
-    if there:
-        return Obstacle(what, f"give --gpus {there}", ("--gpus",), ("--gpus", str(there)))
+    what += f", and there {'is' if available == 1 else 'are'} {available or 'none'}"
+    if available:
+        return Obstacle(what, f"give --gpus {available}", ("--gpus",), ("--gpus", str(available)))
     return Obstacle(what, None, ("--gpus", "--device"), on_cpu(min(asked, os.cpu_count() or 1)))
 
 

@@ -122,7 +122,7 @@ def _pack(
         meta = packed.meta
         scores = f" and {meta.classes:,} class scores" if meta.classes else ""
         stdout().print(
-            f"{store}: {packed.images:,} images packed, {packed.there:,} already there, {meta.images:,} in all;"
+            f"{store}: {packed.images:,} images packed, {packed.already:,} already there, {meta.images:,} in all;"
             f" {meta.feature_width:,} features{scores} a region, by {meta.extractor}. Checksum {meta.checksum}",
             markup=False,
         )
@@ -155,9 +155,11 @@ def _hard_negatives(store: Path, data: Path, neighbours: int, partial: bool, as_
         with progress(f"Hard negatives of {name}") as update:
             result.append(write_hard_negatives(features, data, name, neighbours, partial, update))
     if as_json:
-        print(json.dumps([{**vars(one), "path": str(one.path)} for one in result], indent=2))
-    for one in result:
+        print(json.dumps([{**vars(table), "path": str(table.path)} for table in result], indent=2))
+    for table in result:
         if not as_json:
-            stdout().print(f"{one.path}: the nearest of {one.with_features:,} images to each of them", markup=False)
-        if lacking := one.images - one.with_features:
-            say(f"Warning: {lacking:,} of {one.images:,} train images of {one.dataset} lack features and are left out.")
+            stdout().print(f"{table.path}: the nearest of {table.with_features:,} images to each of them", markup=False)
+        if lacking := table.images - table.with_features:
+            say(
+                f"Warning: {lacking:,} of {table.images:,} train images of {table.dataset} are left out: no features."
+            )

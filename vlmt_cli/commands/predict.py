@@ -103,9 +103,9 @@ def predict(
         say(f"{model}: {loaded.weights}")
     checkpoint, recipe = loaded.checkpoint, loaded.recipe
     check(checkpoint, task, len(sources), text)
-    for one in text:
-        for remark in remarks(checkpoint, task, one):
-            say(f"{one!r}: {remark}")
+    for line in text:
+        for remark in remarks(checkpoint, task, line):
+            say(f"{line!r}: {remark}")
     if recipe and task not in recipe.tasks:
         say(f"{model} was last trained on {', '.join(recipe.tasks)}, and not on {task}")
     where = device_of(device)
@@ -116,14 +116,14 @@ def predict(
         say(note)
     checkpoint.model.to(where)
     with progress("Ranking") as update:
-        found = ask(loaded, task, seen, text, top=top, progress=update)
+        predictions = ask(loaded, task, seen, text, top=top, progress=update)
     extractor = checkpoint.lineage.extractor
     facts = [model, *([f"features of {extractor.name}"] if extractor else [])]
-    _illustrate(found, page, draw, task, dict(zip(sources, seen, strict=True)), data, facts)
+    _illustrate(predictions, page, draw, task, dict(zip(sources, seen, strict=True)), data, facts)
     if as_json:
-        print(json.dumps({"model": model, "task": task, "predictions": msgspec.to_builtins(found)}, indent=2))
+        print(json.dumps({"model": model, "task": task, "predictions": msgspec.to_builtins(predictions)}, indent=2))
     else:
-        _show(found, model, task)
+        _show(predictions, model, task)
 
 
 def _check_targets(page: Path | None, draw: Path | None, task: str, sources: "Sequence[PhotoSource]") -> None:
@@ -173,16 +173,16 @@ def _given(boxes: str, task: str, photos: int) -> "BoxArray":
 
 def stores_of(data: Path, features: str | None) -> list[Path]:
     """Name the feature stores to look in; one that is named is the first, and beside it are those of candidates."""
-    there = sorted(file.parent for file in (data / "features").glob("*/data.mdb"))
+    stores = sorted(file.parent for file in (data / "features").glob("*/data.mdb"))
     if features is None:
-        return there
+        return stores
     named = data / "features" / features
     chosen = named if named.exists() else Path(features)
     return [chosen, *(path for path in sorted(chosen.parent.glob("*candidates*")) if path != chosen)]
 
 
 def _illustrate(
-    found: "Sequence[Prediction]",
+    predictions: "Sequence[Prediction]",
     page: Path | None,
     draw: Path | None,
     task: str,
@@ -196,13 +196,17 @@ def _illustrate(
     from vlmt_cli.evaluation.predict_picture import draw_boxes
     from vlmt_cli.evaluation.predictions import Boxes, photos_of
 
-    shown = {name for one in found for name in photos_of(one)} if page or draw else set()
+    shown = {name for prediction in predictions for name in photos_of(prediction)} if page or draw else set()
     views = {photo.name: _view(source, photo, data) for source, photo in photos.items() if photo.name in shown}
     if page:
-        write_page(page, task, found, views, facts)
+        write_page(page, task, predictions, views, facts)
         say(f"Page: {page}")
     if draw:
-        draw_boxes(draw, next(iter(views.values())), [one for one in found if isinstance(one, Boxes)])
+        draw_boxes(
+            draw,
+            next(iter(views.values())),
+            [prediction for prediction in predictions if isinstance(prediction, Boxes)],
+        )
         say(f"Picture: {draw}")
 
 
@@ -217,30 +221,30 @@ def _view(source: "PhotoSource", photo: "Photo", data: Path) -> "View":
     return View(None if isinstance(picture, str) else picture, photo.regions.width, photo.regions.height)
 
 
-def _show(found: "Sequence[Prediction]", model: str, task: str) -> None:
+def _show(predictions: "Sequence[Prediction]", model: str, task: str) -> None:
     """Print one table of answers or boxes; of rankings one of photos and one of texts."""
     from vlmt_cli.commands.show import stdout, table
     from vlmt_cli.evaluation.predictions import Answers, Boxes, Photos, Texts
 
     rows: dict[tuple[str, ...], list[list[str]]] = {}
-    for one in found:
-        match one:
+    for prediction in predictions:
+        match prediction:
             case Answers():
                 header: tuple[str, ...] = ("photo", "text", "answer", "probability")
-                said = [[each.answer, _bar(each.probability)] for each in one.answers]
-                about = [" and ".join(one.photos), one.text]
+                said = [[each.answer, _bar(each.probability)] for each in prediction.answers]
+                about = [" and ".join(prediction.photos), prediction.text]
             case Boxes():
                 header = ("photo", "text", "box", "probability")
-                said = [[_corners(each.box), _bar(each.probability)] for each in one.boxes]
-                about = [one.photo, one.text]
+                said = [[_corners(each.box), _bar(each.probability)] for each in prediction.boxes]
+                about = [prediction.photo, prediction.text]
             case Photos():
                 header = ("text", "photo", "score", "probability")
-                said = [[each.photo, f"{each.score:z.3f}", _bar(each.probability)] for each in one.photos]
-                about = [one.text]
+                said = [[each.photo, f"{each.score:z.3f}", _bar(each.probability)] for each in prediction.photos]
+                about = [prediction.text]
             case Texts():
                 header = ("photo", "text", "score", "probability")
-                said = [[each.text, f"{each.score:z.3f}", _bar(each.probability)] for each in one.texts]
-                about = [one.photo]
+                said = [[each.text, f"{each.score:z.3f}", _bar(each.probability)] for each in prediction.texts]
+                about = [prediction.photo]
         blank = [""] * len(about)
         rows.setdefault(header, []).extend([*(blank if n else about), *cells] for n, cells in enumerate(said))
     for header, lines in rows.items():

@@ -28,10 +28,10 @@ def examples_of(data: Path, names: Sequence[str], options: "Options") -> "Iterat
     with tempfile.TemporaryDirectory(prefix="vlmt-") as folder:
         with progress("Reading annotations", size=True) as update:
             examples = prepare(data, names, options, update, beside=Path(folder), bound=bound_by_split(data))
-        for name, one in examples.items():
-            if one.beside:
+        for name, tables in examples.items():
+            if tables.beside:
                 say(
-                    f"{name} {one.beside} since the clean split was made. This shows the official files as they are"
+                    f"{name} {tables.beside} since the clean split was made. This shows the official files as they are"
                     f" now; {data / 'examples' / name} stays as it is until vlmt clean makes the split again."
                 )
         yield examples

@@ -68,9 +68,9 @@ def progress(what: str, size: bool = False) -> Iterator[Callable[[str, int, int]
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None, left: int = 1) -> Table:
     """Lay out rows; the first ``left`` columns are words, the others numbers."""
     result = Table(*header, title=title, title_justify="left", title_style="bold", header_style="dim", box=None)
-    for place, column in enumerate(result.columns):
-        column.justify = "left" if place < left else "right"
-        column.no_wrap = place >= left or place == 0
+    for column_number, column in enumerate(result.columns):
+        column.justify = "left" if column_number < left else "right"
+        column.no_wrap = column_number >= left or column_number == 0
     for row in rows:
         result.add_row(*row)
     return result

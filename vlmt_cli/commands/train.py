@@ -155,9 +155,9 @@ def launch(
     run = Path(find_run(run, data)) if resume else run
     settle(run)
     if resume:
-        there = read_recipe(run)
+        recorded = read_recipe(run)
         asks = settings or scale or values
-        if asks and (difference := difference_of(recipe, there)):
+        if asks and (difference := difference_of(recipe, recorded)):
             todo = "leave these options out, or begin another run"
             raise UsageError(f"goes on as it began: {difference}", where=run, todo=todo)
         opening = f"{run} has come to its end already" if is_finished(run) else f"Going on with {run}"
@@ -239,9 +239,9 @@ def _show(run: Path, as_json: bool) -> None:
     tasks: dict[str, dict[str, Any]] = {}
     for line in metrics:
         if line["kind"] == "validation":
-            one = tasks.setdefault(line["task"], {"stops": 0, "updates": 0})
-            one |= {"validation": line["score"], "best": max(line["score"], one.get("best", line["score"]))}
-            one["stops"] += line["before"] == "go" and line["state"] == "stop"
+            row = tasks.setdefault(line["task"], {"stops": 0, "updates": 0})
+            row |= {"validation": line["score"], "best": max(line["score"], row.get("best", line["score"]))}
+            row["stops"] += line["before"] == "go" and line["state"] == "stop"
     for line in metrics:
         if line["kind"] == "train" and line["task"] in tasks:
             tasks[line["task"]] |= {"loss": line["loss"], "updates": tasks[line["task"]]["updates"] + line["updates"]}
@@ -258,11 +258,11 @@ def _show(run: Path, as_json: bool) -> None:
     rows = [
         [
             task,
-            f"{one['updates']:,}",
-            str(one["stops"]),
-            *(f"{one.get(name, 0):.4f}" for name in ("loss", "validation", "best")),
+            f"{row['updates']:,}",
+            str(row["stops"]),
+            *(f"{row.get(name, 0):.4f}" for name in ("loss", "validation", "best")),
         ]
-        for task, one in tasks.items()
+        for task, row in tasks.items()
     ]
     header = ["task", "updates", "stops", "loss", "validation", "best"]
     took = f"{seconds / 60:.1f} minutes" if seconds >= 60 else f"{seconds:.0f} seconds"

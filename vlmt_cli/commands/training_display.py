@@ -64,12 +64,12 @@ class Display:
         table = Table(box=None, header_style="dim")
         for name in ("task", "state", "loss", "validation", "best", "examples/s"):
             table.add_column(name, justify="left" if name in ("task", "state") else "right")
-        for task, one in self.tasks.items():
-            colour = "green" if one["state"] == "go" else "yellow"
-            numbers = [one.get("loss"), one.get("score"), one.get("best")]
+        for task, state in self.tasks.items():
+            colour = "green" if state["state"] == "go" else "yellow"
+            numbers = [state.get("loss"), state.get("score"), state.get("best")]
             cells = ["" if value is None else f"{value:.3f}" for value in numbers]
-            speed = f"{one['speed']:,.0f}" if "speed" in one else ""
-            table.add_row(task, Text(one["state"], colour), *cells, speed)
+            speed = f"{state['speed']:,.0f}" if "speed" in state else ""
+            table.add_row(task, Text(state["state"], colour), *cells, speed)
         bar = ProgressBar(total=self.iterations, completed=self.iteration, width=40)
         text = (
             f"iteration {self.iteration:,} of {self.iterations:,}   {self.left()}   waiting for data {self.waiting:.0%}"
@@ -96,15 +96,15 @@ def show_training(opening: str) -> Iterator[Callable[[dict[str, Any]], None]]:
 
             yield take_live
         return
-    told = time.perf_counter()
+    last = time.perf_counter()
 
     def take(record: dict[str, Any]) -> None:
-        nonlocal told
+        nonlocal last
         display.take(record)
         if "weights" in record:
             say(str(Beginning(**record["weights"])))
-        if record["kind"] == "save" or time.perf_counter() - told > _EVERY:
-            told = time.perf_counter()
+        if record["kind"] == "save" or time.perf_counter() - last > _EVERY:
+            last = time.perf_counter()
             say(display.line())
 
     yield take

@@ -117,30 +117,30 @@ def _tables(report: "ConsistencyReport") -> "list[Table]":
     """Lay out the score and what it is made of, how models differ, and where they are consistent."""
     from vlmt_cli.commands.show import table
 
-    found = [model.consistency for model in report.models.values()]
+    measured = [model.consistency for model in report.models.values()]
     names = [_marked(name, model) for name, model in report.models.items()]
     rows = [
-        [f"MT-VGC, answered at {report.right}", *(_shares(one.weighted.both) for one in found)],
+        [f"MT-VGC, answered at {report.right}", *(_shares(consistency.weighted.both) for consistency in measured)],
         *(
-            [f"  answered at {rule}", *(_shares(one.by_right[rule].both) for one in found)]
-            for rule in found[0].by_right
+            [f"  answered at {rule}", *(_shares(consistency.by_right[rule].both) for consistency in measured)]
+            for rule in measured[0].by_right
             if rule != report.right
         ),
-        ["  unweighted", *(_shares(one.unweighted.both) for one in found)],
-        ["  expected by chance", *(_percent(one.weighted.chance) for one in found)],
-        ["  kappa", *(_number(one.weighted.kappa) for one in found)],
-        ["questions answered", *(_percent(one.weighted.answered) for one in found)],
-        ["expressions found", *(_percent(one.weighted.found) for one in found)],
+        ["  unweighted", *(_shares(consistency.unweighted.both) for consistency in measured)],
+        ["  expected by chance", *(_percent(consistency.weighted.chance) for consistency in measured)],
+        ["  kappa", *(_number(consistency.weighted.kappa) for consistency in measured)],
+        ["questions answered", *(_percent(consistency.weighted.answered) for consistency in measured)],
+        ["expressions found", *(_percent(consistency.weighted.found) for consistency in measured)],
     ]
     tables = [table(["", *names], rows, "Consistency in %")]
     if report.differences:
         rows = [
             [
-                f"{_plain(one.ours)} above {_plain(one.theirs)}",
-                *(_shares(each) for each in (one.weighted, one.unweighted)),
-                _number(one.kappa),
+                f"{_plain(difference.ours)} above {_plain(difference.theirs)}",
+                *(_shares(each) for each in (difference.weighted, difference.unweighted)),
+                _number(difference.kappa),
             ]
-            for one in report.differences
+            for difference in report.differences
         ]
         header = ["", "MT-VGC", "unweighted", "kappa"]
         tables.append(table(header, rows, "\nDifferences in %, on the same pairs"))
@@ -153,23 +153,23 @@ def _parts(report: "ConsistencyReport", names: "Sequence[str]") -> "Table":
 
     from vlmt_cli.commands.show import table
 
-    found = [model.consistency for model in report.models.values()]
+    measured = [model.consistency for model in report.models.values()]
     kinds: list[tuple[str, list[Mapping[str, Agreement]]]] = [
-        ("words shared", [{str(d): part for d, part in one.by_overlap.items()} for one in found]),
-        ("part of speech", [one.by_part for one in found]),
-        ("noun", [one.by_noun for one in found]),
-        ("adjective", [one.by_adjective for one in found]),
+        ("words shared", [{str(d): part for d, part in consistency.by_overlap.items()} for consistency in measured]),
+        ("part of speech", [consistency.by_part for consistency in measured]),
+        ("noun", [consistency.by_noun for consistency in measured]),
+        ("adjective", [consistency.by_adjective for consistency in measured]),
     ]
     rows: list[list[str]] = []
     for kind, groups in kinds:
         for number, (what, first) in enumerate(islice(groups[0].items(), WORDS)):
             cells = [kind if not number else "", what, f"{first.both.n:,}"]
-            if len(found) == 1:
+            if len(measured) == 1:
                 cells += [_shares(first.both), _percent(first.chance), _number(first.kappa)]
             else:
                 cells += [_percent(group[what].both.value) for group in groups]
             rows.append(cells)
-    columns = ["MT-VGC", "by chance", "kappa"] if len(found) == 1 else names
+    columns = ["MT-VGC", "by chance", "kappa"] if len(measured) == 1 else names
     return table(
         ["pairs that share", "", "pairs", *columns],
         rows,
@@ -182,10 +182,10 @@ def _remarks(report: "ConsistencyReport") -> list[str]:
     """Say what the numbers are of, and what they do not show."""
     from vlmt_cli.evaluation.scores import LEAKED, UNKNOWN
 
-    found = next(iter(report.models.values())).consistency
+    first = next(iter(report.models.values())).consistency
     lines = [
-        f"{found.questions:,} questions and {found.expressions:,} expressions about {found.images:,} images make"
-        f" {found.pairs:,} pairs, of which {found.overlapping:,} share a noun or adjective by {report.tagger}."
+        f"{first.questions:,} questions and {first.expressions:,} expressions about {first.images:,} images make"
+        f" {first.pairs:,} pairs, of which {first.overlapping:,} share a noun or adjective by {report.tagger}."
     ]
     for name, model in report.models.items():
         if model.seen.images:
@@ -212,12 +212,12 @@ def _percent(share: float) -> str:
     return f"{100 * share:z.2f}"
 
 
-def _shares(one: "Estimate") -> str:
-    return f"{_percent(one.value)} [{_percent(one.low)}, {_percent(one.high)}]"
+def _shares(estimate: "Estimate") -> str:
+    return f"{_percent(estimate.value)} [{_percent(estimate.low)}, {_percent(estimate.high)}]"
 
 
-def _number(one: "Estimate | None") -> str:
-    return "-" if one is None else f"{one.value:z.3f} [{one.low:z.3f}, {one.high:z.3f}]"
+def _number(estimate: "Estimate | None") -> str:
+    return "-" if estimate is None else f"{estimate.value:z.3f} [{estimate.low:z.3f}, {estimate.high:z.3f}]"
 
 
 def _plain(name: str) -> str:

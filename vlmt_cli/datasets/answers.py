@@ -89,8 +89,8 @@ def count_answers(annotated: NDArray[np.int64], answers: pa.DictionaryArray) -> 
 
 def single_answers(answers: pa.DictionaryArray) -> tuple[pa.ListArray, pa.ListArray]:
     """Return ``count_answers`` for N questions with one answer each, on which all annotators agree."""
-    one = np.ones(len(answers), dtype=np.int32)
-    return lists(one, answers.cast(pa.string())), lists(one, pa.array(one * ANNOTATORS, pa.int8()))
+    counts = np.ones(len(answers), dtype=np.int32)
+    return lists(counts, answers.cast(pa.string())), lists(counts, pa.array(counts * ANNOTATORS, pa.int8()))
 
 
 def vocabulary(answers: pa.DictionaryArray, at_least: int = 1, at_most: int | None = None) -> list[str]:

@@ -44,10 +44,10 @@ def read(raw: Path, options: Options) -> Examples:
             ids, named_in = rows, path
             if beside := find(raw, IMAGES.format(name)):
                 ids, named_in = _ids(beside, len(captions), path.name), beside
-                there = pc.not_equal(ids, "")
-                if absent := len(ids) - pc.sum(there).as_py():
+                present = pc.not_equal(ids, "")
+                if absent := len(ids) - pc.sum(present).as_py():
                     result.notes[f"captions in {split} without an image, left out"] = absent
-                ids, rows, captions, urls = (column.filter(there) for column in (ids, rows, captions, urls))
+                ids, rows, captions, urls = (column.filter(present) for column in (ids, rows, captions, urls))
             images = image_keys("cc", ids, named_in)
             result.splits[split] = example_table(RETRIEVAL, path, example_id=rows, images=images, text=captions)
             result.links = pa.concat_tables([result.links, address_links(images, urls)])

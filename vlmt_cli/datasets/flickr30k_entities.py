@@ -120,7 +120,7 @@ def _chain_boxes(boxes: list[Row], first: bool) -> tuple[NDArray[np.int64], NDAr
 
 
 def _phrases(image: int, path: Path) -> list[Phrase]:
-    found = []
+    phrases_read = []
     for caption, line in enumerate(_text(path).split("\n")):
         phrases = _PHRASE.findall(line)
         if len(phrases) != line.count("[/EN#"):
@@ -129,8 +129,10 @@ def _phrases(image: int, path: Path) -> list[Phrase]:
                 where=f"{path}: line {caption + 1}",
                 todo="download the official file again",
             )
-        found += [Phrase(image, caption, n, int(chain), kind, text) for n, (chain, kind, text) in enumerate(phrases)]
-    return found
+        phrases_read += [
+            Phrase(image, caption, n, int(chain), kind, text) for n, (chain, kind, text) in enumerate(phrases)
+        ]
+    return phrases_read
 
 
 def _boxes(image: int, path: Path) -> list[Row]:

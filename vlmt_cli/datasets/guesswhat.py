@@ -130,26 +130,26 @@ def _dialogues(path: Path, games: list[Game], record: NDArray[np.int64]) -> pa.A
     return pc.binary_join(lists(sizes, pc.utf8_lower(sentences)), " ")
 
 
-def _check_goals(path: Path, found: NDArray[np.int64], goals: NDArray[np.int64], record: NDArray[np.int64]) -> None:
+def _check_goals(path: Path, goal_rows: NDArray[np.int64], goals: NDArray[np.int64], record: NDArray[np.int64]) -> None:
     """Raise a DataError unless every game's goal is once among its objects."""
-    if (found != 1).any():
-        game = int(np.argmax(found != 1))
+    if (goal_rows != 1).any():
+        game = int(np.argmax(goal_rows != 1))
         raise DataError(
-            f"object {goals[game]} is {found[game]} times among the objects of the game, not once",
+            f"object {goals[game]} is {goal_rows[game]} times among the objects of the game, not once",
             where=f"{path}: line {record[game] + 1}",
             todo="correct or remove that line",
         )
 
 
 def _either(
-    path: Path, records: Sequence[Any], line: NDArray[np.int64], one: str, other: str, kind: pa.DataType
+    path: Path, records: Sequence[Any], line: NDArray[np.int64], first: str, second: str, kind: pa.DataType
 ) -> pa.Array:
     """Build a column of what one release calls so and the other so; each record must have one of the two.
 
     ``line`` is the line of the file, counted from 0, on which each record is.
     """
-    column = pc.coalesce(*(pa.array(map(attrgetter(name), records), kind) for name in (one, other)))
+    column = pc.coalesce(*(pa.array(map(attrgetter(name), records), kind) for name in (first, second)))
     if column.null_count:
         missing = line[column.is_null().index(True).as_py()]
-        raise DataError(f"a record has neither {one} nor {other}", where=f"{path}: line {missing + 1}")
+        raise DataError(f"a record has neither {first} nor {second}", where=f"{path}: line {missing + 1}")
     return column

@@ -183,7 +183,7 @@ def prepare(
     """
     with ThreadPoolExecutor(min(len(names), os.cpu_count() or 1) if thorough else 1) as pool:
         places = [_folder(data, name) for name in names]
-        reasons = pool.map(lambda name, place: _stale(data, name, options, place, thorough), names, places)
+        reasons = pool.map(lambda name, folder_of: _stale(data, name, options, folder_of, thorough), names, places)
         stale = {name: reason for name, reason in zip(names, reasons, strict=True) if reason}
     folders = {
         name: beside / name
@@ -208,15 +208,15 @@ def prepare(
 
 def move_in(data: Path, examples: Iterable[Prepared]) -> None:
     """Put tables that were read beside in the place of those in ``data/examples``."""
-    for one in examples:
-        target = _folder(data, one.name)
-        if one.folder == target:
+    for example in examples:
+        target = _folder(data, example.name)
+        if example.folder == target:
             continue
-        aside = one.folder.with_name(f"{one.name}.old")
+        aside = example.folder.with_name(f"{example.name}.old")
         shutil.rmtree(aside, ignore_errors=True)
         if target.exists():
             os.replace(target, aside)
-        os.replace(one.folder, target)
+        os.replace(example.folder, target)
         shutil.rmtree(aside, ignore_errors=True)
     shutil.rmtree(data / "examples" / NEXT, ignore_errors=True)
 

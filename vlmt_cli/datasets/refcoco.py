@@ -115,8 +115,8 @@ def _splits(path: Path, instances: Instances, objects_path: Path) -> dict[str, p
     in_order = np.argsort(image_of, kind="stable")
     images, starts, sizes = np.unique(image_of[in_order], return_index=True, return_counts=True)
     candidates = lists(sizes, boxes.take(pa.array(in_order)))
-    place = np.empty(len(objects), dtype=np.int64)
-    place[in_order] = np.arange(len(objects)) - np.repeat(starts, sizes)
+    position = np.empty(len(objects), dtype=np.int64)
+    position[in_order] = np.arange(len(objects)) - np.repeat(starts, sizes)
 
     said = np.repeat(np.arange(len(refs)), [len(ref.sentences) for ref in refs])
     meant = row[said]
@@ -128,7 +128,7 @@ def _splits(path: Path, instances: Instances, objects_path: Path) -> dict[str, p
         text=_text(refs, path),
         box=boxes.take(pa.array(meant)),
         candidates=candidates.take(pa.array(np.searchsorted(images, image_of[meant]))),
-        target=place[meant],
+        target=position[meant],
         category=_names(instances, objects_path).take(pa.array(meant)),
     )
     split = pa.array([ref.split for ref in refs], pa.string()).take(pa.array(said))

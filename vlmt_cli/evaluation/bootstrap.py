@@ -60,7 +60,7 @@ def estimate(
 
 def unpaired_difference(
     ours: Scores,
-    theirs: Scores,
+    other_scores: Scores,
     our_groups: Column | None = None,
     their_groups: Column | None = None,
     resamples: int = RESAMPLES,
@@ -70,11 +70,11 @@ def unpaired_difference(
 
     The arguments and errors are ``estimate``'s; a group that is in both counts in each as a group of its own.
     """
-    one, other = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2))
-    mean, draws, count = _resample(ours, our_groups, None, resamples, one)
-    their_mean, their_draws, their_count = _resample(theirs, their_groups, None, resamples, other)
+    first, second = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2))
+    mean, draws, count = _resample(ours, our_groups, None, resamples, first)
+    their_mean, their_draws, their_count = _resample(other_scores, their_groups, None, resamples, second)
     low, high = _interval(draws - their_draws)
-    return Estimate(mean - their_mean, low, high, len(ours) + len(theirs), count + their_count)
+    return Estimate(mean - their_mean, low, high, len(ours) + len(other_scores), count + their_count)
 
 
 def by_image(images: Column) -> NDArray[np.int64]:

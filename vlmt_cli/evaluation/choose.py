@@ -75,13 +75,13 @@ def choose(
     Raises:
         DataError: a required task cannot be scored, or none can.
     """
-    there = pa.array(reader.store.keys(), pa.string())
+    stored = pa.array(reader.store.keys(), pa.string())
     choices, left_out = [], {}
     for task in tasks:
         try:
             _check_model(checkpoint, reader, task)
             choice = _choose_splits(data, task, split, submission)
-            _check_features(data, choice, there, reader.store.path)
+            _check_features(data, choice, stored, reader.store.path)
         except _LacksError as error:
             if task in required:
                 raise
@@ -125,22 +125,22 @@ def _check_model(checkpoint: "Checkpoint", reader: "RegionReader", task: str) ->
 
 def _choose_splits(data: Path, task: str, split: str | None, submission: bool) -> Choice:
     folder = data / "examples" / task
-    there = [path.stem for path in sorted(folder.glob("*.parquet")) if path.stem != "links"]
-    if not there:
+    prepared = [path.stem for path in sorted(folder.glob("*.parquet")) if path.stem != "links"]
+    if not prepared:
         raise _LacksError("there are no examples", where=folder, todo="read them with vlmt clean")
     # "test" is any test set, unless the dataset has one of just this name.
-    is_official = split is None or (split == TEST and TEST not in there)
+    is_official = split is None or (split == TEST and TEST not in prepared)
     wanted = TASKS[task].official if is_official else (str(split),)
-    lacking = [name for name in wanted if name not in there]
+    lacking = [name for name in wanted if name not in prepared]
     is_secret = TASKS[task].secret and wanted == TASKS[task].official
     if lacking and not is_secret:
-        raise _LacksError(f"there is no split {lacking[0]}", where=folder, todo=f"it has {', '.join(there)}")
+        raise _LacksError(f"there is no split {lacking[0]}", where=folder, todo=f"it has {', '.join(prepared)}")
     submitted = None
     if submission and TASKS[task].submission:
-        submitted = next((name for name in (split, TEST, *wanted) if name in there), None)
+        submitted = next((name for name in (split, TEST, *wanted) if name in prepared), None)
     if not lacking and any(_is_known(data, task, name) for name in wanted):
         return Choice(task, wanted, submitted)
-    if STAND_IN not in there or not _is_known(data, task, STAND_IN):
+    if STAND_IN not in prepared or not _is_known(data, task, STAND_IN):
         what = f"the answers of {wanted[0]} are secret, and there is no {STAND_IN}"
         raise _LacksError(what, where=folder, todo="read it with vlmt clean")
     return Choice(task, (STAND_IN,), submitted, wanted[0])
@@ -152,9 +152,9 @@ def _is_known(data: Path, task: str, split: str) -> bool:
     return bool(rules.known(task, table).any())
 
 
-def _check_features(data: Path, choice: Choice, there: pa.Array, store: Path) -> None:
+def _check_features(data: Path, choice: Choice, stored: pa.Array, store: Path) -> None:
     for split in choice.all_splits:
         images = images_of(table_of(data, choice.task, split)).flatten()
-        if not pc.any(pc.is_in(images, there), min_count=0).as_py():
+        if not pc.any(pc.is_in(images, stored), min_count=0).as_py():
             todo = "extract them with vlmt extract, or name another store with --features"
             raise _LacksError(f"the store has no image of {choice.task} {split}", where=store, todo=todo)

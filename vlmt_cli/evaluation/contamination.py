@@ -79,9 +79,9 @@ def contrast(
     if not len(scores) == len(seen) == len(group):
         raise DataError(f"{len(scores):,} scores have {len(group):,} groups, and {len(seen):,} images are seen or not")
     parts = [(scores[part], one_array(group).filter(pa.array(part))) for part in (seen, ~seen)]
-    ours, theirs = (estimate(*part, resamples=resamples, seed=seed) if len(part[0]) else None for part in parts)
+    contaminated, second = (estimate(*part, resamples=resamples, seed=seed) if len(part[0]) else None for part in parts)
     difference = None
-    if ours and theirs:
+    if contaminated and second:
         (hit, hit_groups), (clean, clean_groups) = parts
         difference = unpaired_difference(hit, clean, hit_groups, clean_groups, resamples, seed)
-    return Contamination(ours, theirs, difference)
+    return Contamination(contaminated, second, difference)

@@ -186,7 +186,7 @@ def evaluate(
         for choice in choices:
             began = time.perf_counter()
             judged = [_run(setting, part) for part in loaded.pop(choice.task)]
-            submissions += [file for one in judged if (file := _write(setting, choice, one))]
+            submissions += [file for judgement in judged if (file := _write(setting, choice, judgement))]
             score = scored[choice.task] = _score(setting, choice, judged, seen)
             seconds = time.perf_counter() - began
             say(f"{choice.task} {score.split}: {score.score.value:.2%} of {score.score.n:,}, in {seconds:.0f} s")

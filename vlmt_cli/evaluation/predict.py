@@ -100,8 +100,8 @@ def predict(
     check(checkpoint, task, len(photos), texts)
     width = checkpoint.config.trunk.region_features
     for photo in photos:
-        if (theirs := photo.regions.features.shape[1]) != width:
-            what = f"the model takes features of width {width}, and the photo's have {theirs}"
+        if (found_width := photo.regions.features.shape[1]) != width:
+            what = f"the model takes features of width {width}, and the photo's have {found_width}"
             raise DataError(what, where=photo.name, todo="name the store that it was trained on with --features")
     model = _Model(loaded, task)
     with torch.inference_mode():
@@ -161,7 +161,7 @@ def stack(photos: Sequence[Photo], most: int) -> RegionBatch:
     width = photos[0].regions.features.shape[1]
     nothing = Given(np.empty((0, 4), np.float32), np.empty((0, width), np.float16))
     given = [nothing if (own := photo.candidates) is None else Given(own.boxes, own.features) for photo in photos]
-    rows = 1 + int(detected.max()) + max(len(one.boxes) for one in given)
+    rows = 1 + int(detected.max()) + max(len(boxes.boxes) for boxes in given)
     features, pixels = torch.zeros(len(photos), rows, width), torch.zeros(len(photos), rows, 4)
     for row, (photo, last) in enumerate(zip(photos, detected.tolist(), strict=True)):
         features[row, 1 : 1 + last] = torch.tensor(photo.regions.features[:last], dtype=torch.float32)
@@ -198,17 +198,17 @@ def _answered(model: _Model, photos: Sequence[Photo], texts: Sequence[str], top:
     """Answer each text: of a vocabulary the ``top`` answers, each with its own probability; of few classes all."""
     own = bool(TASKS[model.task].vocabulary)
     labels = model.loaded.checkpoint.labels[TASKS[model.task].head]
-    found: list[Prediction] = []
+    predictions: list[Prediction] = []
     for part, logits_TA in _outputs(model, stack(photos, model.most), texts):
         probabilities = logits_TA.sigmoid() if own else logits_TA.softmax(1)
         best = probabilities.sort(dim=1, descending=True, stable=True)
         for text, shares, places in zip(part, best.values.tolist(), best.indices.tolist(), strict=True):
             first = top if own else len(places)
             answers = [
-                Answer(labels[place], share) for place, share in zip(places[:first], shares[:first], strict=True)
+                Answer(labels[index], share) for index, share in zip(places[:first], shares[:first], strict=True)
             ]
-            found.append(Answers(text, [photo.name for photo in photos], answers))
-    return found
+            predictions.append(Answers(text, [photo.name for photo in photos], answers))
+    return predictions
 
 
 def _located(model: _Model, photo: Photo, texts: Sequence[str], top: int) -> list[Prediction]:
@@ -216,7 +216,7 @@ def _located(model: _Model, photo: Photo, texts: Sequence[str], top: int) -> lis
     regions = stack([photo], model.most)
     among = photo.candidates is not None
     rows = regions.places_BC[0] if among else torch.arange(regions.pixels_BV4.shape[1])
-    found: list[Prediction] = []
+    predictions: list[Prediction] = []
     for part, scores_TV in _outputs(model, regions, texts):
         places = {"rows": rows.expand(len(part), -1), "there": regions.candidates_BC.expand(len(part), -1)}
         chosen = head_of(model.task).options(scores_TV, places if among else {})
@@ -225,15 +225,15 @@ def _located(model: _Model, photo: Photo, texts: Sequence[str], top: int) -> lis
             best = scores.sort(descending=True, stable=True).indices[: min(top, len(rows) - (not among))]
             boxes = [
                 Box(
-                    _corners(regions.pixels_BV4[0, rows[place]]),
-                    float(probabilities[place]),
-                    float(scores[place]),
-                    int(place) - (not among),
+                    _corners(regions.pixels_BV4[0, rows[index]]),
+                    float(probabilities[index]),
+                    float(scores[index]),
+                    int(index) - (not among),
                 )
-                for place in best
+                for index in best
             ]
-            found.append(Boxes(text, photo.name, boxes))
-    return found
+            predictions.append(Boxes(text, photo.name, boxes))
+    return predictions
 
 
 def _ranked(
@@ -250,9 +250,9 @@ def _ranked(
     scores_TB = torch.cat(columns, 1)
     if len(photos) == 1:
         best = _best(scores_TB[:, 0], top)
-        return [Texts(photos[0].name, [RankedText(texts[place], score, share) for place, score, share in best])]
+        return [Texts(photos[0].name, [RankedText(texts[index], score, share) for index, score, share in best])]
     return [
-        Photos(text, [RankedPhoto(photos[place].name, score, share) for place, score, share in _best(scores_B, top)])
+        Photos(text, [RankedPhoto(photos[index].name, score, share) for index, score, share in _best(scores_B, top)])
         for text, scores_B in zip(texts, scores_TB, strict=True)
     ]
 

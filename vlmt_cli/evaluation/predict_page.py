@@ -47,8 +47,8 @@ def page(task: str, predictions: Sequence[Prediction], views: Mapping[str, View]
         views: every photo by its name.
         facts: what else to say at the top, a few words each: the model, its extractor.
     """
-    names = list(dict.fromkeys(name for one in predictions for name in photos_of(one)))
-    shown = {name: _Shown(f"photo-{place}", views[name]) for place, name in enumerate(names)}
+    names = list(dict.fromkeys(name for prediction in predictions for name in photos_of(prediction)))
+    shown = {name: _Shown(f"photo-{number}", views[name]) for number, name in enumerate(names)}
     cards = [_card(list(together), shown) for _, together in groupby(predictions, _shown_together)]
     # In one pass, so that what is put in is never searched for places to fill.
     body = _BODY.format(
@@ -66,43 +66,52 @@ def _meaning(task: str) -> str:
     return _OWN if TASKS[task].vocabulary else _MEANING.get(rules_of(task).PREDICTS, "")
 
 
-def _shown_together(one: Prediction) -> tuple[object, ...]:
+def _shown_together(prediction: Prediction) -> tuple[object, ...]:
     """Say what shares a card: what is said of the same photos. A ranking of photos has one of its own."""
-    return (id(one),) if isinstance(one, Photos) else (type(one), *photos_of(one))
+    return (id(prediction),) if isinstance(prediction, Photos) else (type(prediction), *photos_of(prediction))
 
 
 def _card(together: Sequence[Prediction], shown: Mapping[str, _Shown]) -> str:
     first = together[0]
     if isinstance(first, Photos):
         return _gallery(first, shown)
-    names, boxes = photos_of(first), [one for one in together if isinstance(one, Boxes)]
+    names, boxes = photos_of(first), [prediction for prediction in together if isinstance(prediction, Boxes)]
     sides = ["left: ", "right: "] if len(names) == 2 else [""]
     figures = "".join(_figure(name, shown[name], side, marks(boxes)) for name, side in zip(names, sides, strict=True))
-    said = "".join(_said(one, number if len(together) > 1 else None) for number, one in enumerate(together, 1))
+    said = "".join(
+        _said(prediction, number if len(together) > 1 else None) for number, prediction in enumerate(together, 1)
+    )
     return f'<article class="beside"><div class="photos n{len(names)}">{figures}</div><div>{said}</div></article>'
 
 
 def _gallery(ranking: Photos, shown: Mapping[str, _Shown]) -> str:
     rows = "".join(
-        f"<li>{_figure(one.photo, shown[one.photo])}{_bar(f'{place}', one.probability, one.score)}</li>"
-        for place, one in enumerate(ranking.photos, 1)
+        f"<li>{_figure(photo.photo, shown[photo.photo])}{_bar(f'{rank}', photo.probability, photo.score)}</li>"
+        for rank, photo in enumerate(ranking.photos, 1)
     )
     return f'<article><h2>{escaped(ranking.text)}</h2><ol class="gallery">{rows}</ol></article>'
 
 
-def _said(one: Prediction, number: int | None) -> str:
+def _said(prediction: Prediction, number: int | None) -> str:
     """Write what is said of a card's photos; ``number`` counts its texts where there are several."""
-    match one:
+    match prediction:
         case Answers():
-            heading, bars = escaped(one.text), [_bar(escaped(each.answer), each.probability) for each in one.answers]
+            heading, bars = (
+                escaped(prediction.text),
+                [_bar(escaped(each.answer), each.probability) for each in prediction.answers],
+            )
         case Boxes():
-            heading = escaped(one.text) if number is None else f"{_chip(number, colour_of(number))}{escaped(one.text)}"
+            heading = (
+                escaped(prediction.text)
+                if number is None
+                else f"{_chip(number, colour_of(number))}{escaped(prediction.text)}"
+            )
             bars = [
                 _bar((_chip(n, mark.colour) if number is None else "") + _corners(each), each.probability)
-                for n, (each, mark) in enumerate(zip(one.boxes, marks([one]), strict=True), 1)
+                for n, (each, mark) in enumerate(zip(prediction.boxes, marks([prediction]), strict=True), 1)
             ]
         case Texts():
-            heading, bars = "", [_bar(escaped(each.text), each.probability, each.score) for each in one.texts]
+            heading, bars = "", [_bar(escaped(each.text), each.probability, each.score) for each in prediction.texts]
         case Photos():
             raise AssertionError("a ranking of photos has a card of its own")
     title = f"<h2>{heading}</h2>" if heading else ""
@@ -126,8 +135,8 @@ def _chip(number: int, colour: str) -> str:
     return f'<b class="chip" style="background:{colour}">{number}</b>'
 
 
-def _corners(one: Box) -> str:
-    return f"<code>{', '.join(f'{side:.0f}' for side in one.box)}</code>"
+def _corners(box: Box) -> str:
+    return f"<code>{', '.join(f'{side:.0f}' for side in box.box)}</code>"
 
 
 def _symbol(photo: _Shown) -> str:

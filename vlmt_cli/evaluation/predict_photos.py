@@ -83,8 +83,8 @@ def see(
         candidates: list[Regions] | list[None] = [None] * len(files)
         if boxes is not None:
             candidates = _extracted(files, make_extractor(trained, networks, has_boxes=True)[0], boxes, None)
-        for path, found, given in zip(files, regions, candidates, strict=True):
-            made[path] = Photo(printable(str(path)), found, given)
+        for path, detected, given in zip(files, regions, candidates, strict=True):
+            made[path] = Photo(printable(str(path)), detected, given)
     opened = [FeatureStore(path) for path in stores] if len(files) < len(sources) else []
     known = [
         store
@@ -204,7 +204,7 @@ def _extracted(
 ) -> list[Regions]:
     """Run an extractor; what comes out is rounded as a store would."""
     step = 1 if extractor.batch_matters else _AT_ONCE
-    found: list[Regions] = []
+    extracted: list[Regions] = []
     for first in range(0, len(files), step):
         part = files[first : first + step]
         prepared, given = [], []
@@ -223,10 +223,10 @@ def _extracted(
                 raise DataError(wrong, where=printable(str(path)), todo="take another photo")
             assert isinstance(regions, Regions)
             plain = Regions(regions.boxes, regions.features, regions.width, regions.height)
-            found.append(decode(encode(plain), path))
+            extracted.append(decode(encode(plain), path))
         if progress:
-            progress("", len(found), len(files))
-    return found
+            progress("", len(extracted), len(files))
+    return extracted
 
 
 def _stored(
@@ -240,7 +240,13 @@ def _stored(
     detected = [store for store in known if not store.has_candidates]
     for store in detected:
         if key in store:
-            candidates = None if boxes is None else _among(key, boxes, [one for one in known if one.has_candidates])
+            candidates = (
+                None
+                if boxes is None
+                else _among(
+                    key, boxes, [candidate_store for candidate_store in known if candidate_store.has_candidates]
+                )
+            )
             return Photo(key, store.read(key), candidates)
     where = ", ".join(str(store.path) for store in detected or opened) or None
     todo = "extract them with vlmt extract, name their store with --features, or name the photo's file"

@@ -64,15 +64,17 @@ def _shared(a: tuple[float, ...], b: tuple[float, ...]) -> float:
     return max(0, min(a[2], b[2]) - max(a[0], b[0])) * max(0, min(a[3], b[3]) - max(a[1], b[1]))
 
 
-def marks(found: Sequence[Boxes]) -> list[Mark]:
+def marks(predictions: Sequence[Boxes]) -> list[Mark]:
     """Choose the boxes to draw on one photo.
 
     Of one text, all of its boxes, numbered from the best; of several, the best of each, numbered as the texts.
     """
-    if len(found) == 1:
-        boxes = found[0].boxes
-        return [Mark(one.box, n, COLOURS[0] if n == 1 else OTHER, n == 1) for n, one in enumerate(boxes, 1)]
-    return [Mark(one.boxes[0].box, n, colour_of(n), True) for n, one in enumerate(found, 1)]
+    if len(predictions) == 1:
+        boxes = predictions[0].boxes
+        return [
+            Mark(prediction.box, n, COLOURS[0] if n == 1 else OTHER, n == 1) for n, prediction in enumerate(boxes, 1)
+        ]
+    return [Mark(prediction.boxes[0].box, n, colour_of(n), True) for n, prediction in enumerate(predictions, 1)]
 
 
 def colour_of(number: int) -> str:
@@ -80,13 +82,13 @@ def colour_of(number: int) -> str:
     return COLOURS[(number - 1) % len(COLOURS)]
 
 
-def draw_boxes(path: Path, view: View, found: Sequence[Boxes]) -> None:
+def draw_boxes(path: Path, view: View, predictions: Sequence[Boxes]) -> None:
     """Draw boxes on a photo.
 
     Args:
         path: the PNG to write.
         view: the photo; boxes are drawn on plain grey where it is not at hand.
-        found: the boxes of each text about it.
+        predictions: the boxes of each text about it.
 
     Raises:
         VlmtError: the file cannot be written.
@@ -101,7 +103,7 @@ def draw_boxes(path: Path, view: View, found: Sequence[Boxes]) -> None:
     line = max(2, round(max(width, height) / 250))
     font = ImageFont.load_default(7 * line)
     drawn = []
-    for small in marks(found):
+    for small in marks(predictions):
         x1, y1, x2, y2 = (side * scale for side in small.box)
         drawn.append(small._replace(box=(x1, y1, x2, y2)))
     sizes = [(font.getlength(str(mark.number)) + 3 * line, 8.0 * line) for mark in drawn]

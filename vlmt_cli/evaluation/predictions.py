@@ -75,12 +75,12 @@ class Texts(msgspec.Struct, frozen=True, tag="texts", tag_field="kind"):
 Prediction = Answers | Boxes | Photos | Texts
 
 
-def photos_of(one: Prediction) -> list[str]:
+def photos_of(prediction: Prediction) -> list[str]:
     """Return the names of the photos that something is said of."""
-    match one:
+    match prediction:
         case Answers():
-            return one.photos
+            return prediction.photos
         case Photos():
-            return [each.photo for each in one.photos]
+            return [each.photo for each in prediction.photos]
         case _:
-            return [one.photo]
+            return [prediction.photo]

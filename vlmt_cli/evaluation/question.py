@@ -27,22 +27,22 @@ def find_photos(names: Sequence[str]) -> list[PhotoSource]:
     Raises:
         DataError: there is no such photo, or a folder has none.
     """
-    found: list[PhotoSource] = []
+    photos: list[PhotoSource] = []
     for name in names:
         path = Path(name)
         if path.is_dir():
             files = [file for file in sorted(path.iterdir()) if _is_photo(file)]
             if not files:
                 raise DataError("has no image files", where=name, todo=f"name one with {', '.join(SUFFIXES)} files")
-            found += [PhotoSource(printable(str(file)), file) for file in files]
+            photos += [PhotoSource(printable(str(file)), file) for file in files]
         elif path.exists():
-            found.append(PhotoSource(printable(name), path))
+            photos.append(PhotoSource(printable(name), path))
         elif ":" in name and "/" not in name:
-            found.append(PhotoSource(check_image_key(name)))
+            photos.append(PhotoSource(check_image_key(name)))
         else:
             todo = "name an image file, a folder of them, or an image key such as coco:262148"
             raise DataError("there is no such photo", where=printable(name), todo=todo)
-    return found
+    return photos
 
 
 def check_question(task: str, photos: int, texts: Sequence[str]) -> None:

@@ -224,11 +224,11 @@ def by_task(tasks: Mapping[str, TaskScore], paper: str | None = None) -> tuple[l
     Raises:
         UsageError: the paper has no such row.
     """
-    theirs = _paper_cells(paper) if paper is not None else {}
+    published = _paper_cells(paper) if paper is not None else {}
     rows: list[list[str]] = []
 
     def add(*cells: str, column: str | None = None) -> None:
-        beside = [theirs.get(column, NOTHING) if column else ""]
+        beside = [published.get(column, NOTHING) if column else ""]
         rows.append([*cells, *(beside if paper is not None else [])])
 
     for name in (name for name in COLUMNS if name in tasks):
@@ -303,5 +303,5 @@ def _mean(values: Iterable[float]) -> float:
     return sum(listed) / len(listed)
 
 
-def _near(one: float | None, other: float | None) -> bool:
-    return one == other if one is None or other is None else abs(one - other) < 1e-9
+def _near(first: float | None, second: float | None) -> bool:
+    return first == second if first is None or second is None else abs(first - second) < 1e-9

@@ -129,10 +129,10 @@ def open_stores(choices: FeatureChoices, data: Path, option: str = STORE_OPTION,
     return reader
 
 
-def _fit(one: FeatureStore, other: FeatureStore) -> bool:
+def _fit(first: FeatureStore, second: FeatureStore) -> bool:
     """Tell whether features of two stores mean the same."""
-    widths = {store.meta.feature_width for store in (one, other)}
-    return len({same_features(store.meta.extractor_hash) for store in (one, other)}) == len(widths) == 1
+    widths = {store.meta.feature_width for store in (first, second)}
+    return len({same_features(store.meta.extractor_hash) for store in (first, second)}) == len(widths) == 1
 
 
 def check_features(checkpoint: Checkpoint, meta: Meta, option: str) -> None:

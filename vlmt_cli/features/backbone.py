@@ -79,8 +79,8 @@ def region_features(
     """
     maps = run_network(backbone, pixels, together, lambda pixels_B3SS: patch_maps(backbone, pixels_B3SS))
     results = []
-    for map_FHW, (width, height), one in zip(maps, sizes, boxes, strict=True):
-        shares = torch.from_numpy(one / np.array([width, height, width, height], np.float32))
+    for map_FHW, (width, height), image_boxes in zip(maps, sizes, boxes, strict=True):
+        shares = torch.from_numpy(image_boxes / np.array([width, height, width, height], np.float32))
         results.append(region_means(map_FHW, shares.to(map_FHW)).cpu().numpy())
     return results
 

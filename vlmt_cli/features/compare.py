@@ -44,7 +44,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
 
 
-def compare(here: FeatureStore, there: FeatureStore, damaged: set[str]) -> Comparison:
+def compare(store: FeatureStore, other_store: FeatureStore, damaged: set[str]) -> Comparison:
     """Compare two stores on up to 1,000 of the images that both have, without the ``damaged`` ones.
 
     Same boxes means that 95% of regions have a partner of IoU 0.5 or more, and partners overlap by 0.95 on average;
@@ -53,25 +53,25 @@ def compare(here: FeatureStore, there: FeatureStore, damaged: set[str]) -> Compa
     Raises:
         DataError: a record of ``there`` is damaged.
     """
-    ours, theirs = set(here.keys()), set(there.keys())
-    shared = sorted((ours & theirs) - damaged)
+    own_keys, other_keys = set(store.keys()), set(other_store.keys())
+    shared = sorted((own_keys & other_keys) - damaged)
     places = np.unique(np.linspace(0, len(shared) - 1, min(len(shared), _SAMPLE)).round().astype(int))
     counts = {
-        "shared": len(ours & theirs),
-        "only_here": len(ours - theirs),
-        "only_there": len(theirs - ours),
+        "shared": len(own_keys & other_keys),
+        "only_here": len(own_keys - other_keys),
+        "only_there": len(other_keys - own_keys),
         "compared": len(places),
     }
     if not shared:
         return Comparison(**counts, verdict="no shared images")
     regions, overlaps, cosines, scales = 0, [], [], []
-    for key in (shared[place] for place in places):
-        one, other = here.read(key), there.read(key, verify=True)
-        rows, partners, iou = match(one, other)
-        regions += min(len(one.boxes), len(other.boxes))
+    for key in (shared[number] for number in places):
+        own, other_regions = store.read(key), other_store.read(key, verify=True)
+        rows, partners, iou = match(own, other_regions)
+        regions += min(len(own.boxes), len(other_regions.boxes))
         overlaps.append(iou)
-        if one.features.shape[1] == other.features.shape[1]:
-            a, b = one.features[rows].astype(np.float32), other.features[partners].astype(np.float32)
+        if own.features.shape[1] == other_regions.features.shape[1]:
+            a, b = own.features[rows].astype(np.float32), other_regions.features[partners].astype(np.float32)
             lengths = np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1)
             cosines.append((a * b).sum(1) / np.maximum(lengths[0] * lengths[1], 1e-12))
             scales.append(lengths[1] / np.maximum(lengths[0], 1e-12))
@@ -92,12 +92,12 @@ def compare(here: FeatureStore, there: FeatureStore, damaged: set[str]) -> Compa
     )
 
 
-def match(one: Regions, other: Regions) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.floating]]:
+def match(regions: Regions, other: Regions) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.floating]]:
     """Pair the boxes of an image that choose each other: of N and M boxes, P pairs of rows, and their IoU.
 
     Boxes are compared as shares of their image, which two extractors may have resized differently.
     """
-    iou = iou_of_arrays(_shares(one), _shares(other))
+    iou = iou_of_arrays(_shares(regions), _shares(other))
     # Of equal boxes the one in the same place is the partner.
     preferred = iou + 1e-6 * np.eye(*iou.shape)
     best, best_back = preferred.argmax(1), preferred.argmax(0)

@@ -58,16 +58,16 @@ def examples_with_features(
     offsets = images.offsets.to_numpy()
     lacks = pc.invert(pc.is_in(images.flatten(), pa.array(store.keys(), pa.string())))
     missing = np.concatenate([[0], np.cumsum(lacks.to_numpy(zero_copy_only=False))])
-    there: NDArray[np.bool_] = missing[offsets[1:] - offsets[0]] == missing[offsets[:-1] - offsets[0]]
-    without = int((~there).sum())
-    if without and (not partial or without == len(there)):
+    covered: NDArray[np.bool_] = missing[offsets[1:] - offsets[0]] == missing[offsets[:-1] - offsets[0]]
+    without = int((~covered).sum())
+    if without and (not partial or without == len(covered)):
         image = images.flatten().filter(lacks)[0].as_py()
         raise DataError(
-            f"{without:,} of {len(there):,} examples of {what} lack features, the first of them of {image}",
+            f"{without:,} of {len(covered):,} examples of {what} lack features, the first of them of {image}",
             where=store.path,
             todo="extract or pack them" + ("" if partial else ", or leave these examples out with --partial"),
         )
-    return there
+    return covered
 
 
 def coverage(keys: pa.Array, data: Path) -> list[Coverage]:

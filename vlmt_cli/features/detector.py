@@ -52,8 +52,8 @@ def detect(
     """
 
     def run(pixels_B3HW: Tensor) -> list[tuple[Tensor, Tensor]]:
-        found = detector.model(pixel_values=pixels_B3HW)
-        return list(zip(found.logits.float().cpu(), found.pred_boxes.float().cpu(), strict=True))
+        outputs = detector.model(pixel_values=pixels_B3HW)
+        return list(zip(outputs.logits.float().cpu(), outputs.pred_boxes.float().cpu(), strict=True))
 
     outputs = run_network(detector, pixels, together, run)
     classes = detector.model.config.num_labels

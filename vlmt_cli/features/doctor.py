@@ -103,9 +103,9 @@ def examine(
 
 def _problem(regions: Regions, meta: Meta) -> str | None:
     classes = 0 if regions.scores is None else regions.scores.shape[1]
-    found, wanted = (regions.features.shape[1], classes), (meta.feature_width, meta.classes)
-    if found != wanted:
-        return f"{found[0]} features and {found[1]} class scores a region, not {wanted[0]} and {wanted[1]}"
+    widths, wanted = (regions.features.shape[1], classes), (meta.feature_width, meta.classes)
+    if widths != wanted:
+        return f"{widths[0]} features and {widths[1]} class scores a region, not {wanted[0]} and {wanted[1]}"
     if what := problem(regions):
         return what
     return None if regions.features.any() else "all features are zero"

@@ -90,17 +90,17 @@ def extract(
     )
     with StoreWriter(store, meta) as writer:
         ordered = sorted(wanted)
-        there = {key for key in ordered if key in writer}
-        result.already = len(there)
+        written = {key for key in ordered if key in writer}
+        result.already = len(written)
         # Where it matters, a batch of which anything is missing is run again as it was.
         step = batch if extractor.batch_matters else 1
         parts = [ordered[first : first + step] for first in range(0, len(ordered), step)]
-        new = [(key, wanted[key]) for part in parts if not there.issuperset(part) for key in part]
+        new = [(key, wanted[key]) for part in parts if not written.issuperset(part) for key in part]
         done, committed = 0, time.monotonic()
         for photos in _decoded(new, extractor, batch, workers):
             regions = _regions_of(photos, extractor, boxes)
             for photo in photos:
-                if photo.key not in there:
+                if photo.key not in written:
                     _put(writer, result, photo, regions[photo.key])
             if time.monotonic() - committed > _COMMIT:
                 writer.flush()
@@ -153,20 +153,22 @@ def _regions_of(
     photos: Sequence[_Photo], extractor: Extractor, boxes: Mapping[str, BoxArray] | None
 ) -> dict[str, Regions | str]:
     """Return the regions of each photo by its key, or why it has none."""
-    found: dict[str, Regions | str] = {photo.key: photo.problem for photo in photos if photo.problem}
+    regions_or_problem: dict[str, Regions | str] = {photo.key: photo.problem for photo in photos if photo.problem}
     given: dict[str, BoxArray | None] = {}
     for photo in photos:
         if photo.problem is None:
             fitted = fit_boxes(boxes[photo.key], *photo.size) if boxes is not None else None
             if isinstance(fitted, str):
-                found[photo.key] = fitted
+                regions_or_problem[photo.key] = fitted
             else:
                 given[photo.key] = fitted if extractor.clips_boxes or boxes is None else boxes[photo.key]
     sound = [photo for photo in photos if photo.key in given]
     if sound:
         regions = extractor.regions([photo.prepared for photo in sound], [given[photo.key] for photo in sound])
-        found.update({photo.key: one for photo, one in zip(sound, regions, strict=True)})
-    return found
+        regions_or_problem.update(
+            {photo.key: image_regions for photo, image_regions in zip(sound, regions, strict=True)}
+        )
+    return regions_or_problem
 
 
 def _put(writer: StoreWriter, result: Extracted, photo: _Photo, regions: Regions | str) -> None:

@@ -91,8 +91,8 @@ def network_extractor(
 
 
 def _prepare(for_detector: Any, for_backbone: Any, side: int, image: Image.Image) -> Photo:
-    found = resized(for_detector, image) if for_detector else None
-    return Photo(image.size, found, backbones.squeeze(for_backbone, side, image))
+    pixels = resized(for_detector, image) if for_detector else None
+    return Photo(image.size, pixels, backbones.squeeze(for_backbone, side, image))
 
 
 def _regions(
@@ -104,15 +104,17 @@ def _regions(
     given: Sequence[BoxArray | None],
 ) -> list[Regions | str]:
     sizes = [photo.size for photo in photos]
-    found: list[tuple[BoxArray, NDArray[np.float32] | None]] = [(boxes, None) for boxes in given if boxes is not None]
+    detections: list[tuple[BoxArray, NDArray[np.float32] | None]] = [
+        (boxes, None) for boxes in given if boxes is not None
+    ]
     if detector_network:
         pixels = [photo.for_detector for photo in photos if photo.for_detector is not None]
-        found = [*detectors.detect(detector_network, pixels, sizes, most, together)]
-    boxes = [one for one, _ in found]
+        detections = [*detectors.detect(detector_network, pixels, sizes, most, together)]
+    boxes = [image_boxes for image_boxes, _ in detections]
     features = backbones.region_features(
         backbone_network, [photo.for_backbone for photo in photos], sizes, boxes, together
     )
     return [
-        Regions(one, feature, *size, scores) if len(one) else "no box was found"
-        for (one, scores), feature, size in zip(found, features, sizes, strict=True)
+        Regions(image_boxes, feature, *size, scores) if len(image_boxes) else "no box was found"
+        for (image_boxes, scores), feature, size in zip(detections, features, sizes, strict=True)
     ]

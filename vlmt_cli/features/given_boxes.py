@@ -43,9 +43,9 @@ def read_boxes(path: Path, form: str = FORMS[0]) -> dict[str, BoxArray]:
         DataError: the file cannot be read, an image occurs twice, has no box, or a box is none.
     """
     lines = _parquet_lines(path) if path.suffix == ".parquet" else _json_lines(path)
-    found: dict[str, BoxArray] = {}
+    boxes_of: dict[str, BoxArray] = {}
     for where, image, boxes in lines:
-        if check_image_key(image, where) in found:
+        if check_image_key(image, where) in boxes_of:
             raise DataError(f"{image} occurs twice", where=where)
         if not len(boxes):
             raise DataError(f"{image} has no box", where=where, todo="leave it out")
@@ -58,10 +58,10 @@ def read_boxes(path: Path, form: str = FORMS[0]) -> dict[str, BoxArray]:
                 "xywh": "write [x1, y1, width, height] in pixels; or say --box-format xyxy",
             }[form]
             raise DataError(f"[{values}] is no box of {image}", where=where, todo=todo)
-        found[image] = corners
-    if not found:
+        boxes_of[image] = corners
+    if not boxes_of:
         raise DataError("names no image", where=path)
-    return found
+    return boxes_of
 
 
 def candidate_boxes(examples: Path, dataset: str) -> dict[str, BoxArray]:
@@ -115,16 +115,16 @@ def _json_lines(path: Path) -> "list[tuple[str, str, BoxArray]]":
         lines = path.read_bytes().splitlines()
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", where=path) from error
-    decoder, found = msgspec.json.Decoder(_Line), []
+    decoder, parsed = msgspec.json.Decoder(_Line), []
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
-                one = decoder.decode(line)
+                record = decoder.decode(line)
             except msgspec.MsgspecError as error:
                 todo = 'write {"image": "coco:9", "boxes": [[x1, y1, x2, y2]]} a line'
                 raise DataError(str(error), where=f"{path}:{number}", todo=todo) from error
-            found.append((f"{path}:{number}", one.image, np.array(one.boxes, np.float32).reshape(-1, 4)))
-    return found
+            parsed.append((f"{path}:{number}", record.image, np.array(record.boxes, np.float32).reshape(-1, 4)))
+    return parsed
 
 
 def _parquet_lines(path: Path) -> "list[tuple[str, str, BoxArray]]":

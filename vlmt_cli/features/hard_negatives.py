@@ -66,21 +66,21 @@ def write_hard_negatives(
         DataError: there is no clean split, it has no train images of the dataset, or features are missing.
     """
     images = clean_train_images(data, dataset)
-    there = images.filter(pc.is_in(images, pa.array(store.keys(), pa.string())))
-    lacking = len(images) - len(there)
-    if lacking and (not partial or len(there) < 2):
+    stored = images.filter(pc.is_in(images, pa.array(store.keys(), pa.string())))
+    lacking = len(images) - len(stored)
+    if lacking and (not partial or len(stored) < 2):
         todo = "extract or pack them" + ("" if partial else ", or go on without them with --partial")
         raise DataError(f"{lacking:,} of {len(images):,} train images of {dataset} lack features", where=store.path,
                         todo=todo)  # fmt: skip
-    neighbours = nearest(mean_features(store, there.to_pylist(), progress), k)
+    neighbours = nearest(mean_features(store, stored.to_pylist(), progress), k)
     rows, width = neighbours.shape
     lists = pa.ListArray.from_arrays(
-        np.arange(rows + 1, dtype=np.int32) * width, there.take(pa.array(neighbours.flatten().numpy()))
+        np.arange(rows + 1, dtype=np.int32) * width, stored.take(pa.array(neighbours.flatten().numpy()))
     )
     description = {"features": store.meta.checksum, "extractor": store.meta.extractor}
     path = data / "features" / f"hard_negatives_{dataset}.parquet"
-    write_parquet(path, pa.table([there, lists], schema=HARD_NEGATIVES.with_metadata(description)))
-    return HardNegatives(dataset, len(images), len(there), path)
+    write_parquet(path, pa.table([stored, lists], schema=HARD_NEGATIVES.with_metadata(description)))
+    return HardNegatives(dataset, len(images), len(stored), path)
 
 
 def clean_train_images(data: Path, dataset: str) -> pa.Array:

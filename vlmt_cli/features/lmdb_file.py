@@ -29,7 +29,7 @@ def check_length(path: Path) -> None:
         raise DataError("is no LMDB", where=path)
     page_size = first[0]
     second = _described(_file(path), page_size) or first
-    last_page = max(first, second, key=lambda one: one[2])[1]
+    last_page = max(first, second, key=lambda meta: meta[2])[1]
     size, needed = _file(path).stat().st_size, (last_page + 1) * page_size
     if size < needed:
         raise DataError(f"is cut short: {size:,} of {needed:,} bytes", where=path, todo="download or copy it again")

@@ -117,8 +117,8 @@ def run_network(
     """
     results: dict[int, Result] = {}
     shapes: dict[tuple[int, ...], list[int]] = {}
-    for i, one in enumerate(pixels):
-        shapes.setdefault(one.shape, []).append(i)
+    for i, image in enumerate(pixels):
+        shapes.setdefault(image.shape, []).append(i)
     for group in shapes.values():
         for first in range(0, len(group), together):
             rows = group[first : first + together]

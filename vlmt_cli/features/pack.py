@@ -38,7 +38,7 @@ class Packed:
     Attributes:
         format: of the source.
         images: packed now.
-        there: images of the source that the store had already.
+        already: images of the source that the store had already.
         problems: what was left out, by kind.
         captions: captions that lie beside the store.
         meta: the store's description.
@@ -46,7 +46,7 @@ class Packed:
 
     format: str
     images: int
-    there: int
+    already: int
     problems: dict[str, Problem]
     captions: int
     meta: Meta
@@ -86,7 +86,7 @@ def pack(
     """
     _check(format, image_source, regions)
     format = format or recognise(source)
-    there = _description(store)
+    described = _description(store)
     options = options or Options()
     image_source = image_source or ("cc" if format == "tensorpack" else None)
     with closing(FORMATS[format](source, options)) as entries:
@@ -95,13 +95,13 @@ def pack(
         _write_damaged(store, source, damaged)
         raise _nothing(source, damaged)
 
-    name = extractor or (there.extractor if there else UNKNOWN)
+    name = extractor or (described.extractor if described else UNKNOWN)
     meta = Meta(
-        holds=there.holds if there else "",
+        holds=described.holds if described else "",
         extractor=name,
         extractor_hash=extractor_hash(name, regions, options.whole_image_boxes),
-        feature_width=there.feature_width if there else shape[0],
-        classes=there.classes if there else shape[1],
+        feature_width=described.feature_width if described else shape[0],
+        classes=described.classes if described else shape[1],
     )
     damaged, captions, done, packed = [], {}, set[str](), 0
     with closing(FORMATS[format](source, options)) as entries, StoreWriter(store, meta) as writer:
@@ -122,7 +122,7 @@ def pack(
     _write_damaged(store, source, damaged)
     if not done:
         raise _nothing(source, damaged)
-    problems = by_kind((one.name, one.problem) for one in damaged)
+    problems = by_kind((record.name, record.problem) for record in damaged)
     written = _write_captions(beside(store, "captions.parquet"), captions)
     return Packed(format, packed, len(done) - packed, problems, written, writer.meta)
 
@@ -213,8 +213,8 @@ def _what(error: ValueError | DataError) -> str:
 
 
 def _nothing(source: Path, damaged: list[Damaged]) -> DataError:
-    problems = by_kind((one.name, one.problem) for one in damaged)
-    kinds = "; ".join(sentence(one) for one in list(problems.values())[:3])
+    problems = by_kind((record.name, record.problem) for record in damaged)
+    kinds = "; ".join(sentence(record) for record in list(problems.values())[:3])
     return DataError(f"nothing can be packed: {kinds or 'there is no record'}", where=source)
 
 

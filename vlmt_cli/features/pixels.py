@@ -174,13 +174,13 @@ def _prepare(image: Image.Image) -> Picture:
 def _regions(
     clusters: NDArray[np.float32], pictures: Sequence[Picture], given: Sequence[BoxArray | None]
 ) -> list[Regions | str]:
-    found: list[Regions | str] = []
+    regions: list[Regions | str] = []
     for (pixels, mask), boxes in zip(pictures, given, strict=True):
         proposals = find_proposals(pixels, mask) if boxes is None else boxes
         features = crop_features(pixels, mask, proposals)
         height, width = mask.shape
-        found.append(Regions(proposals, features, width, height, class_scores(features, clusters)))
-    return found
+        regions.append(Regions(proposals, features, width, height, class_scores(features, clusters)))
+    return regions
 
 
 def _hues(colour_RP3: NDArray[np.floating], weight_RP: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -191,14 +191,14 @@ def _hues(colour_RP3: NDArray[np.floating], weight_RP: NDArray[np.floating]) -> 
     with np.errstate(invalid="ignore", divide="ignore"):
         hue = np.where(most == red, (green - blue) / chroma % 6,
                        np.where(most == green, (blue - red) / chroma + 2, (red - green) / chroma + 4))  # fmt: skip
-    place = np.where(chroma > 0, hue, 0) * (_HUES / 6)
-    low = np.floor(place)
+    bin_number = np.where(chroma > 0, hue, 0) * (_HUES / 6)
+    low = np.floor(bin_number)
     strength = weight_RP * chroma
     result = np.zeros((len(colour_RP3), _HUES), np.float32)
-    row = np.broadcast_to(np.arange(len(colour_RP3))[:, None], place.shape)
+    row = np.broadcast_to(np.arange(len(colour_RP3))[:, None], bin_number.shape)
     # A hue between two of the twelve counts for both.
-    np.add.at(result, (row, low.astype(np.intp) % _HUES), strength * (low + 1 - place))
-    np.add.at(result, (row, (low.astype(np.intp) + 1) % _HUES), strength * (place - low))
+    np.add.at(result, (row, low.astype(np.intp) % _HUES), strength * (low + 1 - bin_number))
+    np.add.at(result, (row, (low.astype(np.intp) + 1) % _HUES), strength * (bin_number - low))
     return result
 
 

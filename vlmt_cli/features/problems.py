@@ -41,11 +41,11 @@ def by_kind(named: Iterable[tuple[str, str]]) -> dict[str, Problem]:
     kinds: dict[str, Problem] = {}
     for name, what in named:
         kind = kind_of(what)
-        one = kinds.setdefault(kind, Problem(what))
-        one.count += 1
-        one.what = what if what == one.what else kind
-        if len(one.first) < _NAMED:
-            one.first.append(name)
+        problem = kinds.setdefault(kind, Problem(what))
+        problem.count += 1
+        problem.what = what if what == problem.what else kind
+        if len(problem.first) < _NAMED:
+            problem.first.append(name)
     return dict(sorted(kinds.items(), key=lambda item: -item[1].count))
 
 
@@ -67,8 +67,8 @@ def write_problems(path: Path, source: str, damaged: list[Damaged]) -> None:
             lines = [msgspec.json.decode(line, type=Damaged) for line in path.read_bytes().splitlines()]
         except msgspec.MsgspecError as error:
             raise DataError("is no list of damaged records", where=path, todo="delete it") from error
-        others = [one for one in lines if one.source != source]
+        others = [line for line in lines if line.source != source]
     if others or damaged:
-        write_bytes(path, b"".join(msgspec.json.encode(one) + b"\n" for one in (*others, *damaged)))
+        write_bytes(path, b"".join(msgspec.json.encode(record) + b"\n" for record in (*others, *damaged)))
     else:
         path.unlink(missing_ok=True)

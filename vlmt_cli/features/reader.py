@@ -204,21 +204,21 @@ def find_stores(
     Raises:
         UsageError: none or several could be meant.
     """
-    there = sorted(path.parent for path in folder.glob("*/data.mdb"))
-    given = [path for path in there if _has_candidates(path)]
+    stores = sorted(path.parent for path in folder.glob("*/data.mdb"))
+    given = [path for path in stores if _has_candidates(path)]
     if store is not None:
-        found = named_store(folder, store)
+        store_path = named_store(folder, store)
     else:
-        detected = [path for path in there if path not in given]
+        detected = [path for path in stores if path not in given]
         if len(detected) != 1:
             what = f"holds {len(detected) or 'no'} feature store{'s' * (len(detected) > 1)}"
             names = ", ".join(path.name for path in detected)
             todo = f"choose one with {option}: {names}" if detected else "make one with vlmt extract"
             raise UsageError(what, where=folder, todo=todo)
-        found = detected[0]
+        store_path = detected[0]
     if candidates is not None:
-        return found, named_store(folder, candidates)
-    return found, given[0] if len(given) == 1 else None
+        return store_path, named_store(folder, candidates)
+    return store_path, given[0] if len(given) == 1 else None
 
 
 def _has_candidates(path: Path) -> bool:

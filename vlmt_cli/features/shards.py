@@ -115,9 +115,9 @@ def submit(
     )
     jobs = executor.map_array(run, [shard_of(job, number, shards) for number in range(1, shards + 1)])
     results, failed = [], []
-    for number, one in enumerate(jobs, 1):
+    for number, submitted in enumerate(jobs, 1):
         try:
-            results.append(one.result())
+            results.append(submitted.result())
         except Exception as error:  # submitit's, or what the job raised
             failed.append((number, " ".join(str(error).split())[-200:]))
         if progress:
@@ -145,9 +145,9 @@ def merge(store: Path, progress: Progress | None = None) -> Meta:
     """
     folders = sorted(store.parent.glob(f"{store.name}.shards-of-*"))
     if len(folders) != 1:
-        found = "are no shards" if not folders else f"are shards of {len(folders)} kinds"
+        problem = "are no shards" if not folders else f"are shards of {len(folders)} kinds"
         todo = "make them with --shard 1/64 and so on" if not folders else "remove those that are not wanted"
-        raise DataError(f"there {found} of it", where=store, todo=todo)
+        raise DataError(f"there {problem} of it", where=store, todo=todo)
     of = int(folders[0].name.rpartition("-")[2])
     shards = [folders[0] / str(number) for number in range(1, of + 1)]
     unfinished = [shard.name for shard in shards if not (shard / "data.mdb").exists() or not read_meta(shard).checksum]
@@ -193,10 +193,10 @@ def _without_those_in(job: Job) -> tuple[Job, int]:
     if not (job.store / "data.mdb").exists():
         return job, 0
     store = FeatureStore(job.store)
-    there = set(store.keys())
+    stored = set(store.keys())
     store.close()
-    files = [file for file in job.files if file[0] not in there]
-    return replace(job, files=files), len({key for key, _ in job.files} & there)
+    files = [file for file in job.files if file[0] not in stored]
+    return replace(job, files=files), len({key for key, _ in job.files} & stored)
 
 
 def _run_part(job: Job, progress: Progress | None) -> Extracted:
@@ -306,10 +306,10 @@ def _uncounted(meta: Meta) -> Meta:
 
 def _sum(results: Sequence[Extracted], meta: Meta, already: int) -> Extracted:
     return Extracted(
-        written=sum(one.written for one in results),
-        already=already + sum(one.already for one in results),
-        without_boxes=sum(one.without_boxes for one in results),
-        failed={path: reason for one in results for path, reason in one.failed.items()},
+        written=sum(result.written for result in results),
+        already=already + sum(result.already for result in results),
+        without_boxes=sum(result.without_boxes for result in results),
+        failed={path: reason for result in results for path, reason in result.failed.items()},
         images=meta.images,
         checksum=meta.checksum,
     )

@@ -92,8 +92,8 @@ class StoreWriter:
         classes = 0 if regions.scores is None else regions.scores.shape[-1]
         wanted = (self.meta.feature_width, self.meta.classes)
         if regions.features.ndim == 2 and (regions.features.shape[1], classes) != wanted:
-            found = f"{regions.features.shape[1]} features and {classes} class scores"
-            raise DataError(f"{found} a region, not {wanted[0]} and {wanted[1]}", where=f"{self.path}: {key}")
+            given = f"{regions.features.shape[1]} features and {classes} class scores"
+            raise DataError(f"{given} a region, not {wanted[0]} and {wanted[1]}", where=f"{self.path}: {key}")
         try:
             self.put_record(check_image_key(key, self.path), encode(regions))
         except ValueError as error:
@@ -157,11 +157,11 @@ class StoreWriter:
             self._environment.close()
 
 
-def _difference(ours: Meta, theirs: Meta) -> str:
+def _difference(own: Meta, other: Meta) -> str:
     """Say in what two stores' features differ; empty when they do not."""
     names = ["extractor", "extractor_hash", "feature_width", "classes", "dtype"]
-    names += ["holds"] * bool(ours.holds and theirs.holds)  # an older store does not say
-    pairs = ((name, getattr(ours, name), getattr(theirs, name)) for name in names)
+    names += ["holds"] * bool(own.holds and other.holds)  # an older store does not say
+    pairs = ((name, getattr(own, name), getattr(other, name)) for name in names)
     return ", ".join(f"{name} {old!r}, not {new!r}" for name, old, new in pairs if old != new)
 
 

@@ -109,7 +109,7 @@ class _Asker:
     def put_one_text(self, kind: str) -> bool:
         """Put one text to several photos, one for each answer."""
         answers = self.kinds[kind].answers
-        able = [slots for slots, found in self.table[kind].items() if len(found) == len(answers)]
+        able = [slots for slots, facts in self.table[kind].items() if len(facts) == len(answers)]
         for i in self.rng.permutation(len(able))[:TRIES]:
             text = self._word(kind, able[i])
             chosen = [self._choose(text, self.table[kind][able[i]][answer]) for answer in answers]
@@ -121,8 +121,8 @@ class _Asker:
 
     def put_several_texts(self, kind: str) -> bool:
         """Put one question for each answer, but of different texts."""
-        found = [self._put_answer(kind, answer) for answer in self.kinds[kind].answers]
-        return all(found)
+        texts = [self._put_answer(kind, answer) for answer in self.kinds[kind].answers]
+        return all(texts)
 
     def put_rarest_answer(self, kind: str) -> bool:
         """Put one question with the answer that was given least."""
@@ -130,7 +130,7 @@ class _Asker:
         return any(self._put_answer(kind, answer) for answer in rarest_first)
 
     def _put_answer(self, kind: str, answer: str) -> bool:
-        able = [slots for slots, found in self.table[kind].items() if answer in found]
+        able = [slots for slots, facts in self.table[kind].items() if answer in facts]
         for i in self.rng.permutation(len(able))[:TRIES]:
             text = self._word(kind, able[i])
             if pair := self._choose(text, self.table[kind][able[i]][answer]):

@@ -33,7 +33,7 @@ def play(rng: np.random.Generator, scene: Scene, target: int) -> list[tuple[str,
 def _questions(scene: Scene, subject: Thing) -> list[tuple[str, set[Thing]]]:
     """Return what one may ask with this thing in mind, and the things of which it is true."""
     things = scene.things
-    found = [
+    questions = [
         (f"Is it a {subject.shape}?", {t for t in things if t.shape == subject.shape}),
         (f"Is it {subject.colour}?", {t for t in things if t.colour == subject.colour}),
         (f"Is it {subject.size}?", {t for t in things if t.size == subject.size}),
@@ -41,12 +41,12 @@ def _questions(scene: Scene, subject: Thing) -> list[tuple[str, set[Thing]]]:
     ]
     for other in things:
         if other is not subject:
-            found += [
+            questions += [
                 (f"Is it {SIDES[side]} the {other.name}?", {t for t in things if side in relations(t, other)})
                 for side in relations(subject, other)
             ]
     if all(abs(t.x - WIDTH // 2) > NEAR_THE_MIDDLE for t in things):
-        found.append(("Is it in the left half?", {t for t in things if t.x < WIDTH // 2}))
+        questions.append(("Is it in the left half?", {t for t in things if t.x < WIDTH // 2}))
     if all(abs(t.y - HEIGHT // 2) > NEAR_THE_MIDDLE for t in things):
-        found.append(("Is it in the top half?", {t for t in things if t.y < HEIGHT // 2}))
-    return found
+        questions.append(("Is it in the top half?", {t for t in things if t.y < HEIGHT // 2}))
+    return questions

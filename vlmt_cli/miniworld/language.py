@@ -50,26 +50,26 @@ def plain_expressions(scene: Scene, target: Thing) -> list[str]:
         "size": sum(t.size == target.size for t in scene.things) == 1,
         "size shape": sum((t.size, t.shape) == (target.size, target.shape) for t in scene.things) == 1,
     }
-    found = [
+    expressions = [
         target.name,
         f"the {target.name}",
         f"{target.size} {target.name}",
         f"{target.shape} that is {target.colour}",
     ]
     if alone["shape"]:
-        found += [target.shape, f"the {target.shape}", f"only {target.shape}"]
+        expressions += [target.shape, f"the {target.shape}", f"only {target.shape}"]
     if alone["colour"]:
-        found += [f"{target.colour} one", f"the {target.colour} thing", f"{target.colour} shape"]
+        expressions += [f"{target.colour} one", f"the {target.colour} thing", f"{target.colour} shape"]
     if alone["size"]:
-        found += [f"the {target.size} one", f"{target.size} shape"]
+        expressions += [f"the {target.size} one", f"{target.size} shape"]
     if alone["size shape"] and not alone["shape"]:
-        found += [f"{target.size} {target.shape}", f"the {target.size} {target.shape}"]
-    return found
+        expressions += [f"{target.size} {target.shape}", f"the {target.size} {target.shape}"]
+    return expressions
 
 
 def located_expressions(scene: Scene, target: Thing) -> list[str]:
     """Return expressions with location words that only the target satisfies; may be empty."""
-    found = []
+    expressions = []
     for noun, rivals in (
         ("one", scene.things),
         (target.shape, [t for t in scene.things if t.shape == target.shape]),
@@ -83,30 +83,30 @@ def located_expressions(scene: Scene, target: Thing) -> list[str]:
             ("below", ("bottom {}", "{} at the bottom", "lowest {}")),
         ):
             if others and all(side in relations(target, t) for t in others):
-                found += [phrase.format(noun) for phrase in phrases]
+                expressions += [phrase.format(noun) for phrase in phrases]
     for other in scene.things:
         if other is not target:
             for side in relations(target, other):
                 rivals = [t for t in scene.things if t is not other and side in relations(t, other)]
                 if len(rivals) == 1:
-                    found.append(f"shape {SIDES[side]} the {other.name}")
-    return found
+                    expressions.append(f"shape {SIDES[side]} the {other.name}")
+    return expressions
 
 
 def long_expressions(scene: Scene, target: Thing) -> list[str]:
     """Return full phrases, as in RefCOCOg, that only the target satisfies; never empty."""
-    found = [f"the {target.size} {target.name}", f"{a(target.size)} {target.shape} that is {target.colour}"]
+    expressions = [f"the {target.size} {target.name}", f"{a(target.size)} {target.shape} that is {target.colour}"]
     for other in scene.things:
         if other is target:
             continue
         for side in relations(target, other):
-            place = SIDES[side]
-            found.append(f"the {target.name} that is {place} the {other.name}")
-            found.append(f"{a(target.size)} {target.name} {place} {a(other.name)}")
+            side_words = SIDES[side]
+            expressions.append(f"the {target.name} that is {side_words} the {other.name}")
+            expressions.append(f"{a(target.size)} {target.name} {side_words} {a(other.name)}")
             rivals = [t for t in scene.things if t.shape == target.shape and t is not other]
             if sum(side in relations(t, other) for t in rivals) == 1:
-                found.append(f"the {target.shape} which is {place} the {other.name}")
-    return found
+                expressions.append(f"the {target.shape} which is {side_words} the {other.name}")
+    return expressions
 
 
 @dataclass(frozen=True)
@@ -126,11 +126,11 @@ class Phrase:
 
 def captions(rng: np.random.Generator, scene: Scene, count: int) -> list[tuple[Phrase, ...]]:
     """Return ``count`` different captions, each naming two things or more by colour and shape."""
-    found: dict[str, tuple[Phrase, ...]] = {}
-    while len(found) < count:
+    captions_of: dict[str, tuple[Phrase, ...]] = {}
+    while len(captions_of) < count:
         caption = _CAPTIONS[rng.integers(len(_CAPTIONS))](rng, scene)
-        found.setdefault(sentence(caption), caption)
-    return list(found.values())
+        captions_of.setdefault(sentence(caption), caption)
+    return list(captions_of.values())
 
 
 def sentence(caption: Sequence[Phrase]) -> str:
@@ -144,10 +144,10 @@ def _names(rng: np.random.Generator, thing: Thing) -> Phrase:
 
 
 def _beside(rng: np.random.Generator, scene: Scene) -> tuple[Phrase, ...]:
-    one, two = (scene.things[i] for i in rng.permutation(len(scene.things))[:2])
-    sides = relations(one, two)
+    first, second = (scene.things[i] for i in rng.permutation(len(scene.things))[:2])
+    sides = relations(first, second)
     verb = ("is", "sits", "can be seen")[rng.integers(3)]
-    return _names(rng, one), Phrase(f"{verb} {SIDES[sides[rng.integers(len(sides))]]}"), _names(rng, two)
+    return _names(rng, first), Phrase(f"{verb} {SIDES[sides[rng.integers(len(sides))]]}"), _names(rng, second)
 
 
 def _everything(rng: np.random.Generator, scene: Scene) -> tuple[Phrase, ...]:
@@ -161,12 +161,18 @@ def _on_a_ground(rng: np.random.Generator, scene: Scene) -> tuple[Phrase, ...]:
 
 
 def _counted(rng: np.random.Generator, scene: Scene) -> tuple[Phrase, ...]:
-    one = scene.things[rng.integers(len(scene.things))]
-    rest = [thing for thing in scene.things if thing is not one]
+    chosen = scene.things[rng.integers(len(scene.things))]
+    rest = [thing for thing in scene.things if thing is not chosen]
     like = {thing.shape for thing in rest}
     noun = like.pop() if len(like) == 1 else "shape"
     others = f"{NUMBERS[len(rest)]} other {plural(noun) if len(rest) > 1 else noun}"
-    return _names(rng, one), Phrase("with"), Phrase(others, tuple(rest)), Phrase(", among them"), *_some(rng, rest, 2)
+    return (
+        _names(rng, chosen),
+        Phrase("with"),
+        Phrase(others, tuple(rest)),
+        Phrase(", among them"),
+        *_some(rng, rest, 2),
+    )
 
 
 def _panel(rng: np.random.Generator, scene: Scene) -> tuple[Phrase, ...]:

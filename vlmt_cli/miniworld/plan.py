@@ -171,9 +171,9 @@ def _plan_referring_expressions(plan: Plan) -> None:
     count = max(3, round(sizes.heldout / EXPRESSIONS_A_REFCOCOG_PHOTO))
     ours = _mix(rng, trained, round(0.53 * count), _in_vg(plan), 0.41)
     ours += _mix(rng, _without(pool, [*tests, *trained]), count - len(ours), _in_vg(plan), 0.41)
-    theirs = _pick(rng, tests, round(0.66 * len(tests)))
-    want = max(count + 2, round((sizes.refcocog + sizes.heldout) / EXPRESSIONS_A_REFCOCOG_PHOTO) - len(theirs))
-    rest = _shuffled(rng, theirs + _pick(rng, _without(pool, [*ours, *tests]), want))
+    own_tests = _pick(rng, tests, round(0.66 * len(tests)))
+    want = max(count + 2, round((sizes.refcocog + sizes.heldout) / EXPRESSIONS_A_REFCOCOG_PHOTO) - len(own_tests))
+    rest = _shuffled(rng, own_tests + _pick(rng, _without(pool, [*ours, *tests]), want))
     plan.splits["refcocog"] = {"train": rest[count:], "val": rest[:count], "test": ours}
 
 
@@ -256,11 +256,11 @@ def _by_set(plan: Plan) -> dict[str, list[int]]:
 
 def _numbers(rng: np.random.Generator, low: int, high: int, count: int, taken: Iterable[int] = ()) -> list[int]:
     """Return ``count`` different numbers from low to high that are not taken, in random order."""
-    found = dict.fromkeys(taken)
-    before = len(found)
-    while len(found) < before + count:
-        found.setdefault(int(rng.integers(low, high + 1)))
-    return list(found)[before:]
+    numbers = dict.fromkeys(taken)
+    before = len(numbers)
+    while len(numbers) < before + count:
+        numbers.setdefault(int(rng.integers(low, high + 1)))
+    return list(numbers)[before:]
 
 
 def _shuffled(rng: np.random.Generator, items: Sequence[int]) -> list[int]:

@@ -230,8 +230,8 @@ def _grounding(plan: Plan, question: Asked) -> dict[str, dict[str, str]]:
     ids = dict(zip(scene.things, object_ids(plan, question.photo, 3_000_000), strict=True))
     single = only_one(scene)
     words = question.text.rstrip("?").split()
-    found = {str(i): str(ids[single[word]]) for i, word in enumerate(words) if word in single}
-    return {"answer": {}, "question": found, "fullAnswer": {}}
+    grounding = {str(i): str(ids[single[word]]) for i, word in enumerate(words) if word in single}
+    return {"answer": {}, "question": grounding, "fullAnswer": {}}
 
 
 def _full_answer(question: Asked) -> str:

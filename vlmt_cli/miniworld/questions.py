@@ -86,65 +86,65 @@ def facts(scene: Scene) -> list[Fact]:
 
 
 def _about_groups(scene: Scene) -> list[Fact]:
-    found = [Fact("count all", (), str(len(scene.things)), scene.things)]
+    facts = [Fact("count all", (), str(len(scene.things)), scene.things)]
     for noun, colour, shape in kinds_of_things():
         group = tuple(matching(scene, colour, shape))
-        found.append(Fact("exist", (a(noun),), "yes" if group else "no", group))
+        facts.append(Fact("exist", (a(noun),), "yes" if group else "no", group))
         if (colour is None or shape is None) and len(group) <= 3:
-            found.append(Fact("count", (plural(noun),), str(len(group)), group))
+            facts.append(Fact("count", (plural(noun),), str(len(group)), group))
     counts = {shape: len(matching(scene, None, shape)) for shape in SHAPES}
-    for one in SHAPES:
+    for shape_name in SHAPES:
         for two in SHAPES:
             # Both kinds are there, or the question would be about existence.
-            if one != two and counts[one] and counts[two]:
-                answer = "yes" if counts[one] > counts[two] else "no"
-                found.append(Fact("more", (plural(one), plural(two)), answer))
-    return found
+            if shape_name != two and counts[shape_name] and counts[two]:
+                answer = "yes" if counts[shape_name] > counts[two] else "no"
+                facts.append(Fact("more", (plural(shape_name), plural(two)), answer))
+    return facts
 
 
 def _about_single_things(scene: Scene) -> list[Fact]:
-    found = []
+    facts = []
     single = only_one(scene)
     for thing in scene.things:
         if thing.shape in single:
-            found.append(Fact("colour", (thing.shape,), thing.colour, (thing,)))
-            found.append(Fact("size", (thing.shape,), thing.size, (thing,)))
-            found += [
+            facts.append(Fact("colour", (thing.shape,), thing.colour, (thing,)))
+            facts.append(Fact("size", (thing.shape,), thing.size, (thing,)))
+            facts += [
                 Fact("is colour", (thing.shape, colour), "yes" if colour == thing.colour else "no", (thing,))
                 for colour in COLOURS
             ]
         elif sum((t.shape, t.size) == (thing.shape, thing.size) for t in scene.things) == 1:
-            found.append(Fact("colour", (f"{thing.size} {thing.shape}",), thing.colour, (thing,)))
+            facts.append(Fact("colour", (f"{thing.size} {thing.shape}",), thing.colour, (thing,)))
         if len(matching(scene, thing.colour, None)) == 1:
-            found.append(Fact("shape", (f"{thing.colour} thing",), thing.shape, (thing,)))
-            found.append(Fact("size", (f"{thing.colour} thing",), thing.size, (thing,)))
+            facts.append(Fact("shape", (f"{thing.colour} thing",), thing.shape, (thing,)))
+            facts.append(Fact("size", (f"{thing.colour} thing",), thing.size, (thing,)))
         elif sum((t.colour, t.size) == (thing.colour, thing.size) for t in scene.things) == 1:
-            found.append(Fact("shape", (f"{thing.size} {thing.colour} thing",), thing.shape, (thing,)))
+            facts.append(Fact("shape", (f"{thing.size} {thing.colour} thing",), thing.shape, (thing,)))
     for anchor in single.values():
         for side, words in SIDES.items():
-            there = [t for t in scene.things if t is not anchor and side in relations(t, anchor)]
-            if len(there) == 1:
+            beside = [t for t in scene.things if t is not anchor and side in relations(t, anchor)]
+            if len(beside) == 1:
                 slots = (f"thing {words} the {anchor.shape}",)
-                found.append(Fact("colour", slots, there[0].colour, (there[0], anchor)))
-    return found
+                facts.append(Fact("colour", slots, beside[0].colour, (beside[0], anchor)))
+    return facts
 
 
 def _about_pairs(scene: Scene) -> list[Fact]:
-    found = []
+    facts = []
     single = only_one(scene)
-    for one in single.values():
+    for thing in single.values():
         for two in single.values():
-            if one is two:
+            if thing is two:
                 continue
-            pair, names = (one, two), (one.shape, two.shape)
-            sides = relations(one, two)
+            pair, names = (thing, two), (thing.shape, two.shape)
+            sides = relations(thing, two)
             for side, words in SIDES.items():
                 opposite = {"left": "right", "right": "left", "above": "below", "below": "above"}[side]
                 if side in sides or opposite in sides:
-                    found.append(Fact("relation", (*names, words), "yes" if side in sides else "no", pair))
-            found += [
+                    facts.append(Fact("relation", (*names, words), "yes" if side in sides else "no", pair))
+            facts += [
                 Fact("left or right" if side in ("left", "right") else "above or below", names, side, pair)
                 for side in sides
             ]
-            found.append(Fact("same colour", names, "yes" if one.colour == two.colour else "no", pair))
-    return found
+            facts.append(Fact("same colour", names, "yes" if thing.colour == two.colour else "no", pair))
+    return facts

@@ -188,16 +188,16 @@ def _ref(plan: Plan, photo: int, index: int, said: list[str], split: str, number
 
 def _which(rng: np.random.Generator, scene: Scene, count: int) -> list[tuple[int, str]]:
     """Return ``count`` different which-questions as (index of the answer, text)."""
-    found: dict[str, int] = {}
-    while len(found) < count:
+    which: dict[str, int] = {}
+    while len(which) < count:
         target = int(rng.integers(len(scene.things)))
         asked = _which_questions(scene, scene.things[target])
-        found.setdefault(asked[rng.integers(len(asked))], target)
-    return [(target, text) for text, target in found.items()]
+        which.setdefault(asked[rng.integers(len(asked))], target)
+    return [(target, text) for text, target in which.items()]
 
 
 def _which_questions(scene: Scene, thing: Thing) -> list[str]:
-    found = [
+    questions = [
         f"Which shape is the {thing.name}?",
         f"Which {thing.shape} is {thing.colour}?",
         f"Which object is the {thing.name}?",
@@ -205,18 +205,18 @@ def _which_questions(scene: Scene, thing: Thing) -> list[str]:
     ]
     others = [t for t in scene.things if t is not thing]
     if all(t.colour != thing.colour for t in others):
-        found += [f"Which shape is {thing.colour}?", f"Which thing is {thing.colour}?"]
+        questions += [f"Which shape is {thing.colour}?", f"Which thing is {thing.colour}?"]
     if all(t.shape != thing.shape for t in others):
-        found += [f"Which object is a {thing.shape}?"]
+        questions += [f"Which object is a {thing.shape}?"]
     if all(t.size != thing.size for t in others):
-        found += [f"Which shape is {thing.size}?"]
+        questions += [f"Which shape is {thing.size}?"]
     for other in others:
-        found += [
+        questions += [
             f"Which shape is {SIDES[side]} the {other.name}?"
             for side in relations(thing, other)
             if sum(side in relations(t, other) for t in scene.things if t is not other) == 1
         ]
-    return found
+    return questions
 
 
 def _objects(plan: Plan, photo: int, name: str) -> list[dict[str, Any]]:

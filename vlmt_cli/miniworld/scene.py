@@ -77,12 +77,12 @@ def invent_scenes(rng: np.random.Generator, count: int, cover_share: float = 0.3
 
 def relations(a: Thing, b: Thing) -> list[str]:
     """Return which of left, right, above, below of ``b`` the thing ``a`` is, by clear distance."""
-    found = []
+    relations_found = []
     if a.column != b.column:
-        found.append("left" if a.column < b.column else "right")
+        relations_found.append("left" if a.column < b.column else "right")
     if a.row != b.row:
-        found.append("above" if a.row < b.row else "below")
-    return found
+        relations_found.append("above" if a.row < b.row else "below")
+    return relations_found
 
 
 def _invent(rng: np.random.Generator, cover_share: float) -> Scene:

@@ -30,17 +30,17 @@ def hypotheses(scene: Scene) -> list[Fact]:
     """Return what can be claimed of a scene. What a panel may hide is neutral, not wrong."""
     covered = scene.cover is not None
     unseen = "neutral" if covered else "contradiction"
-    found: list[Fact] = []
+    facts: list[Fact] = []
     for noun, colour, shape in kinds_of_things():
         seen = len(matching(scene, colour, shape))
-        found.append(Fact("some", (a(noun),), "entailment" if seen else unseen))
-        found.append(Fact("none", (noun,), "contradiction" if seen else "neutral" if covered else "entailment"))
+        facts.append(Fact("some", (a(noun),), "entailment" if seen else unseen))
+        facts.append(Fact("none", (noun,), "contradiction" if seen else "neutral" if covered else "entailment"))
         if colour is None or shape is None:
-            found.append(Fact("at least", ("two", plural(noun)), "entailment" if seen >= 2 else unseen))
+            facts.append(Fact("at least", ("two", plural(noun)), "entailment" if seen >= 2 else unseen))
     if covered:
         # What takes a thing for granted is only said of pictures with a panel: there it may be any of the three.
-        found += [*_colours(scene), *_relations(scene)]
-    return found
+        facts += [*_colours(scene), *_relations(scene)]
+    return facts
 
 
 def _colours(scene: Scene) -> Iterator[Fact]:
@@ -53,13 +53,13 @@ def _colours(scene: Scene) -> Iterator[Fact]:
 
 def _relations(scene: Scene) -> Iterator[Fact]:
     single, hidden = only_one(scene), _hidden(scene)
-    for one, two in permutations((*single, *hidden), 2):
+    for first, second in permutations((*single, *hidden), 2):
         for side, words in SIDES.items():
-            if one in single and two in single:
-                right = "entailment" if side in relations(single[one], single[two]) else "contradiction"
-                yield Fact("relation", (one, two, words), right)
-            elif one in single or two in single:
-                yield Fact("relation", (one, two, words), "neutral")
+            if first in single and second in single:
+                right = "entailment" if side in relations(single[first], single[second]) else "contradiction"
+                yield Fact("relation", (first, second, words), right)
+            elif first in single or second in single:
+                yield Fact("relation", (first, second, words), "neutral")
 
 
 def _hidden(scene: Scene) -> list[str]:

@@ -41,21 +41,21 @@ def authors_state(content: Any, path: Path) -> dict[str, Tensor]:
     """
     if isinstance(content, Mapping):
         content = content.get("model_state_dict", content)
-    theirs = tidy(only_tensors(content, path))
-    if any(name.startswith("trunk.") for name in theirs):
+    state = tidy(only_tensors(content, path))
+    if any(name.startswith("trunk.") for name in state):
         raise UsageError("these are not the authors' tensors but ours", where=path, todo="give the whole run folder")
-    word, decoder = theirs.get(WORD), theirs.get(TIED[1])
+    word, decoder = state.get(WORD), state.get(TIED[1])
     if word is not None and decoder is not None and not torch.equal(word, decoder):
         raise DataError(f"{TIED[1]} is tied to the word embedding, and differs from it", where=path)
-    return theirs
+    return state
 
 
-def read_config(values: Any, theirs: Mapping[str, Tensor], where: Path, partial: bool) -> ModelConfig:
+def read_config(values: Any, state: Mapping[str, Tensor], where: Path, partial: bool) -> ModelConfig:
     """Tell the config of the authors' weights.
 
     Args:
         values: what a config file holds, of the authors' keys or of ours; None when there is none.
-        theirs: their state dict, which tells which heads there are, and the number of answers.
+        state: their state dict, which tells which heads there are, and the number of answers.
         where: the config file, or the weights when there is none.
         partial: whether some of the six heads may be absent; otherwise they have all or none.
 
@@ -63,7 +63,7 @@ def read_config(values: Any, theirs: Mapping[str, Tensor], where: Path, partial:
         UsageError: the config is not possible or not supported, or cannot be told from the weights.
     """
     if values is None:
-        trunk = config_from_shapes({name: tensor.shape for name, tensor in theirs.items()}, where)
+        trunk = config_from_shapes({name: tensor.shape for name, tensor in state.items()}, where)
     elif not isinstance(values, dict):
         raise UsageError("holds no keys and values", where=where)
     elif "trunk" in values:
@@ -71,16 +71,16 @@ def read_config(values: Any, theirs: Mapping[str, Tensor], where: Path, partial:
     elif "text" in values:
         trunk = parse_config(values, where)
     else:
-        trunk = config_from_authors({"task_specific_tokens": TASK_EMBEDDING in theirs, **values}, where)
-    heads = tuple(head for head in HEADS if any(name.startswith(_prefixes(head)) for name in theirs))
+        trunk = config_from_authors({"task_specific_tokens": TASK_EMBEDDING in state, **values}, where)
+    heads = tuple(head for head in HEADS if any(name.startswith(_prefixes(head)) for name in state))
     answers = {}
     for head, size in PAPER_ANSWERS.items():
-        bias = theirs.get(f"{NAMES[f'heads.{head}.outer']}.bias")
+        bias = state.get(f"{NAMES[f'heads.{head}.outer']}.bias")
         answers[head] = len(bias) if bias is not None and bias.dim() == 1 and len(bias) else size
     return ModelConfig(
         trunk=trunk,
         heads=heads if partial or not heads else HEADS,
-        pretraining=not heads and any(name.startswith("cls.") for name in theirs),
+        pretraining=not heads and any(name.startswith("cls.") for name in state),
         answers=answers,
         entailment_head="linear",
         verification_loss="binary",
@@ -102,8 +102,8 @@ def read_answers(paths: Mapping[str, Path], config: ModelConfig, partial: bool =
     labels: dict[str, list[str]] = {}
     for head, path in paths.items():
         if head not in ANSWER_FILES or head not in config.heads:
-            there = [head for head in ANSWER_FILES if head in config.heads]
-            raise UsageError(f"the model has no answers for {head!r}", todo=f"it has for {', '.join(there) or 'none'}")
+            heads = [head for head in ANSWER_FILES if head in config.heads]
+            raise UsageError(f"the model has no answers for {head!r}", todo=f"it has for {', '.join(heads) or 'none'}")
         labels[head] = _read_answers(path)
         if len(labels[head]) != config.answers[head]:
             what = f"{len(labels[head]):,} answers, and the weights' {head} classifier has {config.answers[head]:,}"
@@ -116,7 +116,7 @@ def read_answers(paths: Mapping[str, Path], config: ModelConfig, partial: bool =
 
 
 def import_weights(
-    theirs: Mapping[str, Tensor],
+    state: Mapping[str, Tensor],
     config: ModelConfig,
     path: Path,
     answers: Mapping[str, list[str]],
@@ -126,7 +126,7 @@ def import_weights(
     """Make a checkpoint of the authors' weights.
 
     Args:
-        theirs: their state dict, as ``authors_state`` gives it.
+        state: their state dict, as ``authors_state`` gives it.
         config: the model's.
         path: the file, for errors and for lineage.
         answers: of its classifiers, by head.
@@ -142,11 +142,11 @@ def import_weights(
     needed = authors_shapes(ours)
     optional = {name: shape for name, shape in complete_shapes(config).items() if name not in needed}
     if not config.trunk.text_placement:  # without co-attention their code makes its layers and leaves them alone
-        optional |= {name: tuple(theirs[name].shape) for name in theirs if name.startswith("bert.encoder.c_layer.")}
-    misfits = compare(needed, theirs, optional)
+        optional |= {name: tuple(state[name].shape) for name in state if name.startswith("bert.encoder.c_layer.")}
+    misfits = compare(needed, state, optional)
     if not partial:
         misfits.refuse(path)
-    fit = fitting(misfits, theirs)
+    fit = fitting(misfits, state)
     check_finite(fit, path)
     tensors, _, _ = from_authors(ours, fit)
     unread = {name: fit[name] for name in optional if name in fit and name != TIED[1]}
@@ -155,7 +155,7 @@ def import_weights(
         source=path.name,
         taken=by_module(tensors, ours),
         new=by_module([name for name in ours if name not in tensors], ours),
-        left_behind=by_module([name for name in theirs if name not in fit], theirs),
+        left_behind=by_module([name for name in state if name not in fit], state),
     )
     # Whatever is trained on top of them, their own training images stay unknown.
     stage = Stage(name=path.name, beginning=beginning)
@@ -174,11 +174,11 @@ def export_weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
     """
     config = checkpoint.config
     _check_form(config)
-    theirs = to_authors(checkpoint.model.state_dict())
-    theirs[TIED[1]] = checkpoint.model.state_dict()[TIED[0]]
-    theirs |= {name: tensor for name, tensor in checkpoint.unread.items() if name not in theirs}
+    state = to_authors(checkpoint.model.state_dict())
+    state[TIED[1]] = checkpoint.model.state_dict()[TIED[0]]
+    state |= {name: tensor for name, tensor in checkpoint.unread.items() if name not in state}
     filling = complete_shapes(config).items()
-    return theirs | {name: torch.zeros(shape) for name, shape in filling if name not in theirs}
+    return state | {name: torch.zeros(shape) for name, shape in filling if name not in state}
 
 
 def save_authors(path: Path, checkpoint: Checkpoint) -> None:
@@ -230,7 +230,9 @@ def _check_form(config: ModelConfig) -> None:
 def _prefixes(head: str) -> tuple[str, ...]:
     """The beginnings of the authors' names of a head's tensors."""
     ours = f"heads.{head}"
-    return tuple(f"{theirs}." for name, theirs in NAMES.items() if name == ours or name.startswith(f"{ours}."))
+    return tuple(
+        f"{authors_name}." for name, authors_name in NAMES.items() if name == ours or name.startswith(f"{ours}.")
+    )
 
 
 def _read_answers(path: Path) -> list[str]:

@@ -305,11 +305,11 @@ def choices_of(recipe: Recipe) -> dict[str, Any]:
     return flat
 
 
-def difference_of(asked: Recipe, there: Recipe) -> str | None:
+def difference_of(asked: Recipe, recorded: Recipe) -> str | None:
     """Say in which choice a run that is there differs from what is asked for; None when in none."""
-    ours, theirs = choices_of(asked), choices_of(there)
-    different = (key for key in ours if ours[key] != theirs[key])
-    return next((f"its {key} is {theirs[key]}, and {ours[key]} is asked for" for key in different), None)
+    now, before = choices_of(asked), choices_of(recorded)
+    different = (key for key in now if now[key] != before[key])
+    return next((f"its {key} is {before[key]}, and {now[key]} is asked for" for key in different), None)
 
 
 def task_token(task: str, kind: str) -> int | None:

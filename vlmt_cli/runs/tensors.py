@@ -93,27 +93,27 @@ class Misfits:
 
 def compare(
     needed: Mapping[str, Sequence[int]],
-    found: Mapping[str, Tensor],
+    tensors: Mapping[str, Tensor],
     optional: Mapping[str, Sequence[int]] | None = None,
 ) -> Misfits:
     """Compare a file's tensors with the shapes that a model needs, and with those that may be there too."""
     known = {**needed, **(optional or {})}
     wrong = [
         f"{name}: {str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}, not {list(known[name])}"
-        for name, tensor in found.items()
+        for name, tensor in tensors.items()
         if name in known and (tuple(tensor.shape) != tuple(known[name]) or not tensor.is_floating_point())
     ]
     return Misfits(
-        missing=tuple(name for name in needed if name not in found),
-        unexpected=tuple(sorted(found.keys() - known.keys())),
+        missing=tuple(name for name in needed if name not in tensors),
+        unexpected=tuple(sorted(tensors.keys() - known.keys())),
         misshapen=tuple(wrong),
     )
 
 
-def fitting(misfits: Misfits, found: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def fitting(misfits: Misfits, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Leave out tensors that are unexpected or misshapen."""
     out = {*misfits.unexpected, *(entry.partition(":")[0] for entry in misfits.misshapen)}
-    return {name: tensor for name, tensor in found.items() if name not in out}
+    return {name: tensor for name, tensor in tensors.items() if name not in out}
 
 
 def shapes_of(config: ModelConfig) -> MultiTaskModel:

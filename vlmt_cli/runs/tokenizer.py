@@ -21,10 +21,10 @@ def read_tokenizer(source: str, vocabulary: int) -> str:
 
     path = Path(source)
     if path.is_dir():
-        found = [path / name for name in ("tokenizer.json", "vocab.txt") if (path / name).is_file()]
-        if not found:
+        files = [path / name for name in ("tokenizer.json", "vocab.txt") if (path / name).is_file()]
+        if not files:
             raise DataError("holds neither tokenizer.json nor vocab.txt", where=path)
-        path = found[0]
+        path = files[0]
     elif not path.is_file():
         path = _download(source)
     try:

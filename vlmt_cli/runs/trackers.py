@@ -46,8 +46,8 @@ def wandb_tracker(run: Path, recipe: dict[str, Any]) -> Tracker:
     session: Any = wandb.init(project="vlmt", name=run.name, config=recipe, dir=str(run), resume="allow")
 
     def track(record: dict[str, Any]) -> None:
-        if found := numbers_of(record):
-            session.log(found, step=record["iteration"])
+        if numbers := numbers_of(record):
+            session.log(numbers, step=record["iteration"])
         if record["kind"] == "end":
             session.finish()
 

@@ -71,10 +71,10 @@ def load_examples(
         origin.verify_examples(data, task, split, table["example_id"], table["images"])
     what = f"{task} {split}"
     table = table.take(pa.array(rows)).combine_chunks()
-    there = examples_with_features(reader.store, table["images"].combine_chunks(), what, partial)
+    covered = examples_with_features(reader.store, table["images"].combine_chunks(), what, partial)
     if task in AMONG_CANDIDATES and reader.candidates is not None:
-        there &= examples_with_features(reader.candidates, table["images"].combine_chunks(), what, partial)
-    table, rows = table.filter(pa.array(there)), rows[there]
+        covered &= examples_with_features(reader.candidates, table["images"].combine_chunks(), what, partial)
+    table, rows = table.filter(pa.array(covered)), rows[covered]
     neighbours = _neighbours(data, task) if purpose == "train" else None
     shown = purpose == "train" and DATASETS[task].candidates == "shown in training"
     boxed = reader.candidates.keys() if shown and reader.candidates is not None else []

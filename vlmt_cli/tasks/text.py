@@ -55,7 +55,7 @@ class TextEncoder:
     def encode(self, texts: Sequence[str], longest: int) -> list[list[int]]:
         """Return each text's ids, CLS and SEP included, at most ``longest`` of them."""
         encoded = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        return [[self.cls, *one.ids[: longest - 2], self.sep] for one in encoded]
+        return [[self.cls, *encoding.ids[: longest - 2], self.sep] for encoding in encoded]
 
     def words(self, ids: Iterable[int]) -> list[str]:
         """Return tokens as people read them."""
@@ -98,7 +98,7 @@ def encode_column(texts: pa.Array, encoder: TextEncoder, longest: int) -> Tokens
     for start in range(0, len(texts), _AT_ONCE):
         encoded = encoder.encode(texts[start : start + _AT_ONCE].to_pylist(), longest)
         lengths += map(len, encoded)
-        parts.append(np.fromiter((number for one in encoded for number in one), np.int32))
+        parts.append(np.fromiter((number for encoding in encoded for number in encoding), np.int32))
     offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
     return Tokens(np.concatenate([np.empty(0, np.int32), *parts]), offsets, encoder.pad)
 

@@ -97,10 +97,10 @@ def measure(
     losses = []
     for task in tasks:
         loss = batch_loss(model, works[task], parts[task])
-        found = torch.autograd.grad(loss, list(shared.values()), allow_unused=True)
+        gradients_found = torch.autograd.grad(loss, list(shared.values()), allow_unused=True)
         flat = [
             together(torch.zeros_like(parameter) if gradient is None else gradient)
-            for gradient, parameter in zip(found, shared.values(), strict=True)
+            for gradient, parameter in zip(gradients_found, shared.values(), strict=True)
         ]
         gradients.append(flat)
         losses.append(together(loss.detach()))
@@ -108,9 +108,9 @@ def measure(
     with torch.no_grad():
         for task, gradient in zip(tasks, gradients, strict=True):
             scale = works[task].plan.scale
-            norm = scale * torch.cat([one.flatten() for one in gradient]).norm()
+            norm = scale * torch.cat([tensor.flatten() for tensor in gradient]).norm()
             scale = scale if clip is None else scale * min(1.0, clip / float(norm.clamp(min=1e-12)))
-            steps = [scale * sizes[name] * one for name, one in zip(shared, gradient, strict=True)]
+            steps = [scale * sizes[name] * tensor for name, tensor in zip(shared, gradient, strict=True)]
             before = [parameter.clone() for parameter in shared.values()]
             for parameter, step in zip(shared.values(), steps, strict=True):
                 parameter.sub_(step)
@@ -149,12 +149,12 @@ def step_sizes(model: nn.Module, optimizer: Any, rate: float) -> dict[str, Tenso
 def _cosines(names: list[str], gradients: list[list[Tensor]]) -> Iterator[tuple[str, list[list[float]]]]:
     """The cosines between gradients, of the whole trunk and of each of its parts."""
     parts: dict[str, list[int]] = {"trunk": list(range(len(names)))}
-    for place, name in enumerate(names):
-        found = _LAYER.match(name)
-        assert found is not None
-        part = found[1] if found[2] is None else f"{found[1]} {found[2]}"
-        parts.setdefault(part, []).append(place)
+    for index, name in enumerate(names):
+        match = _LAYER.match(name)
+        assert match is not None
+        part = match[1] if match[2] is None else f"{match[1]} {match[2]}"
+        parts.setdefault(part, []).append(index)
     for part, places in parts.items():
-        rows = torch.stack([torch.cat([gradient[place].flatten() for place in places]) for gradient in gradients])
+        rows = torch.stack([torch.cat([gradient[index].flatten() for index in places]) for gradient in gradients])
         unit = rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-12)
         yield part, [[round(value, 5) for value in row] for row in (unit @ unit.T).tolist()]

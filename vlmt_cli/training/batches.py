@@ -35,11 +35,11 @@ class BatchOrder:
 
     def rows(self, number: int) -> NDArray[np.int64]:
         """Return the examples of batch ``number``, counted from 0."""
-        epoch, place = divmod(number, self.epoch_length)
+        epoch, position = divmod(number, self.epoch_length)
         last = self._last  # in one piece, as another thread may be at another epoch
         if last[0] != epoch:
             last = self._last = (epoch, self._shuffle(epoch))
-        rows: NDArray[np.int64] = last[1][place]
+        rows: NDArray[np.int64] = last[1][position]
         return rows
 
     def generator(self, number: int) -> np.random.Generator:

@@ -76,8 +76,8 @@ def train_on_cluster(
         VlmtError: as ``train``; or the job failed.
     """
     devices = job.devices
-    with opened(replace(job, devices=Devices())) as there:  # what it refuses is refused here
-        job = replace(there, devices=devices)
+    with opened(replace(job, devices=Devices())) as opened_job:  # what it refuses is refused here
+        job = replace(opened_job, devices=devices)
     executor = make_executor(
         job.run.parent / JOBS,
         launcher,
@@ -129,7 +129,7 @@ def _new_lines(path: Path) -> Iterator[list[dict[str, Any]]]:
             read, number = (0 if is_new else read) + len(whole) + len(newline), now.st_ino
             lines = [json.loads(line) for line in whole.splitlines()]
             if is_new:
-                starts = [place for place, line in enumerate(lines) if line["kind"] == "start"]
+                starts = [index for index, line in enumerate(lines) if line["kind"] == "start"]
                 lines = lines[starts[-1] :] if starts else []
         yield lines
 

@@ -60,7 +60,7 @@ def check_against(recipe: Recipe, checkpoint: Checkpoint, source: str) -> None:
         keep = _as_options(setting for contradiction in contradictions for setting in contradiction.keep)
         more = f"; and {len(contradictions) - 3} more" if len(contradictions) > 3 else ""
         raise UsageError(
-            f"the recipe contradicts this checkpoint: {'; '.join(one.what for one in contradictions[:3])}{more}",
+            f"the recipe contradicts this checkpoint: {'; '.join(case.what for case in contradictions[:3])}{more}",
             where=source,
             todo=f"keep what the checkpoint has with {keep}, or what the recipe asks for with {anew}",
         )

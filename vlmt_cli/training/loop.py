@@ -169,7 +169,7 @@ class Loop:
             saves = last or stop or late or iteration % choices.save_every == 0
             # What is saved is logged, too, so that a run that goes on from there lacks no update in its metrics.
             if saves or iteration % choices.log_every == 0:
-                now, total = time.perf_counter(), sum(one.waited for one in prefetchers.values())
+                now, total = time.perf_counter(), sum(prefetcher.waited for prefetcher in prefetchers.values())
                 self._log(iteration, tallies, (total - waited) / max(now - logged, 1e-9))
                 logged, waited = now, total
                 tallies = {task: Tally() for task in self.works}
@@ -197,8 +197,8 @@ class Loop:
         torch.manual_seed(zlib.crc32(f"{self.seed} {task} {number} {fabric.global_rank}".encode()))
         counts = self._counts(work, parts)
         losses: dict[str, Tensor] = {}
-        for place, part in enumerate(parts):
-            with fabric.no_backward_sync(self.model, enabled=place < len(parts) - 1):
+        for index, part in enumerate(parts):
+            with fabric.no_backward_sync(self.model, enabled=index < len(parts) - 1):
                 sums = work.sums(self.model, part)
                 named = {name: total / counts[name].clamp(min=1) for name, (total, _) in sums.items()}
                 # Processes' gradients are averaged, and the counts are of all of them together.
@@ -209,9 +209,9 @@ class Loop:
         names = list(losses)
         values = fabric.all_reduce(torch.stack([losses[name] for name in names]), reduce_op="sum")
         assert isinstance(values, Tensor)
-        found = dict(zip(names, values.tolist(), strict=True))
-        if not all(value - value == 0 for value in found.values()):
-            raise DivergedError(task, iteration, number, found, parts)
+        values_of = dict(zip(names, values.tolist(), strict=True))
+        if not all(value - value == 0 for value in values_of.values()):
+            raise DivergedError(task, iteration, number, values_of, parts)
         drop_foreign_gradients(self.model.module.heads, work.head)
         if self.choices.clip is not None:
             clip_gradients(fabric, self.model, self.optimizer.optimizer, self.choices.clip)
@@ -220,7 +220,7 @@ class Loop:
         tally.updates += 1
         tally.examples += work.plan.batch_size
         tally.seconds += time.perf_counter() - began
-        for name, value in found.items():
+        for name, value in values_of.items():
             tally.losses[name] = tally.losses.get(name, 0.0) + value
         for name, share in getattr(parts[0], "shares", {}).items():
             tally.shares[name] = tally.shares.get(name, 0.0) + float(share)

@@ -102,14 +102,14 @@ def mask_regions(
         overlap: the IoU above which a region is a neighbour.
         neighbours: whether these are masked, too; without them this is ViLBERT's masking.
     """
-    there = region_mask_BV.bool()
-    sampled = (_uniform(there, generator) < share) & there
-    zeroed = sampled & (_uniform(there, generator) < _AS_ZERO)
+    present = region_mask_BV.bool()
+    sampled = (_uniform(present, generator) < share) & present
+    zeroed = sampled & (_uniform(present, generator) < _AS_ZERO)
     if neighbours:
         overlaps = pairwise_iou(boxes_BV4) > overlap
         overlaps.diagonal(dim1=1, dim2=2).fill_(False)  # a region is no neighbour of its own
-        zeroed = zeroed | ((overlaps & sampled[:, None, :]).any(2) & there)
-    return MaskedRegions(sampled, zeroed, there & ~sampled & ~zeroed)
+        zeroed = zeroed | ((overlaps & sampled[:, None, :]).any(2) & present)
+    return MaskedRegions(sampled, zeroed, present & ~sampled & ~zeroed)
 
 
 def img_feature(features_BVF: Tensor, visible_BV: Tensor) -> Tensor:

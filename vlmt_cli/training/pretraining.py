@@ -84,9 +84,9 @@ class Captions:
         vocabulary = encoder.tokenizer.get_vocab_size()
         words, labels = mask_words(tokens, maskable, encoder.mask, vocabulary, uniform, choices.share)
         regions = self.reader.read(examples.images(which), scores=True)
-        there = regions.mask_BV[:, 1:]
+        present = regions.mask_BV[:, 1:]
         masked = mask_regions(
-            regions.pixels_BV4[:, 1:], there, uniform, choices.share, choices.overlap, choices.neighbours
+            regions.pixels_BV4[:, 1:], present, uniform, choices.share, choices.overlap, choices.neighbours
         )
         features = regions.features_BVF
         features[:, 1:].masked_fill_(masked.zeroed_BV[..., None], 0)
@@ -98,7 +98,7 @@ class Captions:
             which,
             (words, is_real, features, regions.boxes_BV5, regions.mask_BV),
             PretrainingLabels(labels, sampled, regions.scores_BVC, torch.from_numpy(misaligned[part])),
-            masked_shares(masked, there),
+            masked_shares(masked, present),
         )
 
 

@@ -41,10 +41,10 @@ class Devices:
 
 def check_devices(devices: Devices) -> None:
     """Raise a UsageError where there are fewer GPUs than asked for, or not as many processes were started."""
-    if devices.kind == "cuda" and (there := torch.cuda.device_count()) < devices.processes:
+    if devices.kind == "cuda" and (available := torch.cuda.device_count()) < devices.processes:
         asked = f"{devices.processes} GPUs are" if devices.processes > 1 else "a GPU is"
-        what = f"{asked} asked for, and there {'is' if there == 1 else 'are'} {there or 'none'}"
-        todo = f"give --gpus {there}" if there else "give --device cpu, with --processes in place of --gpus"
+        what = f"{asked} asked for, and there {'is' if available == 1 else 'are'} {available or 'none'}"
+        todo = f"give --gpus {available}" if available else "give --device cpu, with --processes in place of --gpus"
         raise UsageError(what, todo=todo)
     if not started_from_outside():
         if devices.nodes > 1:

@@ -114,22 +114,22 @@ def settled_by(checkpoint: Checkpoint, recipe: Recipe) -> ModelChoices:
 def _take_over(model: MultiTaskModel, source: Source, recipe: Recipe) -> Beginning:
     """Fill a model with the tensors of a checkpoint that it has, too, but those of heads that should be new."""
     checkpoint = source.checkpoint
-    own, theirs = model.state_dict(), checkpoint.model.state_dict()
+    own, given = model.state_dict(), checkpoint.model.state_dict()
     new_heads = tuple(f"heads.{head}." for head in model.config.heads if head not in kept_heads(checkpoint, recipe))
-    taken = {name: tensor for name, tensor in theirs.items() if name in own and not name.startswith(new_heads)}
+    taken = {name: tensor for name, tensor in given.items() if name in own and not name.startswith(new_heads)}
     misfits = compare({name: tensor.shape for name, tensor in own.items()}, taken)
     if misfits.misshapen:
         what = f"its tensors do not fit the model of this recipe: {'; '.join(misfits.misshapen)}"
         raise UsageError(what, where=source.name, todo="start from other weights, or from none with --set start=null")
     model.load_state_dict(own | taken)
-    left = [name for name in (*theirs, *checkpoint.unread) if name not in taken]
+    left = [name for name in (*given, *checkpoint.unread) if name not in taken]
     path = Path(source.name)
     own_name = f"{path.parent.name}/{BEST}" if path.name == BEST else path.name
     return Beginning(
         source=own_name if path.exists() else source.name,
         taken=by_module(taken, own),
         new=by_module(misfits.missing, own),
-        left_behind=by_module(left, (*theirs, *checkpoint.unread)),
+        left_behind=by_module(left, (*given, *checkpoint.unread)),
     )
 
 
@@ -170,15 +170,15 @@ def _check_data(recipe: Recipe, source: Source, meta: Meta, vocabulary: int, lab
         what = f"the checkpoint knows {trunk.vocabulary:,} tokens, and the tokenizer has {vocabulary:,}"
         raise UsageError(what, todo="take the checkpoint's own tokenizer")
     for head in sorted(kept_heads(checkpoint, recipe) & labels.keys()):
-        names, theirs = labels[head], checkpoint.labels.get(head)
-        if theirs == names or (theirs is None and head in LABELS):
+        names, given = labels[head], checkpoint.labels.get(head)
+        if given == names or (given is None and head in LABELS):
             continue
         heads = ",".join(sorted({*recipe.model.new_heads, head}))
         new = f"initialise a new head with --set 'model.new_heads=[{heads}]'"
-        if theirs is None:
+        if given is None:
             what = f"the checkpoint does not say which answers the {len(names):,} outputs of its {head} head are"
             todo = f"give them to vlmt convert with --answers {head}=FILE, or {new}"
         else:
-            what = f"the checkpoint's {len(theirs):,} {head} answers are not the {len(names):,} of these datasets"
+            what = f"the checkpoint's {len(given):,} {head} answers are not the {len(names):,} of these datasets"
             todo = f"prepare the datasets with the recipe that the checkpoint was trained on, or {new}"
         raise UsageError(what, where=source.name, todo=todo)

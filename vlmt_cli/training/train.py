@@ -300,7 +300,7 @@ def _start_record(
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "device": fabric.device.type,
         "precision": precision_of(choices.precision, fabric.device.type),
-        "tasks": {task: vars(one) for task, one in plan.tasks.items()},
+        "tasks": {task: vars(task_plan) for task, task_plan in plan.tasks.items()},
         "head_rates": plan.heads,
         **({"weights": beginning.model_dump()} if beginning else {}),
     }
@@ -308,7 +308,7 @@ def _start_record(
 
 def _add_stage(checkpoint: Checkpoint, beginning: Beginning, job: Job, splits: dict[str, Splits]) -> Checkpoint:
     """Add this training, and the images that it will see, to a checkpoint's lineage."""
-    keys = pc.unique(pa.concat_arrays([image_keys(one.train) for one in splits.values()]))
+    keys = pc.unique(pa.concat_arrays([image_keys(split.train) for split in splits.values()]))
     name = f"images-{len(checkpoint.lineage.stages) + 1}.parquet"
     buffer = io.BytesIO()
     pq.write_table(pa.table({"image": keys.take(pc.sort_indices(keys))}), buffer, compression="zstd")
@@ -337,7 +337,7 @@ def _texts(job: Job) -> Iterator[str]:
 def _memory(reader: RegionReader, tasks: Any, fabric: Fabric) -> Callable[[], Any]:
     """Give each batch pinned memory of its own, from which copies to the GPU need not wait."""
     width = reader.store.meta.feature_width
-    largest = max(2 * one.batch_size for one in tasks.values())
+    largest = max(2 * task.batch_size for task in tasks.values())
     size = largest * (1 + reader.most) * width // fabric.world_size
 
     def give() -> torch.Tensor:
@@ -347,12 +347,12 @@ def _memory(reader: RegionReader, tasks: Any, fabric: Fabric) -> Callable[[], An
 
 
 def _trackers(job: Job) -> list[Tracker]:
-    choices, found = job.recipe.training, []
+    choices, trackers = job.recipe.training, []
     if choices.tensorboard:
-        found.append(tensorboard_tracker(job.run))
+        trackers.append(tensorboard_tracker(job.run))
     if choices.wandb:
-        found.append(wandb_tracker(job.run, job.recipe.model_dump(mode="json")))
-    return found
+        trackers.append(wandb_tracker(job.run, job.recipe.model_dump(mode="json")))
+    return trackers
 
 
 @contextlib.contextmanager

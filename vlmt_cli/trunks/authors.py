@@ -40,12 +40,12 @@ def _names() -> dict[str, str]:
         "heads.referring.weight": "vision_logit",
         "heads.snli_ve": "vil_tri_prediction",
     }
-    for ours, theirs in (("vqa", "vil_prediction"), ("gqa", "vil_prediction_gqa"), ("nlvr2", "vil_binary_prediction")):
-        names[f"heads.{ours}.inner"] = f"{theirs}.logit_fc.0"
-        names[f"heads.{ours}.norm"] = f"{theirs}.logit_fc.2"
-        names[f"heads.{ours}.outer"] = f"{theirs}.logit_fc.3"
-    for ours, theirs in (("text", "layer"), ("vision", "v_layer")):
-        layer, their_layer = f"trunk.{ours}_layers.{{i}}", f"bert.encoder.{theirs}.{{i}}"
+    for ours, authors in (("vqa", "vil_prediction"), ("gqa", "vil_prediction_gqa"), ("nlvr2", "vil_binary_prediction")):
+        names[f"heads.{ours}.inner"] = f"{authors}.logit_fc.0"
+        names[f"heads.{ours}.norm"] = f"{authors}.logit_fc.2"
+        names[f"heads.{ours}.outer"] = f"{authors}.logit_fc.3"
+    for ours, authors in (("text", "layer"), ("vision", "v_layer")):
+        layer, their_layer = f"trunk.{ours}_layers.{{i}}", f"bert.encoder.{authors}.{{i}}"
         names[f"{layer}.qkv"] = f"{their_layer}.attention.self.{{qkv}}"
         names[f"{layer}.out"] = f"{their_layer}.attention.output.dense"
         names[f"{layer}.norm"] = f"{their_layer}.attention.output.LayerNorm"
@@ -80,17 +80,21 @@ def authors_names(ours: str) -> list[str]:
         return [WORD_BIAS[1]]
     module, _, kind = ours.rpartition(".")
     number = re.search(r"\.(\d+)\.", module)
-    theirs = NAMES[module if number is None else module.replace(number[0], ".{i}.", 1)]
-    theirs = theirs.replace("{i}", number[1] if number else "")
-    return [f"{theirs.replace('{qkv}', name)}.{kind}" for name in QKV] if "{qkv}" in theirs else [f"{theirs}.{kind}"]
+    authors_name = NAMES[module if number is None else module.replace(number[0], ".{i}.", 1)]
+    authors_name = authors_name.replace("{i}", number[1] if number else "")
+    return (
+        [f"{authors_name.replace('{qkv}', name)}.{kind}" for name in QKV]
+        if "{qkv}" in authors_name
+        else [f"{authors_name}.{kind}"]
+    )
 
 
-def from_authors(names: Iterable[str], theirs: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], set[str], set[str]]:
+def from_authors(names: Iterable[str], state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], set[str], set[str]]:
     """Translate the authors' tensors.
 
     Args:
         names: of our tensors that are wanted.
-        theirs: their state dict, in any of the forms in which it was published (see ``tidy``).
+        state: their state dict, in any of the forms in which it was published (see ``tidy``).
 
     Returns:
         Our state dict, as far as they have it; the names of theirs that are missing; and of theirs that are left over.
@@ -99,22 +103,22 @@ def from_authors(names: Iterable[str], theirs: Mapping[str, Tensor]) -> tuple[di
     for name in names:
         parts = authors_names(name)
         used |= set(parts)
-        if absent := set(parts) - theirs.keys():
+        if absent := set(parts) - state.keys():
             missing |= absent
         else:
-            ours[name] = torch.cat([theirs[part] for part in parts]) if len(parts) > 1 else theirs[parts[0]]
-    return ours, missing, set(theirs) - used
+            ours[name] = torch.cat([state[part] for part in parts]) if len(parts) > 1 else state[parts[0]]
+    return ours, missing, set(state) - used
 
 
 def to_authors(ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Translate our tensors back; the word decoder, which is the word embedding, is named twice as in their files."""
-    theirs: dict[str, Tensor] = {}
+    state: dict[str, Tensor] = {}
     for name, tensor in ours.items():
         parts = authors_names(name)
-        theirs |= dict(zip(parts, tensor.chunk(len(parts)), strict=True))
+        state |= dict(zip(parts, tensor.chunk(len(parts)), strict=True))
     if WORD_BIAS[0] in ours:
-        theirs[TIED[1]] = ours[TIED[0]]
-    return theirs
+        state[TIED[1]] = ours[TIED[0]]
+    return state
 
 
 def authors_shapes(ours: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
@@ -143,10 +147,10 @@ def unread_shapes(config: ViLBERTConfig, with_heads: bool) -> dict[str, tuple[in
     return shapes
 
 
-def tidy(theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def tidy(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Undo what differs between published files: a ``module.`` before every name, ``gamma`` and ``beta``."""
     renamed = {}
-    for name, tensor in theirs.items():
+    for name, tensor in state.items():
         name = name.removeprefix("module.")
         name = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name))
         if name in renamed:

@@ -64,13 +64,13 @@ def config_from_authors(values: Mapping[str, Any], where: object = "the authors'
     fusion = values.get("fusion_method", "mul")
     if fusion not in FUSIONS:
         raise UsageError(f"fusion_method is {fusion!r}, and only 'mul' and 'sum' are known", where=where)
-    if absent := [theirs for theirs in KEYS.values() if theirs not in values]:
+    if absent := [authors for authors in KEYS.values() if authors not in values]:
         todo = "give the JSON that the weights were made with, whole"
         raise UsageError(f"the config lacks {', '.join(absent)}", where=where, todo=todo)
     ours: dict[str, Any] = {"text": {}, "vision": {}, "fusion": FUSIONS[fusion]}
-    for key, theirs in KEYS.items():
+    for key, authors in KEYS.items():
         stream, _, name = key.rpartition(".")
-        (ours[stream] if stream else ours)[name] = values[theirs]
+        (ours[stream] if stream else ours)[name] = values[authors]
     if not values.get("with_coattention", True):
         ours |= {"text_placement": (), "vision_placement": ()}
     ours["task_tokens"] = TASK_TOKENS if values.get("task_specific_tokens", False) else 0
@@ -81,8 +81,8 @@ def config_to_authors(config: ViLBERTConfig) -> dict[str, Any]:
     """Translate our configuration back, into what their code needs to read weights that we wrote."""
     ours = config.model_dump(mode="json")
     streams = {f"{stream}.{name}": value for stream in ("text", "vision") for name, value in ours[stream].items()}
-    values = {theirs: (streams | ours)[key] for key, theirs in KEYS.items()}
-    fusion = next(theirs for theirs, name in FUSIONS.items() if name == config.fusion)
+    values = {authors: (streams | ours)[key] for key, authors in KEYS.items()}
+    fusion = next(authors for authors, name in FUSIONS.items() if name == config.fusion)
     return values | ONLY | {"fusion_method": fusion, "task_specific_tokens": config.task_tokens > 0}
 
 

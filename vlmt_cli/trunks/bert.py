@@ -70,24 +70,24 @@ def load_bert(trunk: ViLBERT, heads: PretrainingHeads | None = None, source: str
         UsageError: the BERT is of other sizes than the text stream.
         DataError: there is no such BERT, or it cannot be read.
     """
-    config, theirs = _read(source)
+    config, weights = _read(source)
     text = trunk.config.text
     for key, value in (("num_attention_heads", text.heads), ("hidden_act", "gelu")):
         if getattr(config, key) != value:
-            found = f"{key} is {getattr(config, key)!r}, and the text stream's is {value!r}"
-            raise UsageError(found, where=source, todo="choose another BERT or another config")
+            problem = f"{key} is {getattr(config, key)!r}, and the text stream's is {value!r}"
+            raise UsageError(problem, where=source, todo="choose another BERT or another config")
     ours = {f"trunk.{name}": tensor for name, tensor in trunk.state_dict(keep_vars=True).items()}
     if heads is not None:
         ours |= {f"pretraining.{name}": tensor for name, tensor in heads.state_dict(keep_vars=True).items()}
     wanted = {name: ours[name] for name in ours if name.startswith(FROM_BERT) and not name.startswith(TASK)}
-    if not theirs.keys() & {"cls.predictions.bias"}:
+    if not weights.keys() & {"cls.predictions.bias"}:
         wanted = {name: tensor for name, tensor in wanted.items() if name.startswith("trunk.")}
     for name, shape in authors_shapes(wanted).items():
-        found = f"has {name} of shape {list(theirs[name].shape)}" if name in theirs else f"has no {name}"
-        if name not in theirs or theirs[name].shape != shape:
-            what = f"{found}, and the model needs {list(shape)}"
+        problem = f"has {name} of shape {list(weights[name].shape)}" if name in weights else f"has no {name}"
+        if name not in weights or weights[name].shape != shape:
+            what = f"{problem}, and the model needs {list(shape)}"
             raise UsageError(what, where=source, todo="choose a BERT of the model's size, or a model of this BERT's")
-    tensors, _, unused = from_authors(wanted, theirs)
+    tensors, _, unused = from_authors(wanted, weights)
     with torch.no_grad():
         for name, tensor in tensors.items():
             ours[name].copy_(tensor)

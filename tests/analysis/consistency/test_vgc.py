@@ -133,7 +133,7 @@ def test_pairs_that_share_nothing_change_nothing(world, others):
 
 
 def many(rng, images=300, skill=0.6, together=False):
-    """A world of many images; the two skills know nothing of each other, or are right about the same images."""
+    """A world of many images; the two skills are independent, or are right about the same images."""
     words = sorted(PARTS)
     easy = rng.random(images) < skill
 

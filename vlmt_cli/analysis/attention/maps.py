@@ -179,11 +179,11 @@ class RegionWord(NamedTuple):
 def words_of(tokens: Sequence[str]) -> list[Word]:
     """Put the pieces of words together again; special tokens and punctuation are no words."""
     words: list[Word] = []
-    for place, token in enumerate(tokens):
-        if token.startswith("##") and words and words[-1].places[-1] == place - 1:
-            words[-1] = Word(words[-1].text + token[2:], (*words[-1].places, place))
+    for position, token in enumerate(tokens):
+        if token.startswith("##") and words and words[-1].places[-1] == position - 1:
+            words[-1] = Word(words[-1].text + token[2:], (*words[-1].places, position))
         elif not is_special(token) and any(map(str.isalnum, token)):
-            words.append(Word(token, (place,)))
+            words.append(Word(token, (position,)))
     return words
 
 

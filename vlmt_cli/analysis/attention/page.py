@@ -56,7 +56,7 @@ def attention_page(attention: Attention, photo: Image.Image | None, *, text: str
     }
     parts = {"data": _harmless_json(data), "script": "\n".join(map(_file, _SCRIPTS))}
     # In one pass, so that what is put in is never searched for places to fill.
-    body = re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], _file("attention.html"))
+    body = re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _file("attention.html"))
     return html_page(f"Attention: {text}", body, _file("attention.css"), scripts=True, dark=False)
 
 

@@ -62,18 +62,18 @@ def draw_words(
         UsageError: the model has no such layer or head.
         VlmtError: the file cannot be written.
     """
-    found = enumerate(most_attended_words(attention, layer, head, beyond_average))
-    chosen = [(region, one) for region, one in found if one is not None and region > 0]
+    attended_by_region = enumerate(most_attended_words(attention, layer, head, beyond_average))
+    chosen = [(region, attended) for region, attended in attended_by_region if attended is not None and region > 0]
     words = words_of(attention.tokens)
-    used = sorted({one.word for _, one in chosen})
+    used = sorted({attended.word for _, attended in chosen})
     colours = {word: _COLOURS[order % len(_COLOURS)] for order, word in enumerate(used)}
     figure, axes = _figure_with_photo(attention, photo)
     placed: list[Any] = []
-    for region, one in sorted(chosen, key=lambda pair: -pair[1].share):
-        box, colour = attention.boxes_V4[region], colours[one.word]
-        named = len(placed) < _LABELLED and _label(figure, axes, box, words[one.word].text, colour, placed)
+    for region, attended in sorted(chosen, key=lambda pair: -pair[1].share):
+        box, colour = attention.boxes_V4[region], colours[attended.word]
+        named = len(placed) < _LABELLED and _label(figure, axes, box, words[attended.word].text, colour, placed)
         _outline(axes, box, colour, linewidth=1.8 if named else 0.8, alpha=1.0 if named else 0.4)
-    underlined = {place: colours[word] for word in used for place in words[word].places}
+    underlined = {position: colours[word] for word in used for position in words[word].places}
     _write_text(figure, attention.tokens, underlined)
     _save(figure, path)
 
@@ -185,15 +185,15 @@ def _write_text(figure: Figure, tokens: Sequence[str], underlined: dict[int, str
     left, right, line = photo.x0, photo.x1, 0.24 / height
     renderer = _renderer(figure)
     x, y = left, photo.y0 - 0.18 / height
-    for place, token in enumerate(tokens):
-        colour = underlined.get(place, "#1c1b22")
-        weight = "bold" if place in underlined else "normal"
+    for position, token in enumerate(tokens):
+        colour = underlined.get(position, "#1c1b22")
+        weight = "bold" if position in underlined else "normal"
         text = figure.text(x, y, token, fontsize=9, color=colour, weight=weight, va="top", parse_math=False)
         wide = text.get_window_extent(renderer).width / figure.dpi / width
         if x > left and x + wide > right:
             x, y = left, y - line
             text.set_position((x, y))
-        if place in underlined:
+        if position in underlined:
             under = y - 0.16 / height
             figure.add_artist(Rectangle((x, under), wide, 0.022 / height, color=colour, transform=figure.transFigure))
         x += wide + 0.08 / width

@@ -51,8 +51,8 @@ def concepts(texts: Sequence[str], tagger: Tagger) -> list[dict[str, str]]:
     A text that occurs often is tagged once.
     """
     distinct = list(dict.fromkeys(texts))
-    found = {text: _lemmas(words) for text, words in zip(distinct, tagger(distinct), strict=True)}
-    return [found[text] for text in texts]
+    lemmas = {text: _lemmas(words) for text, words in zip(distinct, tagger(distinct), strict=True)}
+    return [lemmas[text] for text in texts]
 
 
 def _lemmas(words: Sequence[Concept]) -> dict[str, str]:

@@ -70,11 +70,11 @@ def worst(pairs: Pairs, outcome: Outcome, right: str = DEFAULT_RIGHT, most: int 
         or the right one full credit.
     """
     accuracy = np.asarray(outcome.accuracy, np.float64)[pairs.question_P]
-    answered, found = accuracy >= RIGHT[right], np.asarray(outcome.located)[pairs.expression_P]
+    answered, located = accuracy >= RIGHT[right], np.asarray(outcome.located)[pairs.expression_P]
     chosen = []
-    for side in (answered & ~found, found & ~answered):
+    for side in (answered & ~located, located & ~answered):
         places = np.flatnonzero(side & (pairs.overlap_P > 0))
-        clear = np.abs(accuracy - found)[places]
+        clear = np.abs(accuracy - located)[places]
         places = places[np.lexsort((places, -clear, -pairs.overlap_P[places]))]
         chosen.append(places[_turn(pairs.image_P[places]) < an_image])
     room = [max(most // 2, most - len(other)) for other in reversed(chosen)]
@@ -91,17 +91,17 @@ def _turn(values: Integers) -> Integers:
     return turns
 
 
-def shared_words(pairs: Pairs, place: int) -> list[str]:
+def shared_words(pairs: Pairs, number: int) -> list[str]:
     """List the lemmas that the two texts of a pair share, in order of the alphabet."""
-    return sorted(pairs.words[concept] for concept in pairs.concept_S[pairs.shared_S == place])
+    return sorted(pairs.words[concept] for concept in pairs.concept_S[pairs.shared_S == number])
 
 
-def write_gallery(path: Path, found: Sequence[Contradiction], tagger: Tagger, model: str, lead: str = "") -> None:
+def write_gallery(path: Path, cases: Sequence[Contradiction], tagger: Tagger, model: str, lead: str = "") -> None:
     """Write the page, first the questions answered without the thing being found, then the reverse.
 
     Args:
         path: the HTML file to write.
-        found: in the order to show them. Each takes about 30 kB.
+        cases: in the order to show them. Each takes about 30 kB.
         tagger: the one that found the concepts; it says which words to mark.
         model: its name, for the title.
         lead: a sentence above all, such as the score.
@@ -109,25 +109,25 @@ def write_gallery(path: Path, found: Sequence[Contradiction], tagger: Tagger, mo
     Raises:
         VlmtError: the page cannot be written.
     """
-    answered = [one for one in found if one.answered]
-    located = [one for one in found if not one.answered]
+    answered = [case for case in cases if case.answered]
+    located = [case for case in cases if not case.answered]
     sections = _section(
         "Answered, but not found", "The answer is right; the region is the wrong one.", answered, tagger
     )
     sections += _section("Found, but not answered", "The region is right; the answer is wrong.", located, tagger)
     parts = {"model": escape(model), "lead": escape(lead), "sections": sections}
-    body = re.sub(r"\{(model|lead|sections)\}", lambda place: parts[place[1]], _BODY)
+    body = re.sub(r"\{(model|lead|sections)\}", lambda match: parts[match[1]], _BODY)
     write_text(path, html_page(f"Contradictions of {model}", body, _STYLE))
 
 
-def _section(title: str, lead: str, found: Sequence[Contradiction], tagger: Tagger) -> str:
-    texts = [text for one in found for text in (one.question, one.expression)]
-    marked = [_marked(text, words, one.shared) for text, words, one in
-              zip(texts, tagger(texts), (one for one in found for _ in range(2)), strict=True)]  # fmt: skip
-    cards = "".join(_card(one, *marked[2 * i : 2 * i + 2]) for i, one in enumerate(found))
+def _section(title: str, lead: str, cases: Sequence[Contradiction], tagger: Tagger) -> str:
+    texts = [text for case in cases for text in (case.question, case.expression)]
+    marked = [_marked(text, words, case.shared) for text, words, case in
+              zip(texts, tagger(texts), (case for case in cases for _ in range(2)), strict=True)]  # fmt: skip
+    cards = "".join(_card(case, *marked[2 * i : 2 * i + 2]) for i, case in enumerate(cases))
     return (
-        f'<section><h2>{title} <span class="count">{len(found):,}</span></h2>'
-        f"<p>{lead if found else 'None.'}</p><div class=cards>{cards}</div></section>"
+        f'<section><h2>{title} <span class="count">{len(cases):,}</span></h2>'
+        f"<p>{lead if cases else 'None.'}</p><div class=cards>{cards}</div></section>"
     )
 
 
@@ -141,15 +141,15 @@ def _marked(text: str, words: Sequence[Concept], shared: Collection[str]) -> str
     return "".join([*html, escape(text[done:])])
 
 
-def _card(one: Contradiction, question: str, expression: str) -> str:
-    shares = "".join(f"<li>{escape(word)}</li>" for word in one.shared)
+def _card(case: Contradiction, question: str, expression: str) -> str:
+    shares = "".join(f"<li>{escape(word)}</li>" for word in case.shared)
     return (
-        f"<article>{_picture(one)}<div class=texts>"
-        f"{_verdict(one.answered, 'question', question)}"
-        f"{_facts(model=one.answer, people=', '.join(one.answers), accuracy=f'{100 * one.accuracy:.0f}%')}"
-        f"{_verdict(one.found, 'expression', expression)}"
-        f"{_facts(IoU=f'{one.iou:.2f}', dataset=one.dataset)}</div>"
-        f"<footer><span>both say</span><ul>{shares}</ul><code>{escape(one.image)}</code></footer></article>"
+        f"<article>{_picture(case)}<div class=texts>"
+        f"{_verdict(case.answered, 'question', question)}"
+        f"{_facts(model=case.answer, people=', '.join(case.answers), accuracy=f'{100 * case.accuracy:.0f}%')}"
+        f"{_verdict(case.found, 'expression', expression)}"
+        f"{_facts(IoU=f'{case.iou:.2f}', dataset=case.dataset)}</div>"
+        f"<footer><span>both say</span><ul>{shares}</ul><code>{escape(case.image)}</code></footer></article>"
     )
 
 
@@ -166,17 +166,17 @@ def _verdict(right: bool, what: str, html: str) -> str:
     )
 
 
-def _picture(one: Contradiction) -> str:
+def _picture(case: Contradiction) -> str:
     """Show the photo with both boxes, or say why it cannot be shown."""
-    picture = read_image(str(one.photo)) if one.photo else "there is no picture"
+    picture = read_image(str(case.photo)) if case.photo else "there is no picture"
     if isinstance(picture, str):
         return f"<div class=frame>{escape(picture)}</div>"
     width, height = picture.size
-    boxes = _box("right", one.right, width, height) + _box("chosen", one.chosen, width, height)
+    boxes = _box("right", case.right, width, height) + _box("chosen", case.chosen, width, height)
     share = min(100 * width / height / _FRAME, 100)
     return (
         f'<div class=frame><div class=picture style="width: {share:.2f}%; aspect-ratio: {width} / {height}">'
-        f'<img alt="{escape(one.image)}" src="{data_uri(picture, _PICTURE)}">{boxes}</div></div>'
+        f'<img alt="{escape(case.image)}" src="{data_uri(picture, _PICTURE)}">{boxes}</div></div>'
     )
 
 
@@ -184,8 +184,8 @@ def _box(kind: str, box: Box, width: int, height: int) -> str:
     """Draw a box in shares of the picture, so that it stays in place at any size."""
     x1, x2 = (min(max(100 * x / width, 0), 100) for x in (box[0], box[2]))
     y1, y2 = (min(max(100 * y / height, 0), 100) for y in (box[1], box[3]))
-    place = f"left: {x1:.2f}%; top: {y1:.2f}%; width: {x2 - x1:.2f}%; height: {y2 - y1:.2f}%"
-    return f'<i class="box {kind}" style="{place}"></i>'
+    style = f"left: {x1:.2f}%; top: {y1:.2f}%; width: {x2 - x1:.2f}%; height: {y2 - y1:.2f}%"
+    return f'<i class="box {kind}" style="{style}"></i>'
 
 
 _STYLE = """:root { --right: #1a7fd4; --chosen: #e8710a }

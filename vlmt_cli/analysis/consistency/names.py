@@ -115,10 +115,10 @@ def find_models(models: Sequence[Model], data: Path) -> list[Model]:
         UsageError: a checkpoint is not there.
         DataError: a folder holds none.
     """
-    found = []
+    opened = []
     for model in models:
         places = {task: find_run(source, data) for task, source in model.checkpoints.items()}
-        for place in dict.fromkeys(places.values()):
-            check_checkpoint(place, data)
-        found.append(Model(model.name, places))
-    return found
+        for path in dict.fromkeys(places.values()):
+            check_checkpoint(path, data)
+        opened.append(Model(model.name, places))
+    return opened

@@ -93,9 +93,9 @@ def contradictions(texts: Texts, pairs: Pairs, said: Said, right: str, most: int
             chosen=_box(said.boxes_E4[e]),
             right=_box(right_boxes[e]),
             iou=float(said.iou_E[e]),
-            shared=shared_words(pairs, place),
+            shared=shared_words(pairs, number),
         )
-        for place, q, e, question, expression in rows
+        for number, q, e, question, expression in rows
     ]
 
 
@@ -120,5 +120,5 @@ def _box(corners: NDArray[np.float32]) -> Box:
 
 
 def _frequent_first(answers: Sequence[str], counts: Sequence[int]) -> list[str]:
-    order = sorted(range(len(answers)), key=lambda place: -counts[place])
-    return [answers[place] for place in order]
+    order = sorted(range(len(answers)), key=lambda index: -counts[index])
+    return [answers[index] for index in order]

@@ -74,12 +74,14 @@ def pair_up(
 
     words, parts, tables = _number([question_concepts, expression_concepts])
     (question, word), (expression, other) = tables
-    one, two = _join(
+    question_row, expression_row = _join(
         image_of_question[question] * len(words) + word, image_of_expression[expression] * len(words) + other
     )
     # Pairs stand in order of question, then expression; so a shared concept finds its pair by bisection.
     rows = len(expression_concepts)
-    shared_S = np.searchsorted(question_P * rows + expression_P, question[one] * rows + expression[two])
+    shared_S = np.searchsorted(
+        question_P * rows + expression_P, question[question_row] * rows + expression[expression_row]
+    )
     if not len(shared_S):
         raise DataError("no question shares a noun or adjective with an expression of its image")
     paired, image_P = np.unique(image_of_question[question_P], return_inverse=True)
@@ -89,7 +91,7 @@ def pair_up(
         image_P,
         np.bincount(shared_S, minlength=len(question_P)),
         shared_S,
-        word[one],
+        word[question_row],
         words,
         parts,
         len(paired),
@@ -115,9 +117,11 @@ def _number(
     uses = Counter(use for side in sides for text in side for use in text.items())
     parts = {word: part for (word, part), _ in reversed(uses.most_common())}
     words = sorted(parts)
-    place = {word: i for i, word in enumerate(words)}
+    number_of = {word: i for i, word in enumerate(words)}
     tables = []
     for side in sides:
-        text = np.repeat(np.arange(len(side)), [len(found) for found in side])
-        tables.append((text, np.fromiter((place[word] for found in side for word in found), np.int64, len(text))))
+        text = np.repeat(np.arange(len(side)), [len(text_words) for text_words in side])
+        tables.append(
+            (text, np.fromiter((number_of[word] for text_words in side for word in text_words), np.int64, len(text)))
+        )
     return words, [parts[word] for word in words], tables

@@ -93,7 +93,7 @@ def run_vgc(
     tasks_of = _tasks_of(models)
     taken = {name: find_weights(name, weights) for name in tasks_of}
     sources = {name: examine(name, tasks, data, features, load) for name, tasks in tasks_of.items()}
-    notes = [f"Of {name}: {one}" for name, one in taken.items() if one.kind]
+    notes = [f"Of {name}: {weight}" for name, weight in taken.items() if weight.kind]
     notes += [note for model in models for note in _untrained(model, sources)]
     if partial:
         texts, left_out = _with_features(texts, sources.values())
@@ -105,9 +105,9 @@ def run_vgc(
     pairs = _pair_up(texts, tag)
 
     parts = {
-        (name, task): parts_of(sources[name], task, texts.of(task), place / "predictions" / "vgc")
+        (name, task): parts_of(sources[name], task, texts.of(task), target / "predictions" / "vgc")
         for name, tasks in tasks_of.items()
-        for place in [folder or home(name, data)]
+        for target in [folder or home(name, data)]
         for task in tasks
     }
     _predict_missing([part for group in parts.values() for part in group], load, data, batch_size, device, progress)
@@ -120,8 +120,8 @@ def run_vgc(
         page = None
         if gallery:
             page = "vgc_gallery.html" if len(models) == 1 else f"vgc_gallery-{_file_name(model.name)}.html"
-            found = contradictions(texts, pairs, said, rule, gallery, data / "images")
-            write_gallery(folder / page, found, tag, model.name, _lead(consistency))
+            shown = contradictions(texts, pairs, said, rule, gallery, data / "images")
+            write_gallery(folder / page, shown, tag, model.name, _lead(consistency))
         outcomes[model.name] = said.outcome
         measured[model.name] = Measured(
             model.checkpoints,
@@ -186,8 +186,8 @@ def _with_features(texts: Texts, sources: Iterable[Source]) -> tuple[Texts, list
 
 
 def _pair_up(texts: Texts, tag: Tagger) -> Pairs:
-    found = [concepts(table["text"].to_pylist(), tag) for table in (texts.questions, texts.expressions)]
-    return pair_up(texts.questions["number"], found[0], texts.expressions["number"], found[1])
+    tagged = [concepts(table["text"].to_pylist(), tag) for table in (texts.questions, texts.expressions)]
+    return pair_up(texts.questions["number"], tagged[0], texts.expressions["number"], tagged[1])
 
 
 def _predict_missing(
@@ -223,13 +223,13 @@ def _sight(sources: Sequence[Source], texts: Texts, data: Path) -> Sight:
     return Sight(int(seen.sum()), tuple(dict.fromkeys(stages)), tuple(unknown))
 
 
-def _lead(found: Consistency) -> str:
+def _lead(measured: Consistency) -> str:
     """Say how consistent a model is, above its contradictions."""
-    both, chance = found.weighted.both, found.weighted.chance
+    both, chance = measured.weighted.both, measured.weighted.chance
     return (
-        f"MT-VGC is {both.value:.1%} (95% interval {both.low:.1%} to {both.high:.1%}); two skills as good that know"
-        f" nothing of each other would reach {chance:.1%}. {found.questions:,} questions and {found.expressions:,}"
-        f" expressions about {found.images:,} images; a question is right at VQA accuracy {found.right}."
+        f"MT-VGC is {both.value:.1%} (95% interval {both.low:.1%} to {both.high:.1%}); {chance:.1%} would be"
+        f" expected if the two skills were independent. {measured.questions:,} questions and {measured.expressions:,}"
+        f" expressions about {measured.images:,} images; a question is right at VQA accuracy {measured.right}."
     )
 
 

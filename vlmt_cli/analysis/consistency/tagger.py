@@ -27,10 +27,10 @@ def tag(text: str) -> list[tuple[int, int, str, str]]:
         (start, end, word, ``noun`` or ``adjective``) in order: places in characters, the word in lower case and without
         a possessive 's.
     """
-    found = [(match.start(), _POSSESSIVE.sub("", match[0].lower())) for match in _WORD.finditer(text)]
+    matches = [(match.start(), _POSSESSIVE.sub("", match[0].lower())) for match in _WORD.finditer(text)]
     return [
         (start, start + len(word), word, part)
-        for (start, word), part in zip(found, parts_of_speech([word for _, word in found]), strict=True)
+        for (start, word), part in zip(matches, parts_of_speech([word for _, word in matches]), strict=True)
         if part in (NOUN, ADJECTIVE)
     ]
 

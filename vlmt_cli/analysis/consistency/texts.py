@@ -66,18 +66,19 @@ def find_texts(data: Path) -> Texts:
     }
     distinct = pa.concat_arrays(list(keys.values())).unique()
     number = pa.array(same_image(distinct, read_links(data))[HOW[-1]])
-    numbers = {place: number.take(pc.index_in(images, distinct)) for place, images in keys.items()}
+    numbers = {task_split: number.take(pc.index_in(images, distinct)) for task_split, images in keys.items()}
     asked, said = (
-        pa.chunked_array([numbers[place] for place in keys if place[0] in tasks]) for tasks in (QUESTIONS, EXPRESSIONS)
+        pa.chunked_array([numbers[task_split] for task_split in keys if task_split[0] in tasks])
+        for tasks in (QUESTIONS, EXPRESSIONS)
     )
     shared = pc.unique(said.filter(pc.is_in(said, asked.combine_chunks())))
     if not len(shared):
         todo = f"read all files of {', '.join(SPLITS)} with vlmt clean"
         what = "no test image of refcoco and refcoco+ has a question of vqa's train or val"
         raise DataError(what, where=data / "examples", todo=todo)
-    tables = {place: _table(data, *place, numbers[place], shared) for place in keys}
+    tables = {task_split: _table(data, *task_split, numbers[task_split], shared) for task_split in keys}
     questions, expressions = (
-        pa.concat_tables([table for place, table in tables.items() if place[0] in tasks])
+        pa.concat_tables([table for task_split, table in tables.items() if task_split[0] in tasks])
         for tasks in (QUESTIONS, EXPRESSIONS)
     )
     return Texts(questions.combine_chunks(), expressions.combine_chunks())
@@ -109,11 +110,11 @@ def singles(images: pa.Array) -> pa.ListArray:
 
 def _splits(data: Path, task: str) -> list[str]:
     folder = data / "examples" / task
-    there = [split for split in SPLITS[task] if (folder / f"{split}.parquet").exists()]
-    if not there:
+    prepared = [split for split in SPLITS[task] if (folder / f"{split}.parquet").exists()]
+    if not prepared:
         todo = f"read {', '.join(SPLITS)} with vlmt clean"
         raise DataError(f"there is no {' or '.join(SPLITS[task])} of {task}", where=folder, todo=todo)
-    return there
+    return prepared
 
 
 def _table(data: Path, task: str, split: str, number: pa.Array, shared: pa.Array) -> pa.Table:

@@ -65,7 +65,7 @@ class Agreement:
         both: equation 5 with these weights; ``n`` counts pairs and ``groups`` images that have any weight.
         weight: the denominator of equation 5.
         answered, found: the share in which the question is right, and in which the expression is.
-        chance: their product: what two skills that know nothing of each other would reach.
+        chance: their product: expected if the two skills are independent.
         kappa: agreement corrected for chance (Cohen's kappa of answered and found): 0 where ``both`` is at chance, 1
             where the two are always right together and wrong together; None where all are right, or all wrong.
     """
@@ -141,12 +141,12 @@ def measure(
         DataError: the outcome is not of these questions and expressions, or no accuracy.
     """
     draws_RI = _draw_images(pairs, resamples, seed)
-    answered, found = _answered(pairs, outcome, right), _found(pairs, outcome)
+    answered, located = _answered(pairs, outcome, right), _found(pairs, outcome)
     overlap = pairs.overlap_P
     shares = (overlap > 0).astype(np.int64)
 
     def agreement(weight: Integers, answered: Bools, which: Integers | slice = slice(None)) -> Agreement:
-        return _agreement(draws_RI, pairs.image_P[which], weight[which], answered[which], found[which])
+        return _agreement(draws_RI, pairs.image_P[which], weight[which], answered[which], located[which])
 
     def of_words(part: str) -> dict[str, Agreement]:
         return {word: agreement(shares, answered, which) for word, which in _most_shared(pairs, part, words)}
@@ -195,11 +195,11 @@ def compare(
     def sums(outcome: Outcome, weight: Integers) -> _Sums:
         return _sums(draws_RI, pairs.image_P, weight, _answered(pairs, outcome, right), _found(pairs, outcome))
 
-    def above(ours: _Sums, theirs: _Sums) -> tuple[Estimate, Estimate | None]:
-        (one, one_R), (other, other_R) = ours, theirs
+    def above(first: _Sums, second: _Sums) -> tuple[Estimate, Estimate | None]:
+        (own, own_R), (other, other_R) = first, second
         return (
-            _interval(_both(one) - _both(other), _both(one_R) - _both(other_R), n, groups),
-            _estimate(_kappa(one) - _kappa(other), _kappa(one_R) - _kappa(other_R), n, groups),
+            _interval(_both(own) - _both(other), _both(own_R) - _both(other_R), n, groups),
+            _estimate(_kappa(own) - _kappa(other), _kappa(own_R) - _kappa(other_R), n, groups),
         )
 
     measured = {name: (sums(outcome, overlap), sums(outcome, shares)) for name, outcome in outcomes.items()}
@@ -214,10 +214,10 @@ _Sums = tuple[Floats, Floats]
 """Weights of (all, answered, found, both), once of all images (4,), and once of each resample (R, 4)."""
 
 
-def _sums(draws_RI: Floats, image: Integers, weight: Integers, answered: Bools, found: Bools) -> _Sums:
+def _sums(draws_RI: Floats, image: Integers, weight: Integers, answered: Bools, located: Bools) -> _Sums:
     """Add up the numerator and denominator of equation 5, and each of its conditions alone."""
     images = draws_RI.shape[1]
-    rights = (np.ones_like(answered), answered, found, answered & found)
+    rights = (np.ones_like(answered), answered, located, answered & located)
     sums_I4 = np.stack([np.bincount(image, weight * right, images) for right in rights], axis=1)
     return sums_I4.sum(0), draws_RI @ sums_I4
 
@@ -234,13 +234,13 @@ def _kappa(sums: Floats) -> Floats:
     They agree where both hold or neither does: 2 (both - chance) / (answered + found - 2 chance).
     """
     with np.errstate(invalid="ignore", divide="ignore"):
-        answered, found, both = np.moveaxis(sums[..., 1:] / sums[..., :1], -1, 0)
-        spread = answered + found - 2 * answered * found
-        return np.where(spread > 1e-12, 2 * (both - answered * found) / spread, np.nan)
+        answered, located, both = np.moveaxis(sums[..., 1:] / sums[..., :1], -1, 0)
+        spread = answered + located - 2 * answered * located
+        return np.where(spread > 1e-12, 2 * (both - answered * located) / spread, np.nan)
 
 
-def _agreement(draws_RI: Floats, image: Integers, weight: Integers, answered: Bools, found: Bools) -> Agreement:
-    sums_4, sums_R4 = _sums(draws_RI, image, weight, answered, found)
+def _agreement(draws_RI: Floats, image: Integers, weight: Integers, answered: Bools, located: Bools) -> Agreement:
+    sums_4, sums_R4 = _sums(draws_RI, image, weight, answered, located)
     n, groups = int((weight > 0).sum()), len(np.unique(image[weight > 0]))
     questions, expressions = float(sums_4[1] / sums_4[0]), float(sums_4[2] / sums_4[0])
     return Agreement(

@@ -79,11 +79,11 @@ def draw_masking(
     """
     generator = torch.Generator().manual_seed(seed)
     boxes = [torch.tensor(example.regions.boxes) for example in examples]
-    there = pad_sequence([torch.ones(len(one), dtype=torch.bool) for one in boxes], batch_first=True)
-    masked = mask_regions(pad_sequence(boxes, batch_first=True), there, generator, share, overlap, neighbours)
+    mask = pad_sequence([torch.ones(len(box), dtype=torch.bool) for box in boxes], batch_first=True)
+    masked = mask_regions(pad_sequence(boxes, batch_first=True), mask, generator, share, overlap, neighbours)
     captions = _mask_captions([words_of(example.text) for example in examples], generator, share)
     shares = Shares(
-        int(there.sum()),
+        int(mask.sum()),
         int(masked.sampled_BV.sum()),
         int((masked.sampled_BV & ~masked.zeroed_BV).sum()),
         int((masked.zeroed_BV & ~masked.sampled_BV).sum()),
@@ -138,8 +138,8 @@ def _page(title: str, shares: Shares, cards: Sequence[Image.Image], overlap: flo
     draw.text((_MARGIN, _MARGIN + 24), title, INK, font(int(_TITLE / too_long), bold=True), anchor="ls")
     page.paste(legend, (_MARGIN, _MARGIN + 40))
     for row, height in zip(rows, heights, strict=True):
-        for place, card in enumerate(row):
-            x = _MARGIN + place * across
+        for column, card in enumerate(row):
+            x = _MARGIN + column * across
             draw.rectangle((x - 1, y - 1, x + card.width, y + height), CARD, _EDGE)
             page.paste(card, (x, y))
         y += height + _GAP

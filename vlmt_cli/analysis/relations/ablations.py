@@ -83,15 +83,15 @@ def ablation_table(
     scores, source = scores_of(mine, weights)
     tasks_of_table = [task for task in TWELVE if number != "12" or task not in ("nlvr2", "snli_ve")]
     rows = []
-    for recipe, (title, theirs) in TABLES[number].items():
+    for recipe, (title, recipes) in TABLES[number].items():
         if recipe not in only:
             continue
         by_seed = {
-            seed: {task: 100 * score for task, score in found.items() if task in tasks_of_table}
-            for (name, seed), found in sorted(scores.items())
+            seed: {task: 100 * score for task, score in task_scores.items() if task in tasks_of_table}
+            for (name, seed), task_scores in sorted(scores.items())
             if name == recipe
         }
-        rows.append(_row(recipe, title, by_seed, len(tasks_of_table), _paper(theirs, tasks_of_table)))
+        rows.append(_row(recipe, title, by_seed, len(tasks_of_table), _paper(recipes, tasks_of_table)))
     return rows, source
 
 
@@ -107,8 +107,8 @@ def _row(
 
 
 def _over(values: Mapping[int, float | None]) -> OverSeeds | None:
-    there = {seed: value for seed, value in values.items() if value is not None}
-    return OverSeeds(there) if there else None
+    measured = {seed: value for seed, value in values.items() if value is not None}
+    return OverSeeds(measured) if measured else None
 
 
 def _there(numbers: Mapping[str, OverSeeds | None]) -> dict[str, OverSeeds]:

@@ -110,8 +110,8 @@ def draw_affinities(path: Path, affinities: Affinities, titles: Mapping[str, str
         ("Look-ahead affinity, %\na step on the column's task lowers the row's loss", 100 * ahead.T, 100 * error.T),
         ("Cosine of gradients, whole trunk\nin brackets where the 95% interval holds zero", cosine, cosine_error),
     )
-    for place, (title, values, half) in enumerate(panels):
-        axes = figure.add_subplot(grid[0, place])
+    for panel_number, (title, values, half) in enumerate(panels):
+        axes = figure.add_subplot(grid[0, panel_number])
         off = np.where(np.eye(len(names), dtype=bool), np.nan, values)
         most = np.nanmax(np.abs(off)) if np.isfinite(off).any() else 1.0
         axes.imshow(off, cmap="PuOr", vmin=-most, vmax=most)

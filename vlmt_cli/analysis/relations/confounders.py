@@ -29,15 +29,15 @@ def confounders_of(
                 sizes[item.name] = sum(part["examples"] for part in line["tasks"].values())
     report = verified_report(data)
     matrix = report.test_images_before if report else None
-    found = []
+    confounders = []
     for row, other in permutations([item for item in items if item.name in sizes], 2):
         images = None
         if matrix is not None and len(other.tasks) == 1:  # what two datasets hold together, no matrix says
             shares = [matrix[task][other.tasks[0]] for task in row.tasks if other.tasks[0] in matrix.get(task, {})]
             if len(shares) == len(row.tasks):
                 images = 100 * sum(share.hit for share in shares) / max(1, sum(share.of for share in shares))
-        found.append(Confounder(row.name, other.name, images, sizes[row.name], sizes[other.name]))
-    return found
+        confounders.append(Confounder(row.name, other.name, images, sizes[row.name], sizes[other.name]))
+    return confounders
 
 
 def rank_correlations(pairs: Pairs) -> dict[str, float | None]:
@@ -46,19 +46,21 @@ def rank_correlations(pairs: Pairs) -> dict[str, float | None]:
     Sizes are compared as the other's by the row's, how much is added to what the row has.
     """
     gains = pairs.gains()
-    known = [one for one in pairs.confounders if (one.row, one.other) in gains]
-    shared = [one for one in known if one.images is not None]
+    known = [confounder for confounder in pairs.confounders if (confounder.row, confounder.other) in gains]
+    shared = [pair for pair in known if pair.images is not None]
     return {
-        "shared images": _spearman([gains[one.row, one.other] for one in shared], [one.images or 0 for one in shared]),
+        "shared images": _spearman(
+            [gains[pair.row, pair.other] for pair in shared], [pair.images or 0 for pair in shared]
+        ),
         "other's size by its own": _spearman(
-            [gains[one.row, one.other] for one in known], [one.other_examples / one.examples for one in known]
+            [gains[pair.row, pair.other] for pair in known], [pair.other_examples / pair.examples for pair in known]
         ),
     }
 
 
-def _spearman(ours: Sequence[float], theirs: Sequence[float]) -> float | None:
+def _spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
     from scipy.stats import spearmanr
 
-    if len(ours) < 3 or np.ptp(ours) == 0 or np.ptp(theirs) == 0:
+    if len(first) < 3 or np.ptp(first) == 0 or np.ptp(second) == 0:
         return None
-    return float(spearmanr(ours, theirs).statistic)
+    return float(spearmanr(first, second).statistic)

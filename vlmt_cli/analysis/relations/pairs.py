@@ -102,12 +102,12 @@ class Pairs:
     def cell(self, kind: Kind, together: int, row: str = "", others: Iterable[str] = ()) -> Cell | None:
         """Return a cell, or None where the runs do not allow it."""
         wanted = (kind, together, row, tuple(others))
-        return next((one for one in self.cells if (one.kind, one.together, one.row, one.others) == wanted), None)
+        return next((cell for cell in self.cells if (cell.kind, cell.together, cell.row, cell.others) == wanted), None)
 
     def gains(self) -> dict[tuple[str, str], float]:
         """Return the changes of pairs by row and other."""
-        pairs = (one for one in self.cells if one.kind == "change" and one.together == 2)
-        return {(one.row, one.others[0]): one.number.value for one in pairs}
+        pairs = (cell for cell in self.cells if cell.kind == "change" and cell.together == 2)
+        return {(pair.row, pair.others[0]): pair.number.value for pair in pairs}
 
 
 def items_of(names: Iterable[str], together: int = 2) -> tuple[Item, ...]:
@@ -124,9 +124,9 @@ def items_of(names: Iterable[str], together: int = 2) -> tuple[Item, ...]:
         items.append(Item(name, tasks))
     if len(items) < together:
         raise UsageError(f"{len(items)} tasks make no {'pair' if together == 2 else 'triple'}", todo="name more")
-    for one, other in combinations(items, 2):
-        if shared := set(one.tasks) & set(other.tasks):
-            raise UsageError(f"{one.name} and {other.name} share {', '.join(sorted(shared))}", todo="leave one out")
+    for first, second in combinations(items, 2):
+        if shared := set(first.tasks) & set(second.tasks):
+            raise UsageError(f"{first.name} and {second.name} share {', '.join(sorted(shared))}", todo="leave one out")
     return tuple(sorted(items, key=lambda item: list(TASKS).index(item.tasks[0])))
 
 
@@ -169,20 +169,20 @@ def compare_runs(
         weights: which of each run to compare.
     """
     scores, source = scores_of(runs, weights)
-    found = {(names, seed): _means(items, by_task) for (names, seed), by_task in scores.items()}
+    means_of = {(names, seed): _means(items, by_task) for (names, seed), by_task in scores.items()}
     cells, notes = [], []
     for item in items:
-        alone = {seed: means[item.name] for (names, seed), means in found.items() if names == (item.name,)}
+        alone = {seed: means[item.name] for (names, seed), means in means_of.items() if names == (item.name,)}
         if zero := [seed for seed, score in alone.items() if not score]:
             notes.append(f"{item.title} alone scored 0 with seed {zero[0]}: nothing is relative to that")
         others = [other for other in items if other is not item]
         for chosen in [*combinations(others, 1), *combinations(others, 2)]:
-            trained = tuple(one.name for one in items if one is item or one in chosen)
-            joint = {seed: means[item.name] for (names, seed), means in found.items() if names == trained}
+            trained = tuple(member.name for member in items if member is item or member in chosen)
+            joint = {seed: means[item.name] for (names, seed), means in means_of.items() if names == trained}
             both = [seed for seed in sorted(alone) if seed in joint and alone[seed]]
             if both:
                 values = {seed: 100 * (joint[seed] / alone[seed] - 1) for seed in both}
-                names = tuple(one.name for one in chosen)
+                names = tuple(member.name for member in chosen)
                 cells.append(Cell("change", len(trained), item.name, names, OverSeeds(values), alone, joint))
     every = (*cells, *_averages([item.name for item in items], cells), *_sums(cells))
     return Pairs(tuple(items), source, every, tuple(confounders), tuple(notes))
@@ -196,24 +196,24 @@ def _means(items: Sequence[Item], scores: Mapping[str, float]) -> dict[str, floa
 
 def _averages(names: Sequence[str], cells: Sequence[Cell]) -> Iterable[Cell]:
     """Average rows and columns, in each seed that has all of their cells."""
-    found = {(cell.row, cell.others): cell.number.values for cell in cells}
+    values_of = {(cell.row, cell.others): cell.number.values for cell in cells}
     for together in (2, 3):
         columns = [tuple(others) for others in combinations(names, together - 1)]
         places = [(row, others) for row in names for others in columns if row not in others]
         for row in names:
-            if means := _mean([found.get(place, {}) for place in places if place[0] == row]):
+            if means := _mean([values_of.get(cell_key, {}) for cell_key in places if cell_key[0] == row]):
                 yield Cell("row average", together, row, (), OverSeeds(means))
         for others in columns:
-            if means := _mean([found.get(place, {}) for place in places if place[1] == others]):
+            if means := _mean([values_of.get(cell_key, {}) for cell_key in places if cell_key[1] == others]):
                 yield Cell("column average", together, "", others, OverSeeds(means))
 
 
 def _sums(cells: Sequence[Cell]) -> Iterable[Cell]:
     """Set triples against the sum of their pairs."""
-    found = {(cell.row, cell.others): cell.number.values for cell in cells}
-    for (row, others), measured in found.items():
+    values_of = {(cell.row, cell.others): cell.number.values for cell in cells}
+    for (row, others), measured in values_of.items():
         if len(others) == 2:
-            values = _in_all_seeds([measured, *(found.get((row, (other,)), {}) for other in others)])
+            values = _in_all_seeds([measured, *(values_of.get((row, (other,)), {}) for other in others)])
             if values:
                 sums = {seed: first + second for seed, (_, first, second) in values.items()}
                 beyond = {seed: values[seed][0] - sums[seed] for seed in values}

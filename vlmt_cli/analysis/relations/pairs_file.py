@@ -39,7 +39,7 @@ _ABOUT = _FORMAT + str(_VERSION).encode()
 
 def write_pairs(path: Path, pairs: Pairs) -> None:
     """Write every number into one Parquet, a row a cell, from which ``read_pairs`` makes the same again."""
-    beside = {(one.row, one.other): one for one in pairs.confounders}
+    beside = {(confounder.row, confounder.other): confounder for confounder in pairs.confounders}
     rows = []
     for cell in pairs.cells:
         low, high = cell.number.interval or (None, None)

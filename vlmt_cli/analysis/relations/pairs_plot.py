@@ -42,12 +42,12 @@ def draw_pairs(pairs: Pairs, path: Path) -> None:
     most = max((abs(cell.number.value) for cell in pairs.cells if cell.kind in _DRAWN), default=0.0) or 1.0
     x = left
     for together, width in zip(panels, widths, strict=True):
-        place = (x / size[0], (below + under) / size[1], width / size[0], height / size[1])
-        _heat_map(figure.add_axes(place), pairs, together, columns[together], most)
+        frame = (x / size[0], (below + under) / size[1], width / size[0], height / size[1])
+        _heat_map(figure.add_axes(frame), pairs, together, columns[together], most)
         x += width + gap
     if sums:
-        place = (2.6 / size[0], 0.62 / size[1], (size[0] - 3.2) / size[0], (under - 1.2) / size[1])
-        _sums(figure.add_axes(place), pairs, sums)
+        frame = (2.6 / size[0], 0.62 / size[1], (size[0] - 3.2) / size[0], (under - 1.2) / size[1])
+        _sums(figure.add_axes(frame), pairs, sums)
     figure.text(
         left / size[0], (under + below - 0.12) / size[1], "\n".join(caption), fontsize=8.5, color=_DIM, va="top"
     )
@@ -114,9 +114,11 @@ def _sums(axes: Any, pairs: Pairs, sums: Sequence[Cell]) -> None:
     for y, total in enumerate(sums):
         measured = pairs.cell("change", 3, total.row, total.others)
         assert measured is not None
-        one, other = measured.number.value, total.number.value
-        axes.plot([other, one], [y, y], color=_GAIN if one >= other else _LOSS, linewidth=2.2, zorder=2, alpha=0.6)
-        for x, fill, label in ((other, "white", "sum of its two pairs"), (one, _INK, "triple as measured")):
+        change, other = measured.number.value, total.number.value
+        axes.plot(
+            [other, change], [y, y], color=_GAIN if change >= other else _LOSS, linewidth=2.2, zorder=2, alpha=0.6
+        )
+        for x, fill, label in ((other, "white", "sum of its two pairs"), (change, _INK, "triple as measured")):
             axes.plot([x], [y], "o", mfc=fill, mec=_INK, markersize=7, zorder=3, label="" if y else label)
         labels.append(f"{titles[total.row]} with {' & '.join(titles[name] for name in total.others)}")
     axes.axvline(0, color="#98a2b3", linewidth=0.8, zorder=1)

@@ -92,8 +92,11 @@ def scores_of(
         and test[key].weights in (None, find_weights(folder, weights).kind)
         for key, folder in runs.items()
     )
-    splits = {(task, one.split) for scores in test.values() for task, one in scores.tasks.items()}
+    splits = {(task, task_score.split) for scores in test.values() for task, task_score in scores.tasks.items()}
     if runs and complete and len(splits) == len({task for task, _ in splits}):
-        values = {key: {task: one.score.value for task, one in scores.tasks.items()} for key, scores in test.items()}
+        values = {
+            key: {task: task_score.score.value for task, task_score in scores.tasks.items()}
+            for key, scores in test.items()
+        }
         return values, "test"
     return validation, "validation"

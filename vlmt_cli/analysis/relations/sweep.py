@@ -85,21 +85,21 @@ def find(wanted: Iterable[Wanted], runs: Path, sweep: str, data: Path) -> list[F
     report = verified_report(data)
     split_hash = report.split_hash if report else None
     others: list[tuple[Path, Recipe]] | None = None
-    found = []
-    for one in wanted:
-        folder = runs / sweep / one.name
-        own = look(one, folder)
+    runs_found = []
+    for run in wanted:
+        folder = runs / sweep / run.name
+        own = look(run, folder)
         if own.state != "missing":
-            if difference := _difference(one, read_recipe(folder), folder, folder, split_hash):
+            if difference := _difference(run, read_recipe(folder), folder, folder, split_hash):
                 todo = "name another sweep with --sweep, or remove the folder"
                 raise UsageError(f"holds another run: {difference}", where=folder, todo=todo)
         else:
             others = finished_runs(runs) if others is None else others
-            same = (path for path, recipe in others if not _difference(one, recipe, path, folder, split_hash))
+            same = (path for path, recipe in others if not _difference(run, recipe, path, folder, split_hash))
             if path := next(same, None):
-                own = Found(one, path, "finished", 1.0)
-        found.append(own)
-    return found
+                own = Found(run, path, "finished", 1.0)
+        runs_found.append(own)
+    return runs_found
 
 
 def look(wanted: Wanted, folder: Path) -> Found:
@@ -116,12 +116,12 @@ def look(wanted: Wanted, folder: Path) -> Found:
 
 def finished_runs(runs: Path) -> list[tuple[Path, Recipe]]:
     """Return the finished runs in a folder and in its sweeps."""
-    there = []
+    finished = []
     for folder in sorted({path.parent for pattern in ("*", "*/*") for path in runs.glob(f"{pattern}/{RECIPE}")}):
         with contextlib.suppress(DataError):  # a damaged run that nobody asked for
             if is_finished(folder):
-                there.append((folder, read_recipe(folder)))
-    return there
+                finished.append((folder, read_recipe(folder)))
+    return finished
 
 
 def _difference(wanted: Wanted, recipe: Recipe, folder: Path, own: Path, split_hash: str | None) -> str | None:

@@ -67,28 +67,28 @@ class SweepPlan:
         return max(busy)
 
 
-def make_sweep_plan(found: Sequence[Found], runs: Path, data: Path, device: str, parallel: int = 1) -> SweepPlan:
+def make_sweep_plan(runs_found: Sequence[Found], runs: Path, data: Path, device: str, parallel: int = 1) -> SweepPlan:
     """Estimate what a sweep will take.
 
     Args:
-        found: the wanted runs.
+        runs_found: the wanted runs.
         runs: the folder of all runs, of which those of the same model and device have measured the speed.
         data: the data folder, for the sizes of datasets.
         device: ``cpu`` or ``cuda``.
         parallel: how many run at a time.
     """
     logs = [(recipe, read_metrics(folder)) for folder, recipe in finished_runs(runs)]
-    models = {one.wanted.recipe.model.preset: one.wanted.recipe.model for one in found}
+    models = {run.wanted.recipe.model.preset: run.wanted.recipe.model for run in runs_found}
     speeds = {preset: _measured(logs, model, device) or _guessed(model, device) for preset, model in models.items()}
     seconds, iterations = [], []
-    for one in found:
-        recipe = one.wanted.recipe
+    for run in runs_found:
+        recipe = run.wanted.recipe
         plan, speed = make_plan(recipe, _sizes(recipe, data, logs)), speeds[recipe.model.preset]
         once = sum(part.batch_size / speed.rates.get(task, speed.other) for task, part in plan.tasks.items())
-        seconds.append(plan.iterations * once * speed.overhead * (1 - one.share))
+        seconds.append(plan.iterations * once * speed.overhead * (1 - run.share))
         iterations.append(plan.iterations)
     how = "; ".join(dict.fromkeys(speed.how for speed in speeds.values()))
-    return SweepPlan(found, seconds, iterations, parallel, how)
+    return SweepPlan(runs_found, seconds, iterations, parallel, how)
 
 
 def _measured(logs: Sequence[tuple[Recipe, list[dict[str, Any]]]], model: ModelChoices, device: str) -> Speed | None:

@@ -72,10 +72,10 @@ class Training:
         """
         with claimed(self.folder, "run it again when that has ended"):
             put_back(self.folder)
-            found = look(self.wanted, self.folder)
-            if found.state == "finished":
+            state = look(self.wanted, self.folder)
+            if state.state == "finished":
                 return True
-            recipe, seed, resume = self.wanted.recipe, self.wanted.seed, found.state == "half-done"
+            recipe, seed, resume = self.wanted.recipe, self.wanted.seed, state.state == "half-done"
             devices = Devices(self.device)
             return self.trainer(Job(recipe, self.data, self.folder, seed, self.partial, resume, devices, report=report))
 
@@ -99,11 +99,9 @@ def run_sweep(
         UsageError: fewer GPUs are there than runs at a time.
         VlmtError: a run failed; the others are trained all the same.
     """
-    order = sorted(zip(plan.runs, plan.seconds, plan.iterations, strict=True), key=lambda one: -one[1])
-    todo = [(found, iterations) for found, _, iterations in order if found.state != "finished"]
-    trainings = [
-        Training(found.wanted, found.folder, data, launch.device, launch.partial, trainer) for found, _ in todo
-    ]
+    order = sorted(zip(plan.runs, plan.seconds, plan.iterations, strict=True), key=lambda job: -job[1])
+    todo = [(run, iterations) for run, _, iterations in order if run.state != "finished"]
+    trainings = [Training(run.wanted, run.folder, data, launch.device, launch.partial, trainer) for run, _ in todo]
     counts = [iterations for _, iterations in todo]
     if not trainings:
         return True
@@ -125,11 +123,11 @@ def devices_here(device: str, parallel: int | None) -> list[str]:
     if device == "cpu":
         return [""] * (parallel or 1)
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    there = named.split(",") if named else [str(number) for number in range(torch.cuda.device_count())]
-    if (parallel or 1) > len(there):
-        what = f"{parallel or 1} runs at a time take a GPU each, and there {'is' if len(there) == 1 else 'are'}"
-        raise UsageError(f"{what} {len(there) or 'none'}", todo="give --parallel a smaller number, or --device cpu")
-    return there[: parallel or len(there)]
+    devices = named.split(",") if named else [str(number) for number in range(torch.cuda.device_count())]
+    if (parallel or 1) > len(devices):
+        what = f"{parallel or 1} runs at a time take a GPU each, and there {'is' if len(devices) == 1 else 'are'}"
+        raise UsageError(f"{what} {len(devices) or 'none'}", todo="give --parallel a smaller number, or --device cpu")
+    return devices[: parallel or len(devices)]
 
 
 def _here(trainings: Sequence[Training], counts: Sequence[int], launch: Launch, tell: Progress) -> bool:
@@ -141,13 +139,13 @@ def _here(trainings: Sequence[Training], counts: Sequence[int], launch: Launch, 
     if len(devices) > 1:
         results = work_off(trainings, devices, look)
         return results is not None and _all_done(trainings, results)
-    found: list[Result] = []
+    finished: list[Result] = []
     for training in trainings:
-        found.append(attempt(functools.partial(training, functools.partial(_reporting, look))))
-        if found[-1] is False:
+        finished.append(attempt(functools.partial(training, functools.partial(_reporting, look))))
+        if finished[-1] is False:
             return False
         look()
-    return _all_done(trainings, found)
+    return _all_done(trainings, finished)
 
 
 @contextlib.contextmanager
@@ -203,7 +201,7 @@ def _all_done(trainings: Sequence[Training], results: Sequence[Result]) -> bool:
 
 def _tell(trainings: Sequence[Training], counts: Sequence[int], tell: Progress) -> None:
     done = [min(_iteration(training.folder), count) for training, count in zip(trainings, counts, strict=True)]
-    ready = sum(one == count for one, count in zip(done, counts, strict=True))
+    ready = sum(finished == count for finished, count in zip(done, counts, strict=True))
     tell(f"{ready} of {len(done)} runs", sum(done), sum(counts))
 
 

@@ -51,10 +51,10 @@ def work_off(
     try:
         with noted_signals() as interrupted:
             for device in devices:
-                ours, theirs = context.Pipe()
-                workers[ours] = _Worker(context.Process(target=_work, args=(theirs, device, threads)))
-                workers[ours].process.start()
-                theirs.close()
+                parent_end, child_end = context.Pipe()
+                workers[parent_end] = _Worker(context.Process(target=_work, args=(child_end, device, threads)))
+                workers[parent_end].process.start()
+                child_end.close()
             while workers:
                 ready: list[Any] = connection.wait(list(workers), _POLL)
                 for pipe in ready:
@@ -81,8 +81,8 @@ def work_off(
             worker.process.kill()
     if interrupted.is_set():
         return None
-    for place in waiting:  # nobody was left to do it
-        results[place] = DIED
+    for job in waiting:  # nobody was left to do it
+        results[job] = DIED
     return results
 
 

@@ -29,9 +29,9 @@ def draw_states(schedule: Schedule, path: Path) -> None:
     axes = figure.add_subplot()
     for y, task in enumerate(tasks):
         colour = GROUP_COLOURS[TASKS[task.task].group]
-        for one in task.segments:
-            width = 7.5 if one.state == "go" else 1.4
-            axes.plot([one.begin, one.end], [y, y], color=colour, linewidth=width, solid_capstyle="butt")
+        for segment in task.segments:
+            width = 7.5 if segment.state == "go" else 1.4
+            axes.plot([segment.begin, segment.end], [y, y], color=colour, linewidth=width, solid_capstyle="butt")
         counted = totals(task.segments, schedule.recipe.training.gap)
         share = counted.updates / max(1, schedule.iterations)
         axes.text(1.01, y, f"{share:.0%}", transform=axes.get_yaxis_transform(), va="center", fontsize=9, color=_INK)
@@ -55,25 +55,32 @@ def draw_states(schedule: Schedule, path: Path) -> None:
 
 def draw_drift(schedule: Schedule, task: str, path: Path) -> None:
     """Draw a task's validation score with its stopped iterations shaded (figure 6 left)."""
-    one = schedule.tasks[task]
+    task_schedule = schedule.tasks[task]
     figure = Figure(figsize=(8, 3.4), layout="constrained")
     axes = figure.add_subplot()
-    for segment in one.segments:
+    for segment in task_schedule.segments:
         if segment.state == "stop":
             axes.axvspan(segment.begin, segment.end, color=_SHADE, linewidth=0)
     colour = GROUP_COLOURS[TASKS[task].group]
-    axes.plot(one.validated, 100 * one.scores, "-o", color=colour, linewidth=1.6, markersize=3.2)
+    axes.plot(task_schedule.validated, 100 * task_schedule.scores, "-o", color=colour, linewidth=1.6, markersize=3.2)
     axes.plot(
-        one.validated, 100 * np.maximum.accumulate(one.scores), "--", color=_DIM, linewidth=0.9, drawstyle="steps-post"
+        task_schedule.validated,
+        100 * np.maximum.accumulate(task_schedule.scores),
+        "--",
+        color=_DIM,
+        linewidth=0.9,
+        drawstyle="steps-post",
     )
     axes.set_xlim(0, schedule.iterations)
     _count(axes.xaxis)
     axes.set_xlabel("multi-task iteration", fontsize=9.5, color=_DIM)
     axes.set_ylabel(f"validation, {TASKS[task].metric}, %", fontsize=9.5, color=_DIM)
-    later = one.scores[one.validated >= (totals(one.segments, 1).first_stop or 0)]
+    later = task_schedule.scores[task_schedule.validated >= (totals(task_schedule.segments, 1).first_stop or 0)]
     spread = max(float(np.ptp(later)), 1e-3)
     axes.set_ylim(100 * max(0.0, later.min() - 0.7 * spread), 100 * min(1.0, later.max() + 0.2 * spread))
-    axes.set_title(f"{COLUMNS[task]}, {one.examples:,} examples", fontsize=11, loc="left", color=_INK, weight="bold")
+    axes.set_title(
+        f"{COLUMNS[task]}, {task_schedule.examples:,} examples", fontsize=11, loc="left", color=_INK, weight="bold"
+    )
     handles = [
         Line2D([], [], color=colour, marker="o", markersize=3.2),
         Line2D([], [], color=_DIM, linewidth=0.9, linestyle="--"),
@@ -111,25 +118,25 @@ def draw_updates(schedule: Schedule, path: Path) -> None:
     _save(figure, path)
 
 
-def draw_gaps(gaps: Sequence[GapScores], theirs: Sequence[GapScores], path: Path) -> None:
+def draw_gaps(gaps: Sequence[GapScores], published: Sequence[GapScores], path: Path) -> None:
     """Draw mean scores by group against the gap, as a share of each group's best (figure 2 right).
 
     Args:
         gaps: of some runs, in order of their gaps.
-        theirs: the paper's, dashed; none for none.
+        published: the paper's, dashed; none for none.
         path: the PNG.
     """
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.add_subplot()
-    ticks = sorted({one.gap for one in (*gaps, *theirs)})
-    for scores, style in ((theirs, "--"), (gaps, "-o")):
+    ticks = sorted({gap_scores.gap for gap_scores in (*gaps, *published)})
+    for scores, style in ((published, "--"), (gaps, "-o")):
         for name in [*GROUP_COLOURS, _ALL]:
-            line = [(one.gap, one.average if name == _ALL else one.groups.get(name)) for one in scores]
-            there = [(gap, value) for gap, value in line if value is not None]
-            best = max((value for _, value in there), default=0)
+            line = [(score.gap, score.average if name == _ALL else score.groups.get(name)) for score in scores]
+            points = [(gap, value) for gap, value in line if value is not None]
+            best = max((value for _, value in points), default=0)
             if best > 0:
                 colour, width = GROUP_COLOURS.get(name, _INK), 2.4 if name == _ALL else 1.6
-                xs, ys = [ticks.index(gap) for gap, _ in there], [100 * value / best for _, value in there]
+                xs, ys = [ticks.index(gap) for gap, _ in points], [100 * value / best for _, value in points]
                 faint = 0.55 if style == "--" else 1.0
                 axes.plot(
                     xs,
@@ -145,7 +152,7 @@ def draw_gaps(gaps: Sequence[GapScores], theirs: Sequence[GapScores], path: Path
     axes.set_xlabel("gap: iterations between two updates of a stopped task", fontsize=9.5, color=_DIM)
     axes.set_ylabel("mean score, % of the group's best", fontsize=9.5, color=_DIM)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=5, frameon=False, fontsize=9)
-    if theirs:
+    if published:
         axes.text(1, 1.02, "dashed: the paper's", transform=axes.transAxes, ha="right", fontsize=8.5, color=_DIM)
     _plain(axes, grid="y")
     _save(figure, path)
@@ -171,10 +178,17 @@ def draw_curves(multi: Schedule, singles: Mapping[str, Schedule], path: Path) ->
         inner = outer[number % down, number // down].subgridspec(1, 2, wspace=0.24)
         loss, score = figure.add_subplot(inner[0]), figure.add_subplot(inner[1])
         for schedule, colour in ((singles[task], _SINGLE), (multi, _MULTI)):
-            one = schedule.tasks[task]
-            loss.plot(one.logged, one.losses, color=colour, linewidth=1.4)
-            score.plot(one.validated, 100 * one.scores, color=colour, linewidth=1.4)
-            score.plot(one.validated[-1:], 100 * one.scores[-1:], "o", color=colour, markersize=4, clip_on=False)
+            task_schedule = schedule.tasks[task]
+            loss.plot(task_schedule.logged, task_schedule.losses, color=colour, linewidth=1.4)
+            score.plot(task_schedule.validated, 100 * task_schedule.scores, color=colour, linewidth=1.4)
+            score.plot(
+                task_schedule.validated[-1:],
+                100 * task_schedule.scores[-1:],
+                "o",
+                color=colour,
+                markersize=4,
+                clip_on=False,
+            )
         loss.set_title(f"{COLUMNS[task]}: training loss", fontsize=9.5, loc="left", color=_INK, weight="bold")
         score.set_title("validation score, %", fontsize=9.5, loc="left", color=_INK, weight="bold")
         for axes in (loss, score):
@@ -198,8 +212,8 @@ def _in_order(schedule: Schedule) -> list[TaskSchedule]:
 def _apart(wanted: Any, least: float, low: float, high: float) -> list[float]:
     """Move rising places so far that there is ``least`` between any two of them, within ``low`` and ``high``."""
     places: list[float] = []
-    for place in wanted:
-        places.append(max(float(place), places[-1] + least if places else low))
+    for wish in wanted:
+        places.append(max(float(wish), places[-1] + least if places else low))
     ceiling = high
     for number in reversed(range(len(places))):
         places[number] = min(places[number], ceiling)

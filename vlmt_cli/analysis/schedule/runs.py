@@ -59,32 +59,32 @@ def companions(schedule: Schedule, folders: Iterable[Path]) -> tuple[dict[str, S
             other = read_schedule(folder)
         except DataError:
             continue
-        theirs = other.recipe
-        if len(theirs.tasks) == 1 and theirs.tasks[0] in schedule.tasks and theirs != ours:
-            if (theirs.model, theirs.split) == (ours.model, ours.split):
-                singles.setdefault(theirs.tasks[0], other)
-        elif _differ_in_gap_alone(theirs, ours) and folder.resolve() != schedule.run.resolve():
+        recipe = other.recipe
+        if len(recipe.tasks) == 1 and recipe.tasks[0] in schedule.tasks and recipe != ours:
+            if (recipe.model, recipe.split) == (ours.model, ours.split):
+                singles.setdefault(recipe.tasks[0], other)
+        elif _differ_in_gap_alone(recipe, ours) and folder.resolve() != schedule.run.resolve():
             gaps.append(other)
     return singles, gaps
 
 
 def fit(schedule: Schedule, task: str) -> Fit:
     """Say how a task's validation score went on: a best score long before the end tells of overfitting."""
-    one = schedule.tasks[task]
-    place = int(np.argmax(one.scores))
-    best_at = float(one.validated[place]) / max(1, schedule.iterations)
-    return Fit(float(one.scores[place]), float(one.scores[-1]), best_at)
+    task_schedule = schedule.tasks[task]
+    peak = int(np.argmax(task_schedule.scores))
+    best_at = float(task_schedule.validated[peak]) / max(1, schedule.iterations)
+    return Fit(float(task_schedule.scores[peak]), float(task_schedule.scores[-1]), best_at)
 
 
 def gap_scores(schedules: Sequence[Schedule]) -> tuple[list[GapScores], ScoreSource]:
     """Average what runs with different gaps scored, by task group (figure 2 right, table 11)."""
-    scores, source = scores_of({number: one.run for number, one in enumerate(schedules)})
-    found = []
-    for gap in sorted({one.recipe.training.gap for one in schedules}):
-        mine = [scores[number] for number, one in enumerate(schedules) if one.recipe.training.gap == gap]
-        means = {task: sum(one[task] for one in mine) / len(mine) for task in schedules[0].tasks}
-        found.append(GapScores(gap, len(mine), _group_means(means), sum(means.values()) / len(means)))
-    return found, source
+    scores, source = scores_of({number: single.run for number, single in enumerate(schedules)})
+    rows = []
+    for gap in sorted({schedule.recipe.training.gap for schedule in schedules}):
+        mine = [scores[number] for number, single in enumerate(schedules) if single.recipe.training.gap == gap]
+        means = {task: sum(single[task] for single in mine) / len(mine) for task in schedules[0].tasks}
+        rows.append(GapScores(gap, len(mine), _group_means(means), sum(means.values()) / len(means)))
+    return rows, source
 
 
 def _group_means(scores: Mapping[str, float]) -> dict[str, float]:
@@ -95,6 +95,6 @@ def _group_means(scores: Mapping[str, float]) -> dict[str, float]:
     return means
 
 
-def _differ_in_gap_alone(one: Recipe, other: Recipe) -> bool:
-    ours, theirs = choices_of(one), choices_of(other)
-    return all(ours[key] == theirs[key] for key in ours if key != "training.gap")
+def _differ_in_gap_alone(first: Recipe, second: Recipe) -> bool:
+    first_choices, second_choices = choices_of(first), choices_of(second)
+    return all(first_choices[key] == second_choices[key] for key in first_choices if key != "training.gap")

@@ -128,26 +128,29 @@ def read_schedule(run: Path) -> Schedule:
     for task, part in start["tasks"].items():
         validated, logged = validations[task], losses[task]
         spans = plan.spans(task)
-        at = np.array([one[0] for one in validated], np.int64)
+        at = np.array([validation[0] for validation in validated], np.int64)
         tasks[task] = TaskSchedule(
             task=task,
             examples=part["examples"],
             spans=spans,
             validated=at,
-            scores=np.array([one[1] for one in validated], np.float64),
+            scores=np.array([validation[1] for validation in validated], np.float64),
             steers=at % part["evaluate_every"] == 0,
-            segments=_segments([(one[0], one[2]) for one in validated], spans, end),
-            logged=np.array([one[0] for one in logged], np.int64),
-            losses=np.array([one[1] for one in logged], np.float64),
+            segments=_segments([(validation[0], validation[2]) for validation in validated], spans, end),
+            logged=np.array([validation[0] for validation in logged], np.int64),
+            losses=np.array([validation[1] for validation in logged], np.float64),
         )
     return Schedule(run, recipe, end, tasks)
 
 
 def totals(segments: Sequence[Segment], gap: int) -> Totals:
     """Count what a task did: in go every iteration, in stop those that the gap divides (Algorithm 1)."""
-    updates = sum(one.end - one.begin if one.state == "go" else one.end // gap - one.begin // gap for one in segments)
-    after = [later.state for one, later in pairwise(segments) if later.state != one.state]
-    first = next((one.begin for one in segments if one.state == "stop"), None)
+    updates = sum(
+        segment.end - segment.begin if segment.state == "go" else segment.end // gap - segment.begin // gap
+        for segment in segments
+    )
+    after = [later.state for earlier, later in pairwise(segments) if later.state != earlier.state]
+    first = next((segment.begin for segment in segments if segment.state == "stop"), None)
     return Totals(updates, after.count("stop"), after.count("go"), first)
 
 
@@ -166,13 +169,13 @@ def replay(schedule: Schedule, setting: Setting) -> dict[str, tuple[Segment, ...
     Returns:
         Each task's states.
     """
-    found = {}
+    replayed = {}
     for name, task in schedule.tasks.items():
         controller = VARIANTS[setting.variant](gap=setting.gap, converged=setting.converged, diverged=setting.diverged)
         seen = zip(task.validated[task.steers].tolist(), task.scores[task.steers].tolist(), strict=True)
         states = [(iteration, controller.observe(score)) for iteration, score in seen]
-        found[name] = _segments(states, task.spans, schedule.iterations)
-    return found
+        replayed[name] = _segments(states, task.spans, schedule.iterations)
+    return replayed
 
 
 def _segments(states: Sequence[tuple[int, State]], spans: Sequence[tuple[int, int]], end: int) -> tuple[Segment, ...]:

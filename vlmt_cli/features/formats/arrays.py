@@ -45,8 +45,8 @@ def entries(path: Path, options: Options) -> Generator[Entry]:
 
 def array_files(path: Path) -> list[Path]:
     """List the array files below a folder, without those that only say more about another."""
-    found = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES)
-    return [file for file in found if not file.stem.endswith(_INFO)]
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES)
+    return [file for file in files if not file.stem.endswith(_INFO)]
 
 
 def _read(path: Path, whole_image_boxes: bool) -> Regions:

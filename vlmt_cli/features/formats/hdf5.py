@@ -54,8 +54,8 @@ def entries(path: Path, options: Options) -> Generator[Entry]:
             data = {role: _dataset(file, names) for role, names in _NAMES.items()}
             for role in ("features", "boxes"):
                 if data[role] is None:
-                    there = ", ".join(file) or "nothing"
-                    raise DataError(f"has no dataset {' or '.join(_NAMES[role])}, but {there}", where=path)
+                    datasets = ", ".join(file) or "nothing"
+                    raise DataError(f"has no dataset {' or '.join(_NAMES[role])}, but {datasets}", where=path)
             rows = _rows(path, data["ids"], options.ids)
             for n, (name, row, facts) in enumerate(rows, 1):
                 yield Entry(name, partial(_read, data, row, facts), n / len(rows))
@@ -102,8 +102,8 @@ def _beside(path: Path) -> Path:
     stem = path.with_suffix("").name
     candidates = [path.with_name(pattern.format(stem)) for pattern in _BESIDE]
     candidates.append(path.with_name(re.sub(r"_\d+$", "", stem) + "_info.json"))
-    if found := next((file for file in candidates if file.exists()), None):
-        return found
+    if existing := next((file for file in candidates if file.exists()), None):
+        return existing
     raise DataError(
         "nothing says which image each row is",
         where=path,
@@ -117,9 +117,9 @@ def _text(name: Any) -> str:
 
 def _read(data: Mapping[str, h5py.Dataset | None], row: int, facts: Mapping[str, Any]) -> Regions:
     try:
-        place = _place(data["ranges"], row)
-        features, boxes = (numbers(_at(data[role], place), role) for role in ("features", "boxes"))
-        shares = None if data["shares"] is None else numbers(_at(data["shares"], place), "spatial_features")
+        rows = _place(data["ranges"], row)
+        features, boxes = (numbers(_at(data[role], rows), role) for role in ("features", "boxes"))
+        shares = None if data["shares"] is None else numbers(_at(data["shares"], rows), "spatial_features")
         count = facts.get("objectsNum", _at(data["counts"], row))
         sizes = [facts.get("width", _at(data["widths"], row)), facts.get("height", _at(data["heights"], row))]
     except (OSError, IndexError, TypeError) as error:
@@ -143,12 +143,12 @@ def _place(ranges: h5py.Dataset | None, row: int) -> int | slice:
     return slice(first, last)
 
 
-def _at(dataset: h5py.Dataset | None, place: int | slice) -> Any:
+def _at(dataset: h5py.Dataset | None, rows: int | slice) -> Any:
     if dataset is None:
         return None
-    if isinstance(place, int) and not 0 <= place < len(dataset):
-        raise ValueError(f"there is no row {place} of {len(dataset)}")
-    return dataset[place]
+    if isinstance(rows, int) and not 0 <= rows < len(dataset):
+        raise ValueError(f"there is no row {rows} of {len(dataset)}")
+    return dataset[rows]
 
 
 def _used(boxes: NDArray[np.floating], features: NDArray[np.floating]) -> int:

@@ -42,8 +42,8 @@ def pyramid(stages: Sequence[Tensor], layers: Layers) -> list[Tensor]:
 def objectness(maps: Sequence[Tensor], layers: Layers) -> tuple[list[Tensor], list[Tensor]]:
     """Return for each map the logits that an anchor holds an object, (B, A, H, W), and its deltas, (B, 4 * A, H, W)."""
     logits, deltas = [], []
-    for one in maps:
-        hidden = _conv3x3(one, layers[f"{RPN}head.conv"]).relu_()
+    for feature_map in maps:
+        hidden = _conv3x3(feature_map, layers[f"{RPN}head.conv"]).relu_()
         logits.append(F.conv2d(hidden, *layers[f"{RPN}head.cls_logits"]))
         deltas.append(F.conv2d(hidden, *layers[f"{RPN}head.bbox_pred"]))
     return logits, deltas

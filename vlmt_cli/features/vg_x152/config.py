@@ -115,8 +115,8 @@ def read_config(path: Path) -> DetectorConfig:
     if not isinstance(model, dict):
         raise DataError("has no section MODEL, as a config of maskrcnn-benchmark has", where=path)
     for key, (wanted, default) in KIND.items():
-        if (found := _value(model, key, default)) != wanted:
-            raise DataError(f"MODEL.{key} is {found}; this detector has {wanted}", where=path)
+        if (value := _value(model, key, default)) != wanted:
+            raise DataError(f"MODEL.{key} is {value}; this detector has {wanted}", where=path)
     body = str(_value(model, "BACKBONE.CONV_BODY", "R-50-C4"))
     if not body.endswith("-FPN"):
         raise DataError(f"MODEL.BACKBONE.CONV_BODY is {body}; this detector has R-152-FPN", where=path)
@@ -148,7 +148,7 @@ def _value(model: Mapping[str, Any], key: str, default: Any) -> Any:
 def _as_kind(value: Any, default: Any, key: str, path: Path) -> Any:
     if isinstance(default, tuple):
         values = value if isinstance(value, list | tuple) else ()
-        if values and all(_is_number(one) and one > 0 for one in values):
+        if values and all(_is_number(value) and value > 0 for value in values):
             return tuple(values)
         raise DataError(f"{key} is {value!r}, not positive numbers such as {default}", where=path)
     is_right = isinstance(value, bool) if isinstance(default, bool) else _is_number(value) and value >= 0

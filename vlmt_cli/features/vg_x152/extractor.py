@@ -177,13 +177,13 @@ def regions(
     """
     sizes = [photo.shape[1::-1] for photo in photos]
     batches = [sizes[first : first + batch] for first in range(0, len(sizes), batch)]
-    seen = [view for one in batches for view in views(one, mode, detector.config)]
-    found: dict[int, Regions | str] = {}
+    seen = [view for batch in batches for view in views(batch, mode, detector.config)]
+    result: dict[int, Regions | str] = {}
     with torch.inference_mode(), exact_kernels(), explained(detector.device, NAME, detector.at_once > 1):
         for rows in _groups(seen, detector.at_once):
             group = ([photos[i] for i in rows], [given[i] for i in rows], [seen[i] for i in rows])
-            found.update(zip(rows, _of_group(detector, *group, mode, most), strict=True))
-    return [found[i] for i in range(len(photos))]
+            result.update(zip(rows, _of_group(detector, *group, mode, most), strict=True))
+    return [result[i] for i in range(len(photos))]
 
 
 def _of_group(
@@ -202,15 +202,15 @@ def _of_group(
     maps = pyramid(body(pixels, layers, config), layers)
     proposing = any(boxes is None for boxes in given)
     logits, deltas = objectness(maps, layers) if proposing else ([], [])
-    found: list[Regions | str] = []
+    result: list[Regions | str] = []
     for i, (boxes, view) in enumerate(zip(given, seen, strict=True)):
-        own = [one[i] for one in maps]
+        own = [feature_map[i] for feature_map in maps]
         if boxes is not None:
-            found.append(_of_boxes(detector, own, boxes, view))
+            result.append(_of_boxes(detector, own, boxes, view))
         else:
-            proposals, _ = propose([one[i] for one in logits], [one[i] for one in deltas], *view.frame, config)
-            found.append(_of_proposals(detector, own, proposals, view, most))
-    return found
+            proposals, _ = propose([logit[i] for logit in logits], [delta[i] for delta in deltas], *view.frame, config)
+            result.append(_of_proposals(detector, own, proposals, view, most))
+    return result
 
 
 def views(sizes: Sequence[tuple[int, ...]], mode: Mode, config: DetectorConfig) -> list[View]:
@@ -235,9 +235,9 @@ def canvas(photos: Sequence[Pixels], seen: Sequence[View], detector: Detector) -
     width, height = seen[0].canvas
     empty = torch.zeros(len(photos), 3, height, width, device=detector.device, dtype=detector.dtype)
     batch = empty.to(memory_format=torch.channels_last)
-    for place, (photo, view) in enumerate(zip(photos, seen, strict=True)):
+    for number, (photo, view) in enumerate(zip(photos, seen, strict=True)):
         pixels_3HW = network_input(torch.from_numpy(photo).to(detector.device), view.scale)
-        batch[place, :, : pixels_3HW.shape[1], : pixels_3HW.shape[2]] = pixels_3HW
+        batch[number, :, : pixels_3HW.shape[1], : pixels_3HW.shape[2]] = pixels_3HW
     return batch
 
 

@@ -42,9 +42,9 @@ def nms(boxes_R4: Tensor, scores_R: Tensor, most_overlap: float) -> Tensor:
     # Compared where the boxes are; the greedy walk is one for a CPU.
     suppresses = (overlaps(boxes_R4[order]) > most_overlap).cpu().numpy()
     is_alive = np.ones(len(order), bool)
-    for place in range(len(order)):
-        if is_alive[place]:
-            is_alive[place + 1 :] &= ~suppresses[place, place + 1 :]
+    for rank in range(len(order)):
+        if is_alive[rank]:
+            is_alive[rank + 1 :] &= ~suppresses[rank, rank + 1 :]
     return order[torch.from_numpy(is_alive).to(order.device)].sort().values
 
 
@@ -91,10 +91,10 @@ def roi_align(map_CHW: Tensor, boxes_R4: Tensor, scale: float, bins: int, sample
     table_PC = map_CHW.permute(1, 2, 0).reshape(height * width, channels).float()
     row_RBS, row_weight_RBS = _taps(boxes_R4[:, 1], boxes_R4[:, 3], scale, height, bins, samples)
     column_RBS, column_weight_RBS = _taps(boxes_R4[:, 0], boxes_R4[:, 2], scale, width, bins, samples)
-    place = row_RBS[:, :, None, :, None] * width + column_RBS[:, None, :, None, :]
+    cell = row_RBS[:, :, None, :, None] * width + column_RBS[:, None, :, None, :]
     weight = row_weight_RBS[:, :, None, :, None] * column_weight_RBS[:, None, :, None, :]
     bags = len(boxes_R4) * bins * bins
-    pooled = F.embedding_bag(place.reshape(bags, -1), table_PC, per_sample_weights=weight.reshape(bags, -1), mode="sum")
+    pooled = F.embedding_bag(cell.reshape(bags, -1), table_PC, per_sample_weights=weight.reshape(bags, -1), mode="sum")
     return pooled.view(-1, bins, bins, channels)
 
 

@@ -35,14 +35,14 @@ def select(
         in no class. These come last and in their own order, in which the original leaves them to chance.
     """
     most = min(most, len(scores_RK))
-    found: dict[int, float] = {}
+    kept: dict[int, float] = {}
     for pairs in _strongest(scores_RK[:, first_class:], threshold):
-        found = _survivors(pairs, overlap_RR, scores_RK[:, first_class:], most)
-        if len(found) == most:
+        kept = _survivors(pairs, overlap_RR, scores_RK[:, first_class:], most)
+        if len(kept) == most:
             break
-    others = [box for box in range(len(scores_RK)) if box not in found]
-    places = [*found, *others][:most]
-    return np.array(places, np.int64), np.array([found.get(box, 0.0) for box in places], np.float32)
+    others = [box for box in range(len(scores_RK)) if box not in kept]
+    places = [*kept, *others][:most]
+    return np.array(places, np.int64), np.array([kept.get(box, 0.0) for box in places], np.float32)
 
 
 def _strongest(scores_RK: Numbers, threshold: float) -> Iterator[NDArray[np.int64]]:
@@ -67,13 +67,13 @@ def _survivors(
     # A set of boxes is an integer with a bit for each: the walk is a few operations on integers a pair.
     rivals = [int.from_bytes(row.tobytes(), "little") for row in np.packbits(overlap_RR, axis=1, bitorder="little")]
     suppressed = [0] * scores_RK.shape[1]
-    found: dict[int, float] = {}
+    kept: dict[int, float] = {}
     boxes, classes = np.divmod(pairs, scores_RK.shape[1])
     for box, kind, score in zip(boxes.tolist(), classes.tolist(), scores_RK.ravel()[pairs].tolist(), strict=True):
         if not suppressed[kind] >> box & 1:
             suppressed[kind] |= rivals[box]
-            if box not in found:
-                found[box] = score
-                if len(found) == most:
+            if box not in kept:
+                kept[box] = score
+                if len(kept) == most:
                     break
-    return found
+    return kept

@@ -72,16 +72,16 @@ def read_released(path: Path, config_file: Path | None = None) -> Released:
     content = read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path)
     if isinstance(content, Mapping):
         content = content.get("model", content)  # a checkpoint has an optimizer and more beside it
-    found = only_tensors(content, path)
-    if all(name.startswith("module.") for name in found):
-        found = {name.removeprefix("module."): tensor for name, tensor in found.items()}
+    state = only_tensors(content, path)
+    if all(name.startswith("module.") for name in state):
+        state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
     if config.blocks is None:
-        config = replace(config, blocks=_count_blocks(found))
+        config = replace(config, blocks=_count_blocks(state))
     needed = shapes(config)
-    _check(found, needed, path, config_file)
-    tensors = {name: found[name].detach().float() for name in needed}
+    _check(state, needed, path, config_file)
+    tensors = {name: state[name].detach().float() for name in needed}
     _check_anchors(tensors, config, path, config_file)
-    return Released(path, config, config_file, tensors, tuple(sorted(found.keys() & ATTRIBUTE_HEAD)))
+    return Released(path, config, config_file, tensors, tuple(sorted(state.keys() & ATTRIBUTE_HEAD)))
 
 
 def shapes(config: DetectorConfig) -> dict[str, tuple[int, ...]]:
@@ -156,7 +156,7 @@ def fold(released: Released, device: str, dtype: torch.dtype) -> dict[str, Layer
         else:
             continue
         check_finite({f"{name}.{part}": getattr(layer, part) for part in layer._fields}, released.file)
-        layers[name] = Layer(*(_placed(one, device, dtype) for one in layer))
+        layers[name] = Layer(*(_placed(tensor, device, dtype) for tensor in layer))
     return layers
 
 
@@ -184,14 +184,14 @@ def _placed(tensor: Tensor, device: str, dtype: torch.dtype) -> Tensor:
 
 
 def _check(
-    found: Mapping[str, Tensor], needed: Mapping[str, tuple[int, ...]], path: Path, config_file: Path | None
+    tensors: Mapping[str, Tensor], needed: Mapping[str, tuple[int, ...]], path: Path, config_file: Path | None
 ) -> None:
-    missing = [name for name in needed if name not in found]
-    unknown = sorted(found.keys() - needed.keys() - ATTRIBUTE_HEAD)
+    missing = [name for name in needed if name not in tensors]
+    unknown = sorted(tensors.keys() - needed.keys() - ATTRIBUTE_HEAD)
     misshapen = [
-        f"{name} {list(found[name].shape)}, not {list(shape)}"
+        f"{name} {list(tensors[name].shape)}, not {list(shape)}"
         for name, shape in needed.items()
-        if name in found and (tuple(found[name].shape) != shape or not found[name].is_floating_point())
+        if name in tensors and (tuple(tensors[name].shape) != shape or not tensors[name].is_floating_point())
     ]
     if not (missing or unknown or misshapen):
         return
@@ -212,7 +212,7 @@ def _check_anchors(tensors: Mapping[str, Tensor], config: DetectorConfig, path: 
             raise DataError(what, where=path, todo="give the config that the weights were trained with")
 
 
-def _count_blocks(found: Mapping[str, Tensor]) -> tuple[int, ...]:
-    names = [re.match(rf"{re.escape(BODY)}layer([1-4])\.(\d+)\.conv1\.weight$", name) for name in found]
+def _count_blocks(tensors: Mapping[str, Tensor]) -> tuple[int, ...]:
+    names = [re.match(rf"{re.escape(BODY)}layer([1-4])\.(\d+)\.conv1\.weight$", name) for name in tensors]
     places = [(int(name[1]), int(name[2])) for name in names if name]
     return tuple(max((block + 1 for at, block in places if at == stage), default=1) for stage in (1, 2, 3, 4))

@@ -62,11 +62,11 @@ def targets(examples: Examples, which: NDArray[np.int64], regions: RegionBatch) 
     right = torch.from_numpy(examples.columns["box"][which])[:, None]
     if examples.task in AMONG_CANDIDATES:
         boxes = regions.pixels_BV4.gather(1, regions.places_BC[..., None].expand(-1, -1, 4))
-        ious, there = iou(boxes, right).squeeze(-1), regions.candidates_BC
+        ious, candidates = iou(boxes, right).squeeze(-1), regions.candidates_BC
         return {
-            "ious": _soft(ious, there),
+            "ious": _soft(ious, candidates),
             "rows": regions.places_BC,
-            "there": there,
+            "there": candidates,
             "right": torch.from_numpy(examples.columns["right"][which]),
         }
     is_region = regions.mask_BV.clone()
@@ -97,5 +97,5 @@ def score(options_BO: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
     return (targets["ious"].gather(1, best[:, None]).squeeze(1) > IOU).float()
 
 
-def _soft(ious: Tensor, there: Tensor) -> Tensor:
-    return torch.where(there & (ious >= IOU), ious, 0.0)
+def _soft(ious: Tensor, candidates: Tensor) -> Tensor:
+    return torch.where(candidates & (ious >= IOU), ious, 0.0)

@@ -51,9 +51,9 @@ def draw(examples: Examples, which: NDArray[np.int64], rng: np.random.Generator)
     random, other = (_another(own, len(examples.names), rng) for _ in range(2))
     alike: Lists = examples.columns["alike"]
     count = np.diff(alike.offsets)[own]
-    place = alike.offsets[own] + rng.integers(np.maximum(count, 1))
+    position = alike.offsets[own] + rng.integers(np.maximum(count, 1))
     hard = random.copy()
-    hard[count > 0] = alike.values[place[count > 0]]
+    hard[count > 0] = alike.values[position[count > 0]]
     captions: Lists = examples.columns["captions"]
     drawn = []
     for image in (random, other, hard):
