@@ -96,7 +96,7 @@ def test_what_is_wrong_in_an_lmdb_is_named(tmp_path):
     records |= {b"97": b"no pickle", b"98": pickle.dumps([1]), b"keys": pickle.dumps(keys)}
     packed = pack(write_lmdb(tmp_path / "l", records), tmp_path / "s", image_source="coco")
     said = "\n".join([*packed.problems, *(problem.what for problem in packed.problems.values())])
-    for text in [*(text for text, _ in wrong), "no intact pickle", "the record is list", "listed among the keys"]:
+    for text in [*(text for text, _ in wrong), "not an intact pickle", "the record is list", "listed among the keys"]:
         assert text in said
     lines = (tmp_path / "s.problems.jsonl").read_text().splitlines()
     assert packed.images == 1

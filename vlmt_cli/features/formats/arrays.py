@@ -27,7 +27,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from vlmt_cli.base.pickles import NUMPY, loads
+from vlmt_cli.base.pickles import loads
 from vlmt_cli.features.formats.authors_lmdb import regions_of
 from vlmt_cli.features.formats.entry import Entry, Options, assemble, numbers, pick
 from vlmt_cli.features.record import Regions
@@ -102,7 +102,7 @@ def _npy(file: IO[bytes], where: object) -> Any:
     header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     _, _, dtype = header(file)
     if dtype.hasobject:
-        value: NDArray[Any] = loads(file.read(), where, NUMPY)
+        value: NDArray[Any] = loads(file.read(), where)
     else:
         file.seek(start)
         value = npy.read_array(file, allow_pickle=False)

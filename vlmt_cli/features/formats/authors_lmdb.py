@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vlmt_cli.base.pickles import NUMPY, loads
+from vlmt_cli.base.pickles import loads
 from vlmt_cli.features.formats.entry import Entry, Options, assemble, damaged, numbers, pick, whole
 from vlmt_cli.features.lmdb_file import opened
 from vlmt_cli.features.record import Regions
@@ -37,7 +37,7 @@ def entries(path: Path, options: Options) -> Generator[Entry]:
                 name = readable(key)
                 yield Entry(name, partial(_read, value, f"{path}: {name}"), n / total)
         listed = transaction.get(KEYS)
-        for key in loads(listed, f"{path}: keys", NUMPY) if listed else ():
+        for key in loads(listed, f"{path}: keys") if listed else ():
             name = readable(key) if isinstance(key, bytes) else str(key)
             if transaction.get(name.encode()) is None:
                 yield damaged(name, "listed among the keys, but there is no record", 1)
@@ -69,4 +69,4 @@ def regions_of(record: Any) -> Regions:
 
 
 def _read(value: bytes, where: str) -> Regions:
-    return regions_of(loads(value, where, NUMPY))
+    return regions_of(loads(value, where))

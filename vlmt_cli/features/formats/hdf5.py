@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.base.pickles import NUMPY, read_pickle
+from vlmt_cli.base.pickles import read_pickle
 from vlmt_cli.features.formats.entry import Entry, Options, assemble, numbers, whole
 from vlmt_cli.features.record import Regions
 
@@ -79,7 +79,7 @@ def _rows(path: Path, ids: h5py.Dataset | None, named: Path | None) -> list[tupl
         except (OSError, ValueError) as error:
             raise DataError(f"cannot be read as JSON ({error})", where=beside) from error
     else:
-        listed = read_pickle(beside, NUMPY)
+        listed = read_pickle(beside)
     if isinstance(listed, np.ndarray):
         listed = listed.tolist()
     if isinstance(listed, (list, tuple)):
