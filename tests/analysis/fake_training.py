@@ -36,7 +36,7 @@ def train(job):
 def fail(job):
     """Train all but one."""
     if "visual7w" in job.recipe.tasks:
-        raise VlmtError("the loss of visual7w is no number", where=job.run, todo="lower the rate")
+        raise VlmtError("the loss of visual7w is NaN or infinite", where=job.run, todo="lower the rate")
     return train(job)
 
 

@@ -85,7 +85,7 @@ def test_pairs_name_pixels_perceptual_and_borderline() -> None:
             ("coco:9", b"a" * 32, zero),  # the pixels of vg:1
             ("flickr30k:3", b"b" * 32, four),
             ("cc:4", b"c" * 32, forty),
-            ("coco:9", b"d" * 32, zero),  # again COCO 9: that is no news
+            ("coco:9", b"d" * 32, zero),  # again COCO 9: that is not new
         ),
         same=24,
         borderline=40,

@@ -187,7 +187,7 @@ def fails(vlmt, files, *arguments, code=3):
         (changed(**{CLASSIFIER: THEIRS[CLASSIFIER] * torch.nan}), f"{CLASSIFIER} holds weights that are infinite"),
         (changed(cls__predictions__decoder__weight=torch.ones(200, 32)), "is tied to the word embedding"),
         (changed(linguisic_logit__bias=torch.ones(2)), "1 misshapen (linguisic_logit.bias"),
-        ({"a": "text"}, "'a' is no tensor"),
+        ({"a": "text"}, "'a' is not a tensor"),
         ({}, "holds no tensors"),
     ],
 )
@@ -200,7 +200,7 @@ def test_damaged_and_foreign_files(vlmt, files):
     source, marker = files / "model.bin", files / "ran"
     data = source.read_bytes()
     source.write_bytes(data[: len(data) // 2])
-    assert "is no intact file of weights" in fails(vlmt, files, source, files / "run", *options(files))
+    assert "is not an intact file of weights" in fails(vlmt, files, source, files / "run", *options(files))
     torch.save({**THEIRS, "x": Foreign(marker)}, source)
     assert "asks to import posix.system" in fails(vlmt, files, source, files / "run.pt", *options(files))
     torch.save(THEIRS, source)
@@ -242,7 +242,7 @@ def test_answers_are_asked_for_and_checked(vlmt, files):
     assert "'nlvr2'" in fails(vlmt, files, source, run, *without, "--answers", "nlvr2=x.pkl", code=2)
     assert "vqa=FILE" in fails(vlmt, files, source, run, *without, "--answers", "x.pkl", code=2)
     (files / "gqa.json").write_text('{"0": "yes"}')
-    assert "is no list of answers" in fails(vlmt, files, source, run, *options(files))
+    assert "is not a list of answers" in fails(vlmt, files, source, run, *options(files))
 
 
 def test_tokenizers_are_checked(vlmt, files):
@@ -253,7 +253,7 @@ def test_tokenizers_are_checked(vlmt, files):
     assert "the tokenizer has 201 tokens, and the model knows 200" in line
     (files / "tokenizer.json").write_text("{}")
     some[3] = files / "tokenizer.json"
-    assert "is no tokenizer" in fails(vlmt, files, files / "model.bin", files / "run", *some)
+    assert "is not a tokenizer" in fails(vlmt, files, files / "model.bin", files / "run", *some)
 
 
 def test_the_default_tokenizer_comes_from_the_hub(vlmt, files, monkeypatch):

@@ -179,7 +179,7 @@ def test_what_cannot_be_done(predict, photos, data, tmp_path, checkpoint):
     save_pretrained(foreign, Checkpoint(checkpoint.model, LABELS, checkpoint.tokenizer, lineage))
     asked = ("--task", "vqa", "--text", TEXT)
     for code, said, arguments in (
-        (3, "is no photo that can be read", (text, *asked)),
+        (3, "is not a photo that can be read", (text, *asked)),
         (3, "there is no such photo", (tmp_path / "nothing.jpg", *asked)),
         (3, "has no features of coco:1; extract", ("coco:1", *asked)),
         (2, "there is no task 'vqa2'", (keys[0], "--task", "vqa2", "--text", TEXT)),

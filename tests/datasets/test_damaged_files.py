@@ -85,7 +85,7 @@ CASES = {
         r"dataset_flickr30k.json: record 1: '../7' is not an image id"),
     "flickr30k: a .gz cut short": (
         "flickr30k", {"dataset_flickr30k.json.gz": gzip.compress(json.dumps(FLICKR30K).encode())[:40]},
-        r"dataset_flickr30k.json.gz: is no intact .gz file"),
+        r"dataset_flickr30k.json.gz: is not an intact .gz file"),
     "refcoco: an unknown object": (
         "refcoco", refs(REFS[0], REFS[1] | {"ann_id": 999}), r"refs\(unc\).p: \$\[1\]: object 999 is not among"),
     "refcoco: an object of another image": (

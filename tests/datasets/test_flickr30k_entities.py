@@ -44,11 +44,11 @@ def test_images_without_any_box(tmp_path):
 
 BAD = {
     "a phrase that does not end": ({"Sentences/11.txt": "fine\n[/EN#5/other A box\n"}, r"Sentences/11.txt: line 2"),
-    "a cut file": ({"Annotations/11.xml": annotation()[:-5]}, r"Annotations/11.xml: is no intact annotation"),
+    "a cut file": ({"Annotations/11.xml": annotation()[:-5]}, r"Annotations/11.xml: is not an intact annotation"),
     "a corner is missing": (
-        {"Annotations/11.xml": annotation(entity(5, box=(1, 2, 3)))}, r"Annotations/11.xml: is no intact .*ymax"),
-    "a corner is no number": (
-        {"Annotations/11.xml": annotation(entity(5, box=(1, 2, 3, "x")))}, r"Annotations/11.xml: is no intact .*'x'"),
+        {"Annotations/11.xml": annotation(entity(5, box=(1, 2, 3)))}, r"Annotations/11.xml: is not an intact .*ymax"),
+    "a corner is text": (
+        {"Annotations/11.xml": annotation(entity(5, box=(1, 2, 3, "x")))}, r"11.xml: is not an intact .*'x'"),
     "an entity": (
         {"Annotations/11.xml": '<!DOCTYPE a [<!ENTITY e "1">]>' + annotation(entity(5, box=("&e;", 2, 3, 4)))},
         r"Annotations/11.xml: .*DOCTYPE"),

@@ -74,7 +74,7 @@ def test_bad_json_lines_name_the_line(tmp_path, bad):
 def test_a_gz_cut_short_is_no_intact_gz(tmp_path, kept):
     path = tmp_path / "file.gz"
     path.write_bytes(gzip.compress(json.dumps([{"id": n} for n in range(99)]).encode())[:kept])
-    with pytest.raises(DataError, match=r"no intact \.gz file"):
+    with pytest.raises(DataError, match=r"not an intact \.gz file"):
         read_json(path, list[Record])
 
 

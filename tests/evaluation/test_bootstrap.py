@@ -73,7 +73,7 @@ def test_pairs_of_images_go_by_their_first():
     ("arguments", "message"),
     [
         (([],), "no examples"),
-        (([1.0, np.nan],), "no number"),
+        (([1.0, np.nan],), "NaN or infinite"),
         (([1.0, 0.0], [1]), "2 scores have 1 groups"),
         (([1.0, 0.0], ["a", None]), "1 of 2 examples are in no group"),
         (([1.0], None, [-1.0]), "negative"),

@@ -281,7 +281,7 @@ def test_photos_that_are_none(data, tmp_path, checkpoint):
     (tmp_path / "notes.txt").write_text("no photo")
     (tmp_path / "cut.png").write_bytes((data / "1.png").read_bytes()[:90])
     for name in ("notes.txt", "cut.png"):
-        with pytest.raises(DataError, match=rf"{name}: is no photo that can be read"):
+        with pytest.raises(DataError, match=rf"{name}: is not a photo that can be read"):
             see(find_photos([str(tmp_path / name)]), checkpoint.lineage.extractor, Networks(), [])
     (tmp_path / "empty").mkdir()
     for name, said in (
@@ -307,7 +307,7 @@ def test_questions_that_cannot_be_asked(checkpoint, reader):
         (checkpoint, "nlvr2", 3, ["a"], "here are 3; name the left, then the right"),
         (checkpoint, "coco", 1, ["a"], "here is one of each; give several photos"),
         (checkpoint, "vqa", 1, ["a", " "], "has no words"),
-        (checkpoint, "vqa", 1, ["\udcff"], "is no UTF-8"),
+        (checkpoint, "vqa", 1, ["\udcff"], "is not UTF-8"),
         (checkpoint, "vqa", 1, [], "there is no text"),
     ):
         with pytest.raises((UsageError, DataError), match=said):

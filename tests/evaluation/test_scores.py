@@ -77,7 +77,7 @@ def test_what_is_written_is_read(measured, tmp_path):
         ),
         (lambda values: values["tasks"]["coco"]["score"].update(low=0.9), "Recall@1 has the interval 0.9 to"),
         (lambda values: values["tasks"]["coco"]["score"].update(value=2), "Recall@1 is 2.0, which is not from 0 to 1"),
-        (lambda values: values["tasks"].update(nlp=values["tasks"]["vqa"]), "nlp is no task"),
+        (lambda values: values["tasks"].update(nlp=values["tasks"]["vqa"]), "nlp is not a task"),
         (lambda values: values.update(average=0.5), "the averages are not those of the tasks"),
         (lambda values: values.update(format="vlmt scores 2"), "made by a newer vlmt: it has version 2"),
         (lambda values: values.update(avrage=1), "there is no key 'avrage'; did you mean average"),
@@ -99,7 +99,7 @@ def test_no_file_and_no_json_are_said(tmp_path):
     with pytest.raises(DataError, match="make it with vlmt evaluate"):
         read_scores(tmp_path)
     (tmp_path / "scores.json").write_text('{"model": ')
-    with pytest.raises(DataError, match="is no JSON"):
+    with pytest.raises(DataError, match="is not valid JSON"):
         read_scores(tmp_path)
     with pytest.raises(ValidationError, match="finite"):
         TaskScore(metric="m", split="test", score=estimate(np.ones(2)), extra={"median rank": float("nan")})

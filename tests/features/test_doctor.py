@@ -82,7 +82,7 @@ def test_every_planted_defect_is_named(tmp_path):
         "the record's checksum is wrong": ["coco:11"],
         "the record is damaged": ["coco:12"],
         "the record is cut short": ["coco:13"],
-        "features hold values that are no numbers": ["coco:14"],
+        "features hold values that are NaN or infinite": ["coco:14"],
         f"a box lies outside the {sound.width} x {sound.height} image": ["coco:15"],
         "the image has no region": ["coco:16"],
         "all features are zero": ["coco:17"],

@@ -126,7 +126,7 @@ def test_values_that_are_no_numbers_are_named(files, tmp_path):
         return [Regions(box, np.full((1, 2), np.nan, np.float32), 5, 5), "no box was found"]
 
     result = extract(files[:2], tmp_path / "store", Extractor("x", "y", 2, 0, lambda image: None, broken))
-    assert list(result.failed.values()) == ["features hold values that are no numbers", "no box was found"]
+    assert list(result.failed.values()) == ["features hold values that are NaN or infinite", "no box was found"]
 
 
 SLOW = """

@@ -43,7 +43,7 @@ def test_both_forms_of_the_authors_lmdb(tmp_path, open_store, record, scores):
     source = write_lmdb(tmp_path / "theirs.lmdb", {**records, b"keys": pickle.dumps(keys)})
     assert recognise(source) == recognise(source / "data.mdb") == "lmdb"
     packed = pack(source, tmp_path / "s", image_source="coco", extractor="X-152")
-    assert (packed.images, packed.already, packed.problems, packed.format) == (5, 0, {}, "lmdb")
+    assert (packed.images, packed.there, packed.problems, packed.format) == (5, 0, {}, "lmdb")
     store = open_store(tmp_path / "s")
     assert store.meta.extractor == "X-152"
     assert_packed(store, made, scores=scores)
@@ -83,7 +83,7 @@ def test_what_is_wrong_in_an_lmdb_is_named(tmp_path):
         ("boxes is int", {"boxes": 3}),
         ("there are N boxes, not N", {"num_boxes": 50}),
         ("image_w is 'wide', not a number", {"image_w": "wide"}),
-        ("features hold values that are no numbers", {"features": others[5].features * np.float32(np.nan)}),
+        ("features hold values that are NaN or infinite", {"features": others[5].features * np.float32(np.nan)}),
         ("boxes have shape", {"boxes": others[6].boxes[:, :3]}),
         ("not N a region", {"boxes": good.boxes.ravel()[:-1]}),
     ]
@@ -136,7 +136,7 @@ def test_an_array_of_objects_in_msgpack_is_a_pickle_and_refused(tmp_path):
     packed = pack(write_lmdb(tmp_path / "l", {**records, b"__keys__": b"\x90"}), tmp_path / "s")
     assert packed.images == 1
     assert {problem.what for problem in packed.problems.values()} == {
-        "an array of '|O8', which is no plain number",
+        "an array of '|O8', which is not a plain number",
         "the record is not msgpack with 8 fields",
     }
 
@@ -198,8 +198,8 @@ def test_what_is_wrong_in_a_line_is_named_and_counted(tmp_path, open_store):
     assert said.keys() == {*map(str, range(12, 20)), "a photo"} and len(packed.problems) == 9
     for name, what in {
         "13": "the line has 5 fields, not 6",
-        "14": "features is no base64",
-        "15": "features hold values that are no numbers",
+        "14": "features is not base64",
+        "15": "features hold values that are NaN or infinite",
         "16": "outside the",
         "17": "for 50 boxes",
         "18": "num_boxes is 'many', not a number",

@@ -44,9 +44,9 @@ def test_reads_width_and_height_where_it_is_told_to(tmp_path, form):
     path = tmp_path / f"boxes.{form}"
     pq.write_table(pa.Table.from_pylist(rows), path) if form == "parquet" else write_lines(path, rows)
     assert read_boxes(path, "xywh")["coco:9"].tolist() == [[0.5, 1, 20.5, 31.5], [3, 3, 4, 4]]
-    with pytest.raises(DataError, match=r"\[3, 3, 1, 1\] is no box of coco:9; .* --box-format xywh"):
+    with pytest.raises(DataError, match=r"\[3, 3, 1, 1\] is not a box of coco:9; .* --box-format xywh"):
         read_boxes(path)
-    with pytest.raises(DataError, match=r"\[0, 0, 0, 1\] is no box of coco:8; .* --box-format xyxy"):
+    with pytest.raises(DataError, match=r"\[0, 0, 0, 1\] is not a box of coco:8; .* --box-format xyxy"):
         read_boxes(write_lines(tmp_path / "flat.jsonl", rows_of({"coco:8": [[0, 0, 0, 1]]})), "xywh")
 
 
@@ -56,7 +56,7 @@ def test_reads_width_and_height_where_it_is_told_to(tmp_path, form):
         ({"image": "9", "boxes": [[0, 0, 1, 1]]}, "is not an image key"),
         ({"image": "coco:9", "boxes": [[0, 0, 1, 1]]}, "coco:9 occurs twice"),
         ({"image": "coco:8", "boxes": []}, "coco:8 has no box"),
-        ({"image": "coco:8", "boxes": [[0, 0, 0, 1]]}, r"\[0, 0, 0, 1\] is no box of coco:8"),
+        ({"image": "coco:8", "boxes": [[0, 0, 0, 1]]}, r"\[0, 0, 0, 1\] is not a box of coco:8"),
         ({"image": "coco:8", "boxes": [[0, 0, 1]]}, "boxes"),
         ({"image": "coco:8"}, "missing required field"),
     ],

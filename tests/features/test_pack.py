@@ -42,7 +42,7 @@ pack(Path({str(source)!r}), Path({str(tmp_path / "s")!r}), image_source="coco", 
     store.close()
     assert there == 192 and store.meta.checksum == ""
     packed = pack(source, tmp_path / "s", image_source="coco")
-    assert (packed.already, packed.images) == (there, 500 - there)
+    assert (packed.there, packed.images) == (there, 500 - there)
     assert packed.meta == whole
 
 
@@ -51,7 +51,7 @@ def test_packing_again_changes_nothing_and_files_join_one_store(tmp_path, open_s
     first, second = tsv(tmp_path / "a", made[:4]), tsv(tmp_path / "b", made[2:])
     pack(first, tmp_path / "s", image_source="coco", extractor="X")
     packed = pack(second, tmp_path / "s", image_source="coco")  # the store's extractor, where none is named
-    assert (packed.images, packed.already, packed.meta.extractor) == (2, 2, "X")
+    assert (packed.images, packed.there, packed.meta.extractor) == (2, 2, "X")
     assert pack(first, tmp_path / "s", image_source="coco", extractor="X").meta == packed.meta
     with pytest.raises(DataError, match="extractor 'X', not 'Y'"):
         pack(first, tmp_path / "s", image_source="coco", extractor="Y")
@@ -114,7 +114,7 @@ def test_a_file_of_something_else_is_not_written_into(tmp_path):
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / "data.mdb").write_bytes(b"else")
     for store in (tmp_path / "s", source):
-        with pytest.raises(DataError, match="is no feature store; name another"):
+        with pytest.raises(DataError, match="is not a feature store; name another"):
             pack(source, store, image_source="coco")
     assert (tmp_path / "s" / "data.mdb").read_bytes() == b"else"
 

@@ -179,12 +179,12 @@ def test_what_fits_is_loaded_when_asked(tmp_path, checkpoint):
         ("config.json", lambda c: c["trunk"].update(colour="red"), "trunk.colour"),
         ("config.json", lambda c: c.update(answers={}), "the head vqa needs the length of its answer vocabulary"),
         ("labels.json", lambda c: c.update(vqa=["yes"]), "1 answers for vqa, whose classifier has 3"),
-        ("labels.json", lambda c: c.update(gqa=["yes"]), "answers for gqa, which is no classifier of this model"),
+        ("labels.json", lambda c: c.update(gqa=["yes"]), "answers for gqa, which is not a classifier of this model"),
         ("labels.json", lambda c: c.update(vqa=[1, 2, 3]), "vqa.0"),
         (
             "lineage.json",
             lambda c: c["stages"][1].update(images="../../secret"),
-            "no file name",
+            "not a file name",
         ),
         ("lineage.json", lambda c: c["stages"][1].update(images="images-3.txt"), "cannot be read"),
         ("lineage.json", lambda c: c["stages"][1].update(steps=-1), "stages.1.steps"),
@@ -206,7 +206,7 @@ def test_truncated_files_are_one_line(form, keep, tmp_path, checkpoint):
     file = path if path.is_file() else path / "model.safetensors"
     data = file.read_bytes()
     file.write_bytes(data[: int(len(data) * keep) if isinstance(keep, float) else keep])
-    assert "is no intact file of weights" in refused(path)
+    assert "is not an intact file of weights" in refused(path)
 
 
 class Foreign:

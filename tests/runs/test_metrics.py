@@ -50,7 +50,9 @@ def test_a_last_line_that_a_crash_cut_is_left_out(run):
     assert [line["iteration"] for line in read_metrics(run)] == [0, 2, 2, 2, 3, 4]
 
 
-@pytest.mark.parametrize(("damage", "message"), [("{half", "is no JSON"), ("[1]", "names no kind"), ("{}", "names no")])
+@pytest.mark.parametrize(
+    ("damage", "message"), [("{half", "is not valid JSON"), ("[1]", "names no kind"), ("{}", "names no")]
+)
 def test_damage_in_the_middle_names_the_line(run, damage, message):
     lines = (run / METRICS).read_text().splitlines()
     lines[2] = damage

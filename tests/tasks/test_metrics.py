@@ -79,7 +79,7 @@ def test_accuracy_takes_numbers_and_names_but_no_unknown_label():
 def test_consistency_wants_all_pairs_of_a_sentence_right():
     ids = ["dev-850-0-0", "dev-850-1-0", "dev-850-0-1", "dev-85-0-0", "dev-850-1-1"]
     assert consistency(np.array([1.0, 1, 1, 0, 0]), ids).tolist() == [1, 0, 0]
-    with pytest.raises(DataError, match="'850' is no identifier"):
+    with pytest.raises(DataError, match="'850' is not an identifier"):
         consistency(np.ones(1), ["850"])
 
 
@@ -173,7 +173,7 @@ def test_ranks_are_those_of_sorting(ties, folds, levels, monkeypatch):
 def test_a_model_with_one_score_for_all_is_last():
     ranks = retrieval_ranks(np.zeros((10, 5)), np.repeat(np.arange(5), 2))
     assert set(ranks.image_C) == {5}
-    assert set(ranks.caption_I) == {9}  # its other caption is no rival
+    assert set(ranks.caption_I) == {9}  # its other caption is not a rival
 
 
 def test_folds_are_averaged_whatever_their_sizes():
@@ -182,14 +182,14 @@ def test_folds_are_averaged_whatever_their_sizes():
     weights = fold_weights(folds)
     assert (weights * scores).sum() / weights.sum() == pytest.approx((1 / 3 + 1) / 2)
     assert weights.sum() == pytest.approx(5)
-    with pytest.raises(DataError, match="2,500 images are no whole number of folds"):
+    with pytest.raises(DataError, match="2,500 images are not a whole number of folds"):
         folds_of(2500)
 
 
 @pytest.mark.parametrize(
     ("scores", "image_of", "message"),
     [
-        ([[1, np.nan], [0, 1]], [0, 1], "caption 0 has a score that is no number"),
+        ([[1, np.nan], [0, 1]], [0, 1], "caption 0 has a score that is NaN or infinite"),
         ([[1, 0], [0, 1]], [0, 2], "of images 0 to 2, of 2 there are"),
         ([[1, 0], [0, 1]], [0, 0], "1 of 2 images have no caption"),
         ([[1, 0], [0, 1]], [0], "2 rows, 1 captions"),

@@ -213,7 +213,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_what_led_there(refused, tmp_pa
     folder = tmp_path / "runs" / "run" / "diverged"
     assert code == 1
     assert line == (
-        f"{folder}: the loss of vqa is no number (loss nan) in iteration 2, batch 1;"
+        f"{folder}: the loss of vqa is NaN or infinite (loss nan) in iteration 2, batch 1;"
         " a lower learning rate helps, or --set training.clip=1"
     )
     batch = torch.load(folder / "batch-0-0.pt", weights_only=True)

@@ -53,7 +53,7 @@ def peaked(trained_world, tmp_path_factory):
         # VQA alone has a score until iteration 2; after that the mean of both counts, whichever is new.
         ({"vqa": [0.9, 0.2, 0.3, 0.6, 0.5, 0.6], "snli_ve": [0.4, 0.5, 0.4]}, [(2, 0.3), (3, 0.35), (4, 0.55)]),
         ({"vqa": [0.5, 0.5, 0.5, 0.5, 0.5, 0.5], "snli_ve": [0.5, 0.5, 0.5]}, [(2, 0.5)]),
-        # Losses with their sign turned, as in pre-training; and what is no number is never the best.
+        # Losses with their sign turned, as in pre-training; and what is NaN or infinite is never the best.
         ({"vqa": [-9, -8, -7, -7, -7, -7], "snli_ve": [-8, -5, -6]}, [(2, -8), (3, -7.5), (4, -6)]),
         ({"vqa": [math.nan, math.nan, 0.1, 0.2, math.nan, 0.1], "snli_ve": [0.1, 0.2, 0.1]}, [(3, 0.1), (4, 0.2)]),
     ],

@@ -128,7 +128,7 @@ def test_nothing_and_damage_are_no_run_to_go_on_with(job, whole):
     shutil.copytree(whole, job.run)
     state = (job.run / "state.pt").read_bytes()
     (job.run / "state.pt").write_bytes(state[: len(state) // 2])
-    with pytest.raises(DataError, match=r"state\.pt: is no intact file"):
+    with pytest.raises(DataError, match=r"state\.pt: is not an intact file"):
         train(replace(job, resume=True))
     assert (job.run / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
 

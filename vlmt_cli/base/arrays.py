@@ -45,7 +45,7 @@ def array_of(raw: Any, dtype: np.dtype[Any], shape: Any, is_fortran: bool = Fals
         is_fortran: whether the first index runs fastest.
 
     Raises:
-        ValueError: shape and bytes do not fit each other, or the bytes are no text.
+        ValueError: shape and bytes do not fit each other, or the bytes are not text.
     """
     sides = shape_of(shape)
     if not isinstance(raw, (bytes, bytearray, memoryview)) or math.prod(sides) * dtype.itemsize != len(raw):

@@ -1,14 +1,14 @@
 """Errors that a user can act on.
 
 Each is one line: what is wrong, where, and what to do next. Anything else that
-escapes a command is a defect of ours and shows its traceback under ``--debug``.
+escapes a command is a bug of ours and shows its traceback under ``--debug``.
 """
 
 from vlmt_cli.base.words import escaped
 
 
 class VlmtError(Exception):
-    """Something went wrong that is no defect of the program.
+    """Something went wrong that is not a bug in the program.
 
     Args:
         what: what is wrong, as a sentence without a full stop.

@@ -38,7 +38,7 @@ def load_recipe(
 
     Raises:
         UsageError: there is no such recipe or key, or a value is not of its kind.
-        DataError: the file is no YAML.
+        DataError: the file is not valid YAML.
     """
     content, path = _read(name, ())
     if scale is not None:
@@ -58,7 +58,7 @@ def _read(name: str, derived: tuple[str, ...]) -> tuple[dict[str, Any], Path]:
         known = [recipe.stem for recipe in sorted(recipes_folder().glob("*.yaml"))]
         raise UsageError(f"there is no recipe {name!r}", todo=nearest(name, known)) from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DataError(f"is no YAML ({' '.join(str(error).split())})", where=path) from error
+        raise DataError(f"is not valid YAML ({' '.join(str(error).split())})", where=path) from error
     if not isinstance(values, dict):
         raise DataError("holds no keys and values", where=path)
     check_version(version_of(values) or 1, RECIPE_VERSION, path)

@@ -114,7 +114,7 @@ def hash_images(
         cannot be decoded, with the reason. Together they are N.
 
     Raises:
-        DataError: the cache is no cache of this kind.
+        DataError: the cache is not a cache of this kind.
         VlmtError: a process died.
     """
     remembered = _read_cache(cache)
@@ -205,7 +205,7 @@ def _read_cache(path: Path | None) -> pa.Table:
     except (OSError, pa.ArrowException) as error:
         raise DataError("cannot be read as a cache of image hashes", where=path, todo="delete it") from error
     if table.schema.metadata != _CACHE_VERSION and table.schema.names != _CACHE.names:
-        raise DataError("is no cache of image hashes", where=path, todo="name another file")
+        raise DataError("is not a cache of image hashes", where=path, todo="name another file")
     if table.schema.metadata != _CACHE_VERSION:
         return _CACHE.empty_table()
     return table.replace_schema_metadata(None).cast(_CACHE)

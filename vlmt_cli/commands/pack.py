@@ -98,7 +98,7 @@ def _pack(
     if format is not None and format not in FORMATS:
         raise UsageError(f"there is no format {format!r}", todo=f"choose among {', '.join(FORMATS)}")
     if image_source is not None and image_source not in SOURCES:
-        raise UsageError(f"{image_source!r} is no image source", todo=f"choose among {', '.join(SOURCES)}")
+        raise UsageError(f"{image_source!r} is not an image source", todo=f"choose among {', '.join(SOURCES)}")
 
     from vlmt_cli.features.formats.entry import Options
     from vlmt_cli.features.pack import UNKNOWN, beside
@@ -122,7 +122,7 @@ def _pack(
         meta = packed.meta
         scores = f" and {meta.classes:,} class scores" if meta.classes else ""
         stdout().print(
-            f"{store}: {packed.images:,} images packed, {packed.already:,} already there, {meta.images:,} in all;"
+            f"{store}: {packed.images:,} images packed, {packed.there:,} already there, {meta.images:,} in all;"
             f" {meta.feature_width:,} features{scores} a region, by {meta.extractor}. Checksum {meta.checksum}",
             markup=False,
         )
@@ -160,6 +160,4 @@ def _hard_negatives(store: Path, data: Path, neighbours: int, partial: bool, as_
         if not as_json:
             stdout().print(f"{table.path}: the nearest of {table.with_features:,} images to each of them", markup=False)
         if lacking := table.images - table.with_features:
-            say(
-                f"Warning: {lacking:,} of {table.images:,} train images of {table.dataset} are left out: no features."
-            )
+            say(f"Warning: {lacking:,} of {table.images:,} train images of {table.dataset} are left out: no features.")

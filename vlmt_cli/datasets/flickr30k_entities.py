@@ -149,7 +149,7 @@ def _boxes(image: int, path: Path) -> list[Row]:
                 rows += [(image, int(name or ""), x1, y1, x2, y2) for name in names]
     except (ElementTree.ParseError, KeyError, ValueError) as error:
         raise DataError(
-            f"is no intact annotation ({error})", where=path, todo="download the official file again"
+            f"is not an intact annotation ({error})", where=path, todo="download the official file again"
         ) from error
     return rows
 

@@ -40,7 +40,7 @@ def read_json(path: Path, kind: type[T]) -> T:
     """Decode a JSON file as ``kind``.
 
     Raises:
-        DataError: the file is cut short, is no JSON, or a record is not of its type;
+        DataError: the file is cut short, is not valid JSON, or a record is not of its type;
             the error names the record.
     """
     with _buffer(path) as data:
@@ -80,13 +80,13 @@ def typed(path: Path, value: Any, kind: type[T]) -> T:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Read a text file as lines. Raises a DataError when it is no UTF-8 text."""
+    """Read a text file as lines. Raises a DataError when it is not UTF-8 text."""
     with _buffer(path) as data:
         try:
             text = str(data, "utf-8").replace("\r\n", "\n").removesuffix("\n")
             return text.split("\n")  # splitlines() would also cut at characters that captions may hold
         except UnicodeDecodeError as error:
-            raise DataError(f"is no UTF-8 text (byte {error.start})", where=path, todo=_AGAIN) from error
+            raise DataError(f"is not UTF-8 text (byte {error.start})", where=path, todo=_AGAIN) from error
 
 
 def count_bytes(path: Path, pattern: bytes) -> int:
@@ -119,7 +119,7 @@ def _carefully(path: Path) -> Iterator[None]:
     try:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"is no intact .gz file ({error})", where=path, todo=_AGAIN) from error
+        raise DataError(f"is not an intact .gz file ({error})", where=path, todo=_AGAIN) from error
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror or error})", where=path) from error
     finally:

@@ -1,6 +1,6 @@
 """Means with 95% percentile intervals, by resampling groups of examples (Efron's bootstrap).
 
-The questions about one image are no independent trials; resampled together they give an honest interval.
+The questions about one image are not independent trials; resampled together they give an honest interval.
 """
 
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ def estimate(
         seed: the same seed gives the same interval.
 
     Raises:
-        DataError: there are no examples, a score is no number, or the columns differ in length.
+        DataError: there are no examples, a score is NaN or infinite, or the columns differ in length.
     """
     value, draws, count = _resample(scores, groups, weights, resamples, np.random.default_rng(seed))
     return Estimate(value, *_interval(draws), len(scores), count)
@@ -96,7 +96,7 @@ def _resample(
     if not len(scores) == len(weights) == len(group):
         raise DataError(f"{len(scores):,} scores have {len(group):,} groups and {len(weights):,} weights")
     if not np.isfinite(scores).all() or not np.isfinite(weights).all() or (weights < 0).any():
-        raise DataError("a score or weight is no number, or a weight is negative")
+        raise DataError("a score or weight is NaN or infinite, or a weight is negative")
     if not weights.any():
         raise DataError("there are no examples to score")
     if not weights.all():  # a resample of these alone would have no mean

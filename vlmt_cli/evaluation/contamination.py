@@ -73,7 +73,7 @@ def contrast(
         groups, resamples, seed: as ``bootstrap.estimate`` takes them; group by image.
 
     Raises:
-        DataError: a score is no number, or the columns differ in length.
+        DataError: a score is NaN or infinite, or the columns differ in length.
     """
     group = np.arange(len(scores)) if groups is None else one_array(groups)
     if not len(scores) == len(seen) == len(group):

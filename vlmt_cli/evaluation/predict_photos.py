@@ -70,7 +70,7 @@ def see(
         The photos, in the order given, and what a person should know about how their regions came about.
 
     Raises:
-        DataError: a file is no photo, has no regions, or no store has the features of an image key; or the networks
+        DataError: a file is not a photo, has no regions, or no store has the features of an image key; or the networks
             are others than those of the features that the model was trained on.
         UsageError: the extractor is not at hand.
     """
@@ -211,7 +211,7 @@ def _extracted(
         for path in part:
             image = read_image(str(path))
             if isinstance(image, str):
-                raise DataError(f"is no photo that can be read ({image})", where=printable(str(path)))
+                raise DataError(f"is not a photo that can be read ({image})", where=printable(str(path)))
             fitted = None if boxes is None else fit_boxes(boxes, *image.size)
             if isinstance(fitted, str):
                 raise UsageError(fitted, where=printable(str(path)))

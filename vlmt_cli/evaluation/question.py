@@ -57,7 +57,7 @@ def check_question(task: str, photos: int, texts: Sequence[str]) -> None:
         raise UsageError("there is no text", todo='give one with --text "..."')
     for text in texts:
         if not text.strip() or not _is_unicode(text):
-            raise UsageError(f"--text {text!r} has no words" if _is_unicode(text) else f"--text {text!r} is no UTF-8")
+            raise UsageError(f"--text {text!r} has no words" if _is_unicode(text) else f"--text {text!r} is not UTF-8")
     if TASKS[task].images == 2 and photos != 2:
         raise UsageError(f"{task} compares two photos, and here {_are(photos)}", todo="name the left, then the right")
     if rules_of(task).PREDICTS == "ranking" and photos * len(texts) < 2:

@@ -42,7 +42,7 @@ class TaskScore(_Model):
         metric: what it is; a share, from 0 to 1.
         split: what it was measured on: ``test``, ``testA+testB``, ``testdev``.
         score: the mean of the examples' scores, with its interval and their number.
-        extra: further metrics by name; plain numbers, such as a median rank, are no shares.
+        extra: further metrics by name; plain numbers, such as a median rank, are not shares.
         contamination: the score on images that training saw, and on the others; None where its images are unknown.
         unknown_stages: the trainings behind the model whose images are unknown: they may have seen any.
     """
@@ -98,7 +98,7 @@ class Scores(_Model):
     @model_validator(mode="after")
     def _add_up(self) -> "Scores":
         if unknown := self.tasks.keys() - TASKS.keys():
-            raise ValueError(f"{', '.join(sorted(unknown))} is no task")
+            raise ValueError(f"{', '.join(sorted(unknown))} is not a task")
         groups, average = averages(_values(self.tasks))
         stated = self.groups | {"average": self.average}
         right = groups | {"average": average}
@@ -174,7 +174,7 @@ def read_scores(path: Path) -> Scores:
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", where=path, todo="make it with vlmt evaluate") from error
     except (JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"is no JSON ({error})", where=path, todo=again) from error
+        raise DataError(f"is not valid JSON ({error})", where=path, todo=again) from error
     return parse(Scores, values, path, todo=again)
 
 

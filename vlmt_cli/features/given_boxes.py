@@ -57,7 +57,7 @@ def read_boxes(path: Path, form: str = FORMS[0]) -> dict[str, BoxArray]:
                 "xyxy": "write [x1, y1, x2, y2] in pixels, x1 < x2, y1 < y2; or say --box-format xywh",
                 "xywh": "write [x1, y1, width, height] in pixels; or say --box-format xyxy",
             }[form]
-            raise DataError(f"[{values}] is no box of {image}", where=where, todo=todo)
+            raise DataError(f"[{values}] is not a box of {image}", where=where, todo=todo)
         boxes_of[image] = corners
     if not boxes_of:
         raise DataError("names no image", where=path)

@@ -26,7 +26,7 @@ def check_length(path: Path) -> None:
     """Raise a DataError when an LMDB is cut short: to read beyond its end kills the process."""
     first = _described(_file(path), 0)
     if first is None:
-        raise DataError("is no LMDB", where=path)
+        raise DataError("is not an LMDB", where=path)
     page_size = first[0]
     second = _described(_file(path), page_size) or first
     last_page = max(first, second, key=lambda meta: meta[2])[1]

@@ -38,7 +38,7 @@ class Packed:
     Attributes:
         format: of the source.
         images: packed now.
-        already: images of the source that the store had already.
+        there: images of the source that the store had already.
         problems: what was left out, by kind.
         captions: captions that lie beside the store.
         meta: the store's description.
@@ -46,7 +46,7 @@ class Packed:
 
     format: str
     images: int
-    already: int
+    there: int
     problems: dict[str, Problem]
     captions: int
     meta: Meta
@@ -152,7 +152,7 @@ def _description(store: Path) -> Meta | None:
     if not is_lmdb(store):
         data = store / "data.mdb"
         if store.is_file() or (data.exists() and data.stat().st_size):
-            raise DataError("is no feature store", where=store, todo="name another store")
+            raise DataError("is not a feature store", where=store, todo="name another store")
         return None
     with opened(store) as transaction:
         is_empty, is_store = not transaction.stat()["entries"], transaction.get(META) is not None

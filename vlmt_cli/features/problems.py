@@ -66,7 +66,7 @@ def write_problems(path: Path, source: str, damaged: list[Damaged]) -> None:
         try:
             lines = [msgspec.json.decode(line, type=Damaged) for line in path.read_bytes().splitlines()]
         except msgspec.MsgspecError as error:
-            raise DataError("is no list of damaged records", where=path, todo="delete it") from error
+            raise DataError("is not a list of damaged records", where=path, todo="delete it") from error
         others = [line for line in lines if line.source != source]
     if others or damaged:
         write_bytes(path, b"".join(msgspec.json.encode(record) + b"\n" for record in (*others, *damaged)))

@@ -53,7 +53,7 @@ class Regions:
 
 
 def problem(regions: Regions) -> str | None:
-    """Say what is wrong with regions, or None: shapes, values that are no numbers, boxes outside the image."""
+    """Say what is wrong with regions, or None: shapes, values that are NaN or infinite, boxes outside the image."""
     boxes, features, scores = regions.boxes, regions.features, regions.scores
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         return f"boxes have shape {boxes.shape}, not (N, 4)"
@@ -67,7 +67,7 @@ def problem(regions: Regions) -> str | None:
         return f"the image is {regions.width} x {regions.height} pixels"
     for name, values in (("boxes", boxes), ("features", features), ("class scores", scores)):
         if values is not None and not np.isfinite(values).all():
-            return f"{name} hold values that are no numbers"
+            return f"{name} hold values that are NaN or infinite"
     if np.abs(features).max(initial=0) > _LARGEST:
         return f"a feature of {np.abs(features).max():g} is too large for float16"
     # To older detectors a box is x2 - x1 + 1 wide, in pixels of a resized photo: some end up to one before they begin.

@@ -145,7 +145,7 @@ def merge(store: Path, progress: Progress | None = None) -> Meta:
     """
     folders = sorted(store.parent.glob(f"{store.name}.shards-of-*"))
     if len(folders) != 1:
-        problem = "are no shards" if not folders else f"are shards of {len(folders)} kinds"
+        problem = "are not shards" if not folders else f"are shards of {len(folders)} kinds"
         todo = "make them with --shard 1/64 and so on" if not folders else "remove those that are not wanted"
         raise DataError(f"there {problem} of it", where=store, todo=todo)
     of = int(folders[0].name.rpartition("-")[2])

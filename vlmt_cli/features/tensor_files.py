@@ -48,7 +48,7 @@ def read_torch(path: Path, inert: Sequence[str] = ()) -> Any:
             what = f"the file asks to import {asked[1]}, which weights never need; nothing was run"
             raise DataError(what, where=path, todo="distrust whoever gave you this file") from error
         if "Weights only load failed" in message:
-            _damaged(path, "it holds something that is no plain data; nothing was run", error)
+            _damaged(path, "it holds something that is not plain data; nothing was run", error)
         _damaged(path, message.partition(". ")[0][:120] or type(error).__name__, error)
 
 
@@ -71,12 +71,12 @@ def only_tensors(values: Any, where: object) -> dict[str, Tensor]:
         raise DataError("holds no tensors", where=where)
     for name, tensor in values.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
-            raise DataError(f"{name!r} is no tensor", where=where)
+            raise DataError(f"{name!r} is not a tensor", where=where)
     return dict(values)
 
 
 def check_finite(tensors: Mapping[str, Tensor], where: object) -> None:
-    """Raise a DataError that names the first tensor with a weight that is no number."""
+    """Raise a DataError that names the first tensor with a weight that is NaN or infinite."""
     for name, tensor in tensors.items():
         if tensor.numel() and tensor.is_floating_point():
             low, high = tensor.aminmax()  # neither hides a NaN or an infinity
@@ -90,4 +90,4 @@ def some(names: Sequence[str], count: int = 3) -> str:
 
 
 def _damaged(path: Path, why: str, error: Exception) -> NoReturn:
-    raise DataError(f"is no intact file of weights ({why})", where=path, todo=AGAIN) from error
+    raise DataError(f"is not an intact file of weights ({why})", where=path, todo=AGAIN) from error

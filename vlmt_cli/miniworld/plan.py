@@ -41,7 +41,7 @@ NLVR2_SET = 4
 def with_tenths(train: int, sets: int) -> int:
     """Return how many questions there are, when ``train`` are left once so many tenths of all are held out.
 
-    VQA's minval, GQA's, and Visual Genome QA's val and test are no official splits but the last questions
+    VQA's minval, GQA's, and Visual Genome QA's val and test are not official splits but the last questions
     by id: in a small world, the last tenth.
     """
     total = train

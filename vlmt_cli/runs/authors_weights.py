@@ -134,7 +134,7 @@ def import_weights(
         partial: whether to load what fits; the checkpoint's ``misfits`` then says what did not.
 
     Raises:
-        DataError: tensors are missing, unexpected or misshapen, or hold weights that are no numbers.
+        DataError: tensors are missing, unexpected or misshapen, or hold weights that are NaN or infinite.
         UsageError: the config has a head that the authors' code does not.
     """
     _check_form(config)
@@ -244,5 +244,5 @@ def _read_answers(path: Path) -> list[str]:
     else:
         answers = read_pickle(path)
     if not isinstance(answers, list) or not all(isinstance(answer, str) for answer in answers):
-        raise DataError("is no list of answers", where=path, todo="give a trainval_label2ans.pkl or a .json list")
+        raise DataError("is not a list of answers", where=path, todo="give a trainval_label2ans.pkl or a .json list")
     return answers

@@ -184,7 +184,7 @@ def load_state(folder: Path) -> dict[str, Any]:
         raise DataError("holds no run that could go on", where=folder, todo="leave --resume out to begin one")
     state = read_torch(path)
     if not isinstance(state, dict) or "iteration" not in state:
-        raise DataError("is no state of a run", where=path, todo="begin the run again")
+        raise DataError("is not a state of a run", where=path, todo="begin the run again")
     return state
 
 
@@ -197,15 +197,15 @@ def load_checkpoint(source: str | Path, partial: bool = False) -> Checkpoint:
 
     Raises:
         UsageError: there is nothing of this name, or it is a file of the authors' weights.
-        DataError: a file is damaged, asks to run something, does not fit its config, or holds weights that are no
-            numbers. Nothing is loaded then.
+        DataError: a file is damaged, asks to run something, does not fit its config, or holds weights that are NaN or
+            infinite. Nothing is loaded then.
     """
     path = Path(source)
     if path.is_file():
         content = read_torch(path)
         if not is_ours(content):
             todo = "turn the authors' weights into a checkpoint with vlmt convert"
-            raise UsageError("is no checkpoint that vlmt wrote", where=path, todo=todo)
+            raise UsageError("is not a checkpoint that vlmt wrote", where=path, todo=todo)
         return from_content(content, path, partial)
     return from_pretrained(source, partial)
 
@@ -289,9 +289,9 @@ def _assemble(content: Mapping[str, Any], places: Mapping[str, Path], partial: b
     unread = only_tensors(content["unread"], places["unread"]) if content["unread"] else {}
     tokenizer, images = content["tokenizer"], content["images"]
     if not isinstance(tokenizer, str | None):
-        raise DataError("the tokenizer is no text", where=places["tokenizer"])
+        raise DataError("the tokenizer is not text", where=places["tokenizer"])
     if not isinstance(images, dict) or not all(isinstance(part, bytes) for part in images.values()):
-        raise DataError("the training images are no files", where=places["images"])
+        raise DataError("the training images are not files", where=places["images"])
     checkpoint = Checkpoint(make_model(config, tensors), labels, tokenizer, lineage, unread, images, misfits)
     check_whole(checkpoint)
     return checkpoint
@@ -307,7 +307,7 @@ def _check_labels(labels: Mapping[str, list[str]], config: ModelConfig, where: o
     outputs: dict[str, int | None] = {head: classes.get(head) for head in config.heads}
     for head, names in labels.items():
         if outputs.get(head) is None:
-            raise DataError(f"there are answers for {head}, which is no classifier of this model", where=where)
+            raise DataError(f"there are answers for {head}, which is not a classifier of this model", where=where)
         if len(names) != outputs[head]:
             raise DataError(f"{len(names):,} answers for {head}, whose classifier has {outputs[head]:,}", where=where)
 
@@ -321,7 +321,7 @@ def _download(repository: str) -> Path:
     except Exception as error:  # the hub client, its network client and its validators each have their own
         message = " ".join(str(error).split()).partition(" An error happened")[0][:200]
         todo = "check the path, or the hub id and the network"
-        what = f"is no folder here and was not found on the hub ({message})"
+        what = f"is not a folder here and was not found on the hub ({message})"
         raise DataError(what, where=repository, todo=todo) from error
 
 
@@ -336,11 +336,11 @@ def _read_text(path: Path) -> str:
     try:
         return _read_bytes(path).decode()
     except UnicodeDecodeError as error:
-        raise DataError("is no text", where=path) from error
+        raise DataError("is not text", where=path) from error
 
 
 def _read_json(path: Path) -> Any:
     try:
         return json.loads(_read_text(path))
     except json.JSONDecodeError as error:
-        raise DataError(f"is no JSON ({error})", where=path) from error
+        raise DataError(f"is not valid JSON ({error})", where=path) from error

@@ -87,7 +87,7 @@ class Stage(_Model):
     @classmethod
     def _stands_beside(cls, images: str | None) -> str | None:
         if images is not None and (PurePath(images).name != images or not images.startswith("images")):
-            raise ValueError(f"{images!r} is no file name that starts with images")
+            raise ValueError(f"{images!r} is not a file name that starts with images")
         return images
 
 

@@ -83,7 +83,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
         except ValueError as error:
             if number == len(lines):
                 return
-            raise DataError("is no JSON", where=f"{path}:{number}", todo="delete the line") from error
+            raise DataError("is not valid JSON", where=f"{path}:{number}", todo="delete the line") from error
         if not isinstance(record, dict) or "kind" not in record:
             raise DataError("names no kind", where=f"{path}:{number}", todo="delete the line")
         if record["kind"] == "start":

@@ -34,7 +34,7 @@ def read_tokenizer(source: str, vocabulary: int) -> str:
             tokenizer = Tokenizer.from_file(str(path))
         text: str = tokenizer.to_str()
     except Exception as error:  # the library raises plain Exception
-        raise DataError(f"is no tokenizer ({' '.join(str(error).split())[:120]})", where=path) from error
+        raise DataError(f"is not a tokenizer ({' '.join(str(error).split())[:120]})", where=path) from error
     if (size := tokenizer.get_vocab_size()) > vocabulary:
         what = f"the tokenizer has {size:,} tokens, and the model knows {vocabulary:,}"
         raise UsageError(what, where=source, todo="give the model's own with --tokenizer")

@@ -305,12 +305,12 @@ class Loop:
 
 
 class DivergedError(VlmtError):
-    """A loss is no number any more."""
+    """A loss is NaN or infinite."""
 
     def __init__(self, task: str, iteration: int, number: int, losses: dict[str, float], parts: list[Any]) -> None:
         what = ", ".join(f"{name} {value}" for name, value in losses.items() if value - value != 0)
         super().__init__(
-            f"the loss of {task} is no number ({what}) in iteration {iteration}, batch {number}",
+            f"the loss of {task} is NaN or infinite ({what}) in iteration {iteration}, batch {number}",
             todo="a lower learning rate helps, or --set training.clip=1",
         )
         self.task, self.iteration, self.number, self.parts = task, iteration, number, parts

@@ -107,7 +107,7 @@ def mask_regions(
     zeroed = sampled & (_uniform(present, generator) < _AS_ZERO)
     if neighbours:
         overlaps = pairwise_iou(boxes_BV4) > overlap
-        overlaps.diagonal(dim1=1, dim2=2).fill_(False)  # a region is no neighbour of its own
+        overlaps.diagonal(dim1=1, dim2=2).fill_(False)  # a region is not a neighbour of its own
         zeroed = zeroed | ((overlaps & sampled[:, None, :]).any(2) & present)
     return MaskedRegions(sampled, zeroed, present & ~sampled & ~zeroed)
 

@@ -59,7 +59,7 @@ from vlmt_cli.training.work import Splits, load_splits, make_work
 from vlmt_cli.trunks.vilbert import compile_layers
 
 DIVERGED = "diverged"
-"""What is in a run folder when a loss was no number: the weights, and the batch."""
+"""What is in a run folder when a loss was NaN or infinite: the weights, and the batch."""
 Listener = Callable[[dict[str, Any]], None]
 
 
@@ -100,7 +100,7 @@ def train(job: Job) -> bool:
         UsageError: the folder holds a run already, there are fewer GPUs than asked for, or the recipe does not fit
             the checkpoint that it begins with.
         DataError: examples, the clean split, features or a checkpoint are missing or damaged.
-        VlmtError: another process trains in the folder, or a loss is no number any more; ``diverged`` in the run
+        VlmtError: another process trains in the folder, or a loss is NaN or infinite; ``diverged`` in the run
             folder holds what led there.
     """
     with opened(job) as job:
@@ -365,7 +365,7 @@ def _report(fabric: Fabric, job: Job) -> Iterator[Listener]:
 
 
 def _save_divergence(fabric: Fabric, run: Path, weights: Mapping[str, torch.Tensor], error: DivergedError) -> None:
-    """Keep the weights, and the batch whose loss is no number with them; each process has its part of it."""
+    """Keep the weights, and the batch whose loss is NaN or infinite with them; each process has its part of it."""
     folder = run / DIVERGED
     if fabric.global_rank == 0:
         shutil.rmtree(folder, ignore_errors=True)

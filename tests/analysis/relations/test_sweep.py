@@ -175,7 +175,7 @@ def test_a_run_that_fails_takes_no_other_with_it(tmp_path):
     runs = [Wanted("a", make_recipe("pairs", SETTING, tasks=["visual7w"])), *wanted("b")]
     plan = make_sweep_plan(find(runs, tmp_path, "pairs", tmp_path), tmp_path, tmp_path, "cpu")
     told = []
-    with pytest.raises(VlmtError, match=r"pairs/a: the loss of visual7w is no number; lower the rate"):
+    with pytest.raises(VlmtError, match=r"pairs/a: the loss of visual7w is NaN or infinite; lower the rate"):
         run_sweep(plan, tmp_path, Launch(), fake_training.fail, lambda *what: told.append(what))
     assert [one.state for one in find(runs, tmp_path, "pairs", tmp_path)] == ["missing", "finished"]
     assert told[-1] == ("1 of 2 runs", 8, 16)
@@ -228,5 +228,5 @@ def test_bad_metrics_are_named(tmp_path):
     folder = write_run(tmp_path / "pairs" / "a", RECIPE, {"vqa": 0.5})
     text = (folder / "metrics.jsonl").read_text()
     (folder / "metrics.jsonl").write_text("nonsense\n" + text)
-    with pytest.raises(DataError, match=r"metrics.jsonl:1: is no JSON; delete the line"):
+    with pytest.raises(DataError, match=r"metrics.jsonl:1: is not valid JSON; delete the line"):
         find(wanted("a"), tmp_path, "pairs", tmp_path)

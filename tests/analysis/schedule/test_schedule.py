@@ -107,7 +107,7 @@ def test_a_group_rests_while_the_next_one_trains_alone(tmp_path):
     assert found.tasks["vqa"].segments == (Segment(10, 41, "go"),)
     small = found.tasks["refcoco+"].segments
     assert small == (Segment(0, 10, "go"), Segment(20, 35, "go"), Segment(35, 41, "stop"))
-    # Go: 1 to 10 and 21 to 35; stop: 36, 40. That it goes on is no change of its state.
+    # Go: 1 to 10 and 21 to 35; stop: 36, 40. That it goes on is not a change of its state.
     assert vars(totals(small, 4)) == {"updates": 27, "stops": 1, "goes": 0, "first_stop": 35}
 
 

@@ -111,9 +111,9 @@ ANCHORS = "rpn.anchor_generator.cell_anchors.2"
         (lambda one: one | {CONV: one[CONV][:, :2]}, f"1 of another shape ({CONV} [16, 2, 3, 3], not [16, 4, 3, 3])"),
         (lambda one: one | {CONV: one[CONV].long()}, "1 of another shape"),
         (lambda one: one | {ANCHORS: one[ANCHORS] + 1}, "its anchors of level 2 are others"),
-        (lambda one: {"weight": torch.ones(3)}, "is no weights of this detector, which has"),
+        (lambda one: {"weight": torch.ones(3)}, "is not a weights file of this detector, which has"),
         (lambda one: [1, 2], "holds no tensors"),
-        (lambda one: {"epoch": 3}, "'epoch' is no tensor"),
+        (lambda one: {"epoch": 3}, "'epoch' is not a tensor"),
     ],
 )
 def test_files_that_do_not_fit(write, tensors, change, said):
@@ -141,7 +141,7 @@ def test_files_that_are_damaged_or_worse(write, tensors, tmp_path, capsys):
     whole = path.read_bytes()
     for damage in (whole[: len(whole) // 2], b"", b"PK\x03\x04", b"<html>404</html>"):
         path.write_bytes(damage)
-        with pytest.raises(DataError, match=r"detectron_model.pth: is no intact file of weights .*; download"):
+        with pytest.raises(DataError, match=r"detectron_model.pth: is not an intact file of weights .*; download"):
             read_released(path)
     path.write_bytes(pickle.dumps(Malice()))
     with pytest.raises(DataError, match=r"detectron_model.pth: "):
@@ -171,7 +171,7 @@ def test_files_that_are_damaged_or_worse(write, tensors, tmp_path, capsys):
         ("(4, 8, 16, 32, 64)", "(4, 8)", "one number for each of P2 to P6"),
         ("(4, 8, 16, 32, 64)", "wide", "ANCHOR_STRIDE is 'wide', not positive numbers"),
         ("MODEL:", "SOLVER:", "has no section MODEL"),
-        ("MODEL:", "MODEL: [", "is no YAML"),
+        ("MODEL:", "MODEL: [", "is not valid YAML"),
     ],
 )  # fmt: skip
 def test_configs_that_contradict_the_weights_or_are_of_another_detector(write, tensors, old, new, said):
@@ -186,7 +186,7 @@ def test_configs_that_contradict_the_weights_or_are_of_another_detector(write, t
 
 def test_the_known_config_does_not_fit_other_weights(tmp_path, tensors):
     torch.save(tensors, tmp_path / "other.pth")
-    with pytest.raises(DataError, match="is no weights of this detector, which has 810 tensors"):
+    with pytest.raises(DataError, match="is not a weights file of this detector, which has 810 tensors"):
         read_released(tmp_path / "other.pth")
     assert read_released(tmp_path / "other.pth", CONFIG).config == replace(
         TINY, blocks=(1, 2, 3, 1), shortest=800, longest=1333

@@ -177,7 +177,7 @@ class RegionWord(NamedTuple):
 
 
 def words_of(tokens: Sequence[str]) -> list[Word]:
-    """Put the pieces of words together again; special tokens and punctuation are no words."""
+    """Put the pieces of words together again; special tokens and punctuation are not words."""
     words: list[Word] = []
     for position, token in enumerate(tokens):
         if token.startswith("##") and words and words[-1].places[-1] == position - 1:
@@ -238,4 +238,4 @@ def _check(
     if len(features_VF) != len(pixels_V4):
         raise DataError(f"{len(features_VF)} rows of features for {len(pixels_V4)} boxes")
     if not (features_VF.isfinite().all() and pixels_V4.isfinite().all()):
-        raise DataError("features or boxes hold values that are no numbers")
+        raise DataError("features or boxes hold values that are NaN or infinite")

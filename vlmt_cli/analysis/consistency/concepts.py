@@ -2,7 +2,7 @@
 
 The paper counts the nouns and adjectives that a question and an expression share, found by a part-of-speech tagger.
 Here each distinct lemma counts once, and as the same whether it is a noun in one text and an adjective in the other
-(*the left*, *left one*). Words that say how many or which of several, but nothing that can be seen, are no concepts:
+(*the left*, *left one*). Words that say how many or which of several, but nothing that can be seen, are not concepts:
 ``NO_CONCEPTS``.
 """
 

@@ -254,7 +254,7 @@ def _agreement(draws_RI: Floats, image: Integers, weight: Integers, answered: Bo
 
 
 def _estimate(value: Floats, draws: Floats, n: int, groups: int) -> Estimate | None:
-    """Make an estimate, or None where it is no number."""
+    """Make an estimate, or None where it is NaN or infinite."""
     return _interval(value, draws, n, groups) if np.isfinite(value) else None
 
 

@@ -112,7 +112,7 @@ def read_schedule(run: Path) -> Schedule:
     recipe = read_recipe(run)
     start = next((line for line in lines if line["kind"] == "start"), None)
     if start is None or recipe.tasks == (PRETRAINING,):
-        raise DataError("is no run of tasks", where=run, todo="name a folder that vlmt train made")
+        raise DataError("is not a run of tasks", where=run, todo="name a folder that vlmt train made")
     end = max((int(line["iteration"]) for line in lines if line["kind"] in ("train", "validation", "end")), default=0)
     plan = make_plan(recipe, {task: part["examples"] for task, part in start["tasks"].items()})
     validations: dict[str, list[tuple[int, float, State]]] = {task: [] for task in start["tasks"]}

@@ -76,7 +76,7 @@ def decode_base64(value: str | bytes, name: str) -> bytes:
         data = value.encode("ascii") if isinstance(value, str) else value
         decoded = binascii.a2b_base64(data[2:-1] if data[:2] in (b"b'", b'b"') else data, strict_mode=True)
     except (UnicodeEncodeError, binascii.Error) as error:
-        raise ValueError(f"{name} is no base64 ({error})") from error
+        raise ValueError(f"{name} is not base64 ({error})") from error
     if len(decoded) % 4:
         raise ValueError(f"{name} ends within a number, after {len(decoded)} bytes")
     return decoded

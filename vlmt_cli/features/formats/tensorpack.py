@@ -94,7 +94,7 @@ def _plain(value: Any) -> Any:
     except TypeError:
         dtype = None
     if dtype is None or dtype.kind not in "fiuU" or not isinstance(data, bytes):
-        raise ValueError(f"an array of {kind!r:.20}, which is no plain number")
+        raise ValueError(f"an array of {kind!r:.20}, which is not a plain number")
     array = np.frombuffer(data, dtype)
     if not value[b"nd"]:
         return array.item()

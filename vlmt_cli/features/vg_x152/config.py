@@ -110,7 +110,7 @@ def read_config(path: Path) -> DetectorConfig:
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", where=path) from error
     except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DataError(f"is no YAML ({' '.join(str(error).split())})", where=path) from error
+        raise DataError(f"is not valid YAML ({' '.join(str(error).split())})", where=path) from error
     model = content.get("MODEL") if isinstance(content, dict) else None
     if not isinstance(model, dict):
         raise DataError("has no section MODEL, as a config of maskrcnn-benchmark has", where=path)

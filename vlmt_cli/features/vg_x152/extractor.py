@@ -138,7 +138,7 @@ def vg_x152_extractor(
 
 
 def load_detector(released: Released, device: str, precision: Precision = "float32", batch: int = 1) -> Detector:
-    """Place the network on a device. Raises a DataError when a weight is no number."""
+    """Place the network on a device. Raises a DataError when a weight is NaN or infinite."""
     hashed = digest(released.tensors)
     hashed.update(json.dumps([asdict(released.config), precision], sort_keys=True).encode())
     where, dtype = torch.device(device), DTYPES[precision]

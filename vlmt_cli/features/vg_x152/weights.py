@@ -137,7 +137,7 @@ def fold(released: Released, device: str, dtype: torch.dtype) -> dict[str, Layer
     the file would keep it in memory.
 
     Raises:
-        DataError: a weight is no number, or a norm divides by zero.
+        DataError: a weight is NaN or infinite, or a norm divides by zero.
     """
     tensors = released.tensors
     layers = {}
@@ -198,7 +198,7 @@ def _check(
     kinds = (("missing", missing), ("unknown", unknown), ("of another shape", misshapen))
     what = "; ".join(f"{len(names):,} {kind} ({some(names, 2)})" for kind, names in kinds if names)
     if len(missing) > len(needed) // 2:
-        why = f"is no weights of this detector, which has {len(needed)} tensors"
+        why = f"is not a weights file of this detector, which has {len(needed)} tensors"
         raise DataError(f"{why}: {what}", where=path, todo="give the released detectron_model.pth")
     todo = "give the config that the weights were trained with" if misshapen or unknown else AGAIN
     raise DataError(f"does not fit {config_file or 'the known config'}: {what}", where=path, todo=todo)

@@ -145,5 +145,5 @@ def _boxes(column: Column) -> NDArray[np.float64]:
     boxes: NDArray[np.float64] = np.asarray(column, np.float64).reshape(-1, 4)
     if not np.isfinite(boxes).all():
         row = int(np.flatnonzero(~np.isfinite(boxes).all(1))[0])
-        raise DataError(f"box {row} is {boxes[row].tolist()}, which is no box")
+        raise DataError(f"box {row} is {boxes[row].tolist()}, which is not a box")
     return boxes

@@ -156,7 +156,7 @@ def retrieval_ranks(
             all is last, or behind it.
 
     Raises:
-        DataError: a score is no number, an image has no caption, or sizes do not fit.
+        DataError: a score is NaN or infinite, an image has no caption, or sizes do not fit.
     """
     captions, images = scores_CI.shape
     image_of, folds = np.asarray(image_of_C), np.zeros(images, int) if folds_I is None else np.asarray(folds_I)
@@ -178,7 +178,7 @@ def retrieval_ranks(
         scores, own = scores_CI[rows], image_of[rows]
         if np.isnan(scores).any():
             caption = start + int(np.isnan(scores).any(1).argmax())
-            raise DataError(f"caption {caption} has a score that is no number")
+            raise DataError(f"caption {caption} has a score that is NaN or infinite")
         others = folds[own, None] == folds[None]
         others[np.arange(len(own)), own] = False
         image_C[rows] += (before(scores, right_C[rows, None]) & others).sum(1)
@@ -195,10 +195,10 @@ def folds_of(images: int, size: int = 1000) -> NDArray[np.int64]:
     """Cut a test set into folds in file order, as the 1k protocol of COCO's 5,000 images does; the paper has the first.
 
     Raises:
-        DataError: it is no whole number of folds; in a smaller one recall is higher.
+        DataError: it is not a whole number of folds; in a smaller one recall is higher.
     """
     if images % size:
-        raise DataError(f"{images:,} images are no whole number of folds of {size:,}", todo="rank them all together")
+        raise DataError(f"{images:,} images are not a whole number of folds of {size:,}", todo="rank them all together")
     return np.arange(images) // size
 
 

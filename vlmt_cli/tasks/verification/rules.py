@@ -74,7 +74,7 @@ def consistency(scores: Scores, identifiers: Column) -> Scores:
     form = r"^(\w+-\d+)-\d+-(\d+)$"
     if not pc.all(pc.match_substring_regex(names, form), min_count=0).as_py():
         bad = names.filter(pc.invert(pc.match_substring_regex(names, form)))[0].as_py()
-        raise DataError(f"{bad!r} is no identifier of NLVR2", todo="give ids such as dev-850-0-0")
+        raise DataError(f"{bad!r} is not an identifier of NLVR2", todo="give ids such as dev-850-0-0")
     sentence = pc.replace_substring_regex(names, form, r"\1-\2").dictionary_encode()
     result = np.ones(len(sentence.dictionary))
     np.minimum.at(result, sentence.indices.to_numpy(), scores)
