@@ -178,6 +178,7 @@ def test_what_fits_is_loaded_when_asked(tmp_path, checkpoint):
         ("config.json", lambda c: c["trunk"].update(text_placement=[2, 1]), "does not rise"),
         ("config.json", lambda c: c["trunk"].update(colour="red"), "trunk.colour"),
         ("config.json", lambda c: c.update(answers={}), "the head vqa needs the length of its answer vocabulary"),
+        ("config.json", lambda c: c.update(format="vlmt checkpoint 2"), "newer vlmt"),
         ("labels.json", lambda c: c.update(vqa=["yes"]), "1 answers for vqa, whose classifier has 3"),
         ("labels.json", lambda c: c.update(gqa=["yes"]), "answers for gqa, which is not a classifier of this model"),
         ("labels.json", lambda c: c.update(vqa=[1, 2, 3]), "vqa.0"),

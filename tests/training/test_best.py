@@ -74,6 +74,7 @@ def test_the_mean_of_all_tasks_latest_scores_says_when_a_run_is_best(scores, kep
 def test_the_best_weights_lie_beside_the_last(peaked):
     run, weights = peaked
     assert json.loads((run / "best" / "validation.json").read_text()) == {
+        "version": 1,
         "iteration": 4,
         "score": 0.6,
         "tasks": {"vqa": 0.6},

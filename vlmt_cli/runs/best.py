@@ -10,7 +10,7 @@ from json import JSONDecodeError, loads
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PositiveInt
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.schema import parse
@@ -18,6 +18,7 @@ from vlmt_cli.runs.metrics import METRICS
 
 BEST = "best"
 VALIDATION = "validation.json"
+BEST_VERSION = 1
 BestOrLast = Literal["best", "last"]
 
 
@@ -25,6 +26,7 @@ class Best(BaseModel):
     """When a run was best.
 
     Attributes:
+        version: of ``validation.json``.
         iteration: after which its weights were taken.
         score: the mean of its tasks' validation scores; what the best is chosen by.
         tasks: each task's latest validation score at that iteration.
@@ -32,6 +34,7 @@ class Best(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    version: PositiveInt = BEST_VERSION
     iteration: int
     score: float
     tasks: dict[str, float]

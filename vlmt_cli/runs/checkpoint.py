@@ -30,7 +30,7 @@ from torch import Tensor
 
 from vlmt_cli.base.errors import DataError, UsageError, VlmtError
 from vlmt_cli.base.files import atomic, atomic_folder
-from vlmt_cli.base.schema import parse
+from vlmt_cli.base.schema import check_version, parse, version_of
 from vlmt_cli.datasets.table import LABELS as FIXED_LABELS
 from vlmt_cli.features.tensor_files import check_finite, only_tensors, read_safetensors
 from vlmt_cli.runs.best import BEST, VALIDATION, Best
@@ -128,7 +128,7 @@ def save_pretrained(
 
 def _write(folder: Path, checkpoint: Checkpoint) -> None:
     texts = {
-        CONFIG: to_json(checkpoint.config.model_dump(mode="json")),
+        CONFIG: to_json({"format": FORMAT, **checkpoint.config.model_dump(mode="json")}),
         LABELS: to_json(checkpoint.labels),
         LINEAGE: to_json(checkpoint.lineage.model_dump(mode="json")),
         CARD: model_card(checkpoint.model, checkpoint.labels, checkpoint.lineage),
@@ -215,7 +215,7 @@ def from_pretrained(source: str | Path, partial: bool = False) -> Checkpoint:
     folder = Path(source)
     if not folder.is_dir():
         folder = _download(str(source))
-    content: dict[str, Any] = {"config": _read_json(folder / CONFIG), "weights": read_safetensors(folder / WEIGHTS)}
+    content: dict[str, Any] = {"config": _read_config(folder / CONFIG), "weights": read_safetensors(folder / WEIGHTS)}
     content["labels"] = _read_json(folder / LABELS)
     content["lineage"] = _read_json(folder / LINEAGE)
     content["tokenizer"] = _read_text(folder / TOKENIZER) if (folder / TOKENIZER).exists() else None
@@ -223,6 +223,13 @@ def from_pretrained(source: str | Path, partial: bool = False) -> Checkpoint:
     stages = parse(Lineage, content["lineage"], folder / LINEAGE).stages
     content["images"] = {stage.images: _read_bytes(folder / stage.images) for stage in stages if stage.images}
     return _assemble(content, {key: folder / name for key, name in _PLACES.items()}, partial)
+
+
+def _read_config(path: Path) -> Any:
+    """Return the config that a file holds, without the checkpoint's format, which tells a newer vlmt's."""
+    values = _read_json(path)
+    check_version(version_of(values) or 1, version_of({"format": FORMAT}) or 1, path)
+    return {key: value for key, value in values.items() if key != "format"} if isinstance(values, dict) else values
 
 
 def is_ours(content: Any) -> bool:
