@@ -1,5 +1,6 @@
 """The doctor finds each planted defect and no other, and tells stores apart."""
 
+import re
 import struct
 import zlib
 
@@ -12,6 +13,7 @@ import pytest
 from features.official import images
 from features.test_store import META_32
 
+from benchmarks.damaged_lmdb import examine_damaged
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.features.compare import compare, match
 from vlmt_cli.features.coverage import examples_with_features
@@ -174,3 +176,9 @@ def test_boxes_that_choose_each_other_are_partners():
     rows, partners, iou = match(one, other)
     assert rows.tolist() == [0, 1] and partners.tolist() == [1, 0]
     assert iou.tolist() == pytest.approx([1, 0.9])
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_a_damaged_file_ends_nothing_and_is_said(tmp_path, seed):
+    said = examine_damaged(seed, tmp_path)
+    assert re.match(r"damaged: |refused: |sound, and", said)

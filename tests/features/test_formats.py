@@ -2,7 +2,9 @@
 
 import base64
 import json
+import os
 import pickle
+import re
 
 import h5py
 import lmdb
@@ -20,6 +22,7 @@ from features.official import (
     write_lmdb,
 )
 
+from benchmarks.damaged_lmdb import pack_damaged
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.features.formats import recognise
 from vlmt_cli.features.formats.entry import Options
@@ -52,7 +55,7 @@ def test_both_forms_of_the_authors_lmdb(tmp_path, open_store, record, scores):
 def test_keys_of_every_dataset_become_image_keys(tmp_path, open_store):
     (image,) = images(1)
     names = ["v7w_2372205", "COCO_val2014_000000262148", "dev-850-0-img0", "n161313", "1000092795"]
-    source = write_lmdb(tmp_path / "l", {name.encode(): authors_record(image) for name in names})
+    source = write_lmdb(tmp_path / "l", {name.encode(): authors_record(image, image_id=name) for name in names})
     pack(source, tmp_path / "s", image_source="flickr30k")
     expected = ["coco:262148", "flickr30k:1000092795", "gqa:n161313", "nlvr2:dev-850-0-img0", "vg:2372205"]
     assert open_store(tmp_path / "s").keys() == expected
@@ -103,6 +106,37 @@ def test_what_is_wrong_in_an_lmdb_is_named(tmp_path):
     assert sorted(json.loads(line)["name"] for line in lines) == sorted([*map(str, range(12, 20)), "97", "98", "99"])
 
 
+def test_keys_with_folders_are_named_by_what_follows_them(tmp_path, open_store):
+    first, second = images(2)
+    records = {
+        b"train2014/COCO_train2014_000000000011": authors_record(first),
+        b"val2014/COCO_val2014_000000000012.jpg": authors_record(second),
+    }
+    records[b"keys"] = pickle.dumps(list(records), 2)
+    packed = pack(write_lmdb(tmp_path / "l", records), tmp_path / "s")
+    assert (packed.images, packed.problems) == (2, {})
+    assert open_store(tmp_path / "s").keys() == ["coco:11", "coco:12"]
+
+
+def test_a_record_that_names_another_image_than_its_key_is_left_out(tmp_path, open_store):
+    made = images(6)
+    stated = [11, "12", b"COCO_val2014_000000000013", "COCO_val2014_000000000014.jpg", 25, "dev-850-0-img0"]
+    records = {str(image.id).encode(): authors_record(image, image_id=name)
+               for image, name in zip(made, stated, strict=True)}  # fmt: skip
+    packed = pack(write_lmdb(tmp_path / "l", records), tmp_path / "s", image_source="coco")
+    (problem,) = packed.problems.values()
+    assert (problem.what, problem.first) == ("image_id is 25, and the key names another image", ["15"])
+    assert open_store(tmp_path / "s").keys() == ["coco:11", "coco:12", "coco:13", "coco:14", "coco:16"]
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_a_damaged_lmdb_loses_no_more_than_its_damaged_records(tmp_path, seed):
+    said = pack_damaged(seed, tmp_path)
+    if not said.startswith("refused"):
+        packed, count, left_out, _ = [int(number) for number in re.findall(r"\d+", said)]
+        assert packed == count or left_out
+
+
 def test_an_lmdb_that_is_cut_short_kills_nothing(tmp_path):
     source = write_lmdb(tmp_path / "l", {str(image.id).encode(): authors_record(image) for image in images(200)})
     data = (source / "data.mdb").read_bytes()
@@ -136,7 +170,7 @@ def test_an_array_of_objects_in_msgpack_is_a_pickle_and_refused(tmp_path):
     packed = pack(write_lmdb(tmp_path / "l", {**records, b"__keys__": b"\x90"}), tmp_path / "s")
     assert packed.images == 1
     assert {problem.what for problem in packed.problems.values()} == {
-        "an array of '|O8', which is not a plain number",
+        "an array of '|O8', which is not a plain number or text",
         "the record is not msgpack with 8 fields",
     }
 
@@ -375,3 +409,102 @@ def test_what_is_no_feature_file_is_said(tmp_path):
     }.items():
         with pytest.raises(DataError, match=said):
             pack(tmp_path / name, tmp_path / "s", image_source="coco")
+
+
+# --- boxes -------------------------------------------------------------------------------------------------
+
+IMPOSSIBLE = {
+    "not finite": [np.nan, 0, 9, 9],
+    "infinite": [0, 0, np.inf, 9],
+    "empty": [5, 5, 5, 9],
+    "zero": [0, 0, 0, 0],
+    "inverted": [90, 50, 10, 20],
+    "outside": [1e38, 1e38, 2e38, 2e38],
+    "left of it": [-50, 0, -20, 9],
+}
+FAR = [-100, 10, 1e38, 20]
+
+
+def impossible():
+    """Two images: one with every impossible box and a box that crosses the border, one that is sound."""
+    first, second = images(2)
+    count = len(IMPOSSIBLE)
+    rng = np.random.default_rng(3)
+    sound = np.array([[1, 2, 30, 40], [5, 5, 9, 9]] * count, "f4")
+    first.boxes = np.concatenate([np.array([*IMPOSSIBLE.values(), FAR], "f4"), sound])
+    first.features = rng.random((len(first.boxes), 32), "f4")
+    first.scores = rng.random((len(first.boxes), 7), "f4")
+    return first, second
+
+
+@pytest.mark.parametrize("format", ["lmdb", "older lmdb", "tensorpack", "tsv", "npy", "npz", "hdf5"])
+def test_impossible_boxes_are_dropped_and_counted_in_every_format(tmp_path, open_store, format):
+    first, second = made = impossible()
+    source = tmp_path / "source"
+    if format in ("lmdb", "older lmdb"):
+        record = authors_record if format == "lmdb" else older_record
+        write_lmdb(source, {str(image.id).encode(): record(image) for image in made})
+    elif format == "tensorpack":
+        records = {b"%08d" % n: tensorpack_record(image, "words") for n, image in enumerate(made)}
+        write_lmdb(source, {**records, b"__keys__": b"\x90"})
+    elif format == "tsv":
+        source.write_bytes(b"".join(short_line(image) for image in made))
+    elif format in ("npy", "npz"):
+        source.mkdir()
+        for image in made:
+            sizes = {"image_w": image.width, "image_h": image.height}
+            if format == "npz":
+                np.savez(source / f"{image.id}.npz", x=image.features, bbox=image.boxes, **sizes)
+            else:
+                record = {"bbox": image.boxes, "features": image.features, **sizes}
+                np.save(source / f"{image.id}.npy", np.array(record, dtype=object))
+    else:
+        with h5py.File(source, "w") as file:
+            file["pos_boxes"] = [[0, len(first.boxes)], [len(first.boxes), len(first.boxes) + len(second.boxes)]]
+            file["features"] = np.concatenate([first.features, second.features])
+            file["boxes"] = np.concatenate([first.boxes, second.boxes])
+            file.update(widths=[first.width, second.width], heights=[first.height, second.height], image_ids=[11, 12])
+    packed = pack(source, tmp_path / "s", image_source="coco")
+    assert (packed.images, packed.problems) == (2, {})
+    assert {(kind.what, *kind.first) for kind in packed.mended.values()} == {
+        (f"{len(IMPOSSIBLE)} boxes dropped: not finite, empty, inverted or outside the image", "11"),
+        ("1 box clipped to the image", "11"),
+    }
+    store = open_store(tmp_path / "s")
+    read, kept = store.read("coco:11"), len(IMPOSSIBLE)
+    np.testing.assert_array_equal(read.boxes[0], [0, 10, first.width, 20])
+    np.testing.assert_array_equal(read.boxes[1:], first.boxes[kept + 1 :])
+    np.testing.assert_array_equal(read.features, first.features[kept:].astype("f2"))
+
+
+def test_boxes_of_another_size_of_the_photo_are_not_clipped_into_it(tmp_path):
+    first, second = images(2)
+    first.boxes = np.tile(np.array([[500, 300, 1500, 1200]], "f4"), (8, 1))
+    first.features = np.ones((8, 32), "f4")
+    (tmp_path / "f.tsv").write_bytes(short_line(first) + short_line(second))
+    packed = pack(tmp_path / "f.tsv", tmp_path / "s", image_source="coco")
+    assert [problem.first for problem in packed.problems.values()] == [["11"]]
+    assert "another size" in next(iter(packed.problems.values())).what
+
+
+def test_oscars_files_are_named(tmp_path):
+    (tmp_path / "train.feature.tsv").write_text('coco_9\t{"num_boxes": 1, "features": "AAAA"}\n')
+    with pytest.raises(DataError, match="a TSV of Oscar or VinVL"):
+        pack(tmp_path / "train.feature.tsv", tmp_path / "s")
+
+
+def test_a_lying_npy_is_left_out_and_the_others_are_packed(tmp_path):
+    image, _ = images(2)
+    record = {"bbox": image.boxes, "features": image.features, "image_w": image.width, "image_h": image.height}
+    np.save(tmp_path / "11.npy", np.array(record, dtype=object))
+    for number, kind in enumerate(["'<f4'", "'<U0'", "'|O'", "'(1000000000,)f4'", "[('a', '|O')]"], 20):
+        header = f"{{'descr': {kind}, 'fortran_order': False, 'shape': (1000000000000,), }}\n".encode()
+        content = b"\x93NUMPY\x01\0" + len(header).to_bytes(2, "little") + header + bytes(64)
+        (tmp_path / f"{number}.npy").write_bytes(content)
+    (tmp_path / "30.npy").write_bytes(b"\x93NUMPY\x01\0\x10\0" + b"-" * 9999)
+    (tmp_path / "31.npy").mkdir()
+    os.mkfifo(tmp_path / "32.npy")
+    (tmp_path / "33.npy").symlink_to(tmp_path / "33.npy")
+    packed = pack(tmp_path, tmp_path / "s", image_source="coco")
+    assert packed.images == 1
+    assert sum(problem.count for problem in packed.problems.values()) == 9

@@ -130,6 +130,9 @@ def _pack(
             stdout().print(f"{packed.captions:,} captions: {beside(store, 'captions.parquet')}", markup=False)
     if packed.meta.extractor == UNKNOWN:
         say("Warning: the extractor is not known; --extractor NAME lets runs refuse the features of another one.")
+    if packed.mended:
+        kinds = "; ".join(sentence(problem) for problem in packed.mended.values())
+        say(f"Warning: impossible boxes were mended, in images: {kinds}")
     if left_out := sum(problem.count for problem in packed.problems.values()):
         kinds = "; ".join(sentence(problem) for problem in packed.problems.values())
         say(f"Warning: {left_out:,} records left out, named in {beside(store, 'problems.jsonl')}: {kinds}")

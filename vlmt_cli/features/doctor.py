@@ -14,10 +14,12 @@ from vlmt_cli.base.keys import check_image_key
 from vlmt_cli.base.progress import Progress
 from vlmt_cli.features.compare import Comparison, compare
 from vlmt_cli.features.coverage import Coverage, coverage
-from vlmt_cli.features.lmdb_file import check_length, is_lmdb
+from vlmt_cli.features.lmdb_file import check_pages, is_lmdb, opened
 from vlmt_cli.features.problems import Problem, by_kind
-from vlmt_cli.features.record import Regions, problem
-from vlmt_cli.features.store import FeatureStore, Meta
+from vlmt_cli.features.record import Regions, decode, problem
+from vlmt_cli.features.store import META, FeatureStore, Meta, read_meta
+
+_NAMED = 3
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -67,34 +69,46 @@ def examine(
     Raises:
         DataError: there is no store, or its description is damaged.
     """
-    if is_lmdb(path):
-        check_length(path)
-    store = FeatureStore(path)
-    keys = store.keys()
+    if not is_lmdb(path):
+        raise DataError("there is no feature store", where=path, todo="make one with vlmt pack or extract")
+    keys: list[str] = []
     wrong: list[tuple[str, str]] = []
     counts = []
     digest = hashlib.sha256()
-    for n, key in enumerate(keys, 1):
-        progress(key, n, len(keys))
-        try:
-            check_image_key(key)
-            regions = store.read(key, verify=True)
-        except DataError as error:
-            wrong.append((key, error.what))
-            continue
-        digest.update(key.encode() + struct.pack("<I", _checksum(regions)))
-        counts.append(len(regions.boxes))
-        if what := _problem(regions, store.meta):
-            wrong.append((key, what))
-    is_readable = len(counts) == len(keys)
-    comparison = compare(store, FeatureStore(other), {key for key, _ in wrong}) if other else None
+    # Not as training reads it: to the LMDB library a damaged page can be the end of the process.
+    with opened(path) as file:
+        meta, damage = read_meta(file, path), file.damage()
+        for record in file.records():
+            key = record.key.decode(errors="backslashreplace")
+            if record.key == META or (record.damage and not key):
+                continue
+            keys.append(key)
+            progress(key, len(keys), max(len(keys), file.entries - 1))
+            try:
+                if record.damage:
+                    raise DataError(record.damage)
+                check_image_key(key)
+                regions = decode(record.value, f"{path}: {key}", verify=True)
+            except DataError as error:
+                wrong.append((key, error.what))
+                continue
+            digest.update(key.encode() + struct.pack("<I", _checksum(regions)))
+            counts.append(len(regions.boxes))
+            if what := _problem(regions, meta):
+                wrong.append((key, what))
+    is_readable = len(counts) == len(keys) and not damage
+    comparison = None
+    if other:
+        for one in (path, other):
+            check_pages(one)
+        comparison = compare(FeatureStore(path), FeatureStore(other), {key for key, _ in wrong})
     return StoreReport(
         path=str(path),
-        meta=store.meta,
+        meta=meta,
         images=len(keys),
         regions=Counts(min(counts), float(np.mean(counts)), max(counts)) if counts else None,
         bytes_an_image=_size(path) / max(1, len(keys)),
-        store_problems=_store_problems(store.meta, len(keys), digest.hexdigest() if is_readable else None),
+        store_problems=_damaged(damage) + _store_problems(meta, len(keys), digest.hexdigest() if is_readable else None),
         problems=by_kind(wrong),
         coverage=coverage(pa.array(keys, pa.string()), data) if data else [],
         comparison=comparison,
@@ -109,6 +123,12 @@ def _problem(regions: Regions, meta: Meta) -> str | None:
     if what := problem(regions):
         return what
     return None if regions.features.any() else "all features are zero"
+
+
+def _damaged(pages: list[str]) -> list[str]:
+    """Say what is wrong with the pages of the file, whatever records lay on them."""
+    more = f", and {len(pages) - _NAMED:,} more" if len(pages) > _NAMED else ""
+    return [f"the file is damaged: {', '.join(pages[:_NAMED])}{more}"] if pages else []
 
 
 def _store_problems(meta: Meta, images: int, checksum: str | None) -> list[str]:

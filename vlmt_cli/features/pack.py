@@ -16,12 +16,13 @@ from vlmt_cli.base.files import write_parquet
 from vlmt_cli.base.image_names import image_key_of
 from vlmt_cli.base.keys import right_source
 from vlmt_cli.base.progress import Progress
+from vlmt_cli.base.words import printable
 from vlmt_cli.features.formats import FORMATS, recognise
 from vlmt_cli.features.formats.entry import Entry, Options
-from vlmt_cli.features.lmdb_file import is_lmdb, opened
+from vlmt_cli.features.lmdb_file import check_pages, is_lmdb, opened
 from vlmt_cli.features.problems import Damaged, Problem, by_kind, sentence, write_problems
-from vlmt_cli.features.record import Regions, problem
-from vlmt_cli.features.store import META, FeatureStore, Meta
+from vlmt_cli.features.record import Regions, mend, problem
+from vlmt_cli.features.store import META, Meta, read_meta
 from vlmt_cli.features.store_writer import StoreWriter
 
 UNKNOWN = "unknown"
@@ -40,6 +41,7 @@ class Packed:
         images: packed now.
         there: images of the source that the store had already.
         problems: what was left out, by kind.
+        mended: boxes that were dropped or clipped, by kind, in images that were packed now.
         captions: captions that lie beside the store.
         meta: the store's description.
     """
@@ -48,6 +50,7 @@ class Packed:
     images: int
     there: int
     problems: dict[str, Problem]
+    mended: dict[str, Problem]
     captions: int
     meta: Meta
 
@@ -104,6 +107,7 @@ def pack(
         classes=described.classes if described else shape[1],
     )
     damaged, captions, done, packed = [], {}, set[str](), 0
+    mended: list[tuple[str, str]] = []
     with closing(FORMATS[format](source, options)) as entries, StoreWriter(store, meta) as writer:
         for seen, entry in enumerate(entries, 1):
             progress(entry.name, seen, round(seen / entry.share))
@@ -112,7 +116,9 @@ def pack(
                 if key in done:
                     raise ValueError("the image occurs twice; the first one is taken")
                 if key not in writer:
-                    writer.put(key, _cut(entry.read(), regions))
+                    read, changes = _read(entry)
+                    writer.put(key, _cut(read, regions))
+                    mended += [(entry.name, change) for change in changes]
                     packed += 1
                 done.add(key)
                 if entry.caption is not None:
@@ -124,7 +130,7 @@ def pack(
         raise _nothing(source, damaged)
     problems = by_kind((record.name, record.problem) for record in damaged)
     written = _write_captions(beside(store, "captions.parquet"), captions)
-    return Packed(format, packed, len(done) - packed, problems, written, writer.meta)
+    return Packed(format, packed, len(done) - packed, problems, by_kind(mended), written, writer.meta)
 
 
 def beside(store: Path, what: str) -> Path:
@@ -154,15 +160,13 @@ def _description(store: Path) -> Meta | None:
         if store.is_file() or (data.exists() and data.stat().st_size):
             raise DataError("is not a feature store", where=store, todo="name another store")
         return None
-    with opened(store) as transaction:
-        is_empty, is_store = not transaction.stat()["entries"], transaction.get(META) is not None
-    if is_empty:
-        return None
-    if not is_store:
-        raise DataError("is an LMDB of something else", where=store, todo="name another store")
-    reader = FeatureStore(store)
-    reader.close()
-    return reader.meta
+    check_pages(store)
+    with opened(store) as file:
+        if not file.entries:
+            return None
+        if file.get(META) is None:
+            raise DataError("is an LMDB of something else", where=store, todo="name another store")
+        return read_meta(file, store)
 
 
 def _probe(
@@ -176,7 +180,7 @@ def _probe(
         try:
             _key(entry, image_source)
             is_named = True
-            read = entry.read()
+            read, _ = _read(entry)
             if wrong := problem(read):
                 raise ValueError(wrong)
             shapes[read.features.shape[1], 0 if read.scores is None else read.scores.shape[1]] += 1
@@ -187,6 +191,18 @@ def _probe(
         if seen == _NAMELESS and not is_named:
             raise _nothing(source, damaged)
     return (shapes.most_common(1)[0][0] if shapes else None), damaged
+
+
+def _read(entry: Entry) -> tuple[Regions, list[str]]:
+    """Read an image's regions and mend its boxes. Raises a ValueError or DataError, whatever is wrong with it."""
+    try:
+        return mend(entry.read())
+    except (ValueError, DataError):
+        raise
+    except MemoryError as error:
+        raise ValueError("it takes more memory than there is") from error
+    except Exception as error:  # one bad record never ends the others
+        raise ValueError(f"it cannot be read ({type(error).__name__}: {printable(error)})") from error
 
 
 def _key(entry: Entry, image_source: str | None) -> str:
@@ -209,7 +225,7 @@ def _cut(regions: Regions, most: int | None) -> Regions:
 
 def _what(error: ValueError | DataError) -> str:
     """Say what is wrong without where, which the record's name says."""
-    return error.what if isinstance(error, DataError) else str(error)
+    return printable(error.what if isinstance(error, DataError) else error, 200)
 
 
 def _nothing(source: Path, damaged: list[Damaged]) -> DataError:

@@ -9,6 +9,7 @@ import msgspec
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.files import write_bytes
+from vlmt_cli.base.words import printable
 
 _NUMBER = re.compile(r"-?\b\d[\d.,]*(?:e[+-]?\d+)?\b|\binf\b|\bnan\b")
 _NAMED = 3
@@ -52,7 +53,7 @@ def by_kind(named: Iterable[tuple[str, str]]) -> dict[str, Problem]:
 def sentence(problem: Problem) -> str:
     """Say one kind of problem in a line."""
     more = ", ..." if problem.count > len(problem.first) else ""
-    return f"{problem.count:,} x {problem.what}: {', '.join(problem.first)}{more}"
+    return f"{problem.count:,} x {problem.what}: {', '.join(map(printable, problem.first))}{more}"
 
 
 def write_problems(path: Path, source: str, damaged: list[Damaged]) -> None:

@@ -25,12 +25,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from vlmt_cli.base.boxes import changes, sound_boxes
 from vlmt_cli.base.errors import DataError
 
 _HEADER = struct.Struct("<4s7I")
 _MAGIC = b"VLF1"
 _FLOAT, _HALF = np.dtype("<f4"), np.dtype("<f2")
 _LARGEST = np.finfo(np.float16).max
+_MANY = 8
 _ROUNDING = 1  # pixels: detectors clip to the last pixel or to the border, and some round
 
 
@@ -77,6 +79,38 @@ def problem(regions: Regions) -> str | None:
     if (boxes < -_ROUNDING).any() or (boxes > reach(regions.width, regions.height) + _ROUNDING).any():
         return f"a box lies outside the {regions.width} x {regions.height} image"
     return None
+
+
+def mend(regions: Regions) -> tuple[Regions, list[str]]:
+    """Apply the rule for impossible boxes (``base.boxes``) to an image's regions; returns what was done, in words.
+
+    A box that reaches over the border no further than the detector of the released features lets it (``reach``) stays
+    as it is: models were trained on it so. Where most of many boxes reach further, they are boxes of another size of
+    the photo, and the image has a problem that dropping boxes would hide.
+
+    Raises:
+        ValueError: the boxes are those of another size of the photo.
+    """
+    boxes, features, scores = regions.boxes, regions.features, regions.scores
+    width, height = regions.width, regions.height
+    rows = [len(part) if part.ndim == 2 else -1 for part in (boxes, features, scores) if part is not None]
+    if len(set(rows)) > 1 or rows[0] < 1 or boxes.shape[1] != 4 or width < 1 or height < 1:
+        return regions, []  # ``problem`` has words for it
+    ruled = sound_boxes(boxes, width, height)
+    furthest = reach(width, height) + _ROUNDING
+    with np.errstate(invalid="ignore"):
+        is_usual: NDArray[np.bool_] = ((boxes >= -_ROUNDING) & (boxes <= furthest)).all(axis=1)
+    is_beyond = ~is_usual & np.isfinite(boxes).all(1)
+    if len(boxes) >= _MANY and 2 * is_beyond.sum() > len(boxes):
+        raise ValueError(f"most boxes reach out of the {width} x {height} image: they are those of another size of it")
+    keep, is_clipped = ruled.is_sound, ruled.is_clipped & ~is_usual
+    if not keep.any():
+        raise ValueError(f"all boxes are empty, inverted, not finite or outside the {width} x {height} image")
+    said = changes(int((~keep).sum()), int(is_clipped.sum()))
+    if not said:
+        return regions, []
+    kept = np.where(is_usual[:, None], boxes, ruled.boxes)[keep]
+    return Regions(kept, features[keep], width, height, None if scores is None else scores[keep]), said
 
 
 def is_within(regions: Regions) -> bool:

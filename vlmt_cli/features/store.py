@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.words import printable
 from vlmt_cli.features.lmdb_file import check_length
 from vlmt_cli.features.record import Regions, decode
 
@@ -232,8 +233,12 @@ def read_meta(transaction: Any, path: Path) -> Meta:
         raise DataError("is an LMDB, but no feature store", where=path, todo="import it with vlmt pack")
     try:
         meta = msgspec.json.decode(data, type=Meta)
-    except msgspec.MsgspecError as error:
-        raise DataError(f"its description is damaged ({error})", where=path) from error
+    except (
+        msgspec.MsgspecError,
+        ValueError,
+        RecursionError,
+    ) as error:  # a text that is not UTF-8 is a ValueError
+        raise DataError(f"its description is damaged ({printable(error)})", where=path) from error
     if meta.schema != SCHEMA:
         maker = "a newer" if meta.schema > SCHEMA else "an older"
         what = f"was made by {maker} vlmt: it has version {meta.schema}, and this vlmt reads {SCHEMA}"

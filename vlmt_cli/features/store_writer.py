@@ -14,7 +14,7 @@ import msgspec
 from vlmt_cli.base.errors import DataError, VlmtError
 from vlmt_cli.base.files import explained
 from vlmt_cli.base.keys import check_image_key
-from vlmt_cli.features.lmdb_file import check_length
+from vlmt_cli.features.lmdb_file import check_pages
 from vlmt_cli.features.record import Regions, encode, read_header
 from vlmt_cli.features.store import META, Meta, close_here, is_lmdb, read_meta
 
@@ -42,7 +42,7 @@ class StoreWriter:
             raise DataError("is a file", where=self.path, todo="name a folder")
         if not is_lmdb(self.path):
             self._create()
-        check_length(self.path)
+        check_pages(self.path)
         close_here(self.path)  # this process may have read from it
         self._environment = self._open(self.path)
         try:

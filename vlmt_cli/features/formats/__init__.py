@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 
 from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.opening import open_file
 from vlmt_cli.features.formats import arrays, authors_lmdb, hdf5, tensorpack, tsv
 from vlmt_cli.features.formats.entry import Entry, Options
 from vlmt_cli.features.lmdb_file import is_lmdb, opened
@@ -27,21 +28,21 @@ def recognise(path: Path) -> str:
     if not path.exists():
         raise DataError("there is no such file or folder", where=path, todo="name the features to pack")
     if is_lmdb(path):
-        with opened(path) as transaction:
-            if transaction.get(META) is not None:
+        with opened(path) as file:
+            if file.get(META) is not None:
                 raise DataError("is a feature store already", where=path, todo="use it as it is")
-            return "tensorpack" if transaction.get(tensorpack.KEYS) is not None else "lmdb"
+            return "tensorpack" if file.get(tensorpack.KEYS) is not None else "lmdb"
     if path.is_dir():
         if arrays.array_files(path):
             return "arrays"
         raise DataError("has no .npy or .npz files and no data.mdb", where=path, todo="name the features to pack")
     if path.suffix in arrays.SUFFIXES:
         return "arrays"
-    with path.open("rb") as file:
+    with open_file(path) as file:
         start = file.read(1 << 12)
     if start.startswith(hdf5.MAGIC):
         return "hdf5"
-    if start.count(b"\t") > 1:
+    if b"\t" in start:
         tsv.layout(path)
         return "tsv"
     raise DataError("is none of the formats that are known", where=path, todo=f"those are {', '.join(FORMATS)}")

@@ -16,24 +16,30 @@ region is: they are refused unless ``--whole-image-boxes`` gives every region th
 size is not known either, and stands as 1 x 1.
 """
 
+import io
+import math
 import zipfile
 import zlib
 from collections.abc import Generator
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from vlmt_cli.base.arrays import array_of, plain_dtype, shape_of
+from vlmt_cli.base.opening import open_file
 from vlmt_cli.base.pickles import loads
+from vlmt_cli.base.words import printable
 from vlmt_cli.features.formats.authors_lmdb import regions_of
 from vlmt_cli.features.formats.entry import Entry, Options, assemble, numbers, pick
 from vlmt_cli.features.record import Regions
 
 SUFFIXES = (".npy", ".npz")
 _INFO = "_info"
+_LARGEST = 1 << 28  # bytes
 
 
 def entries(path: Path, options: Options) -> Generator[Entry]:
@@ -52,8 +58,8 @@ def array_files(path: Path) -> list[Path]:
 def _read(path: Path, whole_image_boxes: bool) -> Regions:
     try:
         content = _npz(path) if path.suffix == ".npz" else _npy_file(path)
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, SyntaxError) as error:
-        raise ValueError(f"cannot be read ({error})") from error
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+        raise ValueError(f"cannot be read ({printable(error)})") from error
     if isinstance(content, dict):
         return _fields(content)
     features = numbers(content, "features")
@@ -80,31 +86,41 @@ def _fields(record: dict[str, Any]) -> Regions:
 
 
 def _npz(path: Path) -> dict[str, Any]:
-    with zipfile.ZipFile(path) as archive:
+    with open_file(path) as file, zipfile.ZipFile(file) as archive:
         record: dict[str, Any] = {}
-        for member in archive.infolist():
-            with archive.open(member) as file:
-                value = _npy(file, f"{path}: {member.filename}")
+        members = archive.infolist()
+        if sum(member.file_size for member in members) > _LARGEST:
+            raise ValueError(f"more than {_LARGEST:,} bytes, which an image's regions never take")
+        for member in members:
+            with archive.open(member) as content:
+                value = _npy(content.read(member.file_size), f"{path}: {member.filename}")
             record[member.filename.removesuffix(".npy")] = value
         info = record.pop("info", None)
         return {**(info if isinstance(info, dict) else {}), **record}
 
 
 def _npy_file(path: Path) -> Any:
-    with path.open("rb") as file:
-        return _npy(file, path)
+    with open_file(path) as file:
+        data = file.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise ValueError(f"more than {_LARGEST:,} bytes, which an image's regions never take")
+    return _npy(data, path)
 
 
-def _npy(file: IO[bytes], where: object) -> Any:
+def _npy(data: bytes, where: object) -> Any:
     """Read one .npy: an array, or the object in an array of no dimension. Raises a ValueError or DataError."""
-    start = file.tell()
-    version = npy.read_magic(file)
-    header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    _, _, dtype = header(file)
+    file = io.BytesIO(data)
+    try:
+        version = npy.read_magic(file)
+        header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, is_fortran, dtype = header(file)
+    except Exception as error:  # the header is a Python literal, and its reader raises what that runs into
+        raise ValueError(f"not an intact .npy ({printable(error)})") from error
+    content = data[file.tell() :]
     if dtype.hasobject:
-        value: NDArray[Any] = loads(file.read(), where)
+        value: NDArray[Any] = loads(content, where)
     else:
-        file.seek(start)
-        value = npy.read_array(file, allow_pickle=False)
+        length = math.prod(shape_of(shape)) * dtype.itemsize
+        value = array_of(content[:length], plain_dtype(dtype.str), shape, is_fortran)
     is_scalar = isinstance(value, np.ndarray) and value.ndim == 0
     return value.item() if is_scalar else value

@@ -15,32 +15,60 @@ v7w_<id>, NLVR2's dev-850-0-img0. ``num_boxes`` counts confident regions and may
 them are taken, as the authors' reader does. A pickle is a program: only arrays and plain data are read from it.
 """
 
-from collections.abc import Generator
+import re
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.pickles import loads
+from vlmt_cli.base.words import printable
 from vlmt_cli.features.formats.entry import Entry, Options, assemble, damaged, numbers, pick, whole
-from vlmt_cli.features.lmdb_file import opened
+from vlmt_cli.features.lmdb_file import Lmdb, opened
 from vlmt_cli.features.record import Regions
 
 KEYS = b"keys"
+_NUMBERED = re.compile(r"(?:COCO_[a-z0-9]+_|v7w_)?0*(\d{1,18})(?:\.[A-Za-z]{3,4})?")
 
 
 def entries(path: Path, options: Options) -> Generator[Entry]:
     """Read an LMDB image by image, in the order of its keys; those that ``keys`` lists in vain come last."""
-    with opened(path) as transaction:
-        total = transaction.stat()["entries"]
-        for n, (key, value) in enumerate(transaction.cursor(), 1):
-            if key != KEYS:
-                name = readable(key)
-                yield Entry(name, partial(_read, value, f"{path}: {name}"), n / total)
-        listed = transaction.get(KEYS)
-        for key in loads(listed, f"{path}: keys") if listed else ():
-            name = readable(key) if isinstance(key, bytes) else str(key)
-            if transaction.get(name.encode()) is None:
-                yield damaged(name, "listed among the keys, but there is no record", 1)
+    with opened(path) as file:
+        yield from in_lmdb(file, KEYS, lambda key, value, share: _entry(key, value, f"{path}: {key}", share))
+        listed = file.get(KEYS)
+        if listed is not None:
+            try:
+                names = loads(listed, f"{path}: keys")
+            except DataError as error:
+                yield damaged("keys", error.what, 1)
+            else:
+                yield from listed_in_vain(file, names, "")
+
+
+def in_lmdb(file: Lmdb, keys: bytes, entry: Callable[[str, bytes, float], Entry]) -> Iterator[Entry]:
+    """Make an entry of each record but ``keys``, and of each damage in an LMDB."""
+    for n, record in enumerate(file.records(), 1):
+        share = n / max(n, file.entries)
+        if record.damage:
+            yield damaged(readable(record.key) or "pages of the LMDB", record.damage, share)
+        elif record.key != keys:
+            yield entry(readable(record.key), record.value, share)
+
+
+def listed_in_vain(file: Lmdb, listed: Any, prefix: str) -> Iterator[Entry]:
+    """Make an entry of each key in a list of keys that has no record."""
+    there = file.intact_keys()
+    if not isinstance(listed, (list, tuple)):
+        yield damaged("keys", f"the keys are {type(listed).__name__}, not a list", 1)
+        return
+    for key in listed:
+        if not isinstance(key, (bytes, str, int)):
+            yield damaged("keys", f"a key is {type(key).__name__}, not text", 1)
+            continue
+        name = readable(key) if isinstance(key, bytes) else str(key)
+        if name.encode(errors="backslashreplace") not in there:
+            yield damaged(f"{prefix}{name}", "listed among the keys, but there is no record", 1)
 
 
 def readable(key: bytes) -> str:
@@ -68,5 +96,31 @@ def regions_of(record: Any) -> Regions:
     return regions
 
 
-def _read(value: bytes, where: str) -> Regions:
-    return regions_of(loads(value, where))
+def _entry(key: str, value: bytes, where: str, share: float) -> Entry:
+    return Entry(base_name(key), partial(_read, key, value, where), share)
+
+
+def base_name(key: str) -> str:
+    """Return a key without the folders that some tools put before it."""
+    return key.rpartition("/")[2]
+
+
+def _read(key: str, value: bytes, where: str) -> Regions:
+    record = loads(value, where)
+    regions = regions_of(record)
+    stated = pick(record, "image_id")
+    if contradicts(key, stated):
+        raise ValueError(f"image_id is {printable(repr(stated))}, and the key names another image")
+    return regions
+
+
+def contradicts(key: str, image_id: Any) -> bool:
+    """Whether a record says that it is of another image than its key.
+
+    ``COCO_val2014_000000000009`` is ``9``; a number says nothing about ``dev-850-0-img0``.
+    """
+    if not isinstance(image_id, (str, bytes, int)):
+        return False
+    texts = [base_name(readable(text) if isinstance(text, bytes) else str(text)) for text in (key, image_id)]
+    numbers = [_NUMBERED.fullmatch(text) for text in texts]
+    return numbers[0] is not None and numbers[1] is not None and numbers[0][1] != numbers[1][1]

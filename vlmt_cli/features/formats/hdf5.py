@@ -29,7 +29,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.opening import check_file, read_file
 from vlmt_cli.base.pickles import read_pickle
+from vlmt_cli.base.words import printable
 from vlmt_cli.features.formats.entry import Entry, Options, assemble, numbers, whole
 from vlmt_cli.features.record import Regions
 
@@ -44,11 +46,13 @@ _NAMES = {
     "counts": ("num_boxes",),
     "ids": ("image_ids", "image_id", "ids"),
 }
+_LARGEST = 1 << 28  # bytes
 _BESIDE = ("{}_imgid2idx.pkl", "{}_ids.json", "{}_image_ids.json", "{}.pkl", "{}.json")
 
 
 def entries(path: Path, options: Options) -> Generator[Entry]:
     """Read the file image by image. Raises a DataError when a dataset is missing, or what says which image a row is."""
+    check_file(path)
     try:
         with h5py.File(path, "r") as file:
             data = {role: _dataset(file, names) for role, names in _NAMES.items()}
@@ -70,14 +74,16 @@ def _dataset(file: h5py.File, names: tuple[str, ...]) -> h5py.Dataset | None:
 def _rows(path: Path, ids: h5py.Dataset | None, named: Path | None) -> list[tuple[str, int, Mapping[str, Any]]]:
     """List (image's name, row, what else is known of it), in the order of rows."""
     if ids is not None and named is None:
+        if len(ids.shape) != 1 or ids.nbytes > _LARGEST:
+            raise DataError(f"the image ids have shape {printable(ids.shape)}", where=path)
         names = ids[()].tolist()
         return [(_text(name), row, {}) for row, name in enumerate(names)]
     beside = named or _beside(path)
     if beside.suffix == ".json":
         try:
-            listed = json.loads(beside.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise DataError(f"cannot be read as JSON ({error})", where=beside) from error
+            listed = json.loads(read_file(beside))
+        except (OSError, ValueError, RecursionError) as error:
+            raise DataError(f"cannot be read as JSON ({printable(error)})", where=beside) from error
     else:
         listed = read_pickle(beside)
     if isinstance(listed, np.ndarray):
@@ -112,7 +118,11 @@ def _beside(path: Path) -> Path:
 
 
 def _text(name: Any) -> str:
-    return name.decode(errors="backslashreplace") if isinstance(name, bytes) else str(name)
+    if isinstance(name, bytes):
+        return name.decode(errors="backslashreplace")
+    if not isinstance(name, (str, int)):
+        raise DataError(f"the name of an image is {type(name).__name__}, not text or a number")
+    return str(name)
 
 
 def _read(data: Mapping[str, h5py.Dataset | None], row: int, facts: Mapping[str, Any]) -> Regions:
@@ -148,6 +158,9 @@ def _at(dataset: h5py.Dataset | None, rows: int | slice) -> Any:
         return None
     if isinstance(rows, int) and not 0 <= rows < len(dataset):
         raise ValueError(f"there is no row {rows} of {len(dataset)}")
+    count = 1 if isinstance(rows, int) else rows.stop - rows.start
+    if count * dataset.nbytes > _LARGEST * max(1, len(dataset)):
+        raise ValueError(f"more than {_LARGEST:,} bytes, which an image's regions never take")
     return dataset[rows]
 
 

@@ -12,17 +12,16 @@ Traps: keys count records and name no image, which is field 7. Where pyarrow was
 pyarrow.serialize's form instead, which pyarrow has since dropped. Captions go to <store>.captions.parquet.
 """
 
-import math
 from collections.abc import Generator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
+from vlmt_cli.base.arrays import array_of, plain_dtype, scalar_of
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.features.formats.authors_lmdb import readable
+from vlmt_cli.features.formats.authors_lmdb import in_lmdb, listed_in_vain
 from vlmt_cli.features.formats.entry import Entry, Options, assemble, damaged, numbers, whole
 from vlmt_cli.features.lmdb_file import opened
 from vlmt_cli.features.record import Regions
@@ -33,20 +32,14 @@ _FIELDS = 8
 
 def entries(path: Path, options: Options) -> Generator[Entry]:
     """Read the LMDB record by record; those that ``__keys__`` lists in vain come last."""
-    with opened(path) as transaction:
-        total = transaction.stat()["entries"]
-        for n, (key, value) in enumerate(transaction.cursor(), 1):
-            if key != KEYS:
-                yield _entry(readable(key), value, n / total)
-        listed = _decode(transaction.get(KEYS))
+    with opened(path) as file:
+        yield from in_lmdb(file, KEYS, _entry)
+        listed = _decode(file.get(KEYS))
         if not isinstance(listed, list):
             raise DataError(
                 "its __keys__ are not msgpack", where=path, todo="write it again with tensorpack's msgpack serializer"
             )
-        for key in listed:
-            name = readable(key) if isinstance(key, bytes) else str(key)
-            if transaction.get(name.encode()) is None:
-                yield damaged(f"record {name}", "listed among the keys, but there is no record", 1)
+        yield from listed_in_vain(file, listed, "record ")
 
 
 def _entry(key: str, value: bytes, share: float) -> Entry:
@@ -79,7 +72,7 @@ def _read(fields: list[Any]) -> Regions:
 def _decode(value: bytes | None) -> Any:
     try:
         return None if value is None else msgspec.msgpack.decode(value)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return None
 
 
@@ -88,16 +81,5 @@ def _plain(value: Any) -> Any:
     if not isinstance(value, dict) or b"nd" not in value:
         return value
     kind, data, shape = (value.get(name) for name in (b"type", b"data", b"shape"))
-    kind = kind.decode("latin1") if isinstance(kind, bytes) else kind
-    try:
-        dtype = np.dtype(kind) if isinstance(kind, str) else None
-    except TypeError:
-        dtype = None
-    if dtype is None or dtype.kind not in "fiuU" or not isinstance(data, bytes):
-        raise ValueError(f"an array of {kind!r:.20}, which is not a plain number")
-    array = np.frombuffer(data, dtype)
-    if not value[b"nd"]:
-        return array.item()
-    if not isinstance(shape, list) or math.prod(shape) != array.size:
-        raise ValueError(f"an array of shape {shape} with {array.size} numbers")
-    return array.reshape(shape)
+    dtype = plain_dtype(kind.decode("latin1") if isinstance(kind, bytes) else kind)
+    return array_of(data, dtype, shape) if value[b"nd"] else scalar_of(data, dtype)

@@ -20,6 +20,7 @@ from itertools import islice
 from pathlib import Path
 
 from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.opening import open_file
 from vlmt_cli.features.formats.entry import Entry, Options, assemble, numbers, whole
 from vlmt_cli.features.record import Regions, is_within, problem
 
@@ -27,7 +28,7 @@ SHORT = ("image_id", "image_w", "image_h", "num_boxes", "boxes", "features")
 LXMERT = (
     "img_id", "img_h", "img_w", "objects_id", "objects_conf", "attrs_id", "attrs_conf", "num_boxes", "boxes", "features"
 )  # fmt: skip
-_LONGEST = 1 << 28
+_LONGEST = 1 << 26
 _PROBED = 20
 _SWAPPED = {"image_w": "image_h", "image_h": "image_w"}
 
@@ -35,7 +36,7 @@ _SWAPPED = {"image_w": "image_h", "image_h": "image_w"}
 def entries(path: Path, options: Options) -> Generator[Entry]:
     """Read the file line by line. Raises a DataError when its first line has the fields of neither form."""
     size = max(1, path.stat().st_size)
-    with path.open("rb", buffering=1 << 20) as file:
+    with open_file(path) as file:
         names, has_header = layout(path)
         if has_header:
             file.readline(_LONGEST)
@@ -49,12 +50,18 @@ def entries(path: Path, options: Options) -> Generator[Entry]:
 
 def layout(path: Path) -> tuple[Sequence[str], bool]:
     """Return the names of a file's fields, and whether its first line gives them. Raises a DataError."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         first = _fields(file.readline(_LONGEST))
         if first and first[0] in (b"image_id", b"img_id"):
             return [name.decode(errors="backslashreplace") for name in first], True
         if len(first) == len(LXMERT):
             return LXMERT, False
+        if len(first) in (2, 3) and first[-1].lstrip()[:1] in (b"{", b"[", b'"'):
+            raise DataError(
+                "is a TSV of Oscar or VinVL, a key and JSON a line, which does not say how large images are",
+                where=path,
+                todo="pack the features that they were made of: bottom-up attention's TSV, or LXMERT's",
+            )
         if len(first) not in (len(SHORT), len(SHORT) + 1):
             raise DataError(
                 f"its first line has {len(first)} fields; bottom-up attention has 6 or 7, LXMERT 10",
@@ -64,8 +71,10 @@ def layout(path: Path) -> tuple[Sequence[str], bool]:
         file.seek(0)
         names = (*SHORT, "cls_prob")[: len(first)]
         swapped = tuple(_SWAPPED.get(name, name) for name in names)
-        lines = list(islice(file, _PROBED))
-    fits = {order: sum(_fits(line, order) for line in lines) for order in (names, swapped)}
+        fits = {names: 0, swapped: 0}
+        for line in islice(iter(lambda: file.readline(_LONGEST), b""), _PROBED):
+            for order in fits:
+                fits[order] += _fits(line, order)
     return max(fits, key=lambda order: fits[order]), False
 
 
