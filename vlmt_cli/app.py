@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from vlmt_cli.base.errors import VlmtError
+from vlmt_cli.base.words import escaped, printable
 from vlmt_cli.commands import (
     analyze,
     clean,
@@ -127,7 +128,7 @@ def main() -> None:
         if debug:
             raise
         where = f"{error.filename}: " if error.filename else ""
-        print(f"vlmt: {where}{error.strerror or error}; --debug shows where", file=sys.stderr)
+        print(f"vlmt: {escaped(f'{where}{error.strerror or error}')}; --debug shows where", file=sys.stderr)
         sys.exit(1)
     except Exception as error:
         if debug:
@@ -135,5 +136,5 @@ def main() -> None:
         if package := _missing_extra(error):
             print(f"vlmt: {_command()} needs {package}: pip install 'vlmt[train]'", file=sys.stderr)
             sys.exit(2)
-        print(f"vlmt: defect: {type(error).__name__}: {error}; --debug shows where", file=sys.stderr)
+        print(f"vlmt: defect: {type(error).__name__}: {printable(error, 300)}; --debug shows where", file=sys.stderr)
         sys.exit(1)

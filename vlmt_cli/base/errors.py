@@ -4,7 +4,7 @@ Each is one line: what is wrong, where, and what to do next. Anything else that
 escapes a command is a bug of ours and shows its traceback under ``--debug``.
 """
 
-from vlmt_cli.base.words import escaped
+from vlmt_cli.base.words import escaped, with_short_quotations
 
 
 class VlmtError(Exception):
@@ -19,6 +19,8 @@ class VlmtError(Exception):
     exit_code = 1
 
     def __init__(self, what: str, *, where: object = None, todo: str | None = None) -> None:
+        what = with_short_quotations(what)
+        where = with_short_quotations(where) if isinstance(where, str) else where
         self.what, self.where, self.todo = what, where, todo
         located = f"{where}: {what}" if where is not None else what
         # Whatever a file's name or content put into it, it is one line that steers no terminal.

@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.opening import read_file
+from vlmt_cli.base.words import quoted
 
 # What an id is in each source. No slash, no leading dot and no "..": a key never leaves the folder that it is looked
 # up in; no leading zero and no ".jpg": an image has one key.
@@ -27,6 +29,7 @@ _IDS = {
     "cc": r"[A-Za-z0-9_](?:[A-Za-z0-9_-]|\.[A-Za-z0-9_-])*",
 }
 SOURCES = tuple(_IDS)
+_LONGEST_NAME = 255
 _ANY_SOURCE = r"[a-z][a-z0-9_]*"
 _ANY_ID = _IDS["cc"]
 
@@ -54,7 +57,7 @@ def image_keys(source: str, ids: Sequence[int] | Sequence[str] | pa.Array, where
         record = distinct.dictionary.cast(pa.string()).index(bad).as_py()
         record = distinct.indices.index(record).as_py()
         raise DataError(
-            f"{bad!r} is not an image id", where=f"{where}: record {record}", todo="correct or remove that record"
+            f"{quoted(bad)} is not an image id", where=f"{where}: record {record}", todo="correct or remove that record"
         )
     return pc.binary_join_element_wise(source, names, ":").take(distinct.indices)
 
@@ -64,7 +67,11 @@ def right_source(source: str) -> str | None:
 
     A slip of the pen would match no image, in silence.
     """
-    close = [] if source in _IDS else difflib.get_close_matches(source, SOURCES, n=1, cutoff=0.7)
+    close = (
+        []
+        if source in _IDS or len(source) > _LONGEST_NAME
+        else difflib.get_close_matches(source, SOURCES, n=1, cutoff=0.7)
+    )
     if close:
         return f"did you mean {close[0]}?"
     if re.fullmatch(_ANY_SOURCE, source):
@@ -77,13 +84,13 @@ def check_image_key(key: str, where: object = None) -> str:
     source, _, name = key.partition(":")
     if (todo := right_source(source)) or not name:
         todo = f"write source:id, such as coco:262148; {todo or 'the id is missing'}"
-        raise DataError(f"{key!r} is not an image key", where=where, todo=todo)
+        raise DataError(f"{quoted(key)} is not an image key", where=where, todo=todo)
     if not re.fullmatch(_IDS.get(source, _ANY_ID), name):
         # 000000262148, COCO_val2014_000000262148.jpg and 262148.jpg are file names of image 262148.
-        number = re.fullmatch(r"(?:.*_)?0*(\d+)(?:\.\w+)?", name)
+        number = re.fullmatch(r"(?:.*_)?0*(\d{1,19})(?:\.\w+)?", name[:_LONGEST_NAME])
         meant = f"{source}:{number[1]}" if number and re.fullmatch(_IDS.get(source, _ANY_ID), number[1]) else None
         todo = f"write {meant}" if meant else "write the id as the dataset's own files do"
-        raise DataError(f"{key!r} is not an image key", where=where, todo=todo)
+        raise DataError(f"{quoted(key)} is not an image key", where=where, todo=todo)
     return key
 
 
@@ -94,7 +101,7 @@ def read_image_list(path: Path) -> list[str]:
         DataError: the file cannot be read, or a line is not an image key.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_file(path).decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "no UTF-8 text"
         raise DataError(f"cannot be read as a list of image keys ({reason})", where=path) from error

@@ -1,6 +1,11 @@
 """Counts, lists and quotations in messages."""
 
+import re
 from collections.abc import Sequence
+
+# As repr writes them; an apostrophe within a word begins none.
+_LONGEST = 2_000
+_QUOTATION = re.compile(r"""(?<!\w)(['"])((?:(?!\1)[^\\]|\\.)*+)(\1|\Z)""", re.DOTALL)
 
 
 def count(number: int, noun: str, plural: str = "") -> str:
@@ -23,6 +28,22 @@ def escaped(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+
+
+def with_short_quotations(text: str, most: int = 80) -> str:
+    """Shorten what stands between quotation marks to ``most`` characters, and the whole to 2,000."""
+    is_cut = len(text) > _LONGEST
+
+    def shorter(match: re.Match[str]) -> str:
+        mark, content, end = match.groups()
+        return f"{mark}{printable(content, most)}{mark}" if end or is_cut else match[0]
+
+    return _QUOTATION.sub(shorter, text[:_LONGEST]) + "..." * is_cut
+
+
+def quoted(text: object) -> str:
+    """Return ``printable`` between quotation marks."""
+    return f"'{printable(text)}'"
 
 
 def printable(text: object, most: int = 80) -> str:

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
+from vlmt_cli.base.words import escaped
+
 _UNLIMITED = 10_000
 
 
@@ -32,7 +34,7 @@ def stdout() -> Console:
 
 def say(text: str) -> None:
     """Print a line about what is going on."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
+    Console(stderr=True, highlight=False, soft_wrap=True).print("\n".join(map(escaped, text.split("\n"))), markup=False)
 
 
 @contextmanager
@@ -72,5 +74,5 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str | Non
         column.justify = "left" if column_number < left else "right"
         column.no_wrap = column_number >= left or column_number == 0
     for row in rows:
-        result.add_row(*row)
+        result.add_row(*("\n".join(map(escaped, cell.split("\n"))) for cell in row))
     return result
