@@ -1,14 +1,19 @@
 """The report of a clean split as a page to read: ``report.md``, with the paper's tables beside ours."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
+from html import escape
 
 from vlmt_cli import paper
+from vlmt_cli.base.words import escaped
 from vlmt_cli.clean.claim import detectors
 from vlmt_cli.clean.overlap import Matrix, Share
 from vlmt_cli.clean.report import NearDuplicates, Report
 
 # A dataset is taken for the real one when its size is this close to the paper's.
 _CLOSE = 0.02
+# Underscores within a word, as names have them, mark nothing up.
+_MARKUP = re.compile(r"[\\`*\[\]|]|(?<!\w)_|_(?!\w)")
 
 
 def render(report: Report) -> str:
@@ -16,12 +21,12 @@ def render(report: Report) -> str:
     any_left = any(cell.hit for row in report.test_images_after.values() for cell in row.values())
     parts = [
         "# Clean split",
-        " ".join([report.verdict, *detectors(report)]),
+        plain(" ".join([report.verdict, *detectors(report)])),
         f"Split hash `{report.split_hash}`, identity `{report.identity}`, vlmt {report.vlmt}.",
     ]
     if report.open_points:
         points = (*report.warnings, *report.open_points[bool(report.warnings) :])
-        parts += ["## What this split cannot promise", *(f"- {point}" for point in points)]
+        parts += ["## What this split cannot promise", *(f"- {plain(point)}" for point in points)]
     parts += [
         "## Images (table 7)",
         _images(report),
@@ -49,9 +54,16 @@ def render(report: Report) -> str:
     if report.notes:
         parts += ["## Oddities in the official files"]
         parts += [
-            f"- {name}: {note}: {count:,}" for name, notes in report.notes.items() for note, count in notes.items()
+            f"- {plain(name)}: {plain(note)}: {count:,}"
+            for name, notes in report.notes.items()
+            for note, count in notes.items()
         ]
     return "\n\n".join(_join_lists(parts)) + "\n"
+
+
+def plain(text: str) -> str:
+    """Escape a text that may have come from a file, so that it is shown as it stands and marks nothing up."""
+    return _MARKUP.sub(r"\\\g<0>", escape(escaped(text), quote=False))
 
 
 def _image_files(near: NearDuplicates) -> list[str]:
@@ -63,10 +75,10 @@ def _image_files(near: NearDuplicates) -> list[str]:
         f" image and {near.judged_different:,} of these to be different ones; {near.to_judge:,} borderline pairs of a"
         " test image and one that is trained on have no verdict.",
         *(
-            f"- passed over, {skipped.reason}: {skipped.files:,}, the first is {skipped.first}"
+            f"- passed over, {plain(skipped.reason)}: {skipped.files:,}, the first is {plain(skipped.first)}"
             for skipped in near.passed_over
         ),
-        *(f"- damaged: {damaged}" for damaged in near.damaged),
+        *(f"- damaged: {plain(damaged)}" for damaged in near.damaged),
     ]
 
 
@@ -127,9 +139,9 @@ def _examples(report: Report) -> str:
 def _reasons(report: Report) -> str:
     rows = [
         [
-            f"{split.dataset} {split.split}",
+            plain(f"{split.dataset} {split.split}"),
             f"{split.removed:,}",
-            ", ".join(f"{name} {count:,}" for name, count in split.by_test_set.items()),
+            ", ".join(f"{plain(name)} {count:,}" for name, count in split.by_test_set.items()),
             ", ".join(f"{how} {count:,}" for how, count in split.by_relation.items()),
         ]
         for split in report.splits
@@ -143,14 +155,14 @@ def _matrix(cells: Matrix, published: dict[tuple[str, str], str]) -> str:
     columns = list(dict.fromkeys(column for row in cells.values() for column in row))
     rows = []
     for test, row in cells.items():
-        shown = [f"**{test}**"]
+        shown = [f"**{plain(test)}**"]
         for column in columns:
             cell = row.get(column)
             value = "" if cell is None else _share(cell)
             paper = published.get((test, column))
             shown.append(f"{value} ({paper}%)" if paper else value)
         rows.append(shown)
-    return _table(["test of", *columns], rows) if rows else "There is no test set."
+    return _table(["test of", *map(plain, columns)], rows) if rows else "There is no test set."
 
 
 def _share(cell: Share) -> str:
