@@ -44,7 +44,10 @@ def test_the_real_coco_photos(real_data):
 
 BAD = {
     "neither id": ([{"coco_id": 4}], r"image_data.json: \$\[0\]: the image has neither image_id nor id"),
-    "a crosswalk of the wrong type": ([{"image_id": 1, "coco_id": "9"}], r"image_data.json: \$\[0\].coco_id: expected"),
+    "a crosswalk of the wrong type": (
+        [{"image_id": 1, "coco_id": "nine"}],
+        r"image_data.json: \$\[0\].coco_id: expected",
+    ),
     "a negative id": ([{"image_id": -5}], r"image_data.json: record 0: '-5' is not an image id"),
 }
 

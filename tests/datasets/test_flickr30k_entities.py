@@ -52,7 +52,7 @@ BAD = {
     "an entity": (
         {"Annotations/11.xml": '<!DOCTYPE a [<!ENTITY e "1">]>' + annotation(entity(5, box=("&e;", 2, 3, 4)))},
         r"Annotations/11.xml: .*DOCTYPE"),
-    "not text": ({"Sentences/11.txt": b"\xff\xfe"}, r"Sentences/11.txt: cannot be read \(no UTF-8 text\)"),
+    "not text": ({"Sentences/11.txt": b"\xff\xfe"}, r"Sentences/11.txt: cannot be read \(not UTF-8 text\)"),
     "a list that leads elsewhere": ({"train.txt": "10\n../11\n"}, r"train.txt: record 1: '../11' is not an image id"),
     "an image twice": ({"train.txt": "10\n11\n10\n"}, r"train.txt: id '10' occurs twice \(records 0 and 2\)"),
     "an image without files": ({"train.txt": "10\n12\n"}, r"Sentences/12.txt: cannot be read \(No such file"),

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.datasets.source import count_bytes, find, read_json, read_json_lines, read_lines, typed
+from vlmt_cli.datasets.source import find, read_json, read_json_lines, read_lines, typed
 
 
 class Record(msgspec.Struct):
@@ -40,15 +40,14 @@ def test_plain_and_packed_files_read_alike(tmp_path, suffix):
         Record(2),
     ]
     assert read_lines(put(tmp_path, f"a.txt{suffix}", "a\r\n\nb\u2028c\n")) == ["a", "", "b\u2028c"]
-    assert count_bytes(put(tmp_path, f"b.json{suffix}", text), b'"id"') == 3
 
 
 BAD = {
     "cut short": ('[{"id": 1}, {"id', list[Record], "truncated"),
-    "not JSON": ("<html>", list[Record], "malformed"),
-    "of another kind": ('{"id": 1}', list[Record], "expected `array`"),
+    "not JSON": ("<html>", list[Record], "is a web page or XML"),
+    "of another kind": ('"id"', list[Record], "expected `array`"),
     "a field is missing": ('[{"id": 1}, {"name": "a"}]', list[Record], r"file: \$\[1\]: .*`id`"),
-    "an id of the wrong type": ('[{"id": "1"}]', list[Record], r"file: \$\[0\].id: expected `int`, got `str`"),
+    "an id of the wrong type": ('[{"id": "x"}]', list[Record], r"file: \$\[0\].id: expected `int`, got `str`"),
     "below a key": ('{"a": {"id": 1}, "b c": {}}', dict[str, Record], r"file: record 'b c': .*`id`"),
     "empty": ("", list[Record], "is empty"),
 }
@@ -63,7 +62,7 @@ def test_bad_json_is_one_line_that_names_the_record(tmp_path, case):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("bad", ['{"id": 2', '{"id": "2"}', "[]", '{"name": ""}'])
+@pytest.mark.parametrize("bad", ['{"id": 2', '{"id": "x"}', "[]", '{"name": ""}'])
 def test_bad_json_lines_name_the_line(tmp_path, bad):
     with pytest.raises(DataError, match=r"file: line 3: ") as caught:
         read_json_lines(put(tmp_path, "file", f'{{"id": 1}}\n\n{bad}\n{{"id": 3}}\n'), Record)
@@ -81,4 +80,4 @@ def test_a_gz_cut_short_is_no_intact_gz(tmp_path, kept):
 def test_plain_data_of_the_wrong_type_names_the_record(tmp_path):
     assert typed(tmp_path / "file", [{"id": 1}], list[Record]) == [Record(1)]
     with pytest.raises(DataError, match=r"file: \$\[1\].id: expected `int`, got `str`"):
-        typed(tmp_path / "file", [{"id": 1}, {"id": "2"}], list[Record])
+        typed(tmp_path / "file", [{"id": 1}, {"id": "x"}], list[Record])

@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vlmt_cli.base.words import printable
 from vlmt_cli.commands import completion
 from vlmt_cli.commands.options import DATA, DataFolder, DataSettings, Json, Recipe, check_data
+
+if TYPE_CHECKING:
+    from vlmt_cli.datasets.prepare import Manifest
 
 app = typer.Typer(help="Look at datasets: files, examples, images.", no_args_is_help=True)
 
@@ -36,6 +40,7 @@ def status(data: DataFolder = DATA, as_json: Json = False) -> None:
             "addresses": addresses(data, name),
             "splits": examples.manifest.splits if examples else None,
             "links": examples.manifest.links if examples else None,
+            "notes": _counted(examples.manifest) if examples else None,
         }
     if as_json:
         print(json.dumps(result, indent=2))
@@ -49,6 +54,11 @@ def status(data: DataFolder = DATA, as_json: Json = False) -> None:
         rows.append([name, share, read or "not read yet"])
     console = stdout()
     console.print(table(["dataset", "files", "examples"], rows, f"Official files below {data / 'raw'}", left=3))
+    if any(known["notes"] for known in result.values()):
+        console.print("\nOddities in the official files:", style="bold")
+    for name, known in result.items():
+        for note, number in (known["notes"] or {}).items():
+            console.print(f"  {name}: {printable(note, 200)}: {number:,}", markup=False, soft_wrap=True)
     missing = list(dict.fromkeys(file for known in result.values() for file in known["missing"]))
     optional = [file for known in result.values() for file, exists in known["optional"].items() if not exists]
     origin = {file: address for known in result.values() for file, address in known["addresses"].items()}
@@ -119,10 +129,14 @@ def show(
             show_masking(examples.path(split), f"{dataset} {split}", path, count, data, features, as_json)
         else:
             labels = DATASETS[dataset].labels
-            _show_examples(examples.path(split), f"{dataset} {split}", labels, count, as_json)
+            _show_examples(
+                examples.path(split), f"{dataset} {split}", labels, count, as_json, _counted(examples.manifest)
+            )
 
 
-def _show_examples(path: Path, what: str, labels: Sequence[str], count: int, as_json: bool) -> None:
+def _show_examples(
+    path: Path, what: str, labels: Sequence[str], count: int, as_json: bool, notes: dict[str, int]
+) -> None:
     import json
 
     import pyarrow.parquet as pq
@@ -136,8 +150,10 @@ def _show_examples(path: Path, what: str, labels: Sequence[str], count: int, as_
         return
     console = stdout()
     console.print(f"{what}: {file.metadata.num_rows:,} examples", style="bold")
+    for note, number in notes.items():
+        console.print(f"  {printable(note, 200)}: {number:,}", markup=False, soft_wrap=True)
     for row in rows:
-        console.print(f"\n{row['example_id']}  {' '.join(row['images'])}", style="cyan", markup=False)
+        console.print(f"\n{printable(row['example_id'])}  {' '.join(row['images'])}", style="cyan", markup=False)
         for name, value in row.items():
             if name not in ("example_id", "images") and value is not None:
                 called = f" ({labels[value]})" if name == "label" and labels else ""
@@ -187,11 +203,21 @@ def explain(
     if not uses:
         stdout().print(f"No dataset that was read has {key}.")
         return
-    rows = [[use.dataset, use.split, use.image, use.how, f"{use.examples:,}", ", ".join(use.first_ids)] for use in uses]
+    rows = [
+        [use.dataset, use.split, use.image, use.how, f"{use.examples:,}", ", ".join(map(printable, use.first_ids))]
+        for use in uses
+    ]
     stdout().print(table(["dataset", "split", "as", "known by", "examples", "ids"], rows, key, left=4))
+
+
+def _counted(manifest: "Manifest") -> dict[str, int]:
+    """What a reader passed over, changed or thought odd; that a crosswalk lists images is none of it."""
+    from vlmt_cli.datasets.crosswalks import IMAGES
+
+    return {note: number for note, number in manifest.notes.items() if note != IMAGES}
 
 
 def _readable(value: object) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(_readable(item) for item in value) + "]"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else printable(value, 1_000)

@@ -10,9 +10,10 @@ Whoever downloads the images names them. Here they are cc:<row> in train and cc:
 from 0; where <file>.images.txt lies beside a file, its lines are the images' ids instead, one for each row, and an
 empty line leaves a row out whose image could not be downloaded.
 
-Traps: quotation marks are literal.
+Traps: quotation marks are literal; some put a header row on top, which is skipped and counts for no row.
 """
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -22,15 +23,18 @@ import pyarrow.csv
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.keys import image_keys
+from vlmt_cli.base.packed import open_packed
+from vlmt_cli.base.words import printable, quoted
 from vlmt_cli.datasets.crosswalks import address_links
 from vlmt_cli.datasets.options import Options
 from vlmt_cli.datasets.source import find, read_lines
-from vlmt_cli.datasets.tables import RETRIEVAL, Examples, example_table
+from vlmt_cli.datasets.tables import RETRIEVAL, Examples, example_table, note
 
 FILES = {"train": "Train_GCC-training.tsv", "val": "Validation_GCC-1.1.0-Validation.tsv"}
 IMAGES = "{}.images.txt"
 """The optional ids of a file's images."""
 
+_COLUMN_NAME = re.compile(r"[\"']?[A-Za-z][A-Za-z0-9_ -]{0,30}[\"']?")
 _PREFIX = {"train": "", "val": "val-"}
 
 
@@ -40,10 +44,14 @@ def read(raw: Path, options: Options) -> Examples:
     for split, name in FILES.items():
         if path := find(raw, name):
             captions, urls = _columns(path)
+            if has_header := _is_header(captions, urls):
+                note(result.notes, f"header row in {split}, skipped: {quoted(captions[0])}", 1)
+                captions, urls = captions[1:], urls[1:]
+            _check_order(path, captions, urls)
             rows = pc.binary_join_element_wise(_PREFIX[split], pa.array(np.arange(len(captions))).cast(pa.string()), "")
             ids, named_in = rows, path
             if beside := find(raw, IMAGES.format(name)):
-                ids, named_in = _ids(beside, len(captions), path.name), beside
+                ids, named_in = _ids(beside, len(captions), path.name, has_header), beside
                 present = pc.not_equal(ids, "")
                 if absent := len(ids) - pc.sum(present).as_py():
                     result.notes[f"captions in {split} without an image, left out"] = absent
@@ -54,8 +62,24 @@ def read(raw: Path, options: Options) -> Examples:
     return result
 
 
-def _ids(path: Path, count: int, captions: str) -> pa.Array:
+def _is_header(captions: pa.Array, urls: pa.Array) -> bool:
+    """Whether the first row names the columns: two words, where an address would have a colon or a slash."""
+    first = captions[:1].to_pylist() + urls[:1].to_pylist()
+    return len(first) == 2 and all(name and _COLUMN_NAME.fullmatch(name) for name in first)
+
+
+def _check_order(path: Path, captions: pa.Array, urls: pa.Array) -> None:
+    """Raise a DataError where addresses stand before captions, as in tables that people make."""
+    if pc.all(pc.match_substring_regex(captions[:3], "^https?://"), min_count=1).as_py():
+        todo = "write captions first, as the official file has them"
+        raise DataError("addresses stand before the captions", where=f"{path}: line 1", todo=todo)
+
+
+def _ids(path: Path, count: int, captions: str, has_header: bool) -> pa.Array:
+    """Read one id a caption; where the captions have a header row, the first line may stand beside it."""
     ids = pa.array(read_lines(path), pa.string())
+    if has_header and len(ids) == count + 1:
+        ids = ids[1:]
     if len(ids) != count:
         todo = f"give every line of {captions} one, and an empty line where there is no image"
         raise DataError(f"{len(ids)} image ids for {count} captions", where=path, todo=todo)
@@ -65,18 +89,19 @@ def _ids(path: Path, count: int, captions: str) -> pa.Array:
 def _columns(path: Path) -> tuple[pa.Array, pa.Array]:
     """Read captions and addresses; an empty address is null."""
     try:
-        table = pyarrow.csv.read_csv(
-            path,
-            read_options=pyarrow.csv.ReadOptions(column_names=["caption", "url"]),
-            parse_options=pyarrow.csv.ParseOptions(
-                delimiter="\t", quote_char=False, double_quote=False, ignore_empty_lines=False
-            ),
-            convert_options=pyarrow.csv.ConvertOptions(column_types={"caption": pa.string(), "url": pa.string()}),
-        )
+        with open_packed(path) as file:
+            table = pyarrow.csv.read_csv(
+                file if path.suffix == ".gz" else path,
+                read_options=pyarrow.csv.ReadOptions(column_names=["caption", "url"]),
+                parse_options=pyarrow.csv.ParseOptions(
+                    delimiter="\t", quote_char=False, double_quote=False, ignore_empty_lines=False
+                ),
+                convert_options=pyarrow.csv.ConvertOptions(column_types={"caption": pa.string(), "url": pa.string()}),
+            )
     except (pa.ArrowInvalid, OSError) as error:
         _check_lines(path)
         raise DataError(
-            f"cannot be read ({str(error).splitlines()[0]})", where=path, todo="download the official file again"
+            f"cannot be read ({printable(error)})", where=path, todo="download the official file again"
         ) from error
     captions = table["caption"].combine_chunks()
     if pc.any(pc.equal(captions, "")).as_py():  # what pyarrow makes of an empty line

@@ -59,24 +59,30 @@ def read_vg(raw: Path, options: Options) -> Examples:
     path = find(raw, VG_FILE)
     if path is None:
         return Examples()
-    images = read_json(path, list[VgImage])
+    notes: dict[str, int] = {}
+    images = read_json(path, list[VgImage], notes, _once_vg)
     ids = [image.image_id if image.image_id is not None else image.id for image in images]
     if None in ids:
         raise DataError("the image has neither image_id nor id", where=f"{path}: $[{ids.index(None)}]")
     keys = image_keys("vg", ids, path)
     crosswalk = links_table(keys, _numbered("coco", (image.coco_id for image in images)), "crosswalk")
     photos = links_table(keys, _numbered("flickr", (image.flickr_id for image in images)), "flickr")
-    return Examples(links=pa.concat_tables([crosswalk, photos]), notes={IMAGES: len(images)})
+    return Examples(links=pa.concat_tables([crosswalk, photos]), notes=notes | {IMAGES: len(images)})
+
+
+def _once_vg(images: list[VgImage]) -> dict[str, int]:
+    return dict.fromkeys(("image_id", "coco_id", "flickr_id"), len(images))
 
 
 def read_coco(raw: Path, options: Options) -> Examples:
     """Read which COCO images are which Flickr photos."""
     paths = [path for name in COCO_FILES if (path := find(raw, name))]
     tables = []
+    notes: dict[str, int] = {}
     for path in paths:
-        images = read_json(path, CocoFile).images
+        images = read_json(path, CocoFile, notes).images
         tables.append(flickr_links([image.id for image in images], [image.flickr_url for image in images], path))
-    return Examples(links=pa.concat_tables(tables or [LINKS.empty_table()]))
+    return Examples(links=pa.concat_tables(tables or [LINKS.empty_table()]), notes=notes)
 
 
 def flickr_links(coco_ids: list[int], flickr_urls: list[str | None], where: Path) -> pa.Table:

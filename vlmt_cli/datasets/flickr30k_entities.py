@@ -29,17 +29,20 @@ from numpy.typing import NDArray
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.keys import image_keys
+from vlmt_cli.base.opening import read_file
+from vlmt_cli.base.words import printable
 from vlmt_cli.datasets.options import Options
 from vlmt_cli.datasets.source import find, read_lines
-from vlmt_cli.datasets.tables import REFERRING, Examples, check_unique, example_table, lists
+from vlmt_cli.datasets.tables import REFERRING, Examples, check_unique, example_table, lists, note, sound_corners
 
 SENTENCES, ANNOTATIONS = "Sentences", "Annotations"
 SPLITS = ("train", "val", "test")
 
-Row = tuple[int, int, float, float, float, float]
-"""Image, chain, and a box as it is written."""
+Row = tuple[int, int, float, float, float, float, float, float]
+"""Image, chain, a box as it is written, and the image's width and height, 0 where they are not known."""
 
 _PHRASE = re.compile(r"\[/EN#(\d{1,9})/([^\s\]]+) ([^\[\]]*)\]")
+_CHAIN = re.compile(r"\d{1,9}", re.ASCII)
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -65,18 +68,25 @@ def read(raw: Path, options: Options) -> Examples:
             keys = image_keys("flickr30k", ids, path)  # no id leads out of the folders
             check_unique(ids, path)
             names = ids.to_pylist()
-            phrases = [each for n, name in enumerate(names) for each in _phrases(n, sentences / f"{name}.txt")]
+            phrases: list[Phrase] = []
+            for number, name in enumerate(names):
+                phrases += _phrases(number, sentences / f"{name}.txt", split, result.notes)
             boxes = [each for n, name in enumerate(names) for each in _boxes(n, annotations / f"{name}.xml")]
-            result.splits[split] = table = _table(path, names, keys, phrases, boxes, is_first)
-            if unboxed := len(phrases) - len(table):
-                result.notes[f"phrases without a box in {split}, left out"] = unboxed
+            result.splits[split] = table = _table(path, names, keys, phrases, boxes, is_first, result.notes)
+            note(result.notes, f"phrases without a box in {split}, left out", len(phrases) - len(table))
     return result
 
 
 def _table(
-    path: Path, names: list[str], keys: pa.Array, phrases: list[Phrase], boxes: list[Row], first: bool
+    path: Path,
+    names: list[str],
+    keys: pa.Array,
+    phrases: list[Phrase],
+    boxes: list[Row],
+    first: bool,
+    notes: dict[str, int],
 ) -> pa.Table:
-    owner, corners = _chain_boxes(boxes, first)
+    owner, corners = _chain_boxes(boxes, first, notes)
     chain_boxes = pa.FixedSizeListArray.from_arrays(pa.array(corners.ravel()), 4)
     image = owner[:, 0]
     sizes = np.bincount(image, minlength=len(names))
@@ -102,14 +112,17 @@ def _table(
     )
 
 
-def _chain_boxes(boxes: list[Row], first: bool) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def _chain_boxes(boxes: list[Row], first: bool, notes: dict[str, int]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Give every chain one box, the union of its boxes or the first of them.
 
     Returns:
         (C, 2) image and chain, sorted, and (C, 4) corners that count from 0.
     """
-    rows = np.array(boxes, dtype=np.float64).reshape(-1, 6)
-    owner, corners = rows[:, :2].astype(np.int64), rows[:, 2:].astype(np.float32) - 1
+    rows = np.array(boxes, dtype=np.float64).reshape(-1, 8)
+    with np.errstate(over="ignore"):
+        corners = rows[:, 2:6].astype(np.float32) - 1
+    corners, is_sound = sound_corners(corners, notes, rows[:, 6], rows[:, 7])
+    owner, corners = rows[is_sound, :2].astype(np.int64), corners[is_sound]
     order = np.lexsort((owner[:, 1], owner[:, 0]))
     owner, corners = owner[order], corners[order]
     starts = np.flatnonzero(np.any(np.diff(owner, axis=0, prepend=-1) != 0, axis=1))
@@ -119,7 +132,7 @@ def _chain_boxes(boxes: list[Row], first: bool) -> tuple[NDArray[np.int64], NDAr
     return owner[starts], np.hstack([low, high])
 
 
-def _phrases(image: int, path: Path) -> list[Phrase]:
+def _phrases(image: int, path: Path, split: str, notes: dict[str, int]) -> list[Phrase]:
     phrases_read = []
     for caption, line in enumerate(_text(path).split("\n")):
         phrases = _PHRASE.findall(line)
@@ -132,6 +145,10 @@ def _phrases(image: int, path: Path) -> list[Phrase]:
         phrases_read += [
             Phrase(image, caption, n, int(chain), kind, text) for n, (chain, kind, text) in enumerate(phrases)
         ]
+        if line.count("[") + line.count("]") != 2 * len(phrases):
+            note(notes, f"captions in {split} with a bracket that belongs to no phrase", 1)
+    if not phrases_read:
+        note(notes, f"images in {split} whose sentences have no phrase", 1)
     return phrases_read
 
 
@@ -141,22 +158,39 @@ def _boxes(image: int, path: Path) -> list[Row]:
     try:
         if "<!DOCTYPE" in text:  # entities that it defines could grow without end
             raise ValueError("a DOCTYPE has no place in it")
-        for each in ElementTree.fromstring(text).iter("object"):
+        root = ElementTree.fromstring(text)
+        width, height = (_side(root, name) for name in ("width", "height"))
+        for each in root.iter("object"):
             names = [part.text for part in each if part.tag == "name"]
             for box in each.iter("bndbox"):
                 corners = {side.tag: side.text for side in box}
                 x1, y1, x2, y2 = (float(corners[name] or "") for name in _CORNERS)
-                rows += [(image, int(name or ""), x1, y1, x2, y2) for name in names]
+                rows += [(image, _chain(name), x1, y1, x2, y2, width, height) for name in names]
     except (ElementTree.ParseError, KeyError, ValueError) as error:
         raise DataError(
-            f"is not an intact annotation ({error})", where=path, todo="download the official file again"
+            f"is not an intact annotation ({printable(error)})", where=path, todo="download the official file again"
         ) from error
     return rows
 
 
+def _chain(name: str | None) -> int:
+    if not (name and _CHAIN.fullmatch(name.strip())):
+        raise ValueError(f"{printable(name)} is not a chain")
+    return int(name)
+
+
+def _side(root: ElementTree.Element, name: str) -> float:
+    """Return an image's width or height; 0 where it is not known."""
+    try:
+        side = float(root.findtext(f"size/{name}") or "")
+    except ValueError:
+        return 0.0
+    return side if 0 < side < np.inf else 0.0
+
+
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_file(path).decode("utf-8-sig").replace("\r\n", "\n")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no UTF-8 text"
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise DataError(f"cannot be read ({reason})", where=path, todo="download the official files again") from error

@@ -22,11 +22,10 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.keys import image_keys
 from vlmt_cli.datasets import answers
 from vlmt_cli.datasets.options import Options, held_out
-from vlmt_cli.datasets.source import count_bytes, find, read_json
+from vlmt_cli.datasets.source import Int64, find, read_json
 from vlmt_cli.datasets.tables import VQA, Examples, check_unique, example_table, lists
 
 FILE = "{}_balanced_questions.json"
@@ -41,7 +40,7 @@ MORE_TESTS = {
 
 
 class Image(msgspec.Struct, gc=False):
-    imageId: str
+    imageId: str | Int64
 
 
 class Question(Image, gc=False):
@@ -52,7 +51,8 @@ class Question(Image, gc=False):
 def read(raw: Path, options: Options) -> Examples:
     """Read GQA's balanced questions; the vocabulary holds the most frequent answers of train and val."""
     names = ("train", "val", "testdev", "test")
-    tables = {name: _read(path) for name in names if (path := find(raw, FILE.format(name)))}
+    notes: dict[str, int] = {}
+    tables = {name: _read(path, notes) for name in names if (path := find(raw, FILE.format(name)))}
     splits, known = {}, None
     if labelled := [tables[name] for name in ("train", "val") if name in tables]:
         table = pa.concat_tables(labelled)
@@ -65,10 +65,10 @@ def read(raw: Path, options: Options) -> Examples:
     splits |= {name: tables[name] for name in ("testdev", "test") if name in tables}
     seen = {image for name in ("testdev", "test") if name in tables for image in _images_of(tables[name])}
     for name, file in MORE_TESTS.items():
-        if (path := find(raw, file)) and (more := _about_others(path, seen, name == "test-submission")):
+        if (path := find(raw, file)) and (more := _about_others(path, seen, name == "test-submission", notes)):
             splits[name] = more
             seen.update(_images_of(more))
-    return Examples(splits, answers=known)
+    return Examples(splits, answers=known, notes=notes)
 
 
 def _images_of(table: pa.Table) -> list[str]:
@@ -76,7 +76,7 @@ def _images_of(table: pa.Table) -> list[str]:
     return keys
 
 
-def _about_others(path: Path, seen: set[str], has_val: bool) -> pa.Table | None:
+def _about_others(path: Path, seen: set[str], has_val: bool, notes: dict[str, int]) -> pa.Table | None:
     """Read a test file's questions about images that are not among ``seen``; None where there is none.
 
     Args:
@@ -84,12 +84,13 @@ def _about_others(path: Path, seen: set[str], has_val: bool) -> pa.Table | None:
         seen: image keys.
         has_val: whether val's questions are in it, too. These are about Visual Genome's images, and the test sets'
             about images with ids of GQA's own.
+        notes: what is odd is counted here.
     """
-    ids = pa.array(sorted({question.imageId for question in read_json(path, dict[str, Image]).values()}), pa.string())
+    ids = pa.array(sorted({str(question.imageId) for question in read_json(path, dict[str, Image]).values()}))
     new = _new(_image_keys(ids, path), seen, has_val)
     if not pc.any(new, min_count=0).as_py():
         return None
-    table = _read(path)
+    table = _read(path, notes)
     return table.filter(_new(pc.list_element(table["images"], 0), seen, has_val))
 
 
@@ -98,20 +99,14 @@ def _new(keys: pa.Array | pa.ChunkedArray, seen: set[str], has_val: bool) -> pa.
     return pc.and_(new, pc.starts_with(keys, "gqa:")) if has_val else new
 
 
-def _read(path: Path) -> pa.Table:
-    questions = read_json(path, dict[str, Question])
-    if len(questions) != (written := count_bytes(path, b'"imageId"')):
-        raise DataError(
-            f"{written - len(questions)} of {written} questions have the id of another",
-            where=path,
-            todo="download the official file again",
-        )
+def _read(path: Path, notes: dict[str, int]) -> pa.Table:
+    questions = read_json(path, dict[str, Question], notes, lambda read: {"imageId": len(read)})
     right = pa.array((question.answer for question in questions.values()), pa.string())
     return example_table(
         VQA,
         path,
         example_id=pa.array(questions, pa.string()),
-        images=_image_keys(pa.array((question.imageId for question in questions.values()), pa.string()), path),
+        images=_image_keys(pa.array((str(question.imageId) for question in questions.values()), pa.string()), path),
         text=pa.array((question.question for question in questions.values()), pa.string()),
         **_answers(right),
     )

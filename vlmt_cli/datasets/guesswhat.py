@@ -36,7 +36,19 @@ from vlmt_cli.base.keys import image_keys
 from vlmt_cli.datasets.crosswalks import flickr_links
 from vlmt_cli.datasets.options import Options
 from vlmt_cli.datasets.source import Int64, find, read_json_lines
-from vlmt_cli.datasets.tables import REFERRING, Examples, Xywh, boxes_xyxy, check_unique, example_table, lists
+from vlmt_cli.datasets.tables import (
+    LEFT_OUT,
+    REFERRING,
+    Examples,
+    Xywh,
+    box_array,
+    check_unique,
+    corners_of,
+    example_table,
+    lists,
+    note,
+    sound_corners,
+)
 
 FILE = "guesswhat.{}.jsonl"
 SPLITS = {"train": "train", "val": "valid", "test": "test"}
@@ -45,6 +57,8 @@ SPLITS = {"train": "train", "val": "valid", "test": "test"}
 class Picture(msgspec.Struct, gc=False, frozen=True):
     id: Int64 | None = None
     flickr_url: str | None = None
+    width: float | None = None
+    height: float | None = None
 
 
 class Turn(msgspec.Struct, gc=False):
@@ -79,19 +93,26 @@ def read(raw: Path, options: Options) -> Examples:
     pictures: dict[int, str | None] = {}
     for split, name in SPLITS.items():
         if path := find(raw, FILE.format(name)):
-            games = read_json_lines(path, Game)
+            games = read_json_lines(path, Game, result.notes, _once)
             images = _either(path, games, np.arange(len(games)), "picture_id", "image.id", pa.int64())
-            result.splits[split] = _table(path, games, image_keys("coco", images, path))
+            result.splits[split] = _table(path, games, image_keys("coco", images, path), result.notes)
             urls = (game.picture.flickr_url or game.image.flickr_url for game in games)
             pictures |= zip(images.to_pylist(), urls, strict=True)
-            for status, count in Counter(game.status for game in games if game.status != "success").items():
-                note = f"games with status {status!r}, left out"
-                result.notes[note] = result.notes.get(note, 0) + count
+            for status, count in Counter(game.status for game in games).items():
+                if status != "success":
+                    known = f"status '{status}'" if status in ("failure", "incomplete") else "an unknown status"
+                    note(result.notes, f"games with {known}, left out", count)
     result.links = flickr_links(list(pictures), list(pictures.values()), raw)
     return result
 
 
-def _table(path: Path, games: list[Game], keys: pa.Array) -> pa.Table:
+def _once(games: list[Game]) -> dict[str, int]:
+    objects = sum(len(game.objects) for game in games)
+    return {**dict.fromkeys(("status", "qas", "objects", "dialogue_id", "picture_id"), len(games)),
+            **dict.fromkeys(("bbox", "category"), objects)}  # fmt: skip
+
+
+def _table(path: Path, games: list[Game], keys: pa.Array, notes: dict[str, int]) -> pa.Table:
     ids = _either(path, games, np.arange(len(games)), "dialogue_id", "id", pa.int64())
     check_unique(ids, path)
     won = np.flatnonzero([game.status == "success" for game in games])
@@ -103,10 +124,17 @@ def _table(path: Path, games: list[Game], keys: pa.Array) -> pa.Table:
     game_of = np.repeat(np.arange(len(games)), sizes)
     object_ids = _either(path, objects, won[game_of], "object_id", "id", pa.int64()).to_numpy()
     order = np.lexsort((object_ids, game_of))
-    boxes = boxes_xyxy([each.bbox for each in objects])
+    corners, is_sound = _corners(games, objects, game_of, notes)
     goals = np.array([game.object_id for game in games], dtype=np.int64)
     meant = np.flatnonzero(object_ids[order] == goals[game_of])
     _check_goals(path, np.bincount(game_of[meant], minlength=len(games)), goals, won)
+    # Positions among the objects that stay, in their order.
+    stays = is_sound[order]
+    position = np.cumsum(stays) - 1
+    sizes = np.bincount(game_of[order][stays], minlength=len(games))
+    has_goal = stays[meant]
+    note(notes, LEFT_OUT, int((~has_goal).sum()))
+    boxes = box_array(corners)
     return example_table(
         REFERRING,
         path,
@@ -114,10 +142,19 @@ def _table(path: Path, games: list[Game], keys: pa.Array) -> pa.Table:
         images=keys.take(pa.array(won)),
         text=_dialogues(path, games, won),
         box=boxes.take(pa.array(order[meant])),
-        candidates=lists(sizes, boxes.take(pa.array(order))),
-        target=meant - (np.cumsum(sizes) - sizes),
+        candidates=lists(sizes, boxes.take(pa.array(order[stays]))),
+        target=position[meant] - (np.cumsum(sizes) - sizes),
         category=[objects[i].category for i in order[meant]],
-    )
+    ).filter(pa.array(has_goal))
+
+
+def _corners(
+    games: list[Game], objects: list[Object], game_of: NDArray[np.int64], notes: dict[str, int]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return (N, 4) corners of the games' objects, and which of them are possible."""
+    pictures = [game.picture if game.picture.width else game.image for game in games]
+    sizes = np.array([(each.width or 0.0, each.height or 0.0) for each in pictures]).reshape(-1, 2)[game_of]
+    return sound_corners(corners_of([each.bbox for each in objects]), notes, sizes[:, 0], sizes[:, 1])
 
 
 def _dialogues(path: Path, games: list[Game], record: NDArray[np.int64]) -> pa.Array:

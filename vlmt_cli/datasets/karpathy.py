@@ -65,8 +65,10 @@ def read_coco(raw: Path, options: Options) -> Examples:
     path = find(raw, COCO_FILE)
     if path is None:
         return Examples()
-    images = read_json(path, CocoFile).images
-    return _captions(path, images, image_keys("coco", pa.array([image.cocoid for image in images], pa.int64()), path))
+    notes: dict[str, int] = {}
+    images = read_json(path, CocoFile, notes, lambda file: _once(file.images, "cocoid")).images
+    keys = image_keys("coco", pa.array([image.cocoid for image in images], pa.int64()), path)
+    return _captions(path, images, keys, notes)
 
 
 def read_flickr30k(raw: Path, options: Options) -> Examples:
@@ -74,12 +76,19 @@ def read_flickr30k(raw: Path, options: Options) -> Examples:
     path = find(raw, FLICKR30K_FILE)
     if path is None:
         return Examples()
-    images = read_json(path, Flickr30kFile).images
+    notes: dict[str, int] = {}
+    images = read_json(path, Flickr30kFile, notes, lambda file: _once(file.images, "filename")).images
     names = pa.array([image.filename for image in images], pa.string())
-    return _captions(path, images, image_keys("flickr30k", pc.replace_substring_regex(names, r"\.jpg$", ""), path))
+    keys = image_keys("flickr30k", pc.replace_substring_regex(names, r"\.jpg$", ""), path)
+    return _captions(path, images, keys, notes)
 
 
-def _captions(path: Path, images: Sequence[Image], keys: pa.Array) -> Examples:
+def _once(images: Sequence[Image], name: str) -> dict[str, int]:
+    captions = sum(len(image.sentences) for image in images)
+    return {name: len(images), "split": len(images), "sentences": len(images), "sentid": captions, "raw": captions}
+
+
+def _captions(path: Path, images: Sequence[Image], keys: pa.Array, notes: dict[str, int]) -> Examples:
     captions = np.array([len(image.sentences) for image in images], dtype=np.int64)
     shown = pa.array(np.repeat(np.arange(len(images)), captions))
     table = example_table(
@@ -91,4 +100,4 @@ def _captions(path: Path, images: Sequence[Image], keys: pa.Array) -> Examples:
     )
     split = pa.array([image.split for image in images], pa.string()).take(shown)
     parts = {name: table.filter(pc.is_in(split, pa.array(of))) for name, of in SPLITS.items()}
-    return Examples({name: part for name, part in parts.items() if len(part)})
+    return Examples({name: part for name, part in parts.items() if len(part)}, notes=notes)

@@ -25,6 +25,7 @@ import pyarrow.compute as pc
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.identity import LINKS
 from vlmt_cli.base.keys import image_keys
+from vlmt_cli.base.words import quoted
 from vlmt_cli.datasets.crosswalks import address_links
 from vlmt_cli.datasets.options import Options
 from vlmt_cli.datasets.source import find, read_json_lines
@@ -48,7 +49,7 @@ def read(raw: Path, options: Options) -> Examples:
     result = Examples()
     for split, names in (FILES | {split: (name,) for split, name in MORE_TESTS.items()}).items():
         if path := find(raw, *names):
-            pairs = read_json_lines(path, Pair)
+            pairs = read_json_lines(path, Pair, result.notes, _once)
             images = _images(pairs, path)
             result.splits[split] = example_table(
                 VERIFICATION,
@@ -65,13 +66,19 @@ def read(raw: Path, options: Options) -> Examples:
     return result
 
 
+def _once(pairs: list[Pair]) -> dict[str, int]:
+    return dict.fromkeys(("identifier", "sentence", "label", "left_url", "right_url"), len(pairs))
+
+
 def _images(pairs: list[Pair], path: Path) -> pa.Array:
     """Name left and right image of each of N pairs, one after the other: 2N keys."""
     identifiers = pa.array([pair.identifier for pair in pairs], pa.string())
     stems = pc.struct_field(pc.extract_regex(identifiers, r"^(?P<stem>.+)-\d+$"), "stem")
     if stems.null_count:
         number = stems.is_null().index(True).as_py()
-        raise DataError(f"{pairs[number].identifier!r} does not end in a number", where=f"{path}: line {number + 1}")
+        raise DataError(
+            f"{quoted(pairs[number].identifier)} does not end in a number", where=f"{path}: line {number + 1}"
+        )
     left, right = (image_keys("nlvr2", pc.binary_join_element_wise(stems, f"img{side}", "-"), path) for side in (0, 1))
     in_turn = np.arange(2 * len(pairs)).reshape(2, -1).T.ravel()
     return pa.concat_arrays([left, right]).take(pa.array(in_turn))
@@ -86,5 +93,5 @@ def submission(ids: list[str], labels: pa.Array, path: Path) -> bytes:
     check_labels(labels, LABELS, path)
     for name in ids:
         if not name or set(name) & set(',"\r\n'):
-            raise DataError(f"{name!r} is not an identifier of NLVR2", where=path)
+            raise DataError(f"{quoted(name)} is not an identifier of NLVR2", where=path)
     return "".join(f"{name},{label}\n" for name, label in zip(ids, labels.to_pylist(), strict=True)).encode()

@@ -35,17 +35,20 @@ import pyarrow.parquet as pq
 from vlmt_cli.base.errors import DataError, VlmtError
 from vlmt_cli.base.files import locked, remove_leftovers, write_bytes, write_parquet
 from vlmt_cli.base.identity import LINKS
+from vlmt_cli.base.opening import check_file, open_file, read_file
 from vlmt_cli.base.origin import hash_examples, hash_strings
 from vlmt_cli.base.progress import Progress
+from vlmt_cli.base.words import printable
 from vlmt_cli.datasets.options import Options
 from vlmt_cli.datasets.source import find
 from vlmt_cli.datasets.table import CROSSWALKS, DATASETS, Dataset
+from vlmt_cli.datasets.texts import tidy
 
 EDITED = "has example tables that were edited"
 NEXT = ".next"
 """Below ``examples/``: what ``vlmt clean`` has read anew and not yet put in the place of what was there."""
 _WORTH_A_PROCESS = 64 << 20
-_FORMAT = 4
+_FORMAT = 5
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -284,10 +287,14 @@ def _read(name: str, data: Path, options: Options, folder: Path, thorough: bool)
 
 def _write(name: str, data: Path, options: Options, folder: Path) -> None:
     dataset, raw, paths = all_datasets()[name], _fingerprint(data, name), _raw_files(data, name)
+    for path in paths:
+        if not path.is_dir():
+            check_file(path)
     # The one thread hashes what the other decodes, at the same time: a file comes from the disk once.
     with ThreadPoolExecutor(1) as pool:
         hashing = pool.submit(lambda: {path.name: sha256_of(path) for path in paths})
         examples = dataset.read(raw_folder(data, name), options)
+        tidy(examples)
         sha256 = hashing.result()
     if _fingerprint(data, name) != raw:
         todo = "run the command again when they are complete"
@@ -370,7 +377,7 @@ def sha256_of(path: Path) -> str:
         for file in files:
             if path.is_dir():
                 digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
-            with file.open("rb") as opened:
+            with open_file(file) as opened:
                 if os.fstat(opened.fileno()).st_size:
                     with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
                         digest.update(content)  # at once, as Python's other threads go on meanwhile
@@ -382,9 +389,11 @@ def sha256_of(path: Path) -> str:
 def _manifest(folder: Path) -> Manifest:
     path = folder / "manifest.json"
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Manifest)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise DataError(f"is damaged ({error})", where=path, todo="delete it and run the command again") from error
+        return msgspec.json.decode(read_file(path), type=Manifest)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise DataError(
+            f"is damaged ({printable(error)})", where=path, todo="delete it and run the command again"
+        ) from error
 
 
 def _choices(name: str, options: Options) -> str:

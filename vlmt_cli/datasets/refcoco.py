@@ -19,7 +19,7 @@ with umd's test set.
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -33,7 +33,19 @@ from vlmt_cli.base.pickles import read_pickle
 from vlmt_cli.datasets.crosswalks import CocoImage, flickr_links
 from vlmt_cli.datasets.options import Options
 from vlmt_cli.datasets.source import Int64, find, read_json, typed
-from vlmt_cli.datasets.tables import REFERRING, Examples, Xywh, boxes_xyxy, check_unique, example_table, lists
+from vlmt_cli.datasets.tables import (
+    LEFT_OUT,
+    REFERRING,
+    Examples,
+    Xywh,
+    box_array,
+    check_unique,
+    corners_of,
+    example_table,
+    lists,
+    note,
+    sound_corners,
+)
 
 REFS = "refs({}).p"
 INSTANCES = "instances.json"
@@ -65,8 +77,13 @@ class Category(msgspec.Struct, gc=False):
     name: str
 
 
+class Image(CocoImage, gc=False):
+    width: float | None = None
+    height: float | None = None
+
+
 class Instances(msgspec.Struct, gc=False):
-    images: list[CocoImage]
+    images: list[Image]
     annotations: list[Annotation]
     categories: list[Category]
 
@@ -91,24 +108,62 @@ def _read(raw: Path, refs_file: str, test_of: str | None = None) -> Examples:
     """
     path, objects_path = find(raw, refs_file), find(raw, INSTANCES)
     if path is None and list(raw.glob("refs(*).p*")):
-        todo = "download it, or choose the split that is there with --set refcocog.split_by"
-        raise DataError(f"there is no {refs_file}", where=raw, todo=todo)
+        raise DataError(f"there is no {refs_file}", where=raw, todo=_advice(raw, refs_file))
     if path is None or objects_path is None:
         return Examples()
-    instances = read_json(objects_path, Instances)
-    splits = _splits(path, instances, objects_path)
+    notes: dict[str, int] = {}
+    instances = read_json(objects_path, Instances, notes, _once)
+    boxes, is_sound = _boxes(instances, notes)
+    splits = _splits(path, instances, boxes, is_sound, objects_path, notes)
     if test_of and refs_file != REFS.format(test_of) and (other := find(raw, REFS.format(test_of))):
-        splits |= {f"test-{test_of}": part for name, part in _splits(other, instances, objects_path).items()
-                   if name == "test"}  # fmt: skip
+        theirs = _splits(other, instances, boxes, is_sound, objects_path, notes)
+        splits |= {f"test-{test_of}": theirs["test"]} if "test" in theirs else {}
     urls = [image.flickr_url for image in instances.images]
-    return Examples(splits, links=flickr_links([image.id for image in instances.images], urls, objects_path))
+    links = flickr_links([image.id for image in instances.images], urls, objects_path)
+    return Examples(splits, links=links, notes=notes)
 
 
-def _splits(path: Path, instances: Instances, objects_path: Path) -> dict[str, pa.Table]:
-    """Read the sentences of one file of references, by split."""
-    refs, objects = typed(path, read_pickle(path), list[Ref]), instances.annotations
-    boxes = boxes_xyxy([each.bbox for each in objects])
+def _advice(raw: Path, refs_file: str) -> str:
+    """Say what to do where another split's file of references is there."""
+    for other in ("umd", "google"):
+        if refs_file != REFS.format("unc") and find(raw, REFS.format(other)):
+            return f"download it, or take {other}'s split, which is there, with --set refcocog.split_by={other}"
+    return f"take it from the archive that {INSTANCES} came in; the paper's split is this one, not another's"
+
+
+def _once(instances: Instances) -> dict[str, int]:
+    return dict.fromkeys(("image_id", "category_id", "bbox"), len(instances.annotations))
+
+
+def _boxes(instances: Instances, notes: dict[str, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return (N, 4) corners of all objects, and which of them are possible."""
+    sizes = {image.id: (image.width or 0.0, image.height or 0.0) for image in instances.images}
+    each = np.array([sizes.get(each.image_id, (0.0, 0.0)) for each in instances.annotations]).reshape(-1, 2)
+    return sound_corners(corners_of([each.bbox for each in instances.annotations]), notes, each[:, 0], each[:, 1])
+
+
+def _splits(
+    path: Path,
+    instances: Instances,
+    corners: NDArray[np.float32],
+    is_sound: NDArray[np.bool_],
+    objects_path: Path,
+    notes: dict[str, int],
+) -> dict[str, pa.Table]:
+    """Read the sentences of one file of references, by split; those about an impossible box are left out."""
+    refs, objects = typed(path, _plain(read_pickle(path)), list[Ref]), instances.annotations
     row = _rows_of_refs(refs, objects, path, objects_path)
+    text = _text(refs, path)
+    if not is_sound.all():
+        is_meant = is_sound[row]
+        note(notes, LEFT_OUT, sum(len(ref.sentences) for ref, meant in zip(refs, is_meant, strict=True) if not meant))
+        text = [
+            each for each, meant in zip(text, np.repeat(is_meant, list(map(_sentences, refs))), strict=True) if meant
+        ]
+        refs = [ref for ref, meant in zip(refs, is_meant, strict=True) if meant]
+        objects = [each for each, stays in zip(objects, is_sound, strict=True) if stays]
+        row, corners = (np.cumsum(is_sound) - 1)[row[is_meant]], corners[is_sound]
+    boxes = box_array(corners)
 
     # One list of candidates an image, in the order of the annotations.
     image_of = np.array([each.image_id for each in objects], dtype=np.int64)
@@ -125,11 +180,11 @@ def _splits(path: Path, instances: Instances, objects_path: Path) -> dict[str, p
         path,
         example_id=pa.array((each.sent_id for ref in refs for each in ref.sentences), pa.int64()),
         images=image_keys("coco", [ref.image_id for ref in refs], path).take(pa.array(said)),
-        text=_text(refs, path),
+        text=text,
         box=boxes.take(pa.array(meant)),
         candidates=candidates.take(pa.array(np.searchsorted(images, image_of[meant]))),
         target=position[meant],
-        category=_names(instances, objects_path).take(pa.array(meant)),
+        category=_names(instances.categories, objects, objects_path).take(pa.array(meant)),
     )
     split = pa.array([ref.split for ref in refs], pa.string()).take(pa.array(said))
     parts = {name: table.filter(pc.equal(split, name)) for name in SPLITS}
@@ -151,15 +206,23 @@ def _rows_of_refs(refs: list[Ref], objects: list[Annotation], path: Path, object
     return np.asarray(rows, dtype=np.int64)
 
 
-def _names(instances: Instances, path: Path) -> pa.Array:
+def _names(categories: list[Category], objects: list[Annotation], path: Path) -> pa.Array:
     """Name the category of each annotation."""
-    categories = instances.categories
-    wanted = pa.array([each.category_id for each in instances.annotations], pa.int64())
+    wanted = pa.array([each.category_id for each in objects], pa.int64())
     rows = pc.index_in(wanted, pa.array([category.id for category in categories], pa.int64()))
     if rows.null_count:
         number = rows.is_null().index(True).as_py()
         raise DataError(f"category {wanted[number]} is not defined", where=f"{path}: $.annotations[{number}]")
     return pa.array([category.name for category in categories], pa.string()).take(rows)
+
+
+def _plain(refs: Any) -> Any:
+    """Take a dict of references by their ids for their list."""
+    return list(refs.values()) if isinstance(refs, dict) else refs
+
+
+def _sentences(ref: Ref) -> int:
+    return len(ref.sentences)
 
 
 def _text(refs: list[Ref], path: Path) -> list[str]:

@@ -9,7 +9,8 @@ From https://github.com/necla-ml/SNLI-VE. 529,527 train, 17,858 dev and 17,901 t
 1,000 test images (tables 7 and 8). The image is the premise; its caption, sentence1, is kept beside it and not shown
 to a model. The label's place in ``LABELS`` is the authors' number for it.
 
-Traps: the image field is spelled Flikr30kID, with ".jpg", in one release and Flickr30K_ID, without, in another; the
+Traps: the image field is spelled Flikr30kID, with ".jpg", in one release and Flickr30K_ID, without, in another,
+and people repair it to Flickr30kID; the
 gold label "-" means that the annotators had no majority, and becomes -1; ``dev`` is called val here.
 """
 
@@ -31,6 +32,9 @@ SPLITS = {"train": "train", "val": "dev", "test": "test"}
 LABELS = ("contradiction", "neutral", "entailment")
 
 
+IMAGE_FIELDS = ("Flikr30kID", "Flickr30K_ID", "Flickr30kID")
+
+
 class Pair(msgspec.Struct, gc=False):
     pairID: str
     gold_label: Literal["contradiction", "neutral", "entailment", "-"]
@@ -38,6 +42,7 @@ class Pair(msgspec.Struct, gc=False):
     sentence1: str = ""
     Flikr30kID: str | None = None
     Flickr30K_ID: str | None = None
+    Flickr30kID: str | None = None
 
 
 def read(raw: Path, options: Options) -> Examples:
@@ -45,17 +50,19 @@ def read(raw: Path, options: Options) -> Examples:
     result = Examples()
     for split, name in SPLITS.items():
         if path := find(raw, FILE.format(name)):
-            result.splits[split] = table = _read(path)
+            result.splits[split] = table = _read(path, result.notes)
             if undecided := pc.sum(pc.less(table["label"], 0)).as_py():
                 result.notes[f"gold label '-' in {split}"] = undecided
     return result
 
 
-def _read(path: Path) -> pa.Table:
-    pairs = read_json_lines(path, Pair)
-    ids = [pair.Flikr30kID if pair.Flikr30kID is not None else pair.Flickr30K_ID for pair in pairs]
+def _read(path: Path, notes: dict[str, int]) -> pa.Table:
+    pairs = read_json_lines(path, Pair, notes, _once)
+    ids = [pair.Flikr30kID or pair.Flickr30K_ID or pair.Flickr30kID for pair in pairs]
     if None in ids:
-        raise DataError("the pair has neither Flikr30kID nor Flickr30K_ID", where=f"{path}: line {ids.index(None) + 1}")
+        raise DataError(
+            f"the pair has neither {' nor '.join(IMAGE_FIELDS)}", where=f"{path}: line {ids.index(None) + 1}"
+        )
     images = pc.replace_substring_regex(pa.array(ids, pa.string()), r"\.jpg$", "")
     gold = pc.index_in(pa.array([pair.gold_label for pair in pairs], pa.string()), pa.array(LABELS))
     premise = pa.array([pair.sentence1 or None for pair in pairs], pa.string())
@@ -68,6 +75,10 @@ def _read(path: Path) -> pa.Table:
         label=gold.fill_null(-1),
         premise=premise,
     )
+
+
+def _once(pairs: list[Pair]) -> dict[str, int]:
+    return dict.fromkeys(("pairID", "gold_label", "sentence2", *IMAGE_FIELDS), len(pairs))
 
 
 def submission(ids: list[str], labels: pa.Array, path: Path) -> bytes:

@@ -5,25 +5,35 @@ types of what it does name, and says where a record is wrong.
 """
 
 import gc
-import gzip
 import mmap
-import re
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, TypeVar, cast, get_args, get_origin
 
 import msgspec
 
 from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.opening import open_file
+from vlmt_cli.base.packed import open_packed
+from vlmt_cli.datasets.decoding import (
+    AGAIN,
+    Bytes,
+    Notes,
+    Once,
+    check_once,
+    complain,
+    decode,
+    not_utf8,
+    without_mark,
+)
+from vlmt_cli.datasets.forms import columns
 
 T = TypeVar("T")
 
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 """An integer that fits a column."""
 
-_AGAIN = "download the official file again"
 _CHUNK = 32 << 20
 
 
@@ -36,34 +46,52 @@ def find(raw: Path, *names: str) -> Path | None:
     return None
 
 
-def read_json(path: Path, kind: type[T]) -> T:
+def read_json(path: Path, kind: type[T], notes: Notes | None = None, once: Once | None = None) -> T:
     """Decode a JSON file as ``kind``.
 
+    Args:
+        path: the file, plain or ``.gz``.
+        kind: a type, as msgspec takes it; a list also comes from JSON lines, or from columns.
+        notes: where optional fields that are NaN are noted.
+        once: how often some keys may stand in the file, given what was decoded; more of them are looked at.
+
     Raises:
-        DataError: the file is cut short, is not valid JSON, or a record is not of its type;
+        DataError: the file is cut short, is not valid JSON, a record is not of its type, or has a key twice;
             the error names the record.
     """
     with _buffer(path) as data:
         try:
-            return msgspec.json.decode(data, type=kind)
-        except msgspec.MsgspecError as error:
-            _complain(path, data, kind, error)
+            value: T = decode(data, kind, path, notes=notes)
+        except DataError:
+            if (records := _of_another_form(path, data, kind)) is None:
+                raise
+            value = records
+        if once:
+            check_once(data, once(value), str(path))
+        return value
 
 
-def read_json_lines(path: Path, kind: type[T]) -> list[T]:
-    """Decode a file of one JSON record a line. Raises a DataError that names the line."""
-    decoder = msgspec.json.Decoder(kind)
+def read_json_lines(path: Path, kind: type[T], notes: Notes | None = None, once: Once | None = None) -> list[T]:
+    """Decode a file of one JSON record a line, or of one array of records; arguments and errors are ``read_json``'s.
+
+    ``once`` is called with a part of the records.
+    """
+    decoders = [msgspec.json.Decoder(kind, strict=strict) for strict in (True, False)]
     records: list[T] = []
     lines = 0
-    with _carefully(path), gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+    with _carefully(path), open_packed(path) as file:
         while chunk := file.read(_CHUNK) + file.readline():
-            try:
-                records += decoder.decode_lines(chunk)
-            except msgspec.MsgspecError:
-                _complain_of_line(path, chunk, decoder, lines)
+            if not lines:
+                chunk = bytes(without_mark(chunk))
+                if chunk.lstrip()[:1] == b"[":
+                    return read_json(path, list[kind], notes, once)  # type: ignore[valid-type]
+            new = _decode_lines(path, chunk, decoders, lines, notes)
+            if once:
+                _check_lines_once(path, chunk, once(new), lines)
+            records += new
             lines += chunk.count(b"\n")
     if not records:
-        raise DataError("is empty", where=path, todo=_AGAIN)
+        raise DataError("is empty", where=path, todo=AGAIN)
     return records
 
 
@@ -74,38 +102,89 @@ def typed(path: Path, value: Any, kind: type[T]) -> T:
         DataError: a record is not of its type; the error names the record.
     """
     try:
-        return msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        _fail(path, None, error)
+        return msgspec.convert(value, kind, strict=False)
+    except (msgspec.ValidationError, RecursionError) as error:
+        complain(path, None, b"", kind, error)
 
 
 def read_lines(path: Path) -> list[str]:
     """Read a text file as lines. Raises a DataError when it is not UTF-8 text."""
     with _buffer(path) as data:
         try:
-            text = str(data, "utf-8").replace("\r\n", "\n").removesuffix("\n")
-            return text.split("\n")  # splitlines() would also cut at characters that captions may hold
+            text = str(data, "utf-8-sig").replace("\r\n", "\n").removesuffix("\n")
         except UnicodeDecodeError as error:
-            raise DataError(f"is not UTF-8 text (byte {error.start})", where=path, todo=_AGAIN) from error
+            raise not_utf8(data, path) from error
+    return text.split("\n")  # splitlines() would also cut at characters that captions may hold
 
 
-def count_bytes(path: Path, pattern: bytes) -> int:
-    """Count how often ``pattern`` stands in a file, which shows dict keys that decoding swallowed."""
-    with _buffer(path) as data:
-        return len(re.findall(re.escape(pattern), data))
+def _decode_lines(
+    path: Path, chunk: bytes, decoders: "list[msgspec.json.Decoder[T]]", before: int, notes: Notes | None
+) -> list[T]:
+    """Decode whole lines, which ``before`` lines precede: all at once, or else one by one."""
+    for decoder in decoders:
+        try:
+            return decoder.decode_lines(chunk)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            pass
+    kind = decoders[0].type
+    numbered = ((number, line) for number, line in enumerate(chunk.split(b"\n"), before + 1) if line.strip())
+    try:
+        return [decode(line, kind, path, f"line {number}", notes) for number, line in numbered]
+    except DataError:
+        if before or (records := _of_another_form(path, chunk, list[kind])) is None:  # type: ignore[valid-type]
+            raise
+        return cast("list[T]", records)
+
+
+def _check_lines_once(path: Path, chunk: bytes, most: Any, before: int) -> None:
+    if sum(chunk.count(f'"{key}":'.encode()) > count for key, count in most.items()):
+        for number, line in enumerate(chunk.split(b"\n"), before + 1):
+            check_once(line, dict.fromkeys(most, 1), f"{path}: line {number}")
+
+
+def _of_another_form(path: Path, data: Bytes, kind: Any) -> Any:
+    """Read JSON lines in place of a list, or columns in place of records; None where it is neither.
+
+    Raises:
+        DataError: it holds columns that cannot be read as records.
+    """
+    record = get_args(kind)[-1] if get_origin(kind) in (list, dict) else None
+    if get_origin(kind) is list:
+        try:
+            return msgspec.json.Decoder(record, strict=False).decode_lines(data) or None
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            pass
+    # Two names of a record's fields make columns; a struct around a list of records has a list's name alone.
+    listed = next((get_args(each.type)[0] for each in _fields(kind) if get_origin(each.type) is list), None)
+    names = {each.name for each in _fields(record or listed)}
+    if (found := columns(data)) is None or len(names & found.keys()) < 2:
+        return None
+    try:
+        assert get_origin(kind) is list
+        rows = [dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True)]
+        return msgspec.json.decode(msgspec.json.encode(rows), type=kind, strict=False)
+    except (AssertionError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        what = "holds columns, as Hugging Face's datasets and pandas write them, not records"
+        raise DataError(what, where=path, todo="write records (pandas: orient='records')") from error
+
+
+def _fields(kind: Any) -> "tuple[msgspec.structs.FieldInfo, ...]":
+    return msgspec.structs.fields(kind) if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else ()
 
 
 @contextmanager
 def _buffer(path: Path) -> Iterator[memoryview | bytes]:
     """The bytes of a file, mapped where it is plain, unpacked where it is ``.gz``."""
-    with _carefully(path), path.open("rb") as file:
+    with _carefully(path):
         if path.suffix == ".gz":
-            yield gzip.decompress(file.read())
+            with open_packed(path) as unpacked:
+                yield unpacked.read()
             return
-        if not file.seek(0, 2):
-            raise DataError("is empty", where=path, todo=_AGAIN)
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as view:
-            yield view
+        with open_file(path) as file:
+            if not file.seek(0, 2):
+                raise DataError("is empty", where=path, todo=AGAIN)
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as view:
+                yield view
 
 
 @contextmanager
@@ -118,42 +197,8 @@ def _carefully(path: Path) -> Iterator[None]:
     gc.disable()
     try:
         yield
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"is not an intact .gz file ({error})", where=path, todo=_AGAIN) from error
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror or error})", where=path) from error
     finally:
         if collecting:
             gc.enable()
-
-
-def _complain(path: Path, data: memoryview | bytes, kind: Any, error: msgspec.MsgspecError) -> NoReturn:
-    """Raise the DataError for ``error``, with the key of the record where msgspec says only ``$[...]``."""
-    if isinstance(error, msgspec.ValidationError) and "$[...]" in str(error):
-        record = kind.__args__[1]
-        # A copy, as a Raw would keep the mapped file from being closed.
-        for key, value in msgspec.json.decode(bytes(data), type=dict[str, msgspec.Raw]).items():
-            try:
-                msgspec.json.decode(value, type=record)
-            except msgspec.ValidationError as here:
-                _fail(path, f"record {key!r}", here)
-    _fail(path, None, error)
-
-
-def _complain_of_line(path: Path, chunk: bytes, decoder: msgspec.json.Decoder[Any], before: int) -> NoReturn:
-    """Raise the DataError for the first bad line of ``chunk``, which ``before`` lines precede."""
-    for number, line in enumerate(chunk.split(b"\n"), before + 1):
-        if line.strip():
-            try:
-                decoder.decode(line)
-            except msgspec.MsgspecError as error:
-                _fail(path, f"line {number}", error)
-    raise AssertionError("the chunk has a line that cannot be decoded")
-
-
-def _fail(path: Path, record: str | None, error: msgspec.MsgspecError) -> NoReturn:
-    what, _, at = str(error).partition(" - at `")
-    where = ": ".join(part for part in (str(path), record, at.rstrip("`") if at != "$`" else "") if part)
-    todo = f"correct that record, or {_AGAIN}" if isinstance(error, msgspec.ValidationError) else _AGAIN
-    what = what if what[:2].isupper() else what[0].lower() + what[1:]
-    raise DataError(what, where=where, todo=todo) from error

@@ -13,13 +13,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from vlmt_cli.base.boxes import sound_boxes
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.identity import LINKS
+from vlmt_cli.base.words import quoted
 
 _COMMON: list[Any] = [("example_id", pa.string()), ("images", pa.list_(pa.string())), ("text", pa.string())]
 BOX = pa.list_(pa.float32(), 4)
+DROPPED = "boxes dropped: not finite, empty, inverted or outside the image"
+CLIPPED = "boxes clipped to the image"
+LEFT_OUT = "examples left out, as the box that they mean was dropped"
+"""What readers note of boxes that are impossible (``base.boxes``)."""
 
 Xywh = tuple[float, float, float, float]
 """A box as most official files have it: x, y, width, height in pixels."""
@@ -86,7 +92,7 @@ def check_labels(labels: pa.Array, known: Sequence[str], where: object) -> None:
     """Raise a DataError that names the first label that is not a known one."""
     wrong = labels.filter(pc.invert(pc.is_in(labels, value_set=pa.array(known))))
     if len(wrong):
-        raise DataError(f"{wrong[0].as_py()!r} is not a label", where=where, todo=f"write {', '.join(known)}")
+        raise DataError(f"{quoted(wrong[0])} is not a label", where=where, todo=f"write {', '.join(known)}")
 
 
 def example_table(schema: pa.Schema, where: object, **columns: Any) -> pa.Table:
@@ -117,7 +123,7 @@ def check_unique(ids: pa.ChunkedArray | pa.Array, where: object) -> None:
     twice = next(entry["values"] for entry in pc.value_counts(ids).to_pylist() if entry["counts"] > 1)
     records = [i for i, value in enumerate(ids.to_pylist()) if value == twice][:2]
     raise DataError(
-        f"id {twice!r} occurs twice (records {records[0]} and {records[1]})",
+        f"id {twice if isinstance(twice, int) else quoted(twice)} occurs twice (records {records[0]} and {records[1]})",
         where=where,
         todo="remove one of them, or download the official file again",
     )
@@ -125,9 +131,46 @@ def check_unique(ids: pa.ChunkedArray | pa.Array, where: object) -> None:
 
 def boxes_xyxy(xywh: Sequence[Sequence[float]] | NDArray[np.float32]) -> pa.Array:
     """Turn N boxes ``[x, y, width, height]`` into N boxes ``[x1, y1, x2, y2]``, all in pixels."""
-    boxes = np.asarray(xywh, dtype=np.float32).reshape(-1, 4).copy()
-    boxes[:, 2:] += boxes[:, :2]
-    return pa.FixedSizeListArray.from_arrays(pa.array(boxes.ravel()), 4)
+    return box_array(corners_of(xywh))
+
+
+def corners_of(xywh: Sequence[Sequence[float]] | NDArray[np.float32]) -> NDArray[np.float32]:
+    """Turn N boxes ``[x, y, width, height]`` into (N, 4) corners ``[x1, y1, x2, y2]``; too large is infinite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        boxes = np.asarray(xywh, dtype=np.float64).astype(np.float32).reshape(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+    return boxes
+
+
+def box_array(corners: NDArray[np.float32]) -> pa.Array:
+    """Turn (N, 4) corners into N boxes."""
+    return pa.FixedSizeListArray.from_arrays(pa.array(corners.ravel()), 4)
+
+
+def sound_corners(
+    corners: NDArray[np.float32], notes: dict[str, int], width: ArrayLike = np.inf, height: ArrayLike = np.inf
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Apply ``base.boxes``' rule to the boxes of a file, and note how many it changes.
+
+    Args:
+        corners: (N, 4).
+        notes: where they are counted.
+        width, height: of the images, one number or N; what is not above zero is not known.
+
+    Returns:
+        The corners, clipped, and which of them stay, (N,).
+    """
+    sides = [np.where(np.greater(side, 0), side, np.inf) for side in (width, height)]
+    boxes, is_sound, is_clipped = sound_boxes(corners, *sides)
+    note(notes, DROPPED, int((~is_sound).sum()))
+    note(notes, CLIPPED, int(is_clipped.sum()))
+    return boxes.astype(np.float32), is_sound
+
+
+def note(notes: dict[str, int], what: str, number: int) -> None:
+    """Count something odd; nothing where there is none of it."""
+    if number:
+        notes[what] = notes.get(what, 0) + number
 
 
 def lists(lengths: Sequence[int] | NDArray[Any], values: pa.Array) -> pa.ListArray:

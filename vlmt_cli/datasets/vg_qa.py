@@ -8,17 +8,19 @@ From https://homes.cs.washington.edu/~ranjay/visualgenome/api.html. About 1.44 m
 There is no official split: the last 5,000 questions by id are the paper's test set (tables 2 and 8 call it val), and
 5,000 more before them are held out here for validation, so that no test question decides when training stops.
 
-Traps: an older release has no ``qas`` and is refused; answers are short sentences ("Green.") and are normalised like
-VQA's, whose vocabulary they share (section 3.2); one image has a dozen questions, which cleaning then takes out of
-train together.
+Traps: an older release says ``id`` and ``image`` for ``qa_id`` and ``image_id``; answers are short sentences
+("Green.") and are normalised like VQA's, whose vocabulary they share (section 3.2); one image has a dozen questions,
+which cleaning then takes out of train together.
 """
 
+from operator import attrgetter
 from pathlib import Path
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.keys import image_keys
 from vlmt_cli.datasets import answers
 from vlmt_cli.datasets.options import Options, held_out
@@ -29,14 +31,17 @@ FILE = "question_answers.json"
 
 
 class Question(msgspec.Struct, gc=False):
-    qa_id: Int64
-    image_id: Int64
     question: str
     answer: str
+    qa_id: Int64 | None = None
+    image_id: Int64 | None = None
+    id: Int64 | None = None
+    image: Int64 | None = None
 
 
 class Image(msgspec.Struct, gc=False):
     qas: list[Question]
+    id: Int64 | None = None
 
 
 def read(raw: Path, options: Options) -> Examples:
@@ -44,20 +49,39 @@ def read(raw: Path, options: Options) -> Examples:
     path = find(raw, FILE)
     if path is None:
         return Examples()
-    questions = [question for image in read_json(path, list[Image]) for question in image.qas]
+    notes: dict[str, int] = {}
+    images = read_json(path, list[Image], notes, _once)
+    questions = [question for image in images for question in image.qas]
     distinct, counts = answers.single_answers(
         answers.normalise_answers(pa.array((question.answer for question in questions), pa.string()))
     )
-    ids = pa.array((question.qa_id for question in questions), pa.int64())
+    ids = _ids(path, questions, "qa_id", "id")
     table = example_table(
         VQA,
         path,
         example_id=ids,
-        images=image_keys("vg", pa.array((question.image_id for question in questions), pa.int64()), path),
+        images=image_keys("vg", _ids(path, questions, "image_id", "image"), path),
         text=pa.array((question.question for question in questions), pa.string()),
         answers=distinct,
         counts=counts,
     ).take(pc.sort_indices(ids))
     test = len(table) - held_out(options.vg_qa.test, len(table))
     val = test - held_out(options.vg_qa.val, len(table))
-    return Examples({"train": table.slice(0, val), "val": table.slice(val, test - val), "test": table.slice(test)})
+    return Examples(
+        {"train": table.slice(0, val), "val": table.slice(val, test - val), "test": table.slice(test)},
+        notes=notes,
+    )
+
+
+def _once(images: list[Image]) -> dict[str, int]:
+    questions = sum(len(image.qas) for image in images)
+    return {"qas": len(images), **dict.fromkeys(("qa_id", "question", "answer"), questions)}
+
+
+def _ids(path: Path, questions: list[Question], name: str, older: str) -> pa.Array:
+    """Build a column of what the older release calls otherwise."""
+    ids = pc.coalesce(*(pa.array(map(attrgetter(each), questions), pa.int64()) for each in (name, older)))
+    if ids.null_count:
+        what = f"question {ids.is_null().index(True).as_py()} has neither {name} nor {older}"
+        raise DataError(what, where=path, todo="download the official file again")
+    return ids

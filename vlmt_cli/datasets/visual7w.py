@@ -27,7 +27,17 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.keys import image_keys
 from vlmt_cli.datasets.options import Options
 from vlmt_cli.datasets.source import Int64, find, read_json
-from vlmt_cli.datasets.tables import REFERRING, Examples, boxes_xyxy, example_table, lists
+from vlmt_cli.datasets.tables import (
+    LEFT_OUT,
+    REFERRING,
+    Examples,
+    box_array,
+    corners_of,
+    example_table,
+    lists,
+    note,
+    sound_corners,
+)
 
 FILE = "dataset_v7w_pointing.json"
 OTHER_NAME = "dataset.json"
@@ -66,7 +76,8 @@ def read(raw: Path, options: Options) -> Examples:
     path = find(raw, FILE, OTHER_NAME)
     if path is None:
         return Examples()
-    file = read_json(path, File)
+    notes: dict[str, int] = {}
+    file = read_json(path, File, notes, _once)
     pairs = [pair for image in file.images for pair in image.qa_pairs]
     shown = pa.array(np.repeat(np.arange(len(file.images)), [len(image.qa_pairs) for image in file.images]))
 
@@ -74,8 +85,12 @@ def read(raw: Path, options: Options) -> Examples:
     order = np.argsort(choices, axis=1, kind="stable")
     target = np.argmin(order, axis=1)  # the answer was first
     rows = _rows_of_boxes(np.take_along_axis(choices, order, axis=1), pairs, file.boxes, path)
-    boxes = boxes_xyxy([(box.x, box.y, box.width, box.height) for box in file.boxes])
+    corners = corners_of([(box.x, box.y, box.width, box.height) for box in file.boxes])
+    corners, is_sound = sound_corners(corners, notes)
+    boxes = box_array(corners)
     answer = pa.array(rows[np.arange(len(rows)), target])
+    stays = is_sound[rows]
+    before = np.take_along_axis(np.cumsum(stays, axis=1), target[:, None], axis=1).ravel() - 1
     table = example_table(
         REFERRING,
         path,
@@ -83,13 +98,23 @@ def read(raw: Path, options: Options) -> Examples:
         images=image_keys("vg", pa.array([image.image_id for image in file.images], pa.int64()), path).take(shown),
         text=[pair.question for pair in pairs],
         box=boxes.take(answer),
-        candidates=lists(np.full(len(rows), 4), boxes.take(pa.array(rows.ravel()))),
-        target=target,
+        candidates=lists(stays.sum(1), boxes.take(pa.array(rows[stays]))),
+        target=np.maximum(before, 0),
         category=pa.array([box.name for box in file.boxes], pa.string()).take(answer),
     )
-    split = pa.array([image.split for image in file.images], pa.string()).take(shown)
+    has_answer = pa.array(stays[np.arange(len(rows)), target])
+    note(notes, LEFT_OUT, int(pc.sum(pc.invert(has_answer)).as_py() or 0))
+    split = pc.if_else(has_answer, pa.array([image.split for image in file.images], pa.string()).take(shown), None)
     parts = {name: table.filter(pc.equal(split, name)) for name in SPLITS}
-    return Examples({name: part for name, part in parts.items() if len(part)})
+    return Examples({name: part for name, part in parts.items() if len(part)}, notes=notes)
+
+
+def _once(file: File) -> dict[str, int]:
+    pairs = sum(len(image.qa_pairs) for image in file.images)
+    return {
+        **dict.fromkeys(("box_id", "x", "y", "width", "height"), len(file.boxes)),
+        **dict.fromkeys(("qa_id", "question", "answer", "multiple_choices"), pairs),
+    }
 
 
 def _rows_of_boxes(choices: NDArray[np.int64], pairs: list[Pair], boxes: list[Box], path: Path) -> NDArray[np.int64]:

@@ -66,10 +66,11 @@ class Annotations(msgspec.Struct, gc=False):
 def read(raw: Path, options: Options) -> Examples:
     """Read VQA v2; the vocabulary holds the right answers of at least nine train and val questions."""
     labelled, right = {}, []
+    notes: dict[str, int] = {}
     for year in ("train2014", "val2014"):
         asked, answered = find(raw, QUESTIONS.format(year)), find(raw, ANNOTATIONS.format(year))
         if asked and answered:
-            labelled[year], best = _read_labelled(asked, answered, options.vqa)
+            labelled[year], best = _read_labelled(asked, answered, options.vqa, notes)
             right.append(best)
     splits = {}
     if labelled:
@@ -88,7 +89,7 @@ def read(raw: Path, options: Options) -> Examples:
     for split, part in TESTS.items():
         if path := find(raw, QUESTIONS.format(part)):
             # Of test-dev, which is a part of test2015, nothing is left where that is there.
-            questions = [each for each in read_json(path, Questions).questions if each.image_id not in asked_of]
+            questions = [each for each in _questions(path, notes) if each.image_id not in asked_of]
             nothing = np.zeros(len(questions), dtype=np.int32)
             table = _table(
                 path, questions, lists(nothing, pa.array([], pa.string())), lists(nothing, pa.array([], pa.int8()))
@@ -99,12 +100,28 @@ def read(raw: Path, options: Options) -> Examples:
     known = None
     if right:
         known = answers.vocabulary(answers.normalise_answers(pa.concat_arrays(right)), options.vqa.min_answer_count)
-    return Examples(splits, answers=known)
+    return Examples(splits, answers=known, notes=notes)
 
 
-def _read_labelled(asked: Path, answered: Path, options: VqaOptions) -> tuple[pa.Table, pa.Array]:
+def _questions(path: Path, notes: dict[str, int]) -> list[Question]:
+    def once(file: Questions) -> dict[str, int]:
+        return dict.fromkeys(("question_id", "image_id", "question"), len(file.questions))
+
+    return read_json(path, Questions, notes, once).questions
+
+
+def _annotations(path: Path, notes: dict[str, int]) -> list[Annotation]:
+    def once(file: Annotations) -> dict[str, int]:
+        return dict.fromkeys(("question_id", "image_id", "answers"), len(file.annotations))
+
+    return read_json(path, Annotations, notes, once).annotations
+
+
+def _read_labelled(
+    asked: Path, answered: Path, options: VqaOptions, notes: dict[str, int]
+) -> tuple[pa.Table, pa.Array]:
     """Read questions with their answers; the second result is each question's one right answer."""
-    annotations = read_json(answered, Annotations).annotations
+    annotations = _annotations(answered, notes)
     ids = np.array([annotation.question_id for annotation in annotations], dtype=np.int64)
     right = pa.array([annotation.multiple_choice_answer for annotation in annotations], pa.string())
     shown = pa.array([annotation.image_id for annotation in annotations], pa.int64())
@@ -114,7 +131,7 @@ def _read_labelled(asked: Path, answered: Path, options: VqaOptions) -> tuple[pa
     given = answers.normalise_answers(said) if options.count_answers == "normalised" else said.dictionary_encode()
     distinct, counts = answers.count_answers(annotated, given)
 
-    questions = read_json(asked, Questions).questions
+    questions = _questions(asked, notes)
     rows = _align(np.array([question.question_id for question in questions], dtype=np.int64), ids, asked, answered)
     differs = pc.not_equal(shown.take(rows), pa.array([question.image_id for question in questions], pa.int64()))
     if pc.any(differs).as_py():

@@ -1,0 +1,57 @@
+"""Files that are packed with gzip, unpacked in a stream: one that grows beyond reason is refused while it is small."""
+
+import gzip
+import io
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.opening import open_file
+
+MOST_GROWTH = 100
+"""How many times its packed size a file may have; annotation files have 5 to 20 times."""
+ALWAYS_ALLOWED = 64 << 20
+"""Bytes that any file may unpack to."""
+
+
+@contextmanager
+def open_packed(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for reading; one named ``.gz`` is unpacked while it is read.
+
+    Raises:
+        DataError: it is a pipe or a device, a ``.gz`` that is damaged, or one that unpacks to more than
+            ``MOST_GROWTH`` times its size.
+        OSError: it cannot be opened.
+    """
+    with open_file(path) as file:
+        if path.suffix != ".gz":
+            yield file
+            return
+        try:
+            yield cast(BinaryIO, io.BufferedReader(_Unpacked(file, path), 1 << 20))
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            todo = "download the official file again"
+            raise DataError(f"is not an intact .gz file ({error})", where=path, todo=todo) from error
+
+
+class _Unpacked(io.RawIOBase):
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        self._packed = gzip.GzipFile(fileobj=file)
+        self._path, self._done = path, 0
+        self._most = max(ALWAYS_ALLOWED, MOST_GROWTH * os.fstat(file.fileno()).st_size)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        count = self._packed.readinto(buffer)
+        self._done += count
+        if self._done > self._most:
+            todo = "distrust whoever gave you this file; if it is sound, unpack it yourself"
+            what = f"unpacks to more than {MOST_GROWTH} times its size, as no annotation file does"
+            raise DataError(what, where=self._path, todo=todo)
+        return count
