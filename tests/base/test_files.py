@@ -168,3 +168,18 @@ def test_a_file_is_written_where_directories_cannot_be_synced(tmp_path, monkeypa
     monkeypatch.setattr(os, "fsync", refuse_directories)
     files.write_text(tmp_path / "notes.txt", "one")
     assert (tmp_path / "notes.txt").read_text() == "one"
+
+
+def test_what_a_killed_process_left_of_a_file_goes_and_what_is_being_written_stays(tmp_path):
+    dead = tmp_path / ".file.0123abcd.partial"
+    dead.write_bytes(b"half")
+    other = tmp_path / ".other.0123abcd.partial"
+    other.write_bytes(b"half")
+    with files.atomic(tmp_path / "file") as first:
+        assert not dead.exists() and other.exists()
+        first.write_bytes(b"first")
+        with files.atomic(tmp_path / "file") as second:
+            second.write_bytes(b"second")
+        assert first.exists()
+    assert (tmp_path / "file").read_bytes() == b"first"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [other.name, "file"]

@@ -27,6 +27,7 @@ def atomic(path: Path) -> Iterator[Path]:
 
     Parent folders are created. On any exception the temporary file is removed and
     ``path`` stays as it was. When the block has ended, the new file survives a power cut.
+    What killed processes left of the same file is removed; those that still write it are left alone.
 
     Raises:
         VlmtError: the disk is full or the folder cannot be written.
@@ -35,12 +36,31 @@ def atomic(path: Path) -> Iterator[Path]:
     with explained(path):
         try:
             _make_folder(path.parent)
-            yield temporary
-            sync(temporary)
-            os.replace(temporary, path)
+            _remove_dead(path)
+            with _held(temporary):
+                yield temporary
+                sync(temporary)
+                os.replace(temporary, path)
             sync(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _held(temporary: Path) -> Iterator[None]:
+    """Create a temporary file and hold a lock on it, which ends with the process that holds it."""
+    with open(temporary, "wb") as file:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _remove_dead(path: Path) -> None:
+    """Remove the temporary files of a path that nobody holds."""
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.????????.partial"):
+        with contextlib.suppress(OSError), open(leftover, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            leftover.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
