@@ -44,9 +44,10 @@ def test_reads_width_and_height_where_it_is_told_to(tmp_path, form):
     path = tmp_path / f"boxes.{form}"
     pq.write_table(pa.Table.from_pylist(rows), path) if form == "parquet" else write_lines(path, rows)
     assert read_boxes(path, "xywh")["coco:9"].tolist() == [[0.5, 1, 20.5, 31.5], [3, 3, 4, 4]]
-    with pytest.raises(DataError, match=r"\[3, 3, 1, 1\] is not a box of coco:9; .* --box-format xywh"):
-        read_boxes(path)
-    with pytest.raises(DataError, match=r"\[0, 0, 0, 1\] is not a box of coco:8; .* --box-format xyxy"):
+    write_lines(tmp_path / "more.jsonl", rows_of({"coco:9": [[0.5, 1, 20, 30.5], [3, 3, 1, 1], [4, 4, 1, 1]]}))
+    with pytest.raises(DataError, match=r"2 of 3 boxes are not xyxy.*\[3, 3, 1, 1\] of coco:9; .* --box-format xywh"):
+        read_boxes(tmp_path / "more.jsonl")
+    with pytest.raises(DataError, match=r"\[0, 0, 0, 1\] of coco:8; .* --box-format xyxy"):
         read_boxes(write_lines(tmp_path / "flat.jsonl", rows_of({"coco:8": [[0, 0, 0, 1]]})), "xywh")
 
 
@@ -56,7 +57,6 @@ def test_reads_width_and_height_where_it_is_told_to(tmp_path, form):
         ({"image": "9", "boxes": [[0, 0, 1, 1]]}, "is not an image key"),
         ({"image": "coco:9", "boxes": [[0, 0, 1, 1]]}, "coco:9 occurs twice"),
         ({"image": "coco:8", "boxes": []}, "coco:8 has no box"),
-        ({"image": "coco:8", "boxes": [[0, 0, 0, 1]]}, r"\[0, 0, 0, 1\] is not a box of coco:8"),
         ({"image": "coco:8", "boxes": [[0, 0, 1]]}, "boxes"),
         ({"image": "coco:8"}, "missing required field"),
     ],
@@ -110,10 +110,15 @@ def test_candidates_are_distinct_and_in_an_order_of_their_own(tmp_path):
         candidate_boxes(tmp_path, "refcoco")
 
 
-def test_boxes_are_clipped_or_named():
+def test_boxes_are_clipped_or_dropped_and_counted():
     boxes = np.array([[-3, 5, 20, 130], [1, 1, 2, 2]], np.float32)
-    np.testing.assert_array_equal(fit_boxes(boxes, 100, 120), [[0, 5, 20, 120], [1, 1, 2, 2]])
-    assert fit_boxes(boxes + 110, 100, 120) == "the given box [107, 115, 130, 240] lies outside the 100 x 120 photo"
+    fitted = fit_boxes(boxes, 100, 120)
+    np.testing.assert_array_equal(fitted.boxes, [[0, 5, 20, 120], [1, 1, 2, 2]])
+    np.testing.assert_array_equal(fitted.as_given, boxes)
+    assert (fitted.dropped, fitted.clipped, fitted.problem) == (0, 1, "")
+    beyond = fit_boxes(boxes + 110, 100, 120)
+    assert (len(beyond.boxes), beyond.dropped, beyond.clipped) == (0, 2, 0)
+    assert "[107, 115, 130, 240] is empty, inverted, not finite or outside the 100 x 120 photo" in beyond.problem
 
 
 def test_a_store_of_given_boxes(tmp_path):
@@ -122,12 +127,13 @@ def test_a_store_of_given_boxes(tmp_path):
         Image.new("RGB", (60, 50), (number, 0, 0)).save(tmp_path / f"{number}.png")
         files.append((f"coco:{number}", str(tmp_path / f"{number}.png")))
     boxes = {
-        "coco:9": np.array([[30, 5, 40, 20], [0, 0, 10, 10]], np.float32),
+        "coco:9": np.array([[30, 5, 40, 20], [4, 4, 4, 9], [50, 0, 1e38, 10], [0, 0, np.inf, 1]], np.float32),
         "coco:11": np.array([[70, 0, 80, 9]], np.float32),
     }
     result = extract(files, tmp_path / "store", pixels_extractor(np.zeros((2, WIDTH), np.float32)), boxes=boxes)
     assert (result.written, result.without_boxes, len(result.failed)) == (1, 1, 1)
-    assert "lies outside the 60 x 50 photo" in result.failed[files[2][1]]
+    assert "outside the 60 x 50 photo" in result.failed[files[2][1]]
+    assert (result.boxes_dropped, result.boxes_clipped) == (3, 1)
     store = FeatureStore(tmp_path / "store")
-    np.testing.assert_array_equal(store.read("coco:9").boxes, boxes["coco:9"])
+    np.testing.assert_array_equal(store.read("coco:9").boxes, [[30, 5, 40, 20], [50, 0, 60, 10]])
     store.close()

@@ -238,7 +238,8 @@ def _maker(
 
 
 def _complain(result: "Extracted") -> None:
-    """Name the photos that have no regions."""
+    """Name the photos that have no regions, and count the boxes that were impossible."""
+    from vlmt_cli.base.boxes import changes
     from vlmt_cli.base.errors import DataError
     from vlmt_cli.commands.show import say
 
@@ -246,6 +247,8 @@ def _complain(result: "Extracted") -> None:
         say(f"{path}: {reason}")
     if len(result.failed) > NAMED:
         say(f"... and {len(result.failed) - NAMED:,} more")
+    for change in changes(result.boxes_dropped, result.boxes_clipped):
+        say(f"Warning: of the given boxes, {change}")
     if result.failed and not result.images:
         path, reason = next(iter(result.failed.items()))
         raise DataError(f"none of {len(result.failed):,} photos has regions ({reason})", where=path)

@@ -213,10 +213,10 @@ def _extracted(
             if isinstance(image, str):
                 raise DataError(f"is not a photo that can be read ({image})", where=printable(str(path)))
             fitted = None if boxes is None else fit_boxes(boxes, *image.size)
-            if isinstance(fitted, str):
-                raise UsageError(fitted, where=printable(str(path)))
+            if fitted is not None and fitted.problem:  # answers say which box by its number
+                raise UsageError(fitted.problem, where=printable(str(path)))
             prepared.append(extractor.prepare(image))
-            given.append(fitted)
+            given.append(None if fitted is None else fitted.boxes)
         for path, regions in zip(part, extractor.regions(prepared, given), strict=True):
             wrong = regions if isinstance(regions, str) else problem(regions)
             if wrong is not None:

@@ -39,6 +39,7 @@ class Extracted:
         written: photos whose regions are new in the store.
         already: photos that it had.
         without_boxes: photos that no box was given for.
+        boxes_dropped, boxes_clipped: of the given ones, by the rule for impossible boxes.
         failed: path to reason, of photos that have no regions.
         images, checksum: of the whole store.
     """
@@ -46,6 +47,8 @@ class Extracted:
     written: int = 0
     already: int = 0
     without_boxes: int = 0
+    boxes_dropped: int = 0
+    boxes_clipped: int = 0
     failed: dict[str, str] = field(default_factory=dict)
     images: int = 0
     checksum: str = ""
@@ -98,7 +101,7 @@ def extract(
         new = [(key, wanted[key]) for part in parts if not written.issuperset(part) for key in part]
         done, committed = 0, time.monotonic()
         for photos in _decoded(new, extractor, batch, workers):
-            regions = _regions_of(photos, extractor, boxes)
+            regions = _regions_of(photos, extractor, boxes, result)
             for photo in photos:
                 if photo.key not in written:
                     _put(writer, result, photo, regions[photo.key])
@@ -150,18 +153,23 @@ def _leave_interrupts_to_the_parent(worker: int) -> None:
 
 
 def _regions_of(
-    photos: Sequence[_Photo], extractor: Extractor, boxes: Mapping[str, BoxArray] | None
+    photos: Sequence[_Photo], extractor: Extractor, boxes: Mapping[str, BoxArray] | None, result: Extracted
 ) -> dict[str, Regions | str]:
     """Return the regions of each photo by its key, or why it has none."""
     regions_or_problem: dict[str, Regions | str] = {photo.key: photo.problem for photo in photos if photo.problem}
     given: dict[str, BoxArray | None] = {}
     for photo in photos:
         if photo.problem is None:
-            fitted = fit_boxes(boxes[photo.key], *photo.size) if boxes is not None else None
-            if isinstance(fitted, str):
-                regions_or_problem[photo.key] = fitted
+            if boxes is None:
+                given[photo.key] = None
+                continue
+            fitted = fit_boxes(boxes[photo.key], *photo.size)
+            result.boxes_dropped += fitted.dropped
+            result.boxes_clipped += fitted.clipped
+            if len(fitted.boxes):
+                given[photo.key] = fitted.boxes if extractor.clips_boxes else fitted.as_given
             else:
-                given[photo.key] = fitted if extractor.clips_boxes or boxes is None else boxes[photo.key]
+                regions_or_problem[photo.key] = fitted.problem
     sound = [photo for photo in photos if photo.key in given]
     if sound:
         regions = extractor.regions([photo.prepared for photo in sound], [given[photo.key] for photo in sound])

@@ -1,6 +1,7 @@
 """Boxes that are given instead of detected: from a file, or the candidates of a dataset's examples."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -8,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from vlmt_cli.base.boxes import BoxArray
+from vlmt_cli.base.boxes import BoxArray, sound_boxes
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.keys import check_image_key
 from vlmt_cli.datasets.table import DATASETS
@@ -40,27 +41,35 @@ def read_boxes(path: Path, form: str = FORMS[0]) -> dict[str, BoxArray]:
         Image key to (R, 4), ``[x1, y1, x2, y2]``, in the order of the file.
 
     Raises:
-        DataError: the file cannot be read, an image occurs twice, has no box, or a box is none.
+        DataError: the file cannot be read, an image occurs twice or has no box, or most boxes are not of this form.
+
+    Impossible boxes among the others stay, for ``fit_boxes`` to drop where the size of the photo is known.
     """
     lines = _parquet_lines(path) if path.suffix == ".parquet" else _json_lines(path)
     boxes_of: dict[str, BoxArray] = {}
+    sound, impossible, first = 0, 0, ""
     for where, image, boxes in lines:
         if check_image_key(image, where) in boxes_of:
             raise DataError(f"{image} occurs twice", where=where)
         if not len(boxes):
             raise DataError(f"{image} has no box", where=where, todo="leave it out")
-        corners = boxes if form == "xyxy" else np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
-        is_box = np.isfinite(corners).all(1) & (corners[:, 2:] > corners[:, :2]).all(1)
-        if not is_box.all():
+        with np.errstate(over="ignore", invalid="ignore"):
+            corners = boxes if form == "xyxy" else np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
+            is_box = np.isfinite(corners).all(1) & (corners[:, 2:] > corners[:, :2]).all(1)
+        if not is_box.all() and not first:
             values = ", ".join(f"{value:g}" for value in boxes[int(np.argmin(is_box))])
-            todo = {
-                "xyxy": "write [x1, y1, x2, y2] in pixels, x1 < x2, y1 < y2; or say --box-format xywh",
-                "xywh": "write [x1, y1, width, height] in pixels; or say --box-format xyxy",
-            }[form]
-            raise DataError(f"[{values}] is not a box of {image}", where=where, todo=todo)
+            first = f"[{values}] of {image}"
+        sound, impossible = sound + int(is_box.sum()), impossible + int((~is_box).sum())
         boxes_of[image] = corners
     if not boxes_of:
         raise DataError("names no image", where=path)
+    if impossible > sound:
+        todo = {
+            "xyxy": "write [x1, y1, x2, y2] in pixels, x1 < x2, y1 < y2; or say --box-format xywh",
+            "xywh": "write [x1, y1, width, height] in pixels; or say --box-format xyxy",
+        }[form]
+        what = f"{impossible:,} of {impossible + sound:,} boxes are not {form}, the first of them {first}"
+        raise DataError(what, where=path, todo=todo)
     return boxes_of
 
 
@@ -95,14 +104,32 @@ def candidate_boxes(examples: Path, dataset: str) -> dict[str, BoxArray]:
     return {names[image]: part for image, part in zip(images.tolist(), parts, strict=True)}
 
 
-def fit_boxes(boxes: BoxArray, width: int, height: int) -> BoxArray | str:
-    """Clip given boxes to a photo, or say which one lies outside it."""
-    clipped = np.clip(boxes, 0, np.array([width, height] * 2, np.float32))
-    is_inside = (clipped[:, 2:] > clipped[:, :2]).all(1)
-    if is_inside.all():
-        return clipped
-    values = ", ".join(f"{value:g}" for value in boxes[int(np.argmin(is_inside))])
-    return f"the given box [{values}] lies outside the {width} x {height} photo"
+class FittedBoxes(NamedTuple):
+    """What is left of the boxes that were given for a photo.
+
+    Attributes:
+        boxes: clipped to the photo, (R, 4).
+        as_given: the same boxes, as they were given, (R, 4).
+        dropped, clipped: how many boxes the rule dropped, and how many it clipped.
+        problem: the first that was dropped and why, in words; empty where none was.
+    """
+
+    boxes: BoxArray
+    as_given: BoxArray
+    dropped: int
+    clipped: int
+    problem: str
+
+
+def fit_boxes(boxes: BoxArray, width: int, height: int) -> FittedBoxes:
+    """Apply the rule for impossible boxes (``base.boxes``) to those that were given for a photo."""
+    ruled = sound_boxes(boxes, width, height)
+    keep, problem = ruled.is_sound, ""
+    if not keep.all():
+        values = ", ".join(f"{value:g}" for value in boxes[int(np.argmin(keep))])
+        problem = f"the given box [{values}] is empty, inverted, not finite or outside the {width} x {height} photo"
+    clipped = np.asarray(ruled.boxes[keep], np.float32)
+    return FittedBoxes(clipped, boxes[keep], int((~keep).sum()), int(ruled.is_clipped.sum()), problem)
 
 
 def _columns(file: Path) -> list[str]:

@@ -6,6 +6,7 @@ recognised as, in place of a detector's classes.
 """
 
 import hashlib
+import io
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from PIL import Image
 
 from vlmt_cli.base.boxes import BoxArray
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.base.files import atomic, locked
+from vlmt_cli.base.files import locked, write_bytes
 from vlmt_cli.base.images import read_image
 from vlmt_cli.features.extractor import Extractor
 from vlmt_cli.features.proposals import Mask, find_proposals, foreground
@@ -151,8 +152,9 @@ def sample_clusters(path: Path, files: Sequence[tuple[str, str]]) -> NDArray[np.
             pictures = [image for image in map(read_image, sample) if not isinstance(image, str)]
             if not pictures:
                 raise DataError("none of the photos can be read", where=sample[0])
-            with atomic(path) as temporary, open(temporary, "wb") as file:
-                np.save(file, fit_clusters(pictures))
+            content = io.BytesIO()
+            np.save(content, fit_clusters(pictures))  # straight into a file it hides that the disk is full
+            write_bytes(path, content.getvalue())
     todo = "delete it and the pixels stores beside it"
     try:
         clusters: NDArray[np.float32] = np.load(path, allow_pickle=False)

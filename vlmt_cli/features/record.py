@@ -99,7 +99,7 @@ def mend(regions: Regions) -> tuple[Regions, list[str]]:
     ruled = sound_boxes(boxes, width, height)
     furthest = reach(width, height) + _ROUNDING
     with np.errstate(invalid="ignore"):
-        is_usual: NDArray[np.bool_] = ((boxes >= -_ROUNDING) & (boxes <= furthest)).all(axis=1)
+        is_usual = np.logical_and.reduce((boxes >= -_ROUNDING) & (boxes <= furthest), axis=1)
     is_beyond = ~is_usual & np.isfinite(boxes).all(1)
     if len(boxes) >= _MANY and 2 * is_beyond.sum() > len(boxes):
         raise ValueError(f"most boxes reach out of the {width} x {height} image: they are those of another size of it")

@@ -145,7 +145,7 @@ def merge(store: Path, progress: Progress | None = None) -> Meta:
     """
     folders = sorted(store.parent.glob(f"{store.name}.shards-of-*"))
     if len(folders) != 1:
-        problem = "are not shards" if not folders else f"are shards of {len(folders)} kinds"
+        problem = "are no shards" if not folders else f"are shards of {len(folders)} kinds"
         todo = "make them with --shard 1/64 and so on" if not folders else "remove those that are not wanted"
         raise DataError(f"there {problem} of it", where=store, todo=todo)
     of = int(folders[0].name.rpartition("-")[2])
@@ -309,6 +309,8 @@ def _sum(results: Sequence[Extracted], meta: Meta, already: int) -> Extracted:
         written=sum(result.written for result in results),
         already=already + sum(result.already for result in results),
         without_boxes=sum(result.without_boxes for result in results),
+        boxes_dropped=sum(result.boxes_dropped for result in results),
+        boxes_clipped=sum(result.boxes_clipped for result in results),
         failed={path: reason for result in results for path, reason in result.failed.items()},
         images=meta.images,
         checksum=meta.checksum,
