@@ -1,10 +1,10 @@
-"""Only what srun really started waits for its peers."""
+"""Only what srun really started waits for the other processes."""
 
 import pytest
 from training.small_runs import make_recipe, of_kind
 
 from vlmt_cli.base.errors import UsageError
-from vlmt_cli.base.peers import is_first, started_from_outside
+from vlmt_cli.base.processes import is_first, started_from_outside
 from vlmt_cli.training import processes
 from vlmt_cli.training.processes import Devices, check_devices
 from vlmt_cli.training.train import Job, train

@@ -40,10 +40,7 @@ and is a duplicate by its pixels only.
 """
 
 import hashlib
-import multiprocessing
-import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from stat import S_ISREG
@@ -57,6 +54,7 @@ from PIL import Image
 from vlmt_cli.base.errors import DataError, VlmtError
 from vlmt_cli.base.files import write_parquet
 from vlmt_cli.base.images import open_image, why_unreadable
+from vlmt_cli.base.processes import pool_of
 from vlmt_cli.clean.image_files import Damaged, ImageFile
 
 HASHES = pa.schema(
@@ -158,17 +156,13 @@ def _hash_all(paths: Sequence[str], workers: int) -> Iterator[_Hashed | str]:
     if workers <= 1 or len(paths) <= 64:  # starting processes takes longer
         yield from map(_hash, paths)
         return
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _leave_interrupts_to_the_parent)
+    pool = pool_of(workers)
     try:
         yield from pool.map(_hash, paths, chunksize=16)
     except BrokenProcessPool as error:
         raise VlmtError("a process that decodes images died", todo="use fewer workers: memory may be short") from error
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _leave_interrupts_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _stamp(files: Sequence[ImageFile]) -> tuple[pa.Table, list[Damaged]]:

@@ -138,7 +138,7 @@ def launch(
 
     from vlmt_cli.base.cluster import read_launcher
     from vlmt_cli.base.errors import UsageError
-    from vlmt_cli.base.peers import is_first
+    from vlmt_cli.base.processes import is_first
     from vlmt_cli.base.recipes import load_recipe
     from vlmt_cli.commands import obstacles
     from vlmt_cli.commands.training_display import show_training

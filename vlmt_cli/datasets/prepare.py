@@ -14,13 +14,12 @@ leaves the tables of the split's datasets as they are.
 import hashlib
 import inspect
 import mmap
-import multiprocessing
 import os
 import shutil
 import signal
 import sys
 from collections.abc import Collection, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cache
@@ -37,6 +36,7 @@ from vlmt_cli.base.files import locked, remove_leftovers, write_bytes, write_par
 from vlmt_cli.base.identity import LINKS
 from vlmt_cli.base.opening import check_file, open_file, read_file
 from vlmt_cli.base.origin import hash_examples, hash_strings
+from vlmt_cli.base.processes import pool_of, send_to_children
 from vlmt_cli.base.progress import Progress
 from vlmt_cli.base.words import printable
 from vlmt_cli.datasets.options import Options
@@ -251,8 +251,7 @@ def _each(jobs: list[_Job], workers: int) -> Iterable[str]:
         for job in jobs:
             yield _read(*job)
         return
-    context = multiprocessing.get_context("spawn")  # forking a process with Arrow's threads can hang it
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_quietly) as pool:
+    with pool_of(workers, _leave_quietly) as pool:
         try:
             for future in as_completed([pool.submit(_read_in_worker, *job) for job in jobs]):
                 yield future.result()
@@ -260,9 +259,7 @@ def _each(jobs: list[_Job], workers: int) -> Iterable[str]:
             raise VlmtError("a process that reads annotations died", todo="memory may be short: free some") from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in multiprocessing.active_children():
-                if process.pid:
-                    os.kill(process.pid, signal.SIGINT)
+            send_to_children(signal.SIGINT)
             raise
 
 

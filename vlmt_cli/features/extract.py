@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 
 from vlmt_cli.base.boxes import BoxArray
 from vlmt_cli.base.images import read_image
+from vlmt_cli.base.processes import ignore_signals
 from vlmt_cli.base.progress import Progress
 from vlmt_cli.features.extractor import Extractor
 from vlmt_cli.features.given_boxes import fit_boxes
@@ -133,8 +134,12 @@ def _decoded(files: Sequence[File], extractor: Extractor, batch: int, workers: i
         collate_fn=partial(_decode, extractor.prepare),
         num_workers=workers,
         multiprocessing_context="spawn" if workers else None,
-        worker_init_fn=_leave_interrupts_to_the_parent if workers else None,
+        worker_init_fn=_begin_worker if workers else None,
     )
+
+
+def _begin_worker(number: int) -> None:
+    ignore_signals(signal.SIGINT)
 
 
 def _decode(prepare: Callable[[Image.Image], Any], files: Sequence[File]) -> list[_Photo]:
@@ -146,10 +151,6 @@ def _decode(prepare: Callable[[Image.Image], Any], files: Sequence[File]) -> lis
         else:
             photos.append(_Photo(key, path, image.size, prepare(image), None))
     return photos
-
-
-def _leave_interrupts_to_the_parent(worker: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _regions_of(

@@ -4,14 +4,10 @@ Shard 3 of 64 of the store ``features/x`` is the store ``features/x.shards-of-64
 write lies in ``features/x.processes``. Both are stores like any other and are gone when they are merged.
 """
 
-import multiprocessing
-import os
 import re
 import shutil
-import signal
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +18,7 @@ import msgspec
 from vlmt_cli.base.boxes import BoxArray
 from vlmt_cli.base.cluster import make_executor
 from vlmt_cli.base.errors import DataError, UsageError, VlmtError
+from vlmt_cli.base.processes import pool_of, spawn
 from vlmt_cli.base.progress import Progress
 from vlmt_cli.features.extract import Extracted, File, extract
 from vlmt_cli.features.extractor import Extractor
@@ -145,9 +142,9 @@ def merge(store: Path, progress: Progress | None = None) -> Meta:
     """
     folders = sorted(store.parent.glob(f"{store.name}.shards-of-*"))
     if len(folders) != 1:
-        problem = "are no shards" if not folders else f"are shards of {len(folders)} kinds"
+        kinds = f"are shards of {len(folders)} kinds" if folders else "are no shards"
         todo = "make them with --shard 1/64 and so on" if not folders else "remove those that are not wanted"
-        raise DataError(f"there {problem} of it", where=store, todo=todo)
+        raise DataError(f"there {kinds} of it", where=store, todo=todo)
     of = int(folders[0].name.rpartition("-")[2])
     shards = [folders[0] / str(number) for number in range(1, of + 1)]
     unfinished = [shard.name for shard in shards if not (shard / "data.mdb").exists() or not read_meta(shard).checksum]
@@ -215,10 +212,10 @@ def _run_parts(parts: Sequence[Job], progress: Progress | None) -> list[Extracte
     """Run each part in a process of its own; when one fails, the others stop after the batch that they are at."""
     if not parts:
         return []
-    context = multiprocessing.get_context("spawn")
+    context = spawn()
     done, stop = context.Array("Q", len(parts)), context.Event()
     total = sum(len(part.files) for part in parts)
-    pool = ProcessPoolExecutor(len(parts), context, _begin_process, (done, stop))
+    pool = pool_of(len(parts), _begin_process, done, stop)
     try:
         futures: list[Future[Extracted]] = [pool.submit(_run_in_process, i, part) for i, part in enumerate(parts)]
         while wait(futures, 0.5, FIRST_EXCEPTION).not_done and not _errors(futures):
@@ -249,15 +246,6 @@ _shared: Any = None
 def _begin_process(done: Any, stop: Any) -> None:
     global _shared
     _shared = done, stop
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 def _run_in_process(i: int, part: Job) -> Extracted:

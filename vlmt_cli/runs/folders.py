@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmt_cli.base.errors import DataError, UsageError
-from vlmt_cli.base.peers import is_first
+from vlmt_cli.base.processes import is_first
 
 if TYPE_CHECKING:
     from vlmt_cli.runs.recipe import Recipe

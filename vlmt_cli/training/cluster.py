@@ -18,7 +18,7 @@ from typing import Any
 from vlmt_cli.base.attempts import Result, attempt
 from vlmt_cli.base.cluster import make_executor
 from vlmt_cli.base.errors import VlmtError
-from vlmt_cli.base.peers import started_from_outside
+from vlmt_cli.base.processes import started_from_outside
 from vlmt_cli.runs.metrics import METRICS
 from vlmt_cli.runs.recipe import RECIPE
 from vlmt_cli.training.processes import Devices, interrupts

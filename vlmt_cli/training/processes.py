@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import multiprocessing
 import os
 import signal
 import threading
@@ -18,7 +17,7 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from lightning_fabric.strategies.ddp import DDPStrategy
 
 from vlmt_cli.base.errors import UsageError
-from vlmt_cli.base.peers import by_torchrun, started, started_from_outside
+from vlmt_cli.base.processes import by_torchrun, handling, send_to_children, started, started_from_outside
 from vlmt_cli.runs.recipe import TrainingChoices
 
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # else each process says that it is there
@@ -114,9 +113,6 @@ def interrupts() -> Iterator[threading.Event]:
     once the run is saved.
     """
     event, for_submitit = threading.Event(), threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
     requeue = getattr(signal, f"SIG{os.environ.get('SUBMITIT_PREEMPT_SIGNAL', 'USR2')}")
 
     def note(number: int, frame: object) -> None:
@@ -127,12 +123,8 @@ def interrupts() -> Iterator[threading.Event]:
     numbers = {signal.SIGINT, signal.SIGTERM}
     if callable(signal.getsignal(requeue)):
         numbers.add(requeue)
-    before = {number: signal.signal(number, note) for number in numbers}
-    try:
+    with handling(dict.fromkeys(numbers, note)):
         yield event
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
     if for_submitit.is_set():
         signal.raise_signal(requeue)
 
@@ -140,16 +132,5 @@ def interrupts() -> Iterator[threading.Event]:
 @contextlib.contextmanager
 def signals_go_to_children() -> Iterator[None]:
     """Pass SIGTERM on to the processes of the run; Ctrl-C reaches them by itself."""
-
-    def pass_on(number: int, frame: object) -> None:
-        for child in multiprocessing.active_children():
-            if child.pid:
-                os.kill(child.pid, number)
-
-    before = {signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None)}
-    before[signal.SIGTERM] = signal.signal(signal.SIGTERM, pass_on)
-    try:
+    with handling({signal.SIGINT: lambda *_: None, signal.SIGTERM: lambda number, _: send_to_children(number)}):
         yield
-    finally:
-        for which, handler in before.items():
-            signal.signal(which, handler)

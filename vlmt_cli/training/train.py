@@ -20,7 +20,7 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 from vlmt_cli.base.claims import Claim, claimed
 from vlmt_cli.base.errors import DataError, UsageError, VlmtError
 from vlmt_cli.base.files import put_back, write_text
-from vlmt_cli.base.peers import started_from_outside
+from vlmt_cli.base.processes import started_from_outside
 from vlmt_cli.clean.split_folder import read_report
 from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.evaluation.run import Process

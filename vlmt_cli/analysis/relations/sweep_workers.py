@@ -16,6 +16,7 @@ from typing import Any
 
 from vlmt_cli.base.attempts import AGAIN, Result, attempt
 from vlmt_cli.base.errors import VlmtError
+from vlmt_cli.base.processes import end_with_parent, handling, ignore_signals, spawn
 
 DIED = VlmtError("a process that trains died", todo=f"{AGAIN}; memory may be short")
 _POLL = 0.5  # seconds
@@ -43,7 +44,7 @@ def work_off(
     Returns:
         What each task returned, or its error; None after Ctrl-C or SIGTERM, which the tasks got, too.
     """
-    context = multiprocessing.get_context("spawn")
+    context = spawn()
     threads = max(1, (os.cpu_count() or 1) // len(devices))
     workers: dict[Any, _Worker] = {}
     results: list[Result] = [False] * len(tasks)
@@ -88,9 +89,8 @@ def work_off(
 
 def _work(pipe: Any, device: str, threads: int) -> None:
     """Do the tasks that come through a pipe, until None comes."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # training takes note of them itself
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    ignore_signals(signal.SIGINT, signal.SIGTERM)  # training takes note of them itself
+    end_with_parent()
     if device:
         os.environ["CUDA_VISIBLE_DEVICES"] = device
     elif "OMP_NUM_THREADS" not in os.environ:
@@ -100,20 +100,10 @@ def _work(pipe: Any, device: str, threads: int) -> None:
         pipe.send(attempt(task))
 
 
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
-
 @contextlib.contextmanager
 def noted_signals() -> Iterator[threading.Event]:
     """Take note of Ctrl-C or SIGTERM; one that comes a while after the first ends all at once."""
     event, first = threading.Event(), 0.0
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
 
     def note(number: int, frame: object) -> None:
         nonlocal first
@@ -124,9 +114,5 @@ def noted_signals() -> Iterator[threading.Event]:
             first = time.monotonic()
             event.set()
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handling({signal.SIGINT: note, signal.SIGTERM: note}):
         yield event
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,0 +1,57 @@
+"""Workers ignore Ctrl-C, and none outlives the process that started it; handlers are put back."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from vlmt_cli.base.processes import handling
+
+PARENT = """
+import os, signal, time
+from vlmt_cli.base.processes import pool_of
+
+def pid(_):
+    os.kill(os.getpid(), signal.SIGINT)
+    return os.getpid()
+
+if __name__ == "__main__":
+    pool = pool_of(1)
+    print(pool.submit(pid, 0).result(), flush=True)
+    pool.submit(time.sleep, 600)
+    time.sleep(600)
+"""
+
+
+def runs(pid):
+    try:
+        os.kill(pid, 0)
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+
+
+def test_a_worker_ignores_ctrl_c_and_ends_when_its_parent_is_killed(tmp_path):
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as parent:
+        worker = int(parent.stdout.readline())
+        assert runs(worker)
+        parent.kill()
+    deadline = time.monotonic() + 30
+    while runs(worker) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not runs(worker)
+
+
+def test_handlers_are_put_back_also_after_an_error():
+    before, seen = signal.getsignal(signal.SIGUSR1), []
+    try:
+        with handling({signal.SIGUSR1: lambda number, _: seen.append(number)}):
+            signal.raise_signal(signal.SIGUSR1)
+            raise ValueError
+    except ValueError:
+        pass
+    assert seen == [signal.SIGUSR1] and signal.getsignal(signal.SIGUSR1) is before
