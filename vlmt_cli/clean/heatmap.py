@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from vlmt_cli.base.files import atomic
 from vlmt_cli.clean.overlap import Matrix
@@ -18,6 +17,8 @@ def draw(report: Report, path: Path) -> None:
     Rows are test sets, columns what was trained on, as in the paper's table 1; numbers are
     percent, and an empty cell is zero. Matrices after cleaning are drawn only where they are not zero everywhere.
     """
+    from matplotlib.figure import Figure  # what reads a split, a training for example, draws nothing
+
     before = [
         ("% of test images in train+val, before cleaning", report.test_images_before),
         ("% of train+val examples that show a test image, before cleaning", report.examples_before),
