@@ -5,6 +5,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 QUICK := tests/base tests/clean tests/datasets tests/paper tests/test_app.py tests/test_docs.py
 
+# Most of what a test's subprocess takes is compiling torch anew, where nothing keeps the bytecode.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo lint quick test docs clean
 
 demo: .venv/installed
