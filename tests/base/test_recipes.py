@@ -41,5 +41,5 @@ def test_an_unknown_recipe_offers_the_nearest(tmp_path):
         load_recipe("date", Options)
     path = tmp_path / "mine.yaml"
     path.write_text("vqa: [")
-    with pytest.raises(DataError, match=r"mine\.yaml: is not valid YAML"):
+    with pytest.raises(DataError, match=r"mine\.yaml: line 1: is not valid YAML"):
         load_recipe(str(path), Options)

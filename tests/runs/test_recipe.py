@@ -91,7 +91,7 @@ def test_a_folder_without_a_recipe_or_with_a_damaged_one_is_named(tmp_path):
     damages = {
         "training: {gap: 0}": "training.gap: input should be greater than 0",
         "training: {gpa: 4}": "there is no key 'training.gpa'; did you mean training.gap",
-        "tasks: [": "is damaged",
+        "tasks: [": "line 1: is not valid YAML",
         "- 1": "is damaged",
         "version: 9": "was made by a newer vlmt: it has version 9, and this vlmt reads up to 1",
     }

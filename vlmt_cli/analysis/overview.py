@@ -1,6 +1,5 @@
 """What a data folder and its runs came to, as the sections of a report page. Nothing is trained here."""
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vlmt_cli.analysis.report import Score, Section, boxed_photo, card, overlap_list, picture, plain_table, score_table
+from vlmt_cli.base.documents import read_json
 from vlmt_cli.base.image_names import photo_of
 from vlmt_cli.base.origin import verify_split
 from vlmt_cli.clean.heatmap import percent
@@ -129,7 +129,7 @@ def examples_section(run: Path, data: Path, scores: Scores) -> Section:
 
 def consistency_section(path: Path) -> Section:
     """Show multi-task visual grounding consistency (equation 5) of one or more models, from ``vgc.json``."""
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = read_json(path, "make it again with vlmt vgc")
     rows = []
     for name, model in content["models"].items():
         weighted, plain = model["consistency"]["weighted"], model["consistency"]["unweighted"]

@@ -224,14 +224,14 @@ def _split_hash_of(report: Path) -> str | None:
 
     try:
         return msgspec.json.decode(report.read_bytes(), type=OnlyHash).split_hash
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 
 def _manifest_hashes(manifest: Path) -> ExampleHashes | None:
     try:
         return msgspec.json.decode(manifest.read_bytes(), type=ExampleHashes)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 

@@ -9,8 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from vlmt_cli.base.documents import parse_yaml, read_yaml
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.schema import Model, check_version, nearest, parse, version_of
 
@@ -53,12 +52,10 @@ def _read(name: str, derived: tuple[str, ...]) -> tuple[dict[str, Any], Path]:
     """Read a recipe's keys, laid over those of the recipes that it derives from."""
     path = Path(name) if name.endswith((".yaml", ".yml")) else recipes_folder() / f"{name}.yaml"
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        values = read_yaml(path) or {}
     except FileNotFoundError as error:
         known = [recipe.stem for recipe in sorted(recipes_folder().glob("*.yaml"))]
         raise UsageError(f"there is no recipe {name!r}", todo=nearest(name, known)) from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DataError(f"is not valid YAML ({' '.join(str(error).split())})", where=path) from error
     if not isinstance(values, dict):
         raise DataError("holds no keys and values", where=path)
     check_version(version_of(values) or 1, RECIPE_VERSION, path)
@@ -91,6 +88,6 @@ def _apply(values: dict[str, Any], setting: str) -> None:
         if not isinstance(section, dict):
             raise UsageError(f"--set {setting!r}: {parent!r} has no keys of its own")
     try:
-        section[last] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise UsageError(f"--set {setting!r} has no readable value") from error
+        section[last] = parse_yaml(value, f"--set {setting!r}")
+    except DataError as error:
+        raise UsageError(error.what, where=error.where) from error

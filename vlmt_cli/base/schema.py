@@ -12,6 +12,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from vlmt_cli.base.errors import DataError, VlmtError
+from vlmt_cli.base.words import printable
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -54,7 +55,7 @@ def version_of(values: Any) -> int | None:
     if not isinstance(values, Mapping):
         return None
     version = values.get("version", str(values.get("format", "")).rpartition(" ")[2])
-    return int(version) if str(version).isdecimal() else None
+    return int(version) if str(version).isdecimal() and len(str(version)) < 10 else None
 
 
 def check_version(version: int, newest: int, where: object, error: type[VlmtError] = DataError) -> None:
@@ -67,16 +68,16 @@ def check_version(version: int, newest: int, where: object, error: type[VlmtErro
 def explain(invalid: ValidationError, kind: type[BaseModel]) -> tuple[str, str | None]:
     """Say the first of pydantic's errors in one line, and what to do about it where that is known."""
     first = invalid.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
+    key = printable(".".join(str(part) for part in first["loc"]))
     if first["type"] == "extra_forbidden":
         plain = ".".join(part for part in first["loc"] if isinstance(part, str))
-        return f"there is no key {key!r}", nearest(plain, keys_of(kind))
+        return f"there is no key '{key}'", nearest(plain, keys_of(kind))
     if first["type"] == "missing":
-        return f"the key {key!r} is missing", None
+        return f"the key '{key}' is missing", None
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] != "value_error":  # pydantic's own begin with a capital letter
         message = f"{message[:1].lower()}{message[1:]}"
-    return f"{key}: {message}" if key else message, None
+    return f"{key}: {printable(message, 400)}" if key else printable(message, 400), None
 
 
 def keys_of(kind: type[BaseModel], prefix: str = "") -> list[str]:
@@ -91,9 +92,13 @@ def keys_of(kind: type[BaseModel], prefix: str = "") -> list[str]:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Ask whether one of the nearest known names was meant, or name them all."""
-    known = list(known)
+    known, name = list(known), printable(name)
     close = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
-    return f"did you mean {' or '.join(close)}?" if close else f"choose one of {', '.join(known)}"
+    return f"did you mean {' or '.join(close)}?" if close else f"choose one of {_listed(known)}"
+
+
+def _listed(names: list[str], most: int = 20) -> str:
+    return ", ".join([*names[:most], "..."] if len(names) > most else names)
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

@@ -1,18 +1,18 @@
 """What a clean split was asked for: kept in its report, so that a check asks the same and nothing else replaces it."""
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
+from vlmt_cli.base.documents import read_json
 from vlmt_cli.base.errors import DataError
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ImageList(_Model):
@@ -88,7 +88,7 @@ class Answer(NamedTuple):
 def read_answer(folder: Path) -> Answer | None:
     """Read which question the split in a folder answers; None where there is no split that anybody could build on."""
     try:
-        report = json.loads((folder / "report.json").read_bytes())
+        report = read_json(folder / "report.json")
         splits = report["splits"]
         roles = {(split["dataset"], split["split"]): str(split["role"]) for split in splits}
         if "question" in report:
@@ -104,7 +104,7 @@ def read_answer(folder: Path) -> Answer | None:
             image_files=ImageFiles(folders=[]) if report.get("near_duplicates") else None,
         )
         return Answer(question, report["split_hash"], roles)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (DataError, OSError, ValueError, KeyError, TypeError):
         return None
 
 

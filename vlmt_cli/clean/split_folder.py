@@ -1,11 +1,11 @@
 """A clean split on disk: ``keep.parquet``, ``removed.parquet``, ``report.json``, ``report.md``, ``overlap.png``."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
 
+from vlmt_cli.base.documents import read_json
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.files import atomic_folder, write_parquet, write_text
 from vlmt_cli.base.origin import KEEP_FILE, verify_split
@@ -45,11 +45,9 @@ def read_report(folder: Path) -> Report:
     """Read a clean split's report. Raises a DataError when there is none, or it is damaged or of an older vlmt."""
     path = folder / REPORT_FILE
     try:
-        values = json.loads(path.read_bytes())
+        values = read_json(path, "make the split again with vlmt clean")
     except FileNotFoundError as error:
         raise DataError("there is no clean split", where=folder, todo="make one with vlmt clean") from error
-    except ValueError as error:
-        raise DataError(f"is damaged ({error})", where=path, todo="make the split again with vlmt clean") from error
     return parse(Report, values, path, todo="run vlmt clean again")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vlmt_cli.base.documents import read_text
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.identity import LINKS
 from vlmt_cli.base.keys import check_image_key
@@ -47,9 +48,9 @@ def read_verdicts(path: Path) -> Verdicts:
             judged both ways, or judged different where other verdicts make it the same.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot be read as verdicts ({error})", where=path) from error
+        text = read_text(path)
+    except FileNotFoundError as error:
+        raise DataError(f"cannot be read as verdicts ({error.strerror})", where=path) from error
     judged: dict[Pair, tuple[str, int]] = {}
     for number, line in enumerate(text.splitlines(), 1):
         words = line.partition("#")[0].split()

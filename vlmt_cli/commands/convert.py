@@ -120,8 +120,8 @@ def _load(
 ) -> "tuple[Checkpoint, int]":
     """Load a source of any form; returns it, and how many tensors its file of weights holds."""
     import dataclasses
-    import json
 
+    from vlmt_cli.base.documents import read_json
     from vlmt_cli.base.errors import DataError, UsageError
     from vlmt_cli.features.tensor_files import read_safetensors
     from vlmt_cli.runs.authors_weights import authors_state, import_weights, read_answers, read_config
@@ -147,9 +147,9 @@ def _load(
     values = None
     if config is not None:
         try:
-            values = json.loads(config.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise DataError(f"cannot be read as JSON ({error})", where=config) from error
+            values = read_json(config)
+        except FileNotFoundError as error:
+            raise DataError("there is no such file", where=config) from error
     model_config = read_config(values, state, config or path, partial)
     for_authors = target.suffix == ".bin"  # which has no place for answers and tokenizer
     labels = read_answers(answers, model_config, partial or for_authors)

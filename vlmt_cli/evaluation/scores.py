@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
-from json import JSONDecodeError, loads
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat, NonNegativeInt, PositiveInt, model_validator
 
+from vlmt_cli.base.documents import read_json
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.files import write_text
 from vlmt_cli.base.schema import parse
@@ -32,7 +32,7 @@ _CONTAMINATION = {"seen": "images seen in training", "unseen": "images not seen"
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class TaskScore(_Model):
@@ -170,11 +170,9 @@ def read_scores(path: Path) -> Scores:
     path = path / SCORES_FILE if path.is_dir() else path
     again = "make it again with vlmt evaluate"
     try:
-        values = loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
+        values = read_json(path, again)
+    except FileNotFoundError as error:
         raise DataError(f"cannot be read ({error.strerror})", where=path, todo="make it with vlmt evaluate") from error
-    except (JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"is not valid JSON ({error})", where=path, todo=again) from error
     return parse(Scores, values, path, todo=again)
 
 

@@ -4,7 +4,6 @@ Their files come without the answers of their classifiers, without the tokenizer
 are asked for. What they hold and nothing reads is kept, so that export gives every tensor back, bit for bit.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vlmt_cli.base.documents import read_json
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.files import atomic, write_text
 from vlmt_cli.base.pickles import read_pickle
@@ -238,9 +238,9 @@ def _prefixes(head: str) -> tuple[str, ...]:
 def _read_answers(path: Path) -> list[str]:
     if path.suffix == ".json":
         try:
-            answers = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise DataError(f"cannot be read ({error})", where=path) from error
+            answers = read_json(path)
+        except FileNotFoundError as error:
+            raise DataError("there is no such file", where=path) from error
     else:
         answers = read_pickle(path)
     if not isinstance(answers, list) or not all(isinstance(answer, str) for answer in answers):

@@ -6,13 +6,12 @@ a model is validated, its weights are written no more often than the run is save
 """
 
 from dataclasses import dataclass
-from json import JSONDecodeError, loads
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
-from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.documents import read_json
 from vlmt_cli.base.schema import parse
 from vlmt_cli.runs.metrics import METRICS
 
@@ -32,7 +31,7 @@ class Best(BaseModel):
         tasks: each task's latest validation score at that iteration.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     version: PositiveInt = BEST_VERSION
     iteration: int
@@ -92,9 +91,7 @@ def read_best(folder: Path) -> Best | None:
     """
     path = folder / VALIDATION
     try:
-        values = loads(path.read_text(encoding="utf-8"))
+        values = read_json(path, "take --weights last")
     except FileNotFoundError:
         return None
-    except (OSError, JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot be read as JSON ({error})", where=path, todo="take --weights last") from error
     return parse(Best, values, path)

@@ -17,7 +17,6 @@ The ``.pt`` holds the same in one dict of tensors and plain data, so that ``torc
 reads it. Nothing that a checkpoint holds is ever run.
 """
 
-import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -28,8 +27,10 @@ from typing import Any
 from pydantic import RootModel
 from torch import Tensor
 
+from vlmt_cli.base.documents import parse_json, read_text
 from vlmt_cli.base.errors import DataError, UsageError, VlmtError
 from vlmt_cli.base.files import atomic, atomic_folder
+from vlmt_cli.base.opening import read_file
 from vlmt_cli.base.schema import check_version, parse, version_of
 from vlmt_cli.datasets.table import LABELS as FIXED_LABELS
 from vlmt_cli.features.tensor_files import check_finite, only_tensors, read_safetensors
@@ -334,20 +335,17 @@ def _download(repository: str) -> Path:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_file(path)
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", where=path) from error
 
 
 def _read_text(path: Path) -> str:
     try:
-        return _read_bytes(path).decode()
-    except UnicodeDecodeError as error:
-        raise DataError("is not text", where=path) from error
+        return read_text(path)
+    except FileNotFoundError as error:
+        raise DataError(f"cannot be read ({error.strerror})", where=path) from error
 
 
 def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(_read_text(path))
-    except json.JSONDecodeError as error:
-        raise DataError(f"is not valid JSON ({error})", where=path) from error
+    return parse_json(_read_text(path), path)

@@ -7,15 +7,15 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import PurePath
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, field_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, field_validator
 
 LINEAGE_VERSION = 1
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Beginning(_Model):
@@ -109,7 +109,7 @@ class Lineage(_Model):
     """
 
     version: PositiveInt = LINEAGE_VERSION
-    stages: tuple[Stage, ...] = ()
+    stages: Annotated[tuple[Stage, ...], Field(max_length=1_000)] = ()
     extractor: Extractor | None = None
     source: str | None = None
 

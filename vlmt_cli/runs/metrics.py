@@ -19,15 +19,32 @@ Further kinds come from callbacks, such as ``affinity``.
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
+from vlmt_cli.base.documents import parse_json, read_text
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.files import explained, write_text
 from vlmt_cli.base.schema import check_version, version_of
+from vlmt_cli.base.words import printable
 
 METRICS = "metrics.jsonl"
 METRICS_VERSION = 1
 """In each line of kind ``start``; lines without it are of version 1."""
+
+_NEEDED = {
+    "train": ("iteration", "task", "loss"),
+    "validation": ("iteration", "task", "score"),
+    "save": ("iteration",),
+}
+_FORMS: dict[str, type | UnionType] = {
+    "iteration": int,
+    "seed": int,
+    "task": str,
+    "loss": int | float,
+    "score": int | float,
+    "state": str,
+}
 
 
 def append(folder: Path, record: dict[str, Any]) -> None:
@@ -62,30 +79,45 @@ def cut_metrics(folder: Path, iteration: int) -> None:
 def first_seed(folder: Path, otherwise: int) -> int:
     """Return the seed that a run began with; ``otherwise`` when it has told nothing yet."""
     lines = _lines(folder / METRICS) if (folder / METRICS).exists() else iter(())
-    return int(next((line["seed"] for line in lines if line["kind"] == "start"), otherwise))
+    return int(next((line["seed"] for line in lines if line["kind"] == "start" and "seed" in line), otherwise))
 
 
 def _is_kept(line: dict[str, Any], iteration: int) -> bool:
     if line["kind"] == "start":
-        return bool(line["iteration"] < iteration)  # a start from here is repeated now
+        return bool(line.get("iteration", 0) < iteration)  # a start from here is repeated now
     return bool(line.get("iteration", 0) <= iteration) and line["kind"] != "end"
+
+
+def _check_fields(record: dict[str, Any], where: str) -> None:
+    """Raise a DataError when a line lacks what its readers take from it, or says it in another form."""
+    for name in _NEEDED.get(record["kind"], ()):
+        if name not in record:
+            raise DataError(f"the key {name!r} is missing", where=where, todo="delete the line")
+    for name, kind in _FORMS.items():
+        if name in record and (isinstance(record[name], bool) or not isinstance(record[name], kind)):
+            what = f"{name} is {printable(json.dumps(record[name]))}, not of its form"
+            raise DataError(what, where=where, todo="delete the line")
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, "delete the line")
     except FileNotFoundError as error:
         raise DataError("there are no metrics", where=path.parent, todo="name a folder that vlmt train made") from error
-    lines = text.splitlines()
+    lines = text.removesuffix("\n").split("\n")
     for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        where = f"{path}:{number}"
         try:
-            record = json.loads(line)
-        except ValueError as error:
+            record = parse_json(line, where, "delete the line", nan=True)
+        except DataError:
             if number == len(lines):
                 return
-            raise DataError("is not valid JSON", where=f"{path}:{number}", todo="delete the line") from error
-        if not isinstance(record, dict) or "kind" not in record:
-            raise DataError("names no kind", where=f"{path}:{number}", todo="delete the line")
+            raise
+        if not isinstance(record, dict) or not isinstance(record.get("kind"), str):
+            raise DataError("names no kind", where=where, todo="delete the line")
         if record["kind"] == "start":
             check_version(version_of(record) or 1, METRICS_VERSION, path)
+        _check_fields(record, where)
         yield record

@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from vlmt_cli.base.documents import read_yaml
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.files import write_text
 from vlmt_cli.base.recipes import RECIPE_VERSION
@@ -47,7 +48,7 @@ DEFAULTS = {
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ModelChoices(_Section):
@@ -284,11 +285,9 @@ def read_recipe(run: Path) -> Recipe:
     """Read the recipe of a run. Raises a DataError when there is none, or it is damaged or of a newer vlmt."""
     path = run / RECIPE
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = read_yaml(path)
     except FileNotFoundError as error:
         raise DataError("holds no run", where=run, todo="name a folder that vlmt train made") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DataError(f"is damaged ({str(error).splitlines()[0]})", where=path) from error
     if not isinstance(values, dict):
         raise DataError("is damaged (it holds no keys and values)", where=path)
     check_version(version_of(values) or 1, RECIPE_VERSION, path)

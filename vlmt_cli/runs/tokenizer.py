@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.base.opening import check_file
+from vlmt_cli.base.words import printable
 from vlmt_cli.trunks.hub import reach
 
 
@@ -27,14 +29,17 @@ def read_tokenizer(source: str, vocabulary: int) -> str:
         path = files[0]
     elif not path.is_file():
         path = _download(source)
+    check_file(path)
     try:
         if path.suffix == ".txt":
             tokenizer = BertWordPieceTokenizer(str(path), lowercase=True)
         else:
             tokenizer = Tokenizer.from_file(str(path))
         text: str = tokenizer.to_str()
-    except Exception as error:  # the library raises plain Exception
-        raise DataError(f"is not a tokenizer ({' '.join(str(error).split())[:120]})", where=path) from error
+    except BaseException as error:  # the library raises plain Exception, and panics as no Exception
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise
+        raise DataError(f"is not a tokenizer ({printable(error)})", where=path) from error
     if (size := tokenizer.get_vocab_size()) > vocabulary:
         what = f"the tokenizer has {size:,} tokens, and the model knows {vocabulary:,}"
         raise UsageError(what, where=source, todo="give the model's own with --tokenizer")

@@ -2,11 +2,11 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from vlmt_cli.base.schema import nearest
 from vlmt_cli.datasets.table import TASKS, TWELVE, VOCABULARIES
-from vlmt_cli.trunks.config import ViLBERTConfig
+from vlmt_cli.trunks.config import Size, ViLBERTConfig
 
 HEADS = tuple(dict.fromkeys(TASKS[name].head for name in TWELVE))
 """The six heads of the paper's model (section 3.2)."""
@@ -25,12 +25,12 @@ class ModelConfig(BaseModel):
         verification_loss: ``softmax`` (equation 4) or the authors' ``binary``.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     trunk: ViLBERTConfig
     heads: tuple[str, ...] = HEADS
     pretraining: bool = False
-    answers: dict[str, PositiveInt] = {"vqa": 3129, "gqa": 1533}
+    answers: dict[str, Size] = {"vqa": 3129, "gqa": 1533}
     task_token: Literal["dataset", "group", "none"] = "dataset"
     entailment_head: Literal["mlp", "linear"] = "mlp"
     verification_loss: Literal["softmax", "binary"] = "softmax"

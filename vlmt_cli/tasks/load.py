@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vlmt_cli.base import origin
+from vlmt_cli.base.documents import read_json
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.origin import KEEP_FILE
 from vlmt_cli.datasets.table import AMONG_CANDIDATES, DATASETS, TASKS
@@ -126,13 +127,14 @@ def answers_of(data: Path, task: str) -> list[str] | None:
     if not owner:
         return None
     path = data / "examples" / owner / "answers.json"
+    again = "delete its folder and run vlmt clean"
     try:
-        return msgspec.json.decode(path.read_bytes(), type=list[str])
+        return msgspec.convert(read_json(path, again), list[str])
     except FileNotFoundError as error:
         todo = f"read {owner} with vlmt clean, as {task} shares its answers"
         raise DataError("there is no answer vocabulary", where=path, todo=todo) from error
-    except msgspec.MsgspecError as error:
-        raise DataError(f"is damaged ({error})", where=path, todo="delete its folder and run vlmt clean") from error
+    except msgspec.ValidationError as error:
+        raise DataError(f"is damaged ({error})", where=path, todo=again) from error
 
 
 def make_batch(

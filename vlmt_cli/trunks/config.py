@@ -4,27 +4,29 @@
 image regions, six co-attention layers.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
 
 from vlmt_cli.base.errors import UsageError
 from vlmt_cli.base.schema import parse
 
 Rate = float
+Size = Annotated[int, Field(gt=0, le=1 << 24)]
+_MOST_LAYERS = 1_000
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class StreamConfig(_Model):
     """One stream of transformer (TRM) layers."""
 
-    width: PositiveInt
-    layers: NonNegativeInt
-    heads: PositiveInt
-    feedforward: PositiveInt
+    width: Size
+    layers: Annotated[int, Field(ge=0, le=_MOST_LAYERS)]
+    heads: Size
+    feedforward: Size
     dropout: Rate = 0.1
     attention_dropout: Rate = 0.1
 
@@ -45,16 +47,16 @@ class ViLBERTConfig(_Model):
 
     text: StreamConfig
     vision: StreamConfig
-    co_width: PositiveInt
-    co_heads: PositiveInt
-    text_placement: tuple[NonNegativeInt, ...]
-    vision_placement: tuple[NonNegativeInt, ...]
-    vocabulary: PositiveInt = 30522
-    positions: PositiveInt = 512
-    segments: PositiveInt = 2
-    task_tokens: NonNegativeInt = 20
-    region_features: PositiveInt = 2048
-    region_classes: PositiveInt = 1601
+    co_width: Size
+    co_heads: Size
+    text_placement: Annotated[tuple[NonNegativeInt, ...], Field(max_length=_MOST_LAYERS)]
+    vision_placement: Annotated[tuple[NonNegativeInt, ...], Field(max_length=_MOST_LAYERS)]
+    vocabulary: Size = 30522
+    positions: Size = 512
+    segments: Size = 2
+    task_tokens: Annotated[int, Field(ge=0, le=1 << 24)] = 20
+    region_features: Size = 2048
+    region_classes: Size = 1601
     fusion: Literal["product", "sum"] = "product"
     fusion_dropout: Rate = 0.1
     init_std: float = 0.02

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import msgspec
-
+from vlmt_cli.base.documents import read_json
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.schema import parse
 from vlmt_cli.clean.split_folder import verified_report
@@ -128,7 +127,7 @@ def _difference(wanted: Wanted, recipe: Recipe, folder: Path, own: Path, split_h
     """Say in what the run of a recipe in ``folder`` differs from the wanted one, whose own folder is ``own``."""
     if difference := difference_of(wanted.recipe, recipe):
         return difference
-    seed = next((line["seed"] for line in read_metrics(folder) if line["kind"] == "start"), None)
+    seed = next((line.get("seed") for line in read_metrics(folder) if line["kind"] == "start"), None)
     if seed != wanted.seed:
         return f"its seed is {seed}, and {wanted.seed} is asked for"
     if not (folder / LINEAGE).exists():
@@ -148,6 +147,6 @@ def _difference(wanted: Wanted, recipe: Recipe, folder: Path, own: Path, split_h
 def _stages(run: Path) -> list[Stage]:
     path = run / LINEAGE
     try:
-        return list(parse(Lineage, msgspec.json.decode(path.read_bytes()), path).stages)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise DataError(f"is damaged ({error})", where=path) from error
+        return list(parse(Lineage, read_json(path), path).stages)
+    except FileNotFoundError as error:
+        raise DataError("is missing", where=path) from error

@@ -214,7 +214,9 @@ def _iteration(folder: Path) -> int:
     except FileNotFoundError:
         return 0
     for line in reversed(lines):
-        with contextlib.suppress(ValueError):  # cut at either end
+        with contextlib.suppress(ValueError, TypeError, RecursionError):  # cut at either end
             record = json.loads(line)
+            if not isinstance(record, dict):
+                continue
             return sys.maxsize if record.get("kind") == "end" else int(record.get("iteration", 0))
     return 0

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from vlmt_cli.base.documents import read_yaml
 from vlmt_cli.base.errors import DataError
 
 BESIDE = "detectron_config.yaml"
@@ -106,11 +105,9 @@ def read_config(path: Path) -> DetectorConfig:
         DataError: it cannot be read, is of another detector, or holds a value of another kind.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
+        content = read_yaml(path)
+    except FileNotFoundError as error:
         raise DataError(f"cannot be read ({error.strerror})", where=path) from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DataError(f"is not valid YAML ({' '.join(str(error).split())})", where=path) from error
     model = content.get("MODEL") if isinstance(content, dict) else None
     if not isinstance(model, dict):
         raise DataError("has no section MODEL, as a config of maskrcnn-benchmark has", where=path)
