@@ -100,7 +100,7 @@ def complain(
     if isinstance(error, UnicodeDecodeError):
         raise not_utf8(data, where) from error
     if isinstance(error, msgspec.ValidationError) and "$[...]" in str(error):
-        for key, value in msgspec.json.decode(bytes(data), type=dict[str, msgspec.Raw]).items():
+        for key, value in _entries(bytes(data)):
             try:
                 msgspec.json.decode(value, type=kind.__args__[1], strict=False)
             except (msgspec.MsgspecError, UnicodeDecodeError) as here:
@@ -114,6 +114,14 @@ def complain(
     what = what if what[:2].isupper() else what[0].lower() + what[1:]
     where = ": ".join(part for part in (where, at if at != "$" else "") if part)
     raise DataError(what, where=where, todo=todo) from error
+
+
+def _entries(data: bytes) -> list[tuple[str, msgspec.Raw]]:
+    """List the keys of an object and the JSON of their values; nothing where that is wrong after the first mistake."""
+    try:
+        return list(msgspec.json.decode(data, type=dict[str, msgspec.Raw]).items())
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return []
 
 
 def not_utf8(data: Bytes, where: object) -> DataError:

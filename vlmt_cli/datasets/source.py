@@ -157,7 +157,7 @@ def _of_another_form(path: Path, data: Bytes, kind: Any) -> Any:
     # Two names of a record's fields make columns; a struct around a list of records has a list's name alone.
     listed = next((get_args(each.type)[0] for each in _fields(kind) if get_origin(each.type) is list), None)
     names = {each.name for each in _fields(record or listed)}
-    if (found := columns(data)) is None or len(names & found.keys()) < 2:
+    if (found := columns(bytes(data))) is None or len(names & found.keys()) < 2:
         return None
     try:
         assert get_origin(kind) is list

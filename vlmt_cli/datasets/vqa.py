@@ -36,6 +36,7 @@ ANNOTATIONS = "v2_mscoco_{}_annotations.json"
 TESTS = {"test": "test2015", "testdev": "test-dev2015"}
 _BOTH = "download both files again"
 _LARGEST_ID = 1 << 63
+_MOST_ANSWERS = 100
 
 
 class Question(msgspec.Struct, gc=False):
@@ -126,6 +127,10 @@ def _read_labelled(
     right = pa.array([annotation.multiple_choice_answer for annotation in annotations], pa.string())
     shown = pa.array([annotation.image_id for annotation in annotations], pa.int64())
     annotated = np.array([len(annotation.answers) for annotation in annotations], dtype=np.int64)
+    if (annotated > _MOST_ANSWERS).any():
+        number = int(np.argmax(annotated))
+        what = f"{annotated[number]:,} annotators answered, of at most {_MOST_ANSWERS}"
+        raise DataError(what, where=f"{answered}: $.annotations[{number}]", todo=_BOTH)
     said = pa.array((answer.answer for annotation in annotations for answer in annotation.answers), pa.string())
     del annotations
     given = answers.normalise_answers(said) if options.count_answers == "normalised" else said.dictionary_encode()
