@@ -1,4 +1,4 @@
-"""A drawn world to run commands on, and a way to run them."""
+"""A synthetic world to run commands on, and a way to run them."""
 
 import shutil
 

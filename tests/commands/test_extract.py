@@ -1,4 +1,4 @@
-"""``vlmt extract`` on a drawn world and on photos."""
+"""``vlmt extract`` on a synthetic world and on photos."""
 
 import json
 import shutil

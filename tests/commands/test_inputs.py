@@ -87,7 +87,7 @@ def test_inputs_are_checked_before_heavy_imports(folder):
 
 @pytest.fixture
 def elsewhere(monkeypatch, trained_world, tmp_path):
-    """A machine without GPUs and network, in whose working folder ``demo`` is a drawn world."""
+    """A machine without GPUs and network, in whose working folder ``demo`` is a synthetic world."""
 
     def offline(repository, name):
         raise OSError("no network")

@@ -1,4 +1,4 @@
-"""``vlmt predict`` on a drawn world, with a tiny model of random weights."""
+"""``vlmt predict`` on a synthetic world, with a tiny model of random weights."""
 
 import json
 import shutil

@@ -101,7 +101,7 @@ def checkpoint():
 @pytest.fixture(scope="module")
 def reader(data):
     stores = [FeatureStore(data / "features" / name) for name in ("pixels", "pixels-candidates")]
-    yield RegionReader(*stores, most=MOST)
+    yield RegionReader(*stores, max_regions=MOST)
     for store in stores:
         store.close()
 
@@ -205,7 +205,7 @@ def test_networks_must_be_those_of_the_features(data, tmp_path):
 
     torch.set_num_threads(1)
     saved = save_networks(tmp_path)
-    theirs = network_extractor("cpu", saved["rt_detr"], saved["vit"], most=7)
+    theirs = network_extractor("cpu", saved["rt_detr"], saved["vit"], max_regions=7)
     trained = Extractor(name=theirs.name, hash=theirs.hash)
     own = Networks("cpu", saved["rt_detr"], saved["vit"])
     (photo,), notes = see([PhotoSource("a", data / "0.png")], trained, own, [])
@@ -233,7 +233,7 @@ def test_the_papers_detector_is_made_as_its_features_were(tmp_path):
     weights = tmp_path / "detectron_model.safetensors"
     weights.symlink_to(WEIGHTS)
     (tmp_path / "detectron_config.yaml").symlink_to(CONFIG)
-    for choices in ({}, {"mode": "faithful", "batch": 3}, {"precision": "bf16", "most": 36}):
+    for choices in ({}, {"mode": "faithful", "batch": 3}, {"precision": "bf16", "max_regions": 36}):
         theirs = vg_x152_extractor("cpu", weights, **choices)
         extractor, notes = make_extractor(Extractor(name=theirs.name, hash=theirs.hash), Networks(weights=weights))
         assert (extractor.name, extractor.hash, notes) == (theirs.name, theirs.hash, [])

@@ -38,7 +38,7 @@ def test_keeps_the_best_boxes_inside_the_photo():
         [0.5, 0.5, 0.001, 0.5],  # thinner than a pixel
         [0.5, 0.5, 3.0, 3.0],  # larger than the photo
     ])  # fmt: skip
-    kept, scores = best(logits, boxes, (200, 100), classes=2, most=2)
+    kept, scores = best(logits, boxes, (200, 100), classes=2, max_regions=2)
     np.testing.assert_allclose(kept, [[0, 0, 50, 25], [0, 0, 200, 100]])
     np.testing.assert_allclose(scores, [[np.exp(3) / (1 + np.exp(3)), 1 / (1 + np.exp(3))],
                                         [1 / (1 + np.exp(2)), np.exp(2) / (1 + np.exp(2))]], rtol=1e-6)  # fmt: skip
@@ -47,7 +47,7 @@ def test_keeps_the_best_boxes_inside_the_photo():
 def test_a_box_of_no_object_is_no_good_box():
     logits = torch.tensor([[5.0, 0.0, 9.0], [1.0, 0.0, -9.0]])  # the last class is "no object"
     boxes = torch.tensor([[0.2, 0.2, 0.2, 0.2], [0.8, 0.8, 0.2, 0.2]])
-    kept, scores = best(logits, boxes, (100, 100), classes=2, most=1)
+    kept, scores = best(logits, boxes, (100, 100), classes=2, max_regions=1)
     np.testing.assert_allclose(kept, [[70, 70, 90, 90]], rtol=1e-6)
     np.testing.assert_allclose(scores.sum(1), 1, rtol=1e-6)
 
@@ -56,7 +56,7 @@ def test_a_box_of_no_object_is_no_good_box():
 def test_finds_what_transformers_finds(networks, photos, kind):
     detector = load_detector(networks[kind], "cpu")
     pixels = [resized(detector.processor, photo) for photo in photos]
-    found = detect(detector, pixels, [photo.size for photo in photos], most=10)
+    found = detect(detector, pixels, [photo.size for photo in photos], max_regions=10)
     processor = AutoImageProcessor.from_pretrained(networks[kind], backend="pil")
     model = AutoModelForObjectDetection.from_pretrained(networks[kind]).eval()
     for photo, (boxes, scores) in zip(photos, found, strict=True):

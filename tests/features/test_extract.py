@@ -65,7 +65,7 @@ def test_real_photos_through_networks(real_data, tmp_path, kind):
     files = [(f"coco:{int(path.stem)}", str(path)) for path in sorted((photos / "coco").glob("*.jpg"))]
     files += [(f"nlvr2:{path.stem}", str(path)) for path in sorted((photos / "nlvr2").glob("*.png"))]
     networks = save_networks(tmp_path)
-    make = partial(network_extractor, detector=networks[kind], backbone=networks["dinov2"], most=20)
+    make = partial(network_extractor, detector=networks[kind], backbone=networks["dinov2"], max_regions=20)
     results = [run(Job(files, tmp_path / f"batch{batch}", make, batch=batch)) for batch in (1, 4, 7)]
     job = Job(files, tmp_path / "shards", make)
     for number in (1, 2, 3):

@@ -1,4 +1,4 @@
-"""The extractor for drawn pictures, on a drawn world whose scenes are known."""
+"""The extractor for drawn pictures, on a synthetic world whose scenes are known."""
 
 import time
 

@@ -37,7 +37,7 @@ def stores(tmp_path_factory):
 
 @pytest.fixture
 def reader(stores):
-    return RegionReader(*map(FeatureStore, find_stores(stores, None, None)), most=4)
+    return RegionReader(*map(FeatureStore, find_stores(stores, None, None)), max_regions=4)
 
 
 def test_img_first_then_regions_then_nothing(reader):

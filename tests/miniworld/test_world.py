@@ -185,6 +185,6 @@ def test_a_dialogue_leaves_one_thing(world):
 
 def test_refuses_to_write_over_other_data(tmp_path):
     (tmp_path / "raw" / "vqa").mkdir(parents=True)
-    with pytest.raises(FileExistsError, match="not a mini-world's"):
+    with pytest.raises(FileExistsError, match="not a synthetic world's"):
         write_world(tmp_path, SMALL)
     assert not any((tmp_path / "raw" / "vqa").iterdir())

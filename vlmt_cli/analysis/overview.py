@@ -44,12 +44,12 @@ def leaks_section(data: Path) -> Section:
 
 
 def chances(run: Path, data: Path, scores: Scores) -> dict[str, float]:
-    """Return what a guess scores on each task of a run's ``scores.json``."""
+    """Return the baseline's score on each task of a run's ``scores.json``."""
     model = open_model(str(run))
     encoder, reader = model.encoder, model.reader(data)
 
     def boxes_of(image: str) -> NDArray[np.float32]:
-        return reader.store.read(image).boxes[: reader.most]
+        return reader.store.read(image).boxes[: reader.max_regions]
 
     chance = {}
     for task, score in scores.tasks.items():
@@ -65,7 +65,7 @@ def chances(run: Path, data: Path, scores: Scores) -> dict[str, float]:
 
 
 def score_rows(scores: Scores, guesses: dict[str, float]) -> list[Score]:
-    """Put a model's scores beside what a guess would score."""
+    """Put a model's scores beside the baseline's."""
     return [
         Score(
             TASKS[task].short,

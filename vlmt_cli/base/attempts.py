@@ -1,4 +1,4 @@
-"""Work in other processes, whose errors come back as results. Nothing heavy is imported here."""
+"""Tasks in other processes; their errors come back as results. Nothing heavy is imported here."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ Result = bool | BaseException
 
 
 def attempt(task: Callable[[], bool]) -> Result:
-    """Do a task, and return its error where it fails: no task shall take the others with it."""
+    """Do a task, and return its error where it fails: one failing task does not end the others."""
     try:
         return task()
     except VlmtError as error:

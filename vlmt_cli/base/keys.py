@@ -65,7 +65,7 @@ def image_keys(source: str, ids: Sequence[int] | Sequence[str] | pa.Array, where
 def right_source(source: str) -> str | None:
     """Say what to write instead of a source that is malformed or nearly a known one; None where it is fine.
 
-    A slip of the pen would match no image, in silence.
+    A misspelt key would silently match no image.
     """
     close = (
         []

@@ -32,7 +32,7 @@ in 64 or less. So there were no false pairs, same or borderline, though among th
 billion pairs of 120,000 images some hundred borderline ones must be expected: a person
 judges those (``gallery.py``). Mirrored copies and crops of 5% or more can be missed.
 Drawings are told apart less well, above all few shapes on one textured background: of
-3.1 million pairs of 2,500 mini-world scenes 4 different ones are within 24 bits.
+3.1 million pairs of 2,500 synthetic world scenes 4 different ones are within 24 bits.
 
 A picture of one colour, a plain gradient or a few stripes has too few frequencies
 to be told from another by their signs. Such a picture has no perceptual hash (null)

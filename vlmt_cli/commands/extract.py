@@ -229,7 +229,7 @@ def _maker(
     from vlmt_cli.features.pixels import pixels_extractor, sample_clusters
 
     if extractor == "detector":
-        return partial(network_extractor, detector=detector, backbone=backbone, most=regions, batch=batch)
+        return partial(network_extractor, detector=detector, backbone=backbone, max_regions=regions, batch=batch)
     # All stores beside each other share them, so that given boxes get the class scores of proposed ones.
     path = store.parent / "pixels.clusters.npy"
     if not path.exists():

@@ -77,7 +77,7 @@ def maker(options: Options, has_boxes: bool, regions: int, batch: int, in_parts:
         weights=options.weights.absolute(),
         config=released.config_file and released.config_file.absolute(),
         has_boxes=has_boxes,
-        most=regions,
+        max_regions=regions,
         batch=batch,
         **given,
     )

@@ -1,4 +1,4 @@
-"""Which images the training behind a checkpoint saw, whatever their names, so that no test is one of memory in silence.
+"""Which images the training behind a checkpoint saw, under any name, so that no leaked score is reported silently.
 
 Only test sets are guarded: validation images of one task may well train another, as cleaning takes the images of test
 sets alone out of training (section 8.1); scores on them are marked.

@@ -62,7 +62,7 @@ class _Model(NamedTuple):
     task: str
 
     @property
-    def most(self) -> int:
+    def max_regions(self) -> int:
         """Detected regions a photo that it sees."""
         return self.loaded.features.regions
 
@@ -150,14 +150,14 @@ def remarks(checkpoint: Checkpoint, task: str, text: str) -> list[str]:
     return said
 
 
-def stack(photos: Sequence[Photo], most: int) -> RegionBatch:
+def stack(photos: Sequence[Photo], max_regions: int) -> RegionBatch:
     """Put photos' regions together as ``RegionReader.read`` does: IMG, detected regions, candidates.
 
     Args:
         photos: B of them, with features of one width.
-        most: detected regions of each, at most.
+        max_regions: detected regions of each, at most.
     """
-    detected = torch.tensor([min(len(photo.regions.boxes), most) for photo in photos])
+    detected = torch.tensor([min(len(photo.regions.boxes), max_regions) for photo in photos])
     width = photos[0].regions.features.shape[1]
     nothing = Given(np.empty((0, 4), np.float32), np.empty((0, width), np.float16))
     given = [nothing if (own := photo.candidates) is None else Given(own.boxes, own.features) for photo in photos]
@@ -199,7 +199,7 @@ def _answered(model: _Model, photos: Sequence[Photo], texts: Sequence[str], top:
     own = bool(TASKS[model.task].vocabulary)
     labels = model.loaded.checkpoint.labels[TASKS[model.task].head]
     predictions: list[Prediction] = []
-    for part, logits_TA in _outputs(model, stack(photos, model.most), texts):
+    for part, logits_TA in _outputs(model, stack(photos, model.max_regions), texts):
         probabilities = logits_TA.sigmoid() if own else logits_TA.softmax(1)
         best = probabilities.sort(dim=1, descending=True, stable=True)
         for text, shares, places in zip(part, best.values.tolist(), best.indices.tolist(), strict=True):
@@ -213,7 +213,7 @@ def _answered(model: _Model, photos: Sequence[Photo], texts: Sequence[str], top:
 
 def _located(model: _Model, photo: Photo, texts: Sequence[str], top: int) -> list[Prediction]:
     """Find the regions of a photo that each text may mean: among its candidates where it has some."""
-    regions = stack([photo], model.most)
+    regions = stack([photo], model.max_regions)
     among = photo.candidates is not None
     rows = regions.places_BC[0] if among else torch.arange(regions.pixels_BV4.shape[1])
     predictions: list[Prediction] = []
@@ -242,7 +242,7 @@ def _ranked(
     """Rank several photos for each text, or the texts for one photo."""
     columns = []
     for first in range(0, len(photos), _PHOTOS):
-        regions = stack(photos[first : first + _PHOTOS], model.most)
+        regions = stack(photos[first : first + _PHOTOS], model.max_regions)
         parts = [scores.view(len(part), -1) for part, scores in _outputs(model, regions, texts)]
         columns.append(torch.cat(parts))
         if progress:

@@ -158,7 +158,7 @@ def _networks(trained: Trained | None, networks: Networks, has_boxes: bool) -> E
     if has_boxes:
         return network_extractor(networks.device, None, source)
     boxes = _given_or_usual(networks.detector, detector.DEFAULT, detector_name, "detector")
-    return network_extractor(networks.device, boxes, source, most=_most(trained), batch=_AT_ONCE)
+    return network_extractor(networks.device, boxes, source, max_regions=_most(trained), batch=_AT_ONCE)
 
 
 def _vg_x152(trained: Trained | None, networks: Networks, has_boxes: bool) -> Extractor:
@@ -177,7 +177,7 @@ def _vg_x152(trained: Trained | None, networks: Networks, has_boxes: bool) -> Ex
         mode="faithful" if "-faithful" in name else "correct",
         precision="bf16" if "-bf16" in name else "float32",
         has_boxes=has_boxes,
-        most=_most(trained),
+        max_regions=_most(trained),
         batch=batch,
     )
 

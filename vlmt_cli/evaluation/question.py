@@ -1,4 +1,4 @@
-"""What is asked of a model, checked before anything heavy is imported."""
+"""A question to a model, checked before anything heavy is imported."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

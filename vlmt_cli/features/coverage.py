@@ -47,7 +47,7 @@ def examples_with_features(
         store: the features.
         images: N lists of image keys.
         what: the examples, such as ``vqa train``, for the error.
-        partial: whether to go on where features lack.
+        partial: continue when some images have no features.
 
     Returns:
         (N,) bool.

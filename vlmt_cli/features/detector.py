@@ -34,7 +34,7 @@ def detect(
     detector: Network,
     pixels: Sequence[NDArray[np.uint8]],
     sizes: Sequence[tuple[int, int]],
-    most: int,
+    max_regions: int,
     together: int = 1,
 ) -> list[tuple[BoxArray, Scores]]:
     """Find the objects of N photos.
@@ -43,7 +43,7 @@ def detect(
         detector: from ``load_detector``.
         pixels: the photos as ``resized`` made them, (3, H, W) each.
         sizes: the photos' own widths and heights.
-        most: keep that many boxes a photo, those of the highest score of any class.
+        max_regions: keep that many boxes a photo, those of the highest score of any class.
         together: photos at once.
 
     Returns:
@@ -57,11 +57,11 @@ def detect(
 
     outputs = run_network(detector, pixels, together, run)
     classes = detector.model.config.num_labels
-    return [best(*output, size, classes, most) for output, size in zip(outputs, sizes, strict=True)]
+    return [best(*output, size, classes, max_regions) for output, size in zip(outputs, sizes, strict=True)]
 
 
 def best(
-    logits_QL: Tensor, boxes_Q4: Tensor, size: tuple[int, int], classes: int, most: int
+    logits_QL: Tensor, boxes_Q4: Tensor, size: tuple[int, int], classes: int, max_regions: int
 ) -> tuple[BoxArray, Scores]:
     """Choose among one photo's queries.
 
@@ -70,7 +70,7 @@ def best(
         boxes_Q4: centre, width and height as shares of the photo.
         size: the photo's width and height.
         classes: C.
-        most: how many boxes to keep.
+        max_regions: how many boxes to keep.
 
     Returns:
         Boxes (R, 4) in pixels and class distributions (R, C), best first.
@@ -83,5 +83,5 @@ def best(
     corners = torch.minimum(corners.clamp(min=0), width_height)
     is_sound = ((corners[:, 2:] - corners[:, :2]) >= SMALLEST).all(-1) & score_Q.isfinite()
     order = score_Q.masked_fill(~is_sound, -1).sort(descending=True, stable=True).indices
-    kept = order[: min(most, int(is_sound.sum()))]
+    kept = order[: min(max_regions, int(is_sound.sum()))]
     return corners[kept].numpy(), logits_QL[kept, :classes].softmax(-1).numpy()

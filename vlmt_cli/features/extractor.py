@@ -57,7 +57,7 @@ def network_extractor(
     device: str,
     detector: str | None = detectors.DEFAULT,
     backbone: str = backbones.DEFAULT,
-    most: int = REGIONS,
+    max_regions: int = REGIONS,
     batch: int = 1,
 ) -> Extractor:
     """Load a detector for boxes and a backbone for their features.
@@ -66,7 +66,7 @@ def network_extractor(
         device: ``cpu``, ``cuda`` or ``cuda:1``.
         detector: hub id or folder; None for boxes that are given.
         backbone: hub id or folder.
-        most: boxes a photo.
+        max_regions: boxes a photo.
         batch: photos at once on a GPU; a CPU takes one by one, which is as fast and the same for every batch size.
 
     Raises:
@@ -77,7 +77,7 @@ def network_extractor(
     together = 1 if backbone_network.device.type == "cpu" else batch
     return Extractor(
         name=f"{detector_network.name if detector_network else 'given'}+{backbone_network.name}",
-        hash=f"{backbone_network.hash}-{f'{detector_network.hash}.{most}' if detector_network else 'given'}",
+        hash=f"{backbone_network.hash}-{f'{detector_network.hash}.{max_regions}' if detector_network else 'given'}",
         feature_width=backbones.feature_width(backbone_network),
         classes=int(detector_network.model.config.num_labels) if detector_network else 0,
         prepare=partial(
@@ -86,7 +86,7 @@ def network_extractor(
             backbone_network.processor,
             backbones.side(backbone_network),
         ),
-        regions=partial(_regions, detector_network, backbone_network, most, together),
+        regions=partial(_regions, detector_network, backbone_network, max_regions, together),
     )
 
 
@@ -98,7 +98,7 @@ def _prepare(for_detector: Any, for_backbone: Any, side: int, image: Image.Image
 def _regions(
     detector_network: Network | None,
     backbone_network: Network,
-    most: int,
+    max_regions: int,
     together: int,
     photos: Sequence[Photo],
     given: Sequence[BoxArray | None],
@@ -109,7 +109,7 @@ def _regions(
     ]
     if detector_network:
         pixels = [photo.for_detector for photo in photos if photo.for_detector is not None]
-        detections = [*detectors.detect(detector_network, pixels, sizes, most, together)]
+        detections = [*detectors.detect(detector_network, pixels, sizes, max_regions, together)]
     boxes = [image_boxes for image_boxes, _ in detections]
     features = backbones.region_features(
         backbone_network, [photo.for_backbone for photo in photos], sizes, boxes, together

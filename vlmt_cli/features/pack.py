@@ -216,11 +216,11 @@ def _key(entry: Entry, image_source: str | None) -> str:
     return key
 
 
-def _cut(regions: Regions, most: int | None) -> Regions:
-    if most is None or len(regions.boxes) <= most:
+def _cut(regions: Regions, max_regions: int | None) -> Regions:
+    if max_regions is None or len(regions.boxes) <= max_regions:
         return regions
-    scores = None if regions.scores is None else regions.scores[:most]
-    return replace(regions, boxes=regions.boxes[:most], features=regions.features[:most], scores=scores)
+    scores = None if regions.scores is None else regions.scores[:max_regions]
+    return replace(regions, boxes=regions.boxes[:max_regions], features=regions.features[:max_regions], scores=scores)
 
 
 def _what(error: ValueError | DataError) -> str:

@@ -1,4 +1,4 @@
-"""The ``pixels`` extractor for drawn pictures, such as the mini-world's: no weights, nothing but the pixels.
+"""The ``pixels`` extractor for drawn pictures, such as the synthetic world's: no weights, nothing but the pixels.
 
 Boxes are ``proposals``; a region's feature tells of its crop's colours, outline and size, never of its place; its
 class scores say how near the crop is to each of some clusters of crops, and serve as what masked regions must be
@@ -187,12 +187,12 @@ def _regions(
 
 def _hues(colour_RP3: NDArray[np.floating], weight_RP: NDArray[np.floating]) -> NDArray[np.float32]:
     """Return how much of each hue the weighted points have, (R, 12); grey points have none."""
-    most, least = colour_RP3.max(axis=2), colour_RP3.min(axis=2)
-    chroma = most - least
+    largest, least = colour_RP3.max(axis=2), colour_RP3.min(axis=2)
+    chroma = largest - least
     red, green, blue = np.moveaxis(colour_RP3, 2, 0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        hue = np.where(most == red, (green - blue) / chroma % 6,
-                       np.where(most == green, (blue - red) / chroma + 2, (red - green) / chroma + 4))  # fmt: skip
+        hue = np.where(largest == red, (green - blue) / chroma % 6,
+                       np.where(largest == green, (blue - red) / chroma + 2, (red - green) / chroma + 4))  # fmt: skip
     bin_number = np.where(chroma > 0, hue, 0) * (_HUES / 6)
     low = np.floor(bin_number)
     strength = weight_RP * chroma

@@ -1,4 +1,4 @@
-"""What is wrong with records, named and counted: never passed over in silence, never the end of everything else."""
+"""What is wrong with records, named and counted; the other records are still read."""
 
 import re
 from collections.abc import Iterable

@@ -59,14 +59,14 @@ class RegionReader:
     Attributes:
         store: of detected regions.
         candidates: of given boxes; None where no task needs one.
-        most: detected regions an image, at most.
+        max_regions: detected regions an image, at most.
         fixed: whether a batch always has room for ``most`` regions, as compiled models like it.
         own: given boxes of tasks that have a store of their own.
     """
 
     store: FeatureStore
     candidates: FeatureStore | None = None
-    most: int = 100
+    max_regions: int = 100
     fixed: bool = False
     own: Mapping[str, FeatureStore] = field(default_factory=dict)
 
@@ -100,7 +100,7 @@ class RegionReader:
         """
         extra = max((len(boxes) for boxes in candidates), default=0) if candidates is not None else 0
         batch, width = len(images), self.store.meta.feature_width
-        rows = 1 + self.most + extra
+        rows = 1 + self.max_regions + extra
         needed = batch * rows * width
         if memory is not None and memory.numel() >= needed:
             features = memory[:needed].view(batch, rows, width)
@@ -109,9 +109,9 @@ class RegionReader:
         pixels = torch.zeros(batch, rows, 4)
         classes = torch.empty(batch, rows, self.store.meta.classes) if scores else None
         detected, sizes = self.store.read_into(
-            images, features[:, : 1 + self.most], pixels[:, : 1 + self.most], first=1, scores_BVC=classes
+            images, features[:, : 1 + self.max_regions], pixels[:, : 1 + self.max_regions], first=1, scores_BVC=classes
         )
-        features[:, 1 + self.most :] = 0
+        features[:, 1 + self.max_regions :] = 0
         given = [] if candidates is None else list(map(self._given, images, candidates))
         made = assemble(features, pixels, detected, sizes, given, rows if self.fixed else None)
         return made if classes is None else made._replace(scores_BVC=classes[:, : made.mask_BV.shape[1]])
@@ -155,13 +155,13 @@ def assemble(
         given: each image's candidates; empty where the task gives none.
         rows: how many to keep; None for as many as are used.
     """
-    most = max((len(candidates.boxes) for candidates in given), default=0)
+    max_candidates = max((len(candidates.boxes) for candidates in given), default=0)
     features_BVF[:, 0] = 0
     if features_BVF.dtype == torch.float32:
-        put_img(features_BVF[:, : features_BVF.shape[1] - most], detected_B)
+        put_img(features_BVF[:, : features_BVF.shape[1] - max_candidates], detected_B)
     pixels_BV4[:, 0, 2:] = sizes_B2
-    places = torch.zeros(len(detected_B), most, dtype=torch.long)
-    is_candidate = torch.zeros(len(detected_B), most, dtype=torch.bool)
+    places = torch.zeros(len(detected_B), max_candidates, dtype=torch.long)
+    is_candidate = torch.zeros(len(detected_B), max_candidates, dtype=torch.bool)
     for row, candidates in enumerate(given):
         count, first = len(candidates.boxes), 1 + int(detected_B[row])
         features_BVF[row, first : first + count] = torch.tensor(candidates.features)

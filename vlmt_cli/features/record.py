@@ -146,7 +146,7 @@ class Header(NamedTuple):
     """What a record's header states, and where its boxes, features and scores begin."""
 
     regions: int
-    width: int
+    feature_width: int
     image_width: int
     image_height: int
     classes: int
@@ -185,7 +185,7 @@ def decode(record: memoryview | bytes, where: object, verify: bool = False) -> R
             raise ValueError("the record's checksum is wrong")
     except ValueError as error:
         raise DataError(str(error), where=where, todo="pack it again") from error
-    n, width, classes = header.regions, header.width, header.classes
+    n, width, classes = header.regions, header.feature_width, header.classes
     return Regions(
         np.frombuffer(record, _FLOAT, 4 * n, header.boxes_at).reshape(n, 4),
         np.frombuffer(record, _HALF, n * width, header.features_at).reshape(n, width),

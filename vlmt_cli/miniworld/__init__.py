@@ -1,4 +1,4 @@
-"""A drawn world with all the datasets' official files, from one seed."""
+"""A synthetic world with all the datasets' official files, from one seed."""
 
 from vlmt_cli.miniworld.sizes import Sizes
 from vlmt_cli.miniworld.world import write_world

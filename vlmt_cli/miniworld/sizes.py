@@ -1,4 +1,4 @@
-"""How large the mini-world is: training examples a dataset, in the proportions of the paper's table 8."""
+"""How large the synthetic world is: training examples a dataset, in the proportions of the paper's table 8."""
 
 from dataclasses import dataclass, fields
 

@@ -1,4 +1,4 @@
-"""Write the mini-world: the official annotation files of all the datasets, and the images they speak of."""
+"""Write the synthetic world: the official annotation files of all the datasets, and the images they speak of."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -36,11 +36,11 @@ def write_world(
         progress: called with what is being written ("annotations" or "images"), how many are done, and of how many.
 
     Raises:
-        FileExistsError: the folder has annotation files that are not a mini-world's; they are left alone.
+        FileExistsError: the folder has annotation files that are not a synthetic world's; they are left alone.
         ValueError: the sizes do not fit together.
     """
     if (folder / "raw").exists() and not (folder / MARK).exists():
-        raise FileExistsError(f"{folder / 'raw'} holds files that are not a mini-world's; choose another folder")
+        raise FileExistsError(f"{folder / 'raw'} holds files that are not a synthetic world's; choose another folder")
     plan = make_plan(sizes, seed)
     put_json(folder / MARK, {"seed": seed, "sizes": asdict(sizes)})
     write_annotations(plan, folder / "raw", progress)

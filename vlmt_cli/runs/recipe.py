@@ -31,7 +31,7 @@ RECIPE = "recipe.yaml"
 """Its file in a run folder."""
 PRETRAINING = "conceptual_captions"
 LOOKING_ON = {"log_every", "save_every", "save_minutes", "tensorboard", "wandb", "affinity_every"}
-"""Keys of ``training`` that change what is told of a run, and not the run."""
+"""Keys of ``training`` that affect logging only."""
 ORDERS = {"round-robin": [], "curriculum": ["G3"], "anti-curriculum": ["G1"]}
 """What older recipes call ``order``, as ``curriculum``."""
 Share = Annotated[float, Field(ge=0, le=1)]

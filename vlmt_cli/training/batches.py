@@ -58,7 +58,7 @@ class BatchOrder:
 
 
 class Prefetcher(Generic[Made]):
-    """What ``make`` makes of one number after another, the next one in a thread while this one is used.
+    """Prefetch ``make(n)``, ``make(n + 1)``, ... one step ahead in a thread.
 
     Attributes:
         number: of the next one.

@@ -69,7 +69,7 @@ class Captions:
             rng: what draws.
         """
         examples, encoder, choices = self.examples, self.encoder, self.masking
-        widest = max(self.reader.most, CAPTION_TOKENS)
+        widest = max(self.reader.max_regions, CAPTION_TOKENS)
 
         def uniform(shape: torch.Size) -> Tensor:
             drawn = rng.random((len(whole), widest), np.float32)[part, : shape[1]]

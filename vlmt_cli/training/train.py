@@ -338,7 +338,7 @@ def _memory(reader: RegionReader, tasks: Any, fabric: Fabric) -> Callable[[], An
     """Give each batch pinned memory of its own, from which copies to the GPU need not wait."""
     width = reader.store.meta.feature_width
     largest = max(2 * task.batch_size for task in tasks.values())
-    size = largest * (1 + reader.most) * width // fabric.world_size
+    size = largest * (1 + reader.max_regions) * width // fabric.world_size
 
     def give() -> torch.Tensor:
         return torch.empty(size, dtype=torch.float16, pin_memory=True)
@@ -381,7 +381,7 @@ def _save_divergence(fabric: Fabric, run: Path, weights: Mapping[str, torch.Tens
 
 
 def _in_its_words(error: Exception, run: Path) -> VlmtError:
-    """Make an error of what is left of one in another process: the text of its traceback."""
+    """Rebuild a VlmtError from the text of a child process's traceback."""
     last = str(error).strip().splitlines()[-1]
     name, _, words = last.partition(": ")
     kinds: tuple[type[VlmtError], ...] = (VlmtError, UsageError, DataError)

@@ -47,14 +47,14 @@ def detector():
     return random_detector()
 
 
-def extractor_of(detector, mode="correct", batch=1, most=12):
+def extractor_of(detector, mode="correct", batch=1, max_regions=12):
     return Extractor(
         name=f"test {mode} {batch}",
         hash=f"{mode}{batch}-0",
         feature_width=detector.config.mlp_width,
         classes=detector.config.classes,
         prepare=pixels_of,
-        regions=partial(regions, detector, mode=mode, most=most, batch=batch),
+        regions=partial(regions, detector, mode=mode, max_regions=max_regions, batch=batch),
         batch_matters=mode == "faithful" and batch > 1,
         clips_boxes=mode == "correct",
     )
@@ -186,7 +186,7 @@ def test_the_hash_tells_what_changes_features(tmp_path):
     others = [make(mode="faithful"), make(mode="faithful", batch=2), make(precision="bf16")]
     assert [one.name for one in others] == ["vg-x152-faithful", "vg-x152-faithful", "vg-x152-bf16"]
     assert len({one.hash.split("-", 1)[0] for one in (usual, *others)}) == 4
-    assert make(batch=8).hash == usual.hash and make(most=36).hash != usual.hash
+    assert make(batch=8).hash == usual.hash and make(max_regions=36).hash != usual.hash
     assert [one.batch_matters for one in (usual, *others)] == [False, False, True, False]
     with pytest.raises(UsageError, match="choose correct or faithful"):
         make(mode="right")
@@ -198,7 +198,7 @@ def test_bf16_finds_nearly_the_same(detector):
     for one, other in zip(regions(detector, PHOTOS, given), regions(half, PHOTOS, given), strict=True):
         cosine = torch.cosine_similarity(torch.from_numpy(one.features), torch.from_numpy(other.features))
         assert other.features.dtype == np.float32 and 0.99 < cosine.min() < 0.9999999
-    assert all(len(one.boxes) == 20 for one in regions(half, PHOTOS, [None] * 6, most=20))
+    assert all(len(one.boxes) == 20 for one in regions(half, PHOTOS, [None] * 6, max_regions=20))
 
 
 @pytest.fixture

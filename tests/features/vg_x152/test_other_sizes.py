@@ -41,7 +41,7 @@ def test_other_sizes_agree_with_the_textbook(name):
         features, scores = textbook.describe(textbook.pooled(maps, boxes))
     boxes = boxes / np.float32(view.scale)
     places, sure = textbook_select(boxes, scores, 30)
-    (found,) = regions(detector, [photo], [None], most=30)
+    (found,) = regions(detector, [photo], [None], max_regions=30)
     assert len(places) == 30 and (sure > 0).sum() > 10
     close(found.boxes, boxes[places], 1e-3)
     close(found.features, features[places])
@@ -58,10 +58,10 @@ def test_the_strongest_pairs_choose_the_boxes_that_all_classes_choose(sharpness,
     scores = (np.exp(logits) / np.exp(logits).sum(1, keepdims=True)).astype("f4")
     overlap_RR = (overlaps(torch.from_numpy(boxes)) > 0.5).numpy()
     wanted, wanted_sure = textbook_select(boxes, scores, 160, first_class, threshold)
-    for most in (5, 100, 200):
-        places, sure = select(overlap_RR, scores, most, first_class, threshold)
-        np.testing.assert_array_equal(sure, wanted_sure[:most])
-        np.testing.assert_array_equal(places, wanted[:most])
+    for max_regions in (5, 100, 200):
+        places, sure = select(overlap_RR, scores, max_regions, first_class, threshold)
+        np.testing.assert_array_equal(sure, wanted_sure[:max_regions])
+        np.testing.assert_array_equal(places, wanted[:max_regions])
 
 
 def test_boxes_that_no_class_keeps_come_last():

@@ -60,7 +60,7 @@ def test_the_same_boxes_are_kept(detector, script, options):
 
 
 def test_the_whole_way(detector):
-    for i, found in enumerate(regions(detector, PHOTOS, [None, None], "faithful", most=12, batch=2)):
+    for i, found in enumerate(regions(detector, PHOTOS, [None, None], "faithful", max_regions=12, batch=2)):
         assert (found.height, found.width) == PHOTOS[i].shape[:2]
         close(found.boxes, WANTED[f"script_{i}.bbox"], BOXES)
         close(found.features, WANTED[f"script_{i}.features"])

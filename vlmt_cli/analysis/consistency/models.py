@@ -138,7 +138,9 @@ def parts_of(source: Source, task: str, table: pa.Table, folder: Path) -> list[P
     for split in pc.unique(table["split"]).to_pylist():
         rows = table.filter(pc.equal(table["split"], split)).combine_chunks()
         meta, token = source.reader.store.meta, task_token(task, source.tokens)
-        digest = hashlib.sha256(repr((_FORMAT, source.digest, meta, source.reader.most, token, task, split)).encode())
+        digest = hashlib.sha256(
+            repr((_FORMAT, source.digest, meta, source.reader.max_regions, token, task, split)).encode()
+        )
         for name in ("row", "image", "text"):
             digest.update("\n".join(map(str, rows[name].to_pylist())).encode())
         parts.append(Part(source, task, split, rows, folder / f"{task}-{split}-{digest.hexdigest()[:16]}.parquet"))

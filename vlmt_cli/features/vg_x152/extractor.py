@@ -98,7 +98,7 @@ def vg_x152_extractor(
     mode: Mode = "correct",
     precision: Precision = "float32",
     has_boxes: bool = False,
-    most: int = REGIONS,
+    max_regions: int = REGIONS,
     batch: int = 1,
 ) -> Extractor:
     """Load the detector.
@@ -110,7 +110,7 @@ def vg_x152_extractor(
         mode: see above.
         precision: of the network; boxes are computed in float32.
         has_boxes: whether boxes will be given; else it proposes them.
-        most: boxes a photo.
+        max_regions: boxes a photo.
         batch: photos at a time. In ``faithful`` mode they are padded to one size, and change each other's regions; in
             ``correct`` mode they only share a GPU.
 
@@ -127,11 +127,11 @@ def vg_x152_extractor(
     name = "-".join([NAME, *([mode] if mode != "correct" else []), *([precision] if precision != "float32" else [])])
     return Extractor(
         name=f"given+{name}" if has_boxes else name,
-        hash=f"{detector.hash}.{choices}-{'given' if has_boxes else f'{NAME}.{most}'}",
+        hash=f"{detector.hash}.{choices}-{'given' if has_boxes else f'{NAME}.{max_regions}'}",
         feature_width=detector.config.mlp_width,
         classes=detector.config.classes,
         prepare=pixels_of,
-        regions=partial(regions, detector, mode=mode, most=most, batch=batch),
+        regions=partial(regions, detector, mode=mode, max_regions=max_regions, batch=batch),
         batch_matters=mode == "faithful" and batch > 1,
         clips_boxes=mode == "correct",
     )
@@ -159,7 +159,7 @@ def regions(
     photos: Sequence[Pixels],
     given: Sequence[BoxArray | None],
     mode: Mode = "correct",
-    most: int = REGIONS,
+    max_regions: int = REGIONS,
     batch: int = 1,
 ) -> list[Regions | str]:
     """Find the regions of N photos.
@@ -169,7 +169,7 @@ def regions(
         photos: (H, W, 3) bytes, RGB.
         given: for each photo boxes that are wanted, (R, 4) in its pixels, in whose order its regions come; or None.
         mode: see above.
-        most: how many of the proposals are kept.
+        max_regions: how many of the proposals are kept.
         batch: how many photos in a row are a batch in ``faithful`` mode.
 
     Returns:
@@ -182,7 +182,7 @@ def regions(
     with torch.inference_mode(), exact_kernels(), explained(detector.device, NAME, detector.at_once > 1):
         for rows in _groups(seen, detector.at_once):
             group = ([photos[i] for i in rows], [given[i] for i in rows], [seen[i] for i in rows])
-            result.update(zip(rows, _of_group(detector, *group, mode, most), strict=True))
+            result.update(zip(rows, _of_group(detector, *group, mode, max_regions), strict=True))
     return [result[i] for i in range(len(photos))]
 
 
@@ -192,7 +192,7 @@ def _of_group(
     given: Sequence[BoxArray | None],
     seen: Sequence[View],
     mode: Mode,
-    most: int,
+    max_regions: int,
 ) -> list[Regions | str]:
     """Find the regions of photos of one canvas."""
     config, layers = detector.config, detector.layers if mode == "faithful" else detector.fast_layers
@@ -209,7 +209,7 @@ def _of_group(
             result.append(_of_boxes(detector, own, boxes, view))
         else:
             proposals, _ = propose([logit[i] for logit in logits], [delta[i] for delta in deltas], *view.frame, config)
-            result.append(_of_proposals(detector, own, proposals, view, most))
+            result.append(_of_proposals(detector, own, proposals, view, max_regions))
     return result
 
 
@@ -259,7 +259,7 @@ def _of_boxes(detector: Detector, maps: Sequence[Tensor], boxes: BoxArray, view:
 
 
 def _of_proposals(
-    detector: Detector, maps: Sequence[Tensor], proposals: Tensor, view: View, most: int
+    detector: Detector, maps: Sequence[Tensor], proposals: Tensor, view: View, max_regions: int
 ) -> Regions | str:
     if not len(proposals):
         return "no box was found"
@@ -267,6 +267,6 @@ def _of_proposals(
     scores = logits.softmax(-1).cpu().numpy()
     # Overlap is that of the photo's own pixels, where the pixel that is added to a side is another share of it.
     boxes = proposals / view.scale
-    places, _ = select((overlaps(boxes) > MOST_OVERLAP).cpu().numpy(), scores, most)
+    places, _ = select((overlaps(boxes) > MOST_OVERLAP).cpu().numpy(), scores, max_regions)
     kept = torch.from_numpy(places).to(detector.device)
     return Regions(boxes[kept].cpu().numpy(), features[kept].cpu().numpy(), view.width, view.height, scores[places])

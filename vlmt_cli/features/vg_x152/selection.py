@@ -19,14 +19,14 @@ Numbers = NDArray[np.float32]
 
 
 def select(
-    overlap_RR: NDArray[np.bool_], scores_RK: Numbers, most: int, first_class: int = 1, threshold: float = 0.0
+    overlap_RR: NDArray[np.bool_], scores_RK: Numbers, max_regions: int, first_class: int = 1, threshold: float = 0.0
 ) -> tuple[NDArray[np.int64], Numbers]:
     """Choose boxes.
 
     Args:
         overlap_RR: which boxes overlap by more than ``MOST_OVERLAP``.
         scores_RK: probabilities of the classes.
-        most: boxes to keep.
+        max_regions: boxes to keep.
         first_class: 1 leaves out the background.
         threshold: a probability must be above it to count for a box; to suppress others it need not.
 
@@ -34,14 +34,14 @@ def select(
         The places of the boxes, surest first, ``most`` or all that there are; and how sure, 0 for boxes that survived
         in no class. These come last and in their own order, in which the original leaves them to chance.
     """
-    most = min(most, len(scores_RK))
+    max_regions = min(max_regions, len(scores_RK))
     kept: dict[int, float] = {}
     for pairs in _strongest(scores_RK[:, first_class:], threshold):
-        kept = _survivors(pairs, overlap_RR, scores_RK[:, first_class:], most)
-        if len(kept) == most:
+        kept = _survivors(pairs, overlap_RR, scores_RK[:, first_class:], max_regions)
+        if len(kept) == max_regions:
             break
     others = [box for box in range(len(scores_RK)) if box not in kept]
-    places = [*kept, *others][:most]
+    places = [*kept, *others][:max_regions]
     return np.array(places, np.int64), np.array([kept.get(box, 0.0) for box in places], np.float32)
 
 
@@ -61,7 +61,7 @@ def _sorted(flat: Numbers, places: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _survivors(
-    pairs: NDArray[np.int64], overlap_RR: NDArray[np.bool_], scores_RK: Numbers, most: int
+    pairs: NDArray[np.int64], overlap_RR: NDArray[np.bool_], scores_RK: Numbers, max_regions: int
 ) -> dict[int, float]:
     """Walk through pairs of box and class; returns the boxes in the order in which they first survive."""
     # A set of boxes is an integer with a bit for each: the walk is a few operations on integers a pair.
@@ -74,6 +74,6 @@ def _survivors(
             suppressed[kind] |= rivals[box]
             if box not in kept:
                 kept[box] = score
-                if len(kept) == most:
+                if len(kept) == max_regions:
                     break
     return kept
