@@ -34,7 +34,7 @@ class Rows(NamedTuple):
         if self.index_N is None:
             return x_ND.view(self.batch, self.length, -1)
         empty = x_ND.new_zeros(self.batch * self.length, x_ND.shape[-1])
-        return empty.index_copy(0, self.index_N, x_ND).view(self.batch, self.length, -1)
+        return empty.index_copy_(0, self.index_N, x_ND).view(self.batch, self.length, -1)
 
     def pack(self, x_BLD: Tensor) -> Tensor:
         """Take the N real rows out of (B, L, D)."""
