@@ -8,12 +8,12 @@ from hypothesis import settings
 
 settings.register_profile("busy", deadline=None)  # a busy machine is not a failure
 settings.load_profile("busy")
-LONG = ("test_demo.py", "test_wheel.py", "test_processes.py")
+LONG = ("test_processes.py", "test_demo.py", "test_extract.py", "test_wheel.py", "test_adding.py", "test_readme.py")
 
 
 def pytest_collection_modifyitems(items):
-    """Begin with the files that take minutes, so that at the end no process is left alone with one."""
-    items.sort(key=lambda item: item.path.name not in LONG)
+    """Begin with the longest files, so that at the end no process is left alone with one."""
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
 
 
 @pytest.fixture(scope="session")
