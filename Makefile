@@ -8,21 +8,27 @@ QUICK := tests/base tests/clean tests/datasets tests/paper tests/test_app.py tes
 # Most of what a test's subprocess takes is compiling torch anew, where nothing keeps the bytecode.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo lint quick test docs clean
+.PHONY: demo lint style types quick test tests docs clean
 
 demo: .venv/installed
 	$(BIN)/vlmt demo
 
-lint: .venv/installed
+lint: style types
+
+style: .venv/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+types: .venv/installed
+	$(BIN)/mypy
 
 quick: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(QUICK)
 
-test: lint
+test: lint tests
+
+tests: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 docs: .venv/installed
