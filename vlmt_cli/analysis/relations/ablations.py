@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from vlmt_cli.analysis.relations.seeds import OverSeeds, ScoreSource, scores_of
-from vlmt_cli.datasets.table import TWELVE
+from vlmt_cli.datasets.table import GROUPS, TWELVE
 from vlmt_cli.evaluation.scores import averages
 from vlmt_cli.paper import table
 from vlmt_cli.runs.best import BestOrLast
@@ -98,21 +100,16 @@ def ablation_table(
 def _row(
     recipe: str, title: str, by_seed: Mapping[int, Mapping[str, float]], complete: int, paper: dict[str, float]
 ) -> Row:
-    names = {name for scores in by_seed.values() for name in scores}
-    tasks = {name: _over({seed: scores.get(name) for seed, scores in by_seed.items()}) for name in names}
     means = {seed: averages(scores)[0] for seed, scores in by_seed.items()}
-    groups = {name: _over({seed: mean.get(name) for seed, mean in means.items()}) for name in ("G1", "G2", "G3", "G4")}
+    groups = pd.DataFrame(means).reindex([group for group in GROUPS if any(group in mean for mean in means.values())])
     whole = {seed: sum(scores.values()) / complete for seed, scores in by_seed.items() if len(scores) == complete}
-    return Row(recipe, title, _there(tasks), _there(groups), OverSeeds(whole) if whole else None, paper)
+    average = OverSeeds(whole) if whole else None
+    return Row(recipe, title, _over_seeds(pd.DataFrame(by_seed)), _over_seeds(groups), average, paper)
 
 
-def _over(values: Mapping[int, float | None]) -> OverSeeds | None:
-    measured = {seed: value for seed, value in values.items() if value is not None}
-    return OverSeeds(measured) if measured else None
-
-
-def _there(numbers: Mapping[str, OverSeeds | None]) -> dict[str, OverSeeds]:
-    return {name: number for name, number in numbers.items() if number is not None}
+def _over_seeds(scores: pd.DataFrame) -> dict[str, OverSeeds]:
+    """Return the rows of a frame with a column a seed, each over the seeds that have it."""
+    return {str(name): OverSeeds(values.dropna().to_dict()) for name, values in scores.iterrows()}
 
 
 _COLUMNS = {"coco": "coco_r1", "flickr30k": "flickr30k_r1"}

@@ -11,6 +11,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
+import pandas as pd
+
 from vlmt_cli.analysis.relations.seeds import OverSeeds, ScoreSource, scores_of
 from vlmt_cli.analysis.relations.sweep import Wanted
 from vlmt_cli.base.errors import UsageError
@@ -23,6 +25,7 @@ from vlmt_cli.runs.recipe import Recipe
 
 REPRESENTATIVES = ("vqa", "flickr30k", "visual7w", "nlvr2")
 """One task of each group, chosen for the diversity of their images (section 4.3)."""
+_Key = tuple[str, tuple[str, ...]]  # a cell: row and others
 Kind = Literal["change", "row average", "column average", "sum of pairs", "beyond the sum"]
 
 
@@ -196,40 +199,36 @@ def _means(items: Sequence[Item], scores: Mapping[str, float]) -> dict[str, floa
 
 def _averages(names: Sequence[str], cells: Sequence[Cell]) -> Iterable[Cell]:
     """Average rows and columns, in each seed that has all of their cells."""
-    values_of = {(cell.row, cell.others): cell.number.values for cell in cells}
     for together in (2, 3):
         columns = [tuple(others) for others in combinations(names, together - 1)]
-        places = [(row, others) for row in names for others in columns if row not in others]
-        for row in names:
-            if means := _mean([values_of.get(cell_key, {}) for cell_key in places if cell_key[0] == row]):
-                yield Cell("row average", together, row, (), OverSeeds(means))
-        for others in columns:
-            if means := _mean([values_of.get(cell_key, {}) for cell_key in places if cell_key[1] == others]):
-                yield Cell("column average", together, "", others, OverSeeds(means))
+        averaged: list[tuple[str, tuple[str, ...], list[_Key]]]
+        averaged = [(row, (), [(row, others) for others in columns if row not in others]) for row in names]
+        averaged += [("", others, [(row, others) for row in names if row not in others]) for others in columns]
+        for row, others, keys in averaged:
+            means = _in_all_seeds(cells, keys).mean(axis=1)
+            if len(means):
+                kind: Kind = "row average" if row else "column average"
+                yield Cell(kind, together, row, others, OverSeeds(means.to_dict()))
 
 
 def _sums(cells: Sequence[Cell]) -> Iterable[Cell]:
     """Set triples against the sum of their pairs."""
-    values_of = {(cell.row, cell.others): cell.number.values for cell in cells}
-    for (row, others), measured in values_of.items():
-        if len(others) == 2:
-            values = _in_all_seeds([measured, *(values_of.get((row, (other,)), {}) for other in others)])
-            if values:
-                sums = {seed: first + second for seed, (_, first, second) in values.items()}
-                beyond = {seed: values[seed][0] - sums[seed] for seed in values}
-                yield Cell("sum of pairs", 3, row, others, OverSeeds(sums))
-                yield Cell("beyond the sum", 3, row, others, OverSeeds(beyond))
+    for cell in cells:
+        if len(cell.others) == 2:
+            first, second = cell.others
+            changes = _in_all_seeds(cells, [(cell.row, cell.others), (cell.row, (first,)), (cell.row, (second,))])
+            if len(changes):
+                sums = changes[1] + changes[2]
+                yield Cell("sum of pairs", 3, cell.row, cell.others, OverSeeds(sums.to_dict()))
+                beyond = changes[0] - sums
+                yield Cell("beyond the sum", 3, cell.row, cell.others, OverSeeds(beyond.to_dict()))
 
 
-def _mean(columns: Sequence[Mapping[int, float]]) -> dict[int, float]:
-    return {seed: sum(line) / len(line) for seed, line in _in_all_seeds(columns).items()}
-
-
-def _in_all_seeds(columns: Sequence[Mapping[int, float]]) -> dict[int, list[float]]:
-    if not columns:
-        return {}
-    seeds = set.intersection(*(set(column) for column in columns))
-    return {seed: [column[seed] for column in columns] for seed in sorted(seeds)}
+def _in_all_seeds(cells: Sequence[Cell], keys: Sequence[_Key]) -> pd.DataFrame:
+    """Return the changes of K cells, named by row and others: columns 0 to K - 1, a row a seed that has them all."""
+    values = {(cell.row, cell.others): pd.Series(cell.number.values) for cell in cells}
+    columns = [values.get(key, pd.Series(dtype=float)) for key in keys]
+    return pd.concat(columns, axis=1, join="inner", keys=range(len(keys))) if keys else pd.DataFrame()
 
 
 def paper_pairs() -> Pairs:
