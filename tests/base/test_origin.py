@@ -50,3 +50,12 @@ def test_rows_come_back_and_other_examples_do_not(tmp_path):
     (tmp_path / "examples" / "gqa" / "manifest.json").unlink()
     with pytest.raises(DataError, match="made of other examples of gqa val"):
         kept_rows(tmp_path, "vqa", "train", ids, images)
+
+
+def test_a_split_that_was_killed_between_the_two_renames_is_there(tmp_path):
+    write_split(tmp_path, {("vqa", "train"): [["coco:1"], ["coco:2"]]}, {("vqa", "train"): [0]})
+    (tmp_path / "clean").rename(tmp_path / ".clean.0123abcd.old")
+    ids, images = pa.array(["0", "1"]), pa.array([["coco:2"], ["coco:1"]])
+    with pytest.raises(DataError, match="made of other examples of vqa train"):  # and not: there is no split
+        verify_examples(tmp_path, "vqa", "train", ids, images)
+    assert (tmp_path / "clean").is_dir() and not list(tmp_path.glob(".clean*"))

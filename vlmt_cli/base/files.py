@@ -92,6 +92,19 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+def is_left_aside(folder: Path) -> bool:
+    """Whether a process was killed while it put a new ``folder`` in the place of the old one."""
+    return any(folder.parent.glob(f".{glob.escape(folder.name)}.????????.old"))
+
+
+def bring_back(folder: Path) -> None:
+    """Bring a folder back that a killed process took aside, unless somebody holds the lock of the folder around it."""
+    if is_left_aside(folder):
+        with contextlib.suppress(OSError), open(folder.parent / ".lock", "w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            put_back(folder)
+
+
 def put_back(folder: Path) -> None:
     """Bring back what a killed process left aside of ``folder``: all of it, or what the new one does not have.
 

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.files import bring_back
 
 METADATA_KEY = b"vlmt"
 KEEP_FILE = "keep.parquet"
@@ -137,6 +138,7 @@ def verify_split(data: Path, asked: str = "all datasets") -> Origin:
     Raises:
         DataError: there is no split, or examples or links of a dataset are not those that it was made of.
     """
+    bring_back(data / "clean")
     keep = data / "clean" / KEEP_FILE
     origin = read_origin(keep, asked)
     report = keep.with_name("report.json")
@@ -156,6 +158,7 @@ def verify_split(data: Path, asked: str = "all datasets") -> Origin:
 
 def verify_split_if_any(data: Path) -> None:
     """Check the split in a data folder where there is one. Errors are ``verify_split``'s."""
+    bring_back(data / "clean")
     if (data / "clean" / KEEP_FILE).exists():
         verify_split(data)
 
@@ -171,6 +174,7 @@ def verify_examples(data: Path, dataset: str, split: str, ids: Any, images: Any)
     Raises:
         DataError: they are others, or another dataset's examples are.
     """
+    bring_back(data / "clean")
     if not (data / "clean" / KEEP_FILE).exists():
         return
     origin = verify_split(data, f"{dataset} {split}")

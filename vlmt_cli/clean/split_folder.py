@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from vlmt_cli.base.documents import read_json
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.base.files import atomic_folder, write_parquet, write_text
+from vlmt_cli.base.files import atomic_folder, bring_back, write_parquet, write_text
 from vlmt_cli.base.origin import KEEP_FILE, verify_split
 from vlmt_cli.base.schema import parse
 from vlmt_cli.clean import heatmap, markdown
@@ -44,6 +44,7 @@ def write(
 def read_report(folder: Path) -> Report:
     """Read a clean split's report. Raises a DataError when there is none, or it is damaged or of an older vlmt."""
     path = folder / REPORT_FILE
+    bring_back(folder)
     try:
         values = read_json(path, "make the split again with vlmt clean")
     except FileNotFoundError as error:
@@ -57,6 +58,7 @@ def verified_report(data: Path) -> Report | None:
     Raises:
         DataError: the split was made of other examples than those that are there, or is damaged.
     """
+    bring_back(data / "clean")
     if not (data / "clean" / REPORT_FILE).exists():
         return None
     verify_split(data)

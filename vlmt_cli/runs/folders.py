@@ -4,12 +4,13 @@ All runs are in ``DATA/runs`` where ``--data`` or ``VLMT_DATA`` names a data fol
 folder beside the default data folder, ``data``. Nothing heavy is imported here: a wrong path is an error at once.
 """
 
+import contextlib
 import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.base.errors import DataError, UsageError, VlmtError
 from vlmt_cli.base.processes import is_first
 
 if TYPE_CHECKING:
@@ -32,6 +33,15 @@ def runs_folder(data: Path) -> Path:
     return Path(RUNS) if data == DATA else data / RUNS
 
 
+def recover(run: Path) -> None:
+    """Bring a run back that a save took aside, and was killed before it put the new one there; unless it goes on."""
+    from vlmt_cli.base.files import is_left_aside
+
+    if is_left_aside(run):
+        with contextlib.suppress(VlmtError, OSError):
+            settle(run)
+
+
 def find_run(name: str | Path, data: Path) -> str:
     """Return the path of a run, or of a file among runs.
 
@@ -40,6 +50,8 @@ def find_run(name: str | Path, data: Path) -> str:
     """
     parts = Path(name).parts
     within = Path(*parts[1:]) if parts[:1] == (RUNS,) else Path(name)
+    for run in [Path(name), runs_folder(data) / within] if parts else []:
+        recover(run)
     if not Path(name).exists() and parts and (runs_folder(data) / within).exists():
         return str(runs_folder(data) / within)
     return str(name)
@@ -109,6 +121,7 @@ def check_checkpoint(source: str | Path, data: Path | None = None) -> None:
         DataError: the folder holds no checkpoint.
     """
     path = Path(source)
+    recover(path)
     if not path.exists() and not is_hub_id(str(source)):
         runs = sorted(runs_folder(data).glob(f"*/{CONFIG}"), key=lambda path: path.stat().st_mtime) if data else []
         example = f" such as {runs[-1].parent}" if runs else ""
