@@ -105,12 +105,15 @@ def test_pretraining_weights_need_no_answers(vlmt, files):
     assert_same(torch.load(files / "back.bin", weights_only=True), load_file(source))
 
 
-@pytest.mark.parametrize("form", ["tar", "old", "safetensors"])
+@pytest.mark.parametrize("form", ["tar", "old", "safetensors", "wrapped"])
 def test_all_published_forms_are_read(vlmt, files, form):
     source = files / f"theirs.{form.replace('old', 'bin')}"
     if form == "tar":
         content = {"model_state_dict": {f"module.{name}": tensor for name, tensor in THEIRS.items()}, "epoch_id": 3}
         torch.save(content, source)
+    elif form == "wrapped":
+        inner = {f"module.module.{name}": tensor for name, tensor in THEIRS.items()}
+        torch.save({"model": {"state_dict": inner}, "epoch": 3}, source)
     elif form == "old":
         old = {name.replace("LayerNorm.weight", "LayerNorm.gamma"): tensor for name, tensor in THEIRS.items()}
         torch.save(old, source, _use_new_zipfile_serialization=False)

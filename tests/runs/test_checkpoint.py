@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from vlmt_cli.base.errors import DataError, UsageError, VlmtError
 from vlmt_cli.runs.checkpoint import Checkpoint, load_checkpoint, push_to_hub, save_pretrained, save_single_file
+from vlmt_cli.runs.folders import check_checkpoint, find_run
 from vlmt_cli.runs.lineage import Extractor, Lineage, Stage
 from vlmt_cli.runs.tensors import read_torch
 from vlmt_cli.tasks.config import ModelConfig
@@ -189,6 +190,10 @@ def test_what_fits_is_loaded_when_asked(tmp_path, checkpoint):
         ),
         ("lineage.json", lambda c: c["stages"][1].update(images="images-3.txt"), "cannot be read"),
         ("lineage.json", lambda c: c["stages"][1].update(steps=-1), "stages.1.steps"),
+        ("lineage.json", lambda c: c.update(stages=c["stages"][:1] * 10**5), "at most 1000 items"),
+        ("config.json", lambda c: c["trunk"]["text"].update(layers=10**6), "less than or equal to 1000"),
+        ("config.json", lambda c: c["trunk"].update(vision_placement=[0] * 10**6), "at most 1000 items"),
+        ("config.json", lambda c: c["trunk"].update(vocabulary=10**12), "less than or equal to"),
     ],
 )
 def test_a_damaged_description_names_file_and_key(file, edit, message, tmp_path, checkpoint):
@@ -266,6 +271,16 @@ def test_meaning_that_does_not_fit_is_not_written(tmp_path, checkpoint):
         with pytest.raises(DataError):
             save("folder", tmp_path, dataclasses.replace(checkpoint, **change))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_was_killed_between_the_two_renames_of_a_save_is_there(tmp_path, checkpoint):
+    folder = save("folder", tmp_path, checkpoint)
+    folder.rename(tmp_path / f".{folder.name}.0123abcd.old")
+    assert find_run(folder, tmp_path) == str(folder)
+    assert load_checkpoint(folder).labels == checkpoint.labels
+    folder.rename(tmp_path / f".{folder.name}.0123abcd.old")
+    check_checkpoint(folder)
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_the_hub_is_asked_for_the_files_of_a_checkpoint(tmp_path, checkpoint, monkeypatch):

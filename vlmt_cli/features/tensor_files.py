@@ -11,8 +11,13 @@ import torch
 from torch import Tensor
 
 from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.opening import check_file
+from vlmt_cli.base.words import printable
 
 AGAIN = "download or export the file again"
+_AROUND = ("model_state_dict", "state_dict", "model", "module", "net", "weights")
+_PREFIXES = ("module.", "_orig_mod.", "model.")
+_DEEPEST = 8
 
 
 class _Inert:
@@ -35,6 +40,7 @@ def read_torch(path: Path, inert: Sequence[str] = ()) -> Any:
     Raises:
         DataError: the file is missing, damaged, or asks to import anything else but tensors; nothing of it was run.
     """
+    check_file(path)
     if not path.is_file():
         raise DataError("there is no such file", where=path)
     stand_ins: list[Any] = [(_Inert, name) for name in inert]
@@ -45,7 +51,7 @@ def read_torch(path: Path, inert: Sequence[str] = ()) -> Any:
     except Exception as error:  # a damaged file raises whatever its bytes run into
         message = " ".join(str(error).split())
         if asked := re.search(r"GLOBAL (\S+)", message):
-            what = f"the file asks to import {asked[1]}, which weights never need; nothing was run"
+            what = f"the file asks to import {printable(asked[1])}, which weights never need; nothing was run"
             raise DataError(what, where=path, todo="distrust whoever gave you this file") from error
         if "Weights only load failed" in message:
             _damaged(path, "it holds something that is not plain data; nothing was run", error)
@@ -57,6 +63,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    check_file(path)
     if not path.is_file():
         raise DataError("there is no such file", where=path)
     try:
@@ -65,13 +72,34 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         _damaged(path, " ".join(str(error).split())[:120], error)
 
 
+def unwrapped(content: Any) -> Any:
+    """Take a state dict out of what training code put around it, and the prefixes off that wrappers gave its names.
+
+    Such as ``{"model": {"state_dict": {"module.module.layer.weight": ...}}}``. What is not of this kind comes back as
+    it is.
+    """
+    for _ in range(_DEEPEST):
+        if not isinstance(content, Mapping):
+            return content
+        inner = next((content[name] for name in _AROUND if isinstance(content.get(name), Mapping)), None)
+        if not inner:
+            break
+        content = inner
+    while content and all(isinstance(name, str) for name in content):
+        prefix = next((one for one in _PREFIXES if all(name.startswith(one) for name in content)), "")
+        if not prefix:
+            break
+        content = {name.removeprefix(prefix): value for name, value in content.items()}
+    return content
+
+
 def only_tensors(values: Any, where: object) -> dict[str, Tensor]:
     """Check that a file holds tensors by name, and nothing else."""
     if not isinstance(values, Mapping) or not values:
         raise DataError("holds no tensors", where=where)
     for name, tensor in values.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
-            raise DataError(f"{name!r} is not a tensor", where=where)
+            raise DataError(f"{printable(repr(name))} is not a tensor", where=where)
     return dict(values)
 
 

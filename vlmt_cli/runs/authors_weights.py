@@ -18,7 +18,7 @@ from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.files import atomic, write_text
 from vlmt_cli.base.pickles import read_pickle
 from vlmt_cli.datasets.table import LABELS
-from vlmt_cli.features.tensor_files import check_finite, only_tensors
+from vlmt_cli.features.tensor_files import check_finite, only_tensors, unwrapped
 from vlmt_cli.runs.checkpoint import Checkpoint, parse_model_config
 from vlmt_cli.runs.lineage import Beginning, Lineage, Stage, by_module, to_json
 from vlmt_cli.runs.tensors import compare, file_hash, fitting, make_model, on_cpu, shapes_of
@@ -39,9 +39,7 @@ def authors_state(content: Any, path: Path) -> dict[str, Tensor]:
     Raises:
         DataError: there is none, or its word embedding and the decoder that is tied to it differ.
     """
-    if isinstance(content, Mapping):
-        content = content.get("model_state_dict", content)
-    state = tidy(only_tensors(content, path))
+    state = tidy(only_tensors(unwrapped(content), path))
     if any(name.startswith("trunk.") for name in state):
         raise UsageError("these are not the authors' tensors but ours", where=path, todo="give the whole run folder")
     word, decoder = state.get(WORD), state.get(TIED[1])

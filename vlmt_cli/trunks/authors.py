@@ -151,7 +151,8 @@ def tidy(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Undo what differs between published files: a ``module.`` before every name, ``gamma`` and ``beta``."""
     renamed = {}
     for name, tensor in state.items():
-        name = name.removeprefix("module.")
+        while name.startswith("module."):
+            name = name.removeprefix("module.")
         name = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name))
         if name in renamed:
             raise DataError(f"the tensor {name} is there twice, under two names")

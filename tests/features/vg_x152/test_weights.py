@@ -81,11 +81,13 @@ def test_what_the_yaml_leaves_out_is_as_the_authors_code_takes_it(tmp_path):
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-@pytest.mark.parametrize("around", ["itself", "checkpoint", "of several GPUs"])
+@pytest.mark.parametrize("around", ["itself", "checkpoint", "of several GPUs", "twice"])
 def test_every_form_of_the_file(write, tensors, around, zipped):
     content = {f"module.{name}": tensor for name, tensor in tensors.items()} if around != "itself" else tensors
     if around != "itself":
         content = {"model": content, "optimizer": {"state": {}}, "scheduler": {"last_epoch": 3}, "iteration": 9}
+    if around == "twice":
+        content = {"state_dict": {"model": {f"module.{name}": tensor for name, tensor in content["model"].items()}}}
     path = write(content, _use_new_zipfile_serialization=zipped)
     released = read_released(path)
     assert released.config_file == path.with_name("detectron_config.yaml")

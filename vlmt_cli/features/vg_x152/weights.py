@@ -16,7 +16,15 @@ import torch
 from torch import Tensor
 
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.features.tensor_files import AGAIN, check_finite, only_tensors, read_safetensors, read_torch, some
+from vlmt_cli.features.tensor_files import (
+    AGAIN,
+    check_finite,
+    only_tensors,
+    read_safetensors,
+    read_torch,
+    some,
+    unwrapped,
+)
 from vlmt_cli.features.vg_x152 import winograd
 from vlmt_cli.features.vg_x152.config import BESIDE, DetectorConfig, read_config
 from vlmt_cli.features.vg_x152.rpn import cell_anchors
@@ -70,11 +78,7 @@ def read_released(path: Path, config_file: Path | None = None) -> Released:
         config_file = beside
     config = read_config(config_file) if config_file else DetectorConfig()
     content = read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path)
-    if isinstance(content, Mapping):
-        content = content.get("model", content)  # a checkpoint has an optimizer and more beside it
-    state = only_tensors(content, path)
-    if all(name.startswith("module.") for name in state):
-        state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    state = only_tensors(unwrapped(content), path)  # a checkpoint has an optimizer and more beside it
     if config.blocks is None:
         config = replace(config, blocks=_count_blocks(state))
     needed = shapes(config)
