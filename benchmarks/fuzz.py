@@ -331,9 +331,10 @@ def _changed(value: Any, rng: random.Random) -> Any:
 
 
 def child(folder: Path, seed: int, numbers: range) -> None:
-    """Read mutated inputs one after another, and say before and after each which and how it went."""
+    """Make the inputs, read mutated ones one after another, and say before and after each which and how it went."""
     from vlmt_cli.base.errors import VlmtError
 
+    make_inputs(folder)
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     warnings.simplefilter("error", RuntimeWarning)
     every = readers(folder)
@@ -366,28 +367,24 @@ def child(folder: Path, seed: int, numbers: range) -> None:
         print(json.dumps(["end", number, outcome, said[:3000]]), flush=True)
 
 
-def fuzz(count: int, seed: int, folder: Path, processes: int = 1) -> tuple[Counter[str], list[str]]:
-    """Read ``count`` mutated inputs in child processes.
+def fuzz(count: int, seed: int) -> tuple[Counter[str], list[str]]:
+    """Read ``count`` mutated inputs in a child process, and in another one after each that crashes or hangs.
 
     Returns:
         How often each of ``OUTCOMES`` came, and what is wrong, with the number that makes it again.
     """
     outcomes: Counter[str] = Counter()
     wrong: list[str] = []
-    for first in range(0, count, -(-count // processes)):
-        numbers = range(first, min(count, first + -(-count // processes)))
-        while len(numbers):
-            done = _watch(folder, seed, numbers, outcomes, wrong)
-            numbers = range(done + 1, numbers.stop)
+    numbers = range(count)
+    while numbers:
+        numbers = range(_watch(seed, numbers, outcomes, wrong) + 1, count)
     return outcomes, wrong
 
 
-def _watch(folder: Path, seed: int, numbers: range, outcomes: Counter[str], wrong: list[str]) -> int:
+def _watch(seed: int, numbers: range, outcomes: Counter[str], wrong: list[str]) -> int:
     """Run one child until it ends, dies or hangs; return the last number that it began."""
     with tempfile.TemporaryDirectory(prefix="vlmt-fuzz-") as temporary:
-        copied = Path(temporary) / "inputs"
-        shutil.copytree(folder, copied)
-        command = [sys.executable, __file__, "--child", str(copied), str(seed), str(numbers.start), str(numbers.stop)]
+        command = [sys.executable, __file__, "--child", temporary, str(seed), str(numbers.start), str(numbers.stop)]
         root = str(Path(__file__).parents[1])
         env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": root}
         last, what, is_hanging = numbers.start - 1, "starting", False
@@ -429,9 +426,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="vlmt-fuzz-") as folder:
-        make_inputs(Path(folder))
-        outcomes, wrong = fuzz(options.count, options.seed, Path(folder))
+    outcomes, wrong = fuzz(options.count, options.seed)
     print("| seed | inputs |", " | ".join(OUTCOMES), "|")
     print("| ---: " * (2 + len(OUTCOMES)) + "|")
     print(f"| {options.seed} | {sum(outcomes.values())} |", " | ".join(str(outcomes[name]) for name in OUTCOMES), "|")

@@ -30,6 +30,8 @@ _IDS = {
 }
 SOURCES = tuple(_IDS)
 _LONGEST_NAME = 255
+_LONGEST_ID = 200
+"""Letters of an id, which is a part of file names."""
 _ANY_SOURCE = r"[a-z][a-z0-9_]*"
 _ANY_ID = _IDS["cc"]
 
@@ -52,6 +54,7 @@ def image_keys(source: str, ids: Sequence[int] | Sequence[str] | pa.Array, where
     distinct = pa.array(ids).dictionary_encode()
     names = distinct.dictionary.cast(pa.string())
     valid = pc.match_substring_regex(names, rf"^(?:{_IDS.get(source, _ANY_ID)})\z")
+    valid = pc.and_(valid, pc.less_equal(pc.binary_length(names), _LONGEST_ID))
     if not pc.all(valid, min_count=0).as_py():
         bad = names.filter(pc.invert(valid))[0].as_py()
         record = distinct.dictionary.cast(pa.string()).index(bad).as_py()
@@ -85,7 +88,7 @@ def check_image_key(key: str, where: object = None) -> str:
     if (todo := right_source(source)) or not name:
         todo = f"write source:id, such as coco:262148; {todo or 'the id is missing'}"
         raise DataError(f"{quoted(key)} is not an image key", where=where, todo=todo)
-    if not re.fullmatch(_IDS.get(source, _ANY_ID), name):
+    if len(name) > _LONGEST_ID or not re.fullmatch(_IDS.get(source, _ANY_ID), name):
         # 000000262148, COCO_val2014_000000262148.jpg and 262148.jpg are file names of image 262148.
         number = re.fullmatch(r"(?:.*_)?0*(\d{1,19})(?:\.\w+)?", name[:_LONGEST_NAME])
         meant = f"{source}:{number[1]}" if number and re.fullmatch(_IDS.get(source, _ANY_ID), number[1]) else None

@@ -22,7 +22,9 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.keys import image_keys
+from vlmt_cli.base.words import quoted
 from vlmt_cli.datasets import answers
 from vlmt_cli.datasets.options import Options, held_out
 from vlmt_cli.datasets.source import Int64, find, read_json
@@ -57,7 +59,7 @@ def read(raw: Path, options: Options) -> Examples:
     if labelled := [tables[name] for name in ("train", "val") if name in tables]:
         table = pa.concat_tables(labelled)
         check_unique(table["example_id"], raw)
-        table = table.take(pc.sort_indices(table["example_id"].cast(pa.int64())))
+        table = table.take(pc.sort_indices(_numbers(table["example_id"], raw)))
         train = len(table) - held_out(options.gqa.minval, len(table))
         splits["train"], splits["val"] = table.slice(0, train), table.slice(train)
         right = pc.list_flatten(table["answers"].combine_chunks()).dictionary_encode()
@@ -69,6 +71,15 @@ def read(raw: Path, options: Options) -> Examples:
             splits[name] = more
             seen.update(_images_of(more))
     return Examples(splits, answers=known, notes=notes)
+
+
+def _numbers(ids: pa.ChunkedArray, raw: Path) -> pa.ChunkedArray:
+    """Turn question ids into numbers, by which they are in order. Raises a DataError that names an id that is none."""
+    wrong = ids.filter(pc.invert(pc.match_substring_regex(ids, r"^[0-9]{1,18}\z")))
+    if len(wrong):
+        what = f"{quoted(wrong[0])} is not a question id of train or val, which is a number"
+        raise DataError(what, where=raw, todo="correct or remove that record")
+    return ids.cast(pa.int64())
 
 
 def _images_of(table: pa.Table) -> list[str]:
