@@ -12,6 +12,7 @@ import pickle
 import random
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import lmdb
@@ -97,18 +98,24 @@ def examine_damaged(seed: int, folder: Path) -> str:
     return f"damaged: {said}" if said else f"sound, and {'it is' if is_same else 'unused bytes are damaged'}"
 
 
+def try_all(name: str, first: int, count: int) -> None:
+    """Try seeds from ``first`` on, and print a line each: for a child process, which shows where it died."""
+    for seed in range(first, count):
+        with tempfile.TemporaryDirectory() as folder:
+            print(json.dumps([seed, TRIED[name](seed, Path(folder))]), flush=True)
+
+
+TRIED = {"pack": pack_damaged, "doctor": examine_damaged}
+
+
 def main() -> None:
     """Damage, pack and examine, in child processes."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 300
-    for name in ("pack_damaged", "examine_damaged"):
+    for name in TRIED:
         said: dict[str, int] = {}
         first = 0
         while first < count:  # a child goes on until it dies
-            code = (
-                f"from benchmarks.damaged_lmdb import *\nfor seed in range({first}, {count}):\n"
-                f"  with tempfile.TemporaryDirectory() as folder:\n"
-                f"    print(json.dumps([seed, {name}(seed, Path(folder))]), flush=True)"
-            )
+            code = f"from benchmarks.damaged_lmdb import try_all; try_all({name!r}, {first}, {count})"
             environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
             child = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
             for line in child.stdout.splitlines():
@@ -117,7 +124,7 @@ def main() -> None:
                 said[kind] = said.get(kind, 0) + 1
                 first = seed + 1
             if child.returncode:
-                print(f"{name}({first}) ended with {child.returncode}: {child.stderr[-400:]}")
+                print(f"{name}, seed {first}, ended with {child.returncode}: {child.stderr[-400:]}")
                 first += 1
         print(name, said)
 

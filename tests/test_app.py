@@ -72,6 +72,31 @@ def test_a_defect_shows_its_traceback_only_when_asked(tmp_path):
     assert "Traceback" in loud.stderr
 
 
+@pytest.mark.parametrize(
+    ("happens", "code", "said"),
+    [
+        ("raise MemoryError", 1, "memory is short"),
+        ("raise OSError(28, 'No space left on device', 'x.bin')", 1, "x.bin: no space left on the disk"),
+        (
+            "import os; os.kill(os.getpid(), 15); __import__('time').sleep(9)",
+            143,
+            "terminated; the same command goes on",
+        ),
+    ],
+)
+def test_short_memory_a_full_disk_and_sigterm_end_in_one_line(tmp_path, happens, code, said):
+    script = (
+        "import vlmt_cli.app, vlmt_cli.datasets.prepare as prepare\n"
+        f"def broken(*_):\n  {happens}\n"
+        "prepare.missing_files = broken\n"
+        "vlmt_cli.app.main()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script, "data", "status", "--data", str(tmp_path)], capture_output=True, text=True
+    )
+    assert (ended.returncode, ended.stderr.count("\n")) == (code, 1) and said in ended.stderr
+
+
 def test_every_command_that_takes_a_recipe_takes_it_by_the_same_names():
     names = {"--preset", "--recipe"}
     takes = [

@@ -1,8 +1,12 @@
 """The ``vlmt`` command: one line a command; nothing heavy is imported before a command runs."""
 
+import errno
+import multiprocessing
+import os
+import signal
 import sys
 import traceback
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -106,21 +110,38 @@ def _stdout_is_read() -> bool:
     return True
 
 
+_ENDED: dict[object, str] = {130: "interrupted", 128 + signal.SIGTERM: "terminated"}
+
+
+def _terminate(number: int, frame: object) -> NoReturn:
+    """End as Ctrl-C does, so that what is half-written is removed. Training takes note of the signal itself."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the second ends at once
+    if multiprocessing.parent_process() is not None:  # a worker that was forked from here
+        os.kill(os.getpid(), number)
+    sys.exit(128 + number)
+
+
 def main() -> None:
     """Run ``vlmt`` and turn every error into one line and an exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
     try:
         app(prog_name="vlmt")
     except SystemExit as error:
-        if error.code == 130:
-            print("vlmt: interrupted; the same command goes on from what is complete", file=sys.stderr)
+        if error.code in _ENDED:
+            print(f"vlmt: {_ENDED[error.code]}; the same command goes on from what is complete", file=sys.stderr)
         raise
     except VlmtError as error:
         if debug:
             traceback.print_exc()
         print(f"vlmt: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except MemoryError:
+        if debug:
+            raise
+        print("vlmt: memory is short; use fewer processes or smaller batches, or close other programs", file=sys.stderr)
+        sys.exit(1)
     except OSError as error:
         if isinstance(error, BrokenPipeError) and not _stdout_is_read():
             sys.stderr.close()  # whoever reads our output has seen enough
@@ -128,6 +149,9 @@ def main() -> None:
         if debug:
             raise
         where = f"{error.filename}: " if error.filename else ""
+        if error.errno == errno.ENOSPC:
+            print(f"vlmt: {escaped(where)}no space left on the disk; free some and run it again", file=sys.stderr)
+            sys.exit(1)
         print(f"vlmt: {escaped(f'{where}{error.strerror or error}')}; --debug shows where", file=sys.stderr)
         sys.exit(1)
     except Exception as error:
