@@ -187,9 +187,10 @@ def _regions(
 
 def _hues(colour_RP3: NDArray[np.floating], weight_RP: NDArray[np.floating]) -> NDArray[np.float32]:
     """Return how much of each hue the weighted points have, (R, 12); grey points have none."""
-    largest, least = colour_RP3.max(axis=2), colour_RP3.min(axis=2)
-    chroma = largest - least
     red, green, blue = np.moveaxis(colour_RP3, 2, 0)
+    # numpy reduces an axis of three numbers one point at a time.
+    largest, least = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
+    chroma = largest - least
     with np.errstate(invalid="ignore", divide="ignore"):
         hue = np.where(largest == red, (green - blue) / chroma % 6,
                        np.where(largest == green, (blue - red) / chroma + 2, (red - green) / chroma + 4))  # fmt: skip

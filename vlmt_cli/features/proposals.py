@@ -32,8 +32,9 @@ def ground_colour(pixels_HW3: NDArray[np.uint8]) -> NDArray[np.int16]:
 
 def foreground(pixels_HW3: NDArray[np.uint8]) -> Mask:
     """Mark the pixels that are not ground, (H, W)."""
-    distance = np.abs(pixels_HW3.astype(np.int16) - ground_colour(pixels_HW3))
-    return np.asarray(distance.max(axis=2) > _DISTANCE)
+    differs = np.abs(pixels_HW3.astype(np.int16) - ground_colour(pixels_HW3)) > _DISTANCE
+    # numpy reduces an axis of three numbers one pixel at a time.
+    return np.asarray(differs[..., 0] | differs[..., 1] | differs[..., 2])
 
 
 def find_proposals(pixels_HW3: NDArray[np.uint8], mask_HW: Mask) -> BoxArray:
