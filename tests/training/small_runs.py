@@ -77,7 +77,7 @@ def wait_for(run, iteration, process):
         if (run / METRICS).exists() and f'"iteration": {iteration},' in (run / METRICS).read_text():
             return
         assert process.poll() is None, "it ended before"
-        time.sleep(0.001)
+        time.sleep(0.005)
     raise AssertionError(f"no iteration {iteration} within three minutes")
 
 
