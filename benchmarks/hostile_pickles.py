@@ -197,12 +197,12 @@ def read_by(way: str, data: bytes, folder: Path) -> object:
     if way == "bytes":
         return loads(data, "here")
     if way == "refs":
-        from vlmt_cli.datasets.options import Options
+        from vlmt_cli.datasets.options import PackOptions
         from vlmt_cli.datasets.refcoco import read_unc
 
         (folder / "refs(unc).p").write_bytes(data)
         (folder / "instances.json").write_text('{"images": [], "annotations": [], "categories": []}')
-        return read_unc(folder, Options())
+        return read_unc(folder, PackOptions())
     if way == "answers":
         (folder / "trainval_label2ans.pkl").write_bytes(data)
         return read_pickle(folder / "trainval_label2ans.pkl")
@@ -214,7 +214,7 @@ def _packed(way: str, data: bytes, folder: Path) -> object:
     import h5py
     import lmdb
 
-    from vlmt_cli.features.formats.entry import Options
+    from vlmt_cli.features.formats.entry import PackOptions
     from vlmt_cli.features.pack import pack
 
     sound = {"boxes": np.array([[0, 0, 9, 9]], "f4"), "features": np.ones((1, 4), "f4"), "image_w": 20, "image_h": 20}
@@ -229,7 +229,7 @@ def _packed(way: str, data: bytes, folder: Path) -> object:
         with h5py.File(source, "w") as file:
             file.update(features=np.ones((1, 1, 4), "f4"), boxes=np.full((1, 1, 4), [0, 0, 9, 9], "f4"))
             file.update(widths=[20], heights=[20])
-        options = Options(ids=folder / "ids.pkl")
+        options = PackOptions(ids=folder / "ids.pkl")
         (folder / "ids.pkl").write_bytes(data)
     else:
         source.mkdir()

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from vlmt_cli.base.boxes import iou_of_arrays, sound_boxes
-from vlmt_cli.features.overlap import iou, pairwise_iou
+from vlmt_cli.features.overlap import iou_of_tensors, pairwise_iou
 
 
 def cells(box):
@@ -22,7 +22,7 @@ def random_boxes(rng, *shape):
 def test_iou_counts_shared_cells(seed):
     rng = np.random.default_rng(seed)
     a, b = random_boxes(rng, 2, 9), random_boxes(rng, 2, 7)
-    found = iou(a, b)
+    found = iou_of_tensors(a, b)
     assert found.shape == (2, 9, 7)
     assert np.allclose(iou_of_arrays(a[0].numpy(), b[0].numpy()), found[0], atol=1e-6)
     for i, n, m in np.ndindex(2, 9, 7):
@@ -36,7 +36,7 @@ def test_iou_counts_shared_cells(seed):
 def test_pairwise_iou_is_each_image_with_itself():
     boxes = random_boxes(np.random.default_rng(0), 3, 20)
     found = pairwise_iou(boxes)
-    assert torch.equal(found, torch.stack([iou(one, one) for one in boxes]))
+    assert torch.equal(found, torch.stack([iou_of_tensors(one, one) for one in boxes]))
     assert torch.equal(found, found.transpose(1, 2))
     assert (found.diagonal(dim1=1, dim2=2) == 1).all()
 
@@ -54,14 +54,17 @@ def test_pairwise_iou_is_each_image_with_itself():
     ],
 )
 def test_edges(one, other, expected):
-    found = iou(torch.tensor([one], dtype=torch.float32), torch.tensor([other], dtype=torch.float32))
+    found = iou_of_tensors(torch.tensor([one], dtype=torch.float32), torch.tensor([other], dtype=torch.float32))
     assert found.item() == pytest.approx(expected)
 
 
 def test_broadcast_and_empty():
     boxes = random_boxes(np.random.default_rng(1), 5, 4)
-    assert torch.equal(iou(boxes, boxes[0, :1]).squeeze(-1), torch.stack([iou(b, boxes[0, :1])[:, 0] for b in boxes]))
-    assert iou(boxes, boxes.new_zeros(0, 4)).shape == (5, 4, 0)
+    assert torch.equal(
+        iou_of_tensors(boxes, boxes[0, :1]).squeeze(-1),
+        torch.stack([iou_of_tensors(b, boxes[0, :1])[:, 0] for b in boxes]),
+    )
+    assert iou_of_tensors(boxes, boxes.new_zeros(0, 4)).shape == (5, 4, 0)
     assert pairwise_iou(boxes.new_zeros(0, 3, 4)).shape == (0, 3, 3)
 
 

@@ -8,14 +8,14 @@ from hypothesis import given
 
 from vlmt_cli.base.identity import RELATIONS
 from vlmt_cli.clean.check import find_leaks
-from vlmt_cli.clean.overlap import compare, example_matrix, image_matrix
+from vlmt_cli.clean.overlap import compare_splits, example_matrix, image_matrix
 from vlmt_cli.clean.removal import keep_table, remove_test_images, removed_table, split_hash
 
 
 @pytest.mark.parametrize("identity", ["strict", "paper"])
 @given(world=worlds())
 def test_exactly_the_examples_with_test_images_go(identity, world):
-    overlap = compare(world.splits(), world.links_table())
+    overlap = compare_splits(world.splits(), world.links_table())
     removal = remove_test_images(overlap, identity)
     assert removed_rows(removal) == world.leaks(identity)
     assert find_leaks(overlap, removal.kept, identity) == (0, [])
@@ -25,7 +25,7 @@ def test_exactly_the_examples_with_test_images_go(identity, world):
 
 @given(world=worlds())
 def test_reasons_name_an_image_of_the_example_and_a_test_set_that_holds_it(world):
-    removal = remove_test_images(compare(world.splits(), world.links_table()), "strict")
+    removal = remove_test_images(compare_splits(world.splits(), world.links_table()), "strict")
     examples = {(dataset, name): rows for (dataset, name, _), rows in world.examples.items()}
     for row in removed_table(removal).to_pylist():
         images = examples[row["dataset"], row["split"]][row["row"]]
@@ -40,7 +40,7 @@ def test_reasons_name_an_image_of_the_example_and_a_test_set_that_holds_it(world
 
 @given(world=worlds())
 def test_matrices_count_distinct_images_and_examples(world):
-    overlap = compare(world.splits(), world.links_table())
+    overlap = compare_splits(world.splits(), world.links_table())
     images, examples = image_matrix(overlap), example_matrix(overlap)
     everything = RELATIONS
 
@@ -74,7 +74,7 @@ def test_the_split_hash_is_sha256_of_the_sorted_kept_lines():
         },
         [],
     )
-    removal = remove_test_images(compare(world.splits(), world.links_table()), "strict")
+    removal = remove_test_images(compare_splits(world.splits(), world.links_table()), "strict")
     lines = ["a\ttestA\t0", "a\ttrain\t0", *(f"b\ttrain\t{i}" for i in range(11))]
     expected = hashlib.sha256("".join(f"{line}\n" for line in sorted(lines)).encode()).hexdigest()
     assert split_hash(removal.overlap.splits, removal.kept) == expected
@@ -89,6 +89,6 @@ def test_a_pair_of_images_goes_when_either_is_a_test_image():
         },
         [("nlvr2:y", "url:u", "url"), ("nlvr2:d", "url:u", "url")],
     )
-    overlap = compare(world.splits(), world.links_table())
+    overlap = compare_splits(world.splits(), world.links_table())
     assert [row for *_, row in sorted(removed_rows(remove_test_images(overlap, "strict")))] == [0, 1]
     assert [row for *_, row in sorted(removed_rows(remove_test_images(overlap, "paper")))] == [0]

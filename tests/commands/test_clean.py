@@ -121,7 +121,7 @@ def test_the_page_counts_as_the_report_does_and_leaves_out_empty_panels(world, t
     left = report.model_copy(update={"test_images_after": {test: dict.fromkeys(row, Share(1, 2))}})
     heights = []
     for one in (report, left):
-        heatmap.draw(one, tmp_path / "overlap.png")
+        heatmap.draw_heatmap(one, tmp_path / "overlap.png")
         with Image.open(tmp_path / "overlap.png") as picture:
             heights.append(picture.height)
     assert heights[1] > 1.9 * heights[0]

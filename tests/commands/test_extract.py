@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from vlmt_cli.features.reader import find_stores
-from vlmt_cli.features.shards import read_meta
+from vlmt_cli.features.shards import meta_of_store
 from vlmt_cli.features.store import FeatureStore
 
 
@@ -74,7 +74,7 @@ def test_networks_and_a_damaged_photo(vlmt, images, tmp_path_factory):
     code, out, err = vlmt("extract", "--data", images, *arguments, "--device", "cpu")
     assert code == 0
     assert f"{damaged}: " in err and "without regions" in out
-    meta = read_meta(images / "features" / "rt_detr+vit")
+    meta = meta_of_store(images / "features" / "rt_detr+vit")
     assert (meta.images, meta.feature_width, meta.classes) == (27, 24, 7)
 
 
@@ -95,12 +95,12 @@ def test_the_papers_detector(vlmt, images, own):
     code, _, err = vlmt(*arguments)
     assert code == 0 and "Config: " in err and f"{damaged}: " in err
     assert "Passed over 5 tensors of the attribute head: roi_heads" in err
-    meta = read_meta(images / "features" / "vg-x152")
+    meta = meta_of_store(images / "features" / "vg-x152")
     assert (meta.extractor, meta.images, meta.feature_width, meta.classes) == ("vg-x152", 3, 24, 7)
     for number in (1, 2):
         assert vlmt(*arguments, "--to", images / "parts", "--shard", f"{number}/2")[0] == 0
     assert vlmt("extract", "--merge", "--to", images / "parts")[0] == 0
-    assert read_meta(images / "parts").checksum == meta.checksum
+    assert meta_of_store(images / "parts").checksum == meta.checksum
 
 
 def test_given_boxes_and_modes_of_the_papers_detector(vlmt, images, own):

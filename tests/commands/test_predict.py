@@ -10,7 +10,7 @@ from commands.running import run
 from PIL import Image
 
 from vlmt_cli.features.pixels import WIDTH
-from vlmt_cli.features.shards import read_meta
+from vlmt_cli.features.shards import meta_of_store
 from vlmt_cli.runs.checkpoint import Checkpoint, save_pretrained
 from vlmt_cli.runs.lineage import Extractor, Lineage
 from vlmt_cli.tasks.config import ModelConfig
@@ -47,7 +47,7 @@ def checkpoint(data):
     vocabulary = TextEncoder(tokenizer).tokenizer.get_vocab_size()
     trunk = make_config("tiny", region_features=WIDTH, vocabulary=vocabulary, init_std=0.3)
     model = MultiTaskModel(ModelConfig(trunk=trunk, answers={"vqa": 7, "gqa": 2})).eval()
-    meta = read_meta(data / "features" / "pixels")
+    meta = meta_of_store(data / "features" / "pixels")
     return Checkpoint(model, LABELS, tokenizer, Lineage(extractor=Extractor(name="pixels", hash=meta.extractor_hash)))
 
 

@@ -15,7 +15,7 @@ from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.datasets.tables import REFERRING, VERIFICATION, VQA, example_table
 from vlmt_cli.evaluation import run
 from vlmt_cli.evaluation.predict import Photo, predict, remarks
-from vlmt_cli.evaluation.predict_page import page, write_page
+from vlmt_cli.evaluation.predict_page import page, write_prediction_page
 from vlmt_cli.evaluation.predict_photos import Networks, make_extractor, see
 from vlmt_cli.evaluation.predict_picture import COLOURS, View, draw_boxes
 from vlmt_cli.evaluation.predictions import Answer, Answers, Box, Boxes, Photos, RankedPhoto, RankedText, Texts
@@ -358,7 +358,7 @@ class Elements(HTMLParser):
 def test_a_page_shows_hostile_texts_as_they_are(task, predictions, tmp_path):
     photo = Image.new("RGB", (80, 64), "white")
     views = {HOSTILE: View(photo, 80, 64), "b": View(None, 80, 64)}
-    write_page(tmp_path / "a.html", task, predictions, views, [HOSTILE])
+    write_prediction_page(tmp_path / "a.html", task, predictions, views, [HOSTILE])
     text = (tmp_path / "a.html").read_text(encoding="utf-8")
     elements = Elements(text)
     assert not elements.tags & {"script", "img", "iframe", "link"} and "onerror" not in elements.attributes

@@ -15,7 +15,7 @@ from features.test_store import META_32
 
 from benchmarks.damaged_lmdb import examine_damaged
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.features.compare import compare, match
+from vlmt_cli.features.compare import compare_stores, match
 from vlmt_cli.features.coverage import examples_with_features
 from vlmt_cli.features.doctor import examine
 from vlmt_cli.features.record import Regions, encode
@@ -156,7 +156,7 @@ def test_coverage_of_the_datasets(tmp_path, open_store):
 )
 def test_verdicts(tmp_path, open_store, change, verdict):
     one, other = write(tmp_path / "s"), write(tmp_path / "t", MADE[5:], change)
-    found = compare(open_store(one), open_store(other), {"coco:20"})
+    found = compare_stores(open_store(one), open_store(other), {"coco:20"})
     assert found.verdict == verdict
     assert (found.shared, found.only_here, found.only_there, found.compared) == (25, 5, 0, 24)
 
@@ -164,9 +164,12 @@ def test_verdicts(tmp_path, open_store, change, verdict):
 def test_widths_may_differ_and_images_too(tmp_path, open_store):
     one = open_store(write(tmp_path / "s"))
     narrow = open_store(write(tmp_path / "t", change=lambda i: {"features": i.features[:, :8]}, width=8))
-    found = compare(one, narrow, set())
+    found = compare_stores(one, narrow, set())
     assert found.verdict == "same boxes, other features" and found.cosine is None
-    assert compare(one, open_store(write(tmp_path / "u", images(3, first=500))), set()).verdict == "no shared images"
+    assert (
+        compare_stores(one, open_store(write(tmp_path / "u", images(3, first=500))), set()).verdict
+        == "no shared images"
+    )
 
 
 def test_boxes_that_choose_each_other_are_partners():

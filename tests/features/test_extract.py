@@ -19,7 +19,7 @@ from vlmt_cli.features.extract import extract
 from vlmt_cli.features.extractor import Extractor, network_extractor
 from vlmt_cli.features.pixels import WIDTH, pixels_extractor
 from vlmt_cli.features.record import Regions
-from vlmt_cli.features.shards import Job, merge, read_meta, read_shard, run, shard_of
+from vlmt_cli.features.shards import Job, merge, meta_of_store, read_shard, run, shard_of
 from vlmt_cli.features.store import FeatureStore
 
 CLUSTERS = np.random.default_rng(0).random((4, WIDTH)).astype(np.float32)
@@ -71,7 +71,7 @@ def test_real_photos_through_networks(real_data, tmp_path, kind):
     for number in (1, 2, 3):
         run(shard_of(job, number, 3))
     merge(job.store)
-    assert {one.checksum for one in results} == {read_meta(job.store).checksum}
+    assert {one.checksum for one in results} == {meta_of_store(job.store).checksum}
     assert all((one.written, one.images, one.failed) == (64, 64, {}) for one in results)
     store = FeatureStore(tmp_path / "batch4")
     for _, regions in store.items(verify=True):

@@ -25,7 +25,7 @@ from features.official import (
 from benchmarks.damaged_lmdb import pack_damaged
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.features.formats import recognise
-from vlmt_cli.features.formats.entry import Options
+from vlmt_cli.features.formats.entry import PackOptions
 from vlmt_cli.features.pack import pack
 
 
@@ -299,7 +299,7 @@ def test_features_without_boxes_are_refused_unless_asked_for(tmp_path, real_data
     with pytest.raises(DataError, match=r"\(34, 2048\) without boxes; --whole-image-boxes"):
         pack(source, tmp_path / "s")
     assert not (tmp_path / "s").exists()
-    pack(source, tmp_path / "s", options=Options(whole_image_boxes=True))
+    pack(source, tmp_path / "s", options=PackOptions(whole_image_boxes=True))
     regions = open_store(tmp_path / "s").read("coco:1")
     np.testing.assert_array_equal(regions.features, np.load(source).astype("f2"))
     assert (regions.boxes == [0, 0, 1, 1]).all() and (regions.width, regions.height) == (1, 1)

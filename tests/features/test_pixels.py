@@ -9,7 +9,7 @@ from PIL import Image
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.images import open_image
 from vlmt_cli.features.pixels import CLUSTERS, WIDTH, pixels_extractor, sample_clusters
-from vlmt_cli.features.proposals import MOST
+from vlmt_cli.features.proposals import MOST_PROPOSALS
 from vlmt_cli.features.record import problem
 from vlmt_cli.miniworld.draw import cover_box
 from vlmt_cli.miniworld.plan import make_plan
@@ -45,7 +45,7 @@ def world(tmp_path_factory):
 def test_regions_are_sound(world):
     for _, regions in world:
         assert problem(regions) is None
-        assert 8 <= len(regions.boxes) <= MOST
+        assert 8 <= len(regions.boxes) <= MOST_PROPOSALS
         assert regions.features.shape == (len(regions.boxes), WIDTH)
         assert regions.scores.shape == (len(regions.boxes), CLUSTERS)
         np.testing.assert_allclose(regions.scores.sum(1), 1, rtol=1e-5)

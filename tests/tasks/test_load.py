@@ -12,7 +12,7 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.datasets.table import AMONG_CANDIDATES, GROUPS, TASKS, TWELVE
 from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.features.store import FeatureStore
-from vlmt_cli.tasks.load import answers_of, image_keys, load_examples, make_batch
+from vlmt_cli.tasks.load import answers_of, keys_of_images, load_examples, make_batch
 from vlmt_cli.tasks.referring.head import options, score, targets
 from vlmt_cli.tasks.retrieval.head import draw
 from vlmt_cli.tasks.text import TextEncoder, word_tokenizer
@@ -124,7 +124,7 @@ def test_a_split_is_what_cleaning_kept_and_has_a_label(task, split, load, traine
         return task not in GROUPS["G4"] or (row["label"] is not None and row["label"] >= 0)
 
     assert examples.rows.tolist() == [row for row in range(len(table)) if row in kept and is_labelled(table[row])]
-    assert set(image_keys(examples).to_pylist()) == {image for row in rows for image in row["images"]}
+    assert set(keys_of_images(examples).to_pylist()) == {image for row in rows for image in row["images"]}
     lengths = [len(row["text"].split()) + 2 for row in rows]
     assert all(has >= min(least, TASKS[task].max_tokens) for has, least in zip(examples.lengths, lengths, strict=True))
 

@@ -10,7 +10,7 @@ from commands.running import run as vlmt
 from training.small_runs import make_recipe, of_kind, set_options, wait_for
 
 from vlmt_cli.analysis.relations.sweep import Wanted
-from vlmt_cli.analysis.relations.sweep_run import Training
+from vlmt_cli.analysis.relations.sweep_run import SweepJob
 from vlmt_cli.base.errors import VlmtError
 from vlmt_cli.training.train import train
 
@@ -50,6 +50,6 @@ def test_the_second_process_is_refused_and_told_who_trains(first, trained_world,
         )
     wanted = Wanted("run", make_recipe("all-tasks", "vqa", **CHOICES), 0)
     with pytest.raises(VlmtError, match=f"process {process.pid} on .*; run it again when that has ended"):
-        Training(wanted, tmp_path / "run", trained_world, "cpu", False, train)()
+        SweepJob(wanted, tmp_path / "run", trained_world, "cpu", False, train)()
     assert half_written.exists() and process.poll() is None
     assert len(of_kind(tmp_path / "run", "start")) == 1

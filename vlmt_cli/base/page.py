@@ -44,10 +44,10 @@ def html_page(title: str, body: str, style: str = "", *, scripts: bool = False, 
         '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n{scheme}'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        f"<title>{escaped(title)}</title>\n<style>\n{css}</style>\n{body}\n</html>\n"
+        f"<title>{escape_html(title)}</title>\n<style>\n{css}</style>\n{body}\n</html>\n"
     )
 
 
-def escaped(plain: str) -> str:
+def escape_html(plain: str) -> str:
     """Escape a text, whatever it holds."""
     return escape(plain).encode(errors="replace").decode()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.origin import KEEP_FILE, hash_examples, read_origin
-from vlmt_cli.clean.overlap import Overlap, compare
+from vlmt_cli.clean.overlap import Overlap, compare_splits
 from vlmt_cli.clean.removal import KEEP, LAST_RELATION, split_hash, union_of
 from vlmt_cli.clean.split_folder import REMOVED_FILE, read_report
 from vlmt_cli.clean.splits import CLEANED_ROLES, Split
@@ -98,7 +98,7 @@ def check_split(folder: Path, splits: Sequence[Split], links: pa.Table, identity
     parts = [(split, rows) for split, rows, part in zip(splits, kept, is_part, strict=True) if part]
     if split_hash([split for split, _ in parts], [rows for _, rows in parts]) != report.split_hash and not problems:
         problems.append("keep.parquet and report.json do not belong together")
-    overlap = compare(splits, links)
+    overlap = compare_splits(splits, links)
     leaks, first = find_leaks(overlap, kept, identity)
     examples = sum(int(rows.sum()) for split, rows in zip(splits, kept, strict=True) if split.role in CLEANED_ROLES)
     return Checked(report.split_hash, identity, examples, union_of(overlap, identity), leaks, first, problems)
@@ -158,7 +158,7 @@ def read_keep(path: Path) -> pa.Table:
         raise DataError(f"cannot be read ({error})", where=path, todo="make it again with vlmt clean") from error
 
 
-def kept_rows(keep: pa.Table, split: Split, path: Path) -> NDArray[np.bool_]:
+def kept_examples(keep: pa.Table, split: Split, path: Path) -> NDArray[np.bool_]:
     """Return which of a split's examples ``keep`` lists.
 
     Raises:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vlmt_cli.base.identity import HOW, flickr30k_links, same_image
 from vlmt_cli.clean import verdicts as verdict_files
 from vlmt_cli.clean.claim import UNUSED
-from vlmt_cli.clean.image_files import Damaged, image_files
+from vlmt_cli.clean.image_files import DamagedImage, image_files
 from vlmt_cli.clean.image_hashes import hash_images
 from vlmt_cli.clean.near_duplicates import find_pairs
 from vlmt_cli.clean.report import NearDuplicates, PassedOver
@@ -63,7 +63,7 @@ def compare_files(
     files, skipped = image_files(folders)
     known = set(_images(splits).to_pylist())
     used = [file for file in files if file.image in known]
-    skipped += [Damaged(file.path, UNUSED) for file in files if file.image not in known]
+    skipped += [DamagedImage(file.path, UNUSED) for file in files if file.image not in known]
     hashes, damaged = hash_images(used, cache, workers, progress)
     pairs = find_pairs(hashes, same, borderline, apart={key for pair in verdicts.different for key in pair})
     by_files = verdict_files.links(pairs, verdicts)
@@ -128,7 +128,7 @@ def _to_judge(pairs: pa.Table, numbers: _Numbers) -> pa.Table:
     return pairs.filter(pa.array(np.where(is_borderline, is_open, crossing)))
 
 
-def _counted(skipped: Sequence[Damaged]) -> list[PassedOver]:
+def _counted(skipped: Sequence[DamagedImage]) -> list[PassedOver]:
     """Count the files that were passed over by reason, with the first of each."""
     counts = Counter(file.reason for file in skipped)
     first = {file.reason: file.path for file in reversed(skipped)}

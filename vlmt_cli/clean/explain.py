@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vlmt_cli.base.identity import HOW, LINKS
-from vlmt_cli.clean.overlap import compare
+from vlmt_cli.clean.overlap import compare_splits
 from vlmt_cli.clean.splits import Split, image_split
 
 _FIRST = 3
@@ -29,7 +29,7 @@ class Occurrence:
 def explain_image(key: str, splits: Sequence[Split], links: Sequence[pa.Table]) -> list[Occurrence]:
     """Find an image in all splits, in their order; a split that knows it under two names is listed twice."""
     asked = image_split("asked", "detector", pa.array([key]))
-    overlap = compare([asked, *splits], pa.concat_tables([LINKS.empty_table(), *links]))
+    overlap = compare_splits([asked, *splits], pa.concat_tables([LINKS.empty_table(), *links]))
     code = overlap.codes[0][0]
     uses = []
     for split, codes in zip(splits, overlap.codes[1:], strict=True):

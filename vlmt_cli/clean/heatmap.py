@@ -11,7 +11,7 @@ from vlmt_cli.clean.report import Report
 from vlmt_cli.datasets.table import short_title
 
 
-def draw(report: Report, path: Path) -> None:
+def draw_heatmap(report: Report, path: Path) -> None:
     """Draw the overlap matrices of a report into a PNG.
 
     Rows are test sets, columns what was trained on, as in the paper's table 1; numbers are

@@ -22,7 +22,7 @@ class ImageFile(NamedTuple):
     path: str
 
 
-class Damaged(NamedTuple):
+class DamagedImage(NamedTuple):
     path: str
     reason: str
 
@@ -46,7 +46,7 @@ _SYSTEM_FILES = (".ds_store", "thumbs.db", "desktop.ini")
 _PICTURES_IN_TEXT = re.compile(rb"<svg|\A%PDF|\A%!PS")
 
 
-def image_files(folders: Sequence[str]) -> tuple[list[ImageFile], list[Damaged]]:
+def image_files(folders: Sequence[str]) -> tuple[list[ImageFile], list[DamagedImage]]:
     """Find the image files of some folders and name each one's image by its official file name.
 
     Args:
@@ -76,7 +76,7 @@ def image_files(folders: Sequence[str]) -> tuple[list[ImageFile], list[Damaged]]
         file_of |= named
         skipped |= passed
     files = [ImageFile(file_of[path], path) for path in sorted(file_of)]
-    return files, [Damaged(path, skipped[path]) for path in sorted(skipped.keys() - file_of.keys())]
+    return files, [DamagedImage(path, skipped[path]) for path in sorted(skipped.keys() - file_of.keys())]
 
 
 def _source_and_root(folder: str) -> tuple[str | None, Path]:

@@ -55,7 +55,7 @@ from vlmt_cli.base.errors import DataError, VlmtError
 from vlmt_cli.base.files import write_parquet
 from vlmt_cli.base.images import open_image, why_unreadable
 from vlmt_cli.base.processes import pool_of
-from vlmt_cli.clean.image_files import Damaged, ImageFile
+from vlmt_cli.clean.image_files import DamagedImage, ImageFile
 
 HASHES = pa.schema(
     [
@@ -96,7 +96,7 @@ def hash_images(
     cache: Path | None = None,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
-) -> tuple[pa.Table, list[Damaged]]:
+) -> tuple[pa.Table, list[DamagedImage]]:
     """Hash the pixels and the look of image files.
 
     Args:
@@ -165,30 +165,30 @@ def _hash_all(paths: Sequence[str], workers: int) -> Iterator[_Hashed | str]:
         pool.shutdown(cancel_futures=True)
 
 
-def _stamp(files: Sequence[ImageFile]) -> tuple[pa.Table, list[Damaged]]:
+def _stamp(files: Sequence[ImageFile]) -> tuple[pa.Table, list[DamagedImage]]:
     """Add what the cache knows a file by: size, time of change and path."""
     rows: list[dict[str, str]] = []
-    damaged: list[Damaged] = []
+    damaged: list[DamagedImage] = []
     for image, path in files:
         try:
             stat = Path(path).stat()
         except OSError as error:
-            damaged.append(Damaged(path, error.strerror or str(error)))
+            damaged.append(DamagedImage(path, error.strerror or str(error)))
             continue
         if not S_ISREG(stat.st_mode):
-            damaged.append(Damaged(path, "not a regular file"))
+            damaged.append(DamagedImage(path, "not a regular file"))
         else:
             rows.append({"file": f"{stat.st_size} {stat.st_mtime_ns} {path}", "path": path, "image": image})
     schema = pa.schema([("file", pa.string()), ("path", pa.string()), ("image", pa.string())])
     return pa.Table.from_pylist(rows, schema=schema), damaged
 
 
-def _tell_apart(new: list[dict[str, str]], results: list[_Hashed | str]) -> tuple[pa.Table, list[Damaged]]:
+def _tell_apart(new: list[dict[str, str]], results: list[_Hashed | str]) -> tuple[pa.Table, list[DamagedImage]]:
     pairs = list(zip(new, results, strict=False))  # there are fewer results after an interruption
     rows = [(file["file"], file["path"], *result) for file, result in pairs if not isinstance(result, str)]
     columns = zip(*rows, strict=True) if rows else [[]] * len(_CACHE)
     fresh = pa.Table.from_arrays([pa.array(c, f.type) for c, f in zip(columns, _CACHE, strict=True)], schema=_CACHE)
-    return fresh, [Damaged(file["path"], result) for file, result in pairs if isinstance(result, str)]
+    return fresh, [DamagedImage(file["path"], result) for file, result in pairs if isinstance(result, str)]
 
 
 def _read_cache(path: Path | None) -> pa.Table:

@@ -55,7 +55,7 @@ class Overlap:
         return np.bitwise_or.reduceat(self.masks[how][self.codes[index]], split.offsets[:-1])
 
 
-def compare(splits: Sequence[Split], links: pa.Table) -> Overlap:
+def compare_splits(splits: Sequence[Split], links: pa.Table) -> Overlap:
     """Compare splits under the identity that ``links`` give.
 
     Raises:
@@ -66,7 +66,7 @@ def compare(splits: Sequence[Split], links: pa.Table) -> Overlap:
         raise UsageError(f"{len(tests)} test sets are more than 64", todo="compare them in two runs")
 
     links = _without_lone_addresses(links)
-    keys, codes = encode([split.images.flatten() for split in splits])
+    keys, codes = encode_rows([split.images.flatten() for split in splits])
     links = all_links(keys, links)
     numbers = same_image(keys, links)
 
@@ -80,7 +80,7 @@ def compare(splits: Sequence[Split], links: pa.Table) -> Overlap:
     return Overlap(list(splits), keys, codes, numbers, links, tests, masks)
 
 
-def encode(columns: Sequence[pa.Array]) -> tuple[pa.Array, list[NDArray[np.int32]]]:
+def encode_rows(columns: Sequence[pa.Array]) -> tuple[pa.Array, list[NDArray[np.int32]]]:
     """Return the distinct strings of several columns, and each column as places in them."""
     encoded = pa.concat_arrays([pa.array([], pa.string()), *columns]).dictionary_encode()
     codes = encoded.indices.to_numpy()

@@ -32,7 +32,7 @@ class ImageFiles(_Model):
     verdicts_sha256: str | None = None
 
 
-class Question(_Model):
+class CleanQuestion(_Model):
     """What decides which examples are kept, beside the official files.
 
     Attributes:
@@ -50,7 +50,7 @@ class Question(_Model):
     image_files: ImageFiles | None = None
 
 
-def file_hash(path: Path) -> str:
+def list_hash(path: Path) -> str:
     """Return the SHA-256 of a small file. Raises a DataError when it cannot be read."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -71,10 +71,10 @@ def options_for(datasets: Sequence[str], known: Sequence[str], options: dict[str
     return {name: section for name, section in options.items() if name not in idle}
 
 
-class Answer(NamedTuple):
+class ExistingSplit(NamedTuple):
     """A split that is there: what it was asked for, its hash, and the role of each dataset and split in it."""
 
-    question: Question
+    question: CleanQuestion
     split_hash: str
     roles: dict[tuple[str, str], str]
 
@@ -85,16 +85,16 @@ class Answer(NamedTuple):
         return [name for name in self.question.datasets if name not in tested]
 
 
-def read_answer(folder: Path) -> Answer | None:
+def read_answer(folder: Path) -> ExistingSplit | None:
     """Read which question the split in a folder answers; None where there is no split that anybody could build on."""
     try:
         report = read_json(folder / "report.json")
         splits = report["splits"]
         roles = {(split["dataset"], split["split"]): str(split["role"]) for split in splits}
         if "question" in report:
-            return Answer(Question.model_validate(report["question"]), report["split_hash"], roles)
+            return ExistingSplit(CleanQuestion.model_validate(report["question"]), report["split_hash"], roles)
         lists = [split for split in splits if split["split"] == f"{split['role']}-images"]
-        question = Question(  # an older vlmt wrote it, which did not say
+        question = CleanQuestion(  # an older vlmt wrote it, which did not say
             datasets=list(dict.fromkeys(split["dataset"] for split in splits if split not in lists)),
             identity=report["identity"],
             options=None,
@@ -103,12 +103,12 @@ def read_answer(folder: Path) -> Answer | None:
             ],
             image_files=ImageFiles(folders=[]) if report.get("near_duplicates") else None,
         )
-        return Answer(question, report["split_hash"], roles)
+        return ExistingSplit(question, report["split_hash"], roles)
     except (DataError, OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def differences(old: Question, new: Question) -> list[str]:
+def differences(old: CleanQuestion, new: CleanQuestion) -> list[str]:
     """Say in what a question differs from the one that the split there answers."""
     changes = []
     if without := [name for name in old.datasets if name not in new.datasets]:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from vlmt_cli.base.identity import HOW, PAPER_RELATIONS
 from vlmt_cli.clean.claim import open_points, verdict
 from vlmt_cli.clean.overlap import Matrix, Overlap, count_images, example_matrix, image_matrix
-from vlmt_cli.clean.question import Question
+from vlmt_cli.clean.question import CleanQuestion
 from vlmt_cli.clean.removal import LAST_RELATION, Removal, remove_test_images, split_hash
 from vlmt_cli.clean.splits import CLEANED_ROLES
 
@@ -94,7 +94,7 @@ class Report(_Model):
 
     version: int = REPORT_VERSION
     vlmt: str
-    question: Question
+    question: CleanQuestion
     files: dict[str, str]
     identity: str
     union: list[str]
@@ -123,7 +123,7 @@ def make_report(
     removed: pa.Table,
     *,
     version: str,
-    question: Question,
+    question: CleanQuestion,
     files: dict[str, str],
     texts: Matrix,
     warnings: Sequence[str],

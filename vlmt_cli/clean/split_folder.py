@@ -38,7 +38,7 @@ def write(
         write_parquet(new / REMOVED_FILE, removed)
         write_text(new / REPORT_FILE, report.model_dump_json(indent=2) + "\n")
         write_text(new / "report.md", markdown.render(report))
-        heatmap.draw(report, new / "overlap.png")
+        heatmap.draw_heatmap(report, new / "overlap.png")
 
 
 def read_report(folder: Path) -> Report:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from vlmt_cli.clean.overlap import Matrix, Share, encode
+from vlmt_cli.clean.overlap import Matrix, Share, encode_rows
 from vlmt_cli.clean.splits import Split
 
 
@@ -25,7 +25,7 @@ def text_leaks(splits: Sequence[Split], kept: Sequence[NDArray[np.bool_]]) -> Ma
     """
     chosen = [(split, keep) for split, keep in zip(splits, kept, strict=True) if split.path and split.role != "val"]
     texts = [_texts(split, keep) for split, keep in chosen]
-    distinct, codes = encode(texts)
+    distinct, codes = encode_rows(texts)
     rows: dict[str, NDArray[np.bool_]] = {}
     columns: dict[str, NDArray[np.bool_]] = {}
     for (split, _), said in zip(chosen, codes, strict=True):

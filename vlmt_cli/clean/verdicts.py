@@ -17,9 +17,9 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.identity import LINKS
 from vlmt_cli.base.keys import check_image_key
 
-Pair = frozenset[str]
+ImagePair = frozenset[str]
 """Two image keys."""
-WORDS = ("same", "different")
+VERDICT_WORDS = ("same", "different")
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Verdicts:
         text: the file that they come from, as it stands.
     """
 
-    same: frozenset[Pair] = frozenset()
-    different: frozenset[Pair] = frozenset()
+    same: frozenset[ImagePair] = frozenset()
+    different: frozenset[ImagePair] = frozenset()
     text: str = ""
 
 
@@ -51,7 +51,7 @@ def read_verdicts(path: Path) -> Verdicts:
         text = read_text(path)
     except FileNotFoundError as error:
         raise DataError(f"cannot be read as verdicts ({error.strerror})", where=path) from error
-    judged: dict[Pair, tuple[str, int]] = {}
+    judged: dict[ImagePair, tuple[str, int]] = {}
     for number, line in enumerate(text.splitlines(), 1):
         words = line.partition("#")[0].split()
         if not words:
@@ -73,8 +73,8 @@ def read_verdicts(path: Path) -> Verdicts:
     return verdicts
 
 
-def _verdict(words: list[str], where: str) -> tuple[str, Pair]:
-    word = words.pop(0) if words[0] in WORDS else "different"
+def _verdict(words: list[str], where: str) -> tuple[str, ImagePair]:
+    word = words.pop(0) if words[0] in VERDICT_WORDS else "different"
     pair = frozenset(check_image_key(key, where) for key in words)
     if len(words) != 2 or len(pair) != 2:
         todo = "write same or different, and two image keys: same coco:1 vg:2"
@@ -82,7 +82,7 @@ def _verdict(words: list[str], where: str) -> tuple[str, Pair]:
     return word, pair
 
 
-def _check_together(verdicts: Verdicts, lines: dict[Pair, int], path: Path) -> None:
+def _check_together(verdicts: Verdicts, lines: dict[ImagePair, int], path: Path) -> None:
     """Raise a DataError when two images are judged different that chains of same pairs join."""
     joined: dict[str, set[str]] = {}
     for pair in verdicts.same:
@@ -100,7 +100,7 @@ def _check_together(verdicts: Verdicts, lines: dict[Pair, int], path: Path) -> N
             )
 
 
-def without(pairs: pa.Table, judged: Iterable[Pair]) -> pa.Table:
+def without(pairs: pa.Table, judged: Iterable[ImagePair]) -> pa.Table:
     """Leave the pairs of some image keys out of a table of ``PAIRS``."""
     names = pa.array([" ".join(sorted(pair)) for pair in judged], pa.string())
     both = pc.binary_join_element_wise(pairs["image_a"], pairs["image_b"], " ")

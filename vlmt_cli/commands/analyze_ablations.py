@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from vlmt_cli.analysis.relations.ablations import TABLES, Row, ablation_table
+from vlmt_cli.analysis.relations.ablations import TABLES, AblationRow, ablation_table
 from vlmt_cli.analysis.relations.seeds import OverSeeds
 from vlmt_cli.analysis.relations.sweep import Wanted, beginning_with
 from vlmt_cli.base.errors import UsageError
@@ -38,7 +38,7 @@ def ablations(options: SweepOptions, number: str, only: str | None, train: bool,
     _show_ablations(number, rows, source, paper)
 
 
-def _row_json(row: Row) -> dict[str, Any]:
+def _row_json(row: AblationRow) -> dict[str, Any]:
     numbers = {**row.tasks, **row.groups, **({"average": row.average} if row.average else {})}
     ours = {
         name: {"percent": number.value, "interval": number.interval, "by_seed": dict(number.values)}
@@ -47,7 +47,7 @@ def _row_json(row: Row) -> dict[str, Any]:
     return {"recipe": row.recipe, "title": row.title, "ours": ours, "paper": row.paper}
 
 
-def _show_ablations(number: str, rows: Sequence[Row], source: str, paper: bool) -> None:
+def _show_ablations(number: str, rows: Sequence[AblationRow], source: str, paper: bool) -> None:
     groups = ["G1", "G2", "G3"] + ["G4"] * (number != "12")
     named = [name for name in COLUMNS if name in rows[0].paper] if number != "6" else []
     header = ["", *(COLUMNS[name] for name in named), *groups, "All"]

@@ -20,7 +20,7 @@ def overlap(
     from vlmt_cli.analysis.relations.overlap import mixture
     from vlmt_cli.base.errors import UsageError
     from vlmt_cli.base.recipes import load_recipe
-    from vlmt_cli.clean.overlap import compare
+    from vlmt_cli.clean.overlap import compare_splits
     from vlmt_cli.clean.removal import LAST_RELATION
     from vlmt_cli.commands.clean_input import names_of, parse_image_list, read_splits, require_files, warnings_of
     from vlmt_cli.commands.options import check_data
@@ -41,7 +41,7 @@ def overlap(
     missing = require_files(data, names, available)
     with examples_of(data, [*names, *CROSSWALKS], options) as examples:
         splits, links = read_splits(examples, lists)
-        matrix = mixture(compare(splits, links), identity)
+        matrix = mixture(compare_splits(splits, links), identity)
         for warning in warnings_of(splits, links, examples, missing):
             say(f"Warning: {warning}")
     if as_json:

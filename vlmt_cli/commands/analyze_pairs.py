@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vlmt_cli.analysis.relations.confounders import confounders_of, rank_correlations
-from vlmt_cli.analysis.relations.pairs import Cell, Pairs, compare_runs, items_of, paper_pairs, wanted_runs
+from vlmt_cli.analysis.relations.pairs import Cell, PairTable, compare_runs, items_of, paper_pairs, wanted_runs
 from vlmt_cli.analysis.relations.pairs_file import read_pairs, write_pairs
 from vlmt_cli.analysis.relations.seeds import OverSeeds
 from vlmt_cli.analysis.relations.sweep import beginning_with
@@ -57,7 +57,7 @@ def pairs(options: SweepOptions, tasks: str, together: int, paper: bool, saved: 
     stdout().print(f"Drawn in {picture}" + ("" if saved else f", every number in {picture.with_suffix('.parquet')}"))
 
 
-def _show_pairs(pairs: Pairs, title: str) -> None:
+def _show_pairs(pairs: PairTable, title: str) -> None:
     titles = {item.name: item.title for item in pairs.items}
     for together in (2, 3):
         columns = list(combinations(titles, together - 1))
@@ -102,7 +102,7 @@ def _signed(value: float) -> str:
     return f"{value:+.2f}" if abs(value) < 100 else f"{value:+,.0f}"
 
 
-def _show_beside(pairs: Pairs) -> None:
+def _show_beside(pairs: PairTable) -> None:
     """Show confounders, where they are known."""
     if not pairs.confounders:
         return
@@ -126,7 +126,7 @@ def _show_beside(pairs: Pairs) -> None:
         stdout().print(f"Rank correlation with the change: {text}.")
 
 
-def _pairs_json(pairs: Pairs, picture: Path, paper: bool) -> dict[str, Any]:
+def _pairs_json(pairs: PairTable, picture: Path, paper: bool) -> dict[str, Any]:
     return {
         "items": [item.name for item in pairs.items],
         "source": pairs.source,
@@ -139,7 +139,7 @@ def _pairs_json(pairs: Pairs, picture: Path, paper: bool) -> dict[str, Any]:
     }
 
 
-def _cells_json(pairs: Pairs) -> list[dict[str, Any]]:
+def _cells_json(pairs: PairTable) -> list[dict[str, Any]]:
     return [
         {
             "kind": cell.kind,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from vlmt_cli.clean.compare_files import Compared
-    from vlmt_cli.clean.question import Question
+    from vlmt_cli.clean.question import CleanQuestion
     from vlmt_cli.clean.report import NearDuplicates
     from vlmt_cli.clean.splits import Split
     from vlmt_cli.datasets.options import Options
@@ -206,7 +206,7 @@ def _say_pairs(compared: "Compared", page: Path | None) -> None:
 def _clean(
     data: Path,
     to: Path | None,
-    asked: "Question",
+    asked: "CleanQuestion",
     options: "Options",
     missing: list[str],
     replace: bool,
@@ -227,7 +227,7 @@ def _clean(
     from vlmt_cli.base.files import locked
     from vlmt_cli.clean import split_folder
     from vlmt_cli.clean.claim import detectors
-    from vlmt_cli.clean.overlap import compare
+    from vlmt_cli.clean.overlap import compare_splits
     from vlmt_cli.clean.removal import remove_test_images, removed_table
     from vlmt_cli.clean.report import make_report
     from vlmt_cli.clean.text_leaks import text_leaks
@@ -257,7 +257,7 @@ def _clean(
             folders = asked.image_files.folders
             more, duplicates = compare_image_files(data, splits, links, folders, verdicts, options, gallery)
             links = pa.concat_tables([links, more])
-        removal = remove_test_images(compare(splits, links), asked.identity)
+        removal = remove_test_images(compare_splits(splits, links), asked.identity)
         removed = removed_table(removal)
         report = make_report(
             removal,

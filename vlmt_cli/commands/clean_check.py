@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vlmt_cli.clean.check import Checked, Leak
-    from vlmt_cli.clean.question import Question
+    from vlmt_cli.clean.question import CleanQuestion
     from vlmt_cli.clean.report import Report
     from vlmt_cli.datasets.options import Options
     from vlmt_cli.datasets.prepare import Prepared
@@ -124,13 +124,13 @@ def _edited(examples: "dict[str, Prepared]") -> list[str]:
     ]
 
 
-def _changed_lists(question: "Question") -> list[str]:
-    from vlmt_cli.clean.question import file_hash
+def _changed_lists(question: "CleanQuestion") -> list[str]:
+    from vlmt_cli.clean.question import list_hash
 
     lists = [(image_list.path, image_list.sha256) for image_list in question.image_lists]
     if question.image_files and question.image_files.verdicts and question.image_files.verdicts_sha256:
         lists.append((question.image_files.verdicts, question.image_files.verdicts_sha256))
-    return [f"{path} is not what it was when the split was made" for path, sha in lists if file_hash(Path(path)) != sha]
+    return [f"{path} is not what it was when the split was made" for path, sha in lists if list_hash(Path(path)) != sha]
 
 
 def _leak(folder: Path, leaks: int, first: "list[Leak]", todo: str) -> Exception:

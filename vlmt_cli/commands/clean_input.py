@@ -78,7 +78,7 @@ def parse_image_list(given: str) -> "ImageList":
     import re
 
     from vlmt_cli.base.errors import UsageError
-    from vlmt_cli.clean.question import ImageList, file_hash
+    from vlmt_cli.clean.question import ImageList, list_hash
     from vlmt_cli.clean.splits import ROLES
 
     name, colon, rest = given.partition(":")
@@ -88,7 +88,7 @@ def parse_image_list(given: str) -> "ImageList":
         raise UsageError(f"--image-list {given!r}", todo=todo)
     if role not in ROLES:
         raise UsageError(f"an image list has no role {role!r}", where=path, todo=f"choose one of {', '.join(ROLES)}")
-    return ImageList(name=name, role=role, path=str(Path(path).absolute()), sha256=file_hash(Path(path)))
+    return ImageList(name=name, role=role, path=str(Path(path).absolute()), sha256=list_hash(Path(path)))
 
 
 def read_splits(

@@ -5,19 +5,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vlmt_cli.clean.question import ImageFiles, ImageList, Question
+    from vlmt_cli.clean.question import CleanQuestion, ImageFiles, ImageList
     from vlmt_cli.clean.splits import Split
     from vlmt_cli.datasets.options import Options
 
 
 def question_of(
     names: list[str], identity: str, options: "Options", lists: "list[ImageList]", files: "ImageFiles | None"
-) -> "Question":
+) -> "CleanQuestion":
     """Put together what is asked."""
-    from vlmt_cli.clean.question import Question, options_for
+    from vlmt_cli.clean.question import CleanQuestion, options_for
     from vlmt_cli.datasets.table import DATASETS
 
-    return Question(
+    return CleanQuestion(
         datasets=names,
         identity=identity,
         options=options_for(names, list(DATASETS), options.model_dump(mode="json"), files is not None),
@@ -28,12 +28,12 @@ def question_of(
 
 def image_files_of(folders: list[str], verdicts: Path | None) -> "ImageFiles":
     """Say which image files are compared, and by whose verdicts."""
-    from vlmt_cli.clean.question import ImageFiles, file_hash
+    from vlmt_cli.clean.question import ImageFiles, list_hash
 
     return ImageFiles(
         folders=[_absolute(folder) for folder in folders],
         verdicts=str(verdicts.absolute()) if verdicts else None,
-        verdicts_sha256=file_hash(verdicts) if verdicts else None,
+        verdicts_sha256=list_hash(verdicts) if verdicts else None,
     )
 
 
@@ -73,7 +73,7 @@ def _absolute(folder: str) -> str:
     return f"{source}{equals}{Path(path).absolute()}"
 
 
-def datasets_to_clean(data: Path, to: Path | None, asked: "Question", replace: bool) -> list[str]:
+def datasets_to_clean(data: Path, to: Path | None, asked: "CleanQuestion", replace: bool) -> list[str]:
     """Refuse to replace a split that answers another question.
 
     Returns:
@@ -105,7 +105,7 @@ def datasets_to_clean(data: Path, to: Path | None, asked: "Question", replace: b
     return wider.datasets
 
 
-def command_of(asked: "Question", available: bool, to: Path | None = None) -> str:
+def command_of(asked: "CleanQuestion", available: bool, to: Path | None = None) -> str:
     """Return the command that asks a question again, all but the data folder."""
     from vlmt_cli.clean.question import flat
     from vlmt_cli.datasets.options import Options

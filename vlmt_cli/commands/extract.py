@@ -102,12 +102,12 @@ def extract(
     if gpus is not None and device != "auto":
         raise UsageError("--gpus and --device exclude each other")
     check_device(device)
-    own = vg_x152.Options(weights, config, mode, precision)
-    is_own = extractor == "detector" and detector == vg_x152.NAME
+    own = vg_x152.DetectorOptions(weights, config, mode, precision)
+    is_own = extractor == "detector" and detector == vg_x152.X152
     if not is_own:
         vg_x152.refuse_without_it(own)
     elif backbone != BACKBONE:
-        raise UsageError(f"--detector {vg_x152.NAME} brings its own backbone", todo="leave --backbone out")
+        raise UsageError(f"--detector {vg_x152.X152} brings its own backbone", todo="leave --backbone out")
     if sum((shard is not None, merge, launcher is not None)) > 1:
         raise UsageError("--shard, --merge and --launcher exclude each other")
     options = read_launcher(launcher, sbatch)

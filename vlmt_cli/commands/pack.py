@@ -100,7 +100,7 @@ def _pack(
     if image_source is not None and image_source not in SOURCES:
         raise UsageError(f"{image_source!r} is not an image source", todo=f"choose among {', '.join(SOURCES)}")
 
-    from vlmt_cli.features.formats.entry import Options
+    from vlmt_cli.features.formats.entry import PackOptions
     from vlmt_cli.features.pack import UNKNOWN, beside
     from vlmt_cli.features.pack import pack as pack_features
     from vlmt_cli.features.problems import sentence
@@ -113,7 +113,7 @@ def _pack(
             image_source=image_source,
             extractor=extractor,
             regions=regions,
-            options=Options(ids, whole_image_boxes),
+            options=PackOptions(ids, whole_image_boxes),
             progress=update,
         )
     if as_json:

@@ -93,7 +93,7 @@ def predict(
     check_features(features, data)
     check_device(device)
 
-    from vlmt_cli.evaluation.predict import check, remarks
+    from vlmt_cli.evaluation.predict import check_question_fits, remarks
     from vlmt_cli.evaluation.predict import predict as ask
     from vlmt_cli.evaluation.predict_photos import Networks, see
     from vlmt_cli.evaluation.setup import open_model
@@ -102,7 +102,7 @@ def predict(
     if loaded.weights.kind:
         say(f"{model}: {loaded.weights}")
     checkpoint, recipe = loaded.checkpoint, loaded.recipe
-    check(checkpoint, task, len(sources), text)
+    check_question_fits(checkpoint, task, len(sources), text)
     for line in text:
         for remark in remarks(checkpoint, task, line):
             say(f"{line!r}: {remark}")
@@ -192,14 +192,14 @@ def _illustrate(
 ) -> None:
     """Write the page and the picture that were asked for."""
     from vlmt_cli.commands.show import say
-    from vlmt_cli.evaluation.predict_page import write_page
+    from vlmt_cli.evaluation.predict_page import write_prediction_page
     from vlmt_cli.evaluation.predict_picture import draw_boxes
     from vlmt_cli.evaluation.predictions import Boxes, photos_of
 
     shown = {name for prediction in predictions for name in photos_of(prediction)} if page or draw else set()
     views = {photo.name: _view(source, photo, data) for source, photo in photos.items() if photo.name in shown}
     if page:
-        write_page(page, task, predictions, views, facts)
+        write_prediction_page(page, task, predictions, views, facts)
         say(f"Page: {page}")
     if draw:
         draw_boxes(

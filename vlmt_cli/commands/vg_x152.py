@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vlmt_cli.features.extractor import Extractor
 
-NAME = "vg-x152"
+X152 = "vg-x152"
 CHOICES = {"mode": ("correct", "faithful"), "precision": ("float32", "bf16")}
 
 
 @dataclass(frozen=True)
-class Options:
+class DetectorOptions:
     """What was given of them; None stands for the default."""
 
     weights: Path | None
@@ -22,23 +22,25 @@ class Options:
     precision: str | None
 
 
-def store_name(options: Options, boxes: str | None) -> str:
+def store_name(options: DetectorOptions, boxes: str | None) -> str:
     """Name the default store."""
     choices = ((getattr(options, name), usual) for name, (usual, _) in CHOICES.items())
-    name = "-".join([NAME, *(choice for choice, usual in choices if choice not in (None, usual))])
+    name = "-".join([X152, *(choice for choice, usual in choices if choice not in (None, usual))])
     return f"{Path(boxes).stem}+{name}" if boxes else name
 
 
-def refuse_without_it(options: Options) -> None:
+def refuse_without_it(options: DetectorOptions) -> None:
     """Raise a UsageError where an option was given for another detector."""
     from vlmt_cli.base.errors import UsageError
 
     for name, value in asdict(options).items():
         if value is not None:
-            raise UsageError(f"--{name} is of --detector {NAME} alone", todo="leave it out")
+            raise UsageError(f"--{name} is of --detector {X152} alone", todo="leave it out")
 
 
-def maker(options: Options, has_boxes: bool, regions: int, batch: int, in_parts: bool) -> "Callable[[str], Extractor]":
+def maker(
+    options: DetectorOptions, has_boxes: bool, regions: int, batch: int, in_parts: bool
+) -> "Callable[[str], Extractor]":
     """Check the options and the files; returns what makes the extractor on a device.
 
     Args:
@@ -60,7 +62,7 @@ def maker(options: Options, has_boxes: bool, regions: int, batch: int, in_parts:
     from vlmt_cli.features.vg_x152.weights import read_released
 
     if options.weights is None:
-        raise UsageError(f"--detector {NAME} needs its weights", todo="give --weights detectron_model.pth")
+        raise UsageError(f"--detector {X152} needs its weights", todo="give --weights detectron_model.pth")
     given = {name: value for name in CHOICES if (value := getattr(options, name)) is not None}
     for name, value in given.items():
         if value not in CHOICES[name]:

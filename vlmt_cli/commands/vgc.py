@@ -81,7 +81,7 @@ def vgc(
     check_device(device)
     check_features(features, data)
 
-    from vlmt_cli.analysis.consistency.report import to_json
+    from vlmt_cli.analysis.consistency.report import report_json
     from vlmt_cli.analysis.consistency.run import run_vgc
     from vlmt_cli.commands.show import progress, say, stdout
 
@@ -103,7 +103,7 @@ def vgc(
     for note in report.notes:
         say(note)
     if as_json:
-        print(to_json(report).decode(), end="")
+        print(report_json(report).decode(), end="")
         return
     console = stdout()
     for table in _tables(report):

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.tasks.scoring import Column, Scores, one_array
+from vlmt_cli.tasks.scoring import Column, ScoreColumn, one_array
 
 RESAMPLES = 1000
 LEVEL = 0.95
@@ -36,9 +36,9 @@ class Estimate:
 
 
 def estimate(
-    scores: Scores,
+    scores: ScoreColumn,
     groups: Column | None = None,
-    weights: Scores | None = None,
+    weights: ScoreColumn | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Estimate:
@@ -59,8 +59,8 @@ def estimate(
 
 
 def unpaired_difference(
-    ours: Scores,
-    other_scores: Scores,
+    ours: ScoreColumn,
+    other_scores: ScoreColumn,
     our_groups: Column | None = None,
     their_groups: Column | None = None,
     resamples: int = RESAMPLES,
@@ -87,7 +87,7 @@ def by_image(images: Column) -> NDArray[np.int64]:
 
 
 def _resample(
-    scores: Scores, groups: Column | None, weights: Scores | None, resamples: int, rng: np.random.Generator
+    scores: ScoreColumn, groups: Column | None, weights: ScoreColumn | None, resamples: int, rng: np.random.Generator
 ) -> tuple[float, NDArray[np.float64], int]:
     """Return the mean, the means of all resamples, and how many groups there are."""
     scores = np.asarray(scores, np.float64)

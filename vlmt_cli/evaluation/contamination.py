@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.identity import HOW, same_image
 from vlmt_cli.evaluation.bootstrap import RESAMPLES, Estimate, estimate, unpaired_difference
-from vlmt_cli.tasks.scoring import Column, Scores, one_array
+from vlmt_cli.tasks.scoring import Column, ScoreColumn, one_array
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def seen_in_training(
 
 
 def contrast(
-    scores: Scores,
+    scores: ScoreColumn,
     seen: NDArray[np.bool_],
     groups: Column | None = None,
     resamples: int = RESAMPLES,

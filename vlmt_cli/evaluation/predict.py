@@ -92,12 +92,12 @@ def predict(
         single photo the texts.
 
     Raises:
-        UsageError: as ``check``.
+        UsageError: as ``check_question_fits``.
         DataError: the checkpoint has no tokenizer or no answers for the task, or regions are of another width than it
             takes.
     """
     checkpoint = loaded.checkpoint
-    check(checkpoint, task, len(photos), texts)
+    check_question_fits(checkpoint, task, len(photos), texts)
     width = checkpoint.config.trunk.region_features
     for photo in photos:
         if (found_width := photo.regions.features.shape[1]) != width:
@@ -114,7 +114,7 @@ def predict(
         return [prediction for group in shown for prediction in _answered(model, group, texts, top)]
 
 
-def check(checkpoint: Checkpoint, task: str, photos: int, texts: Sequence[str]) -> None:
+def check_question_fits(checkpoint: Checkpoint, task: str, photos: int, texts: Sequence[str]) -> None:
     """Find out early whether a question can be asked.
 
     Raises:

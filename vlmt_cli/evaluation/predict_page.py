@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from vlmt_cli.base.files import write_text
 from vlmt_cli.base.images import data_uri
-from vlmt_cli.base.page import escaped, html_page
+from vlmt_cli.base.page import escape_html, html_page
 from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.evaluation.predict_picture import Mark, View, colour_of, label_corners, marks
 from vlmt_cli.evaluation.predictions import Answers, Box, Boxes, Photos, Prediction, Texts, photos_of
@@ -31,7 +31,7 @@ class _Shown(NamedTuple):
     view: View
 
 
-def write_page(
+def write_prediction_page(
     path: Path, task: str, predictions: Sequence[Prediction], views: Mapping[str, View], facts: Sequence[str] = ()
 ) -> None:
     """Write the page; the arguments are ``page``'s. Raises a VlmtError when it cannot be written."""
@@ -52,8 +52,8 @@ def page(task: str, predictions: Sequence[Prediction], views: Mapping[str, View]
     cards = [_card(list(together), shown) for _, together in groupby(predictions, _shown_together)]
     # In one pass, so that what is put in is never searched for places to fill.
     body = _BODY.format(
-        title=escaped(TASKS[task].title),
-        facts="".join(f"<li>{escaped(fact)}</li>" for fact in facts),
+        title=escape_html(TASKS[task].title),
+        facts="".join(f"<li>{escape_html(fact)}</li>" for fact in facts),
         meaning=_meaning(task),
         photos="".join(_symbol(photo) for photo in shown.values()),
         cards="".join(cards),
@@ -89,7 +89,7 @@ def _gallery(ranking: Photos, shown: Mapping[str, _Shown]) -> str:
         f"<li>{_figure(photo.photo, shown[photo.photo])}{_bar(f'{rank}', photo.probability, photo.score)}</li>"
         for rank, photo in enumerate(ranking.photos, 1)
     )
-    return f'<article><h2>{escaped(ranking.text)}</h2><ol class="gallery">{rows}</ol></article>'
+    return f'<article><h2>{escape_html(ranking.text)}</h2><ol class="gallery">{rows}</ol></article>'
 
 
 def _said(prediction: Prediction, number: int | None) -> str:
@@ -97,21 +97,24 @@ def _said(prediction: Prediction, number: int | None) -> str:
     match prediction:
         case Answers():
             heading, bars = (
-                escaped(prediction.text),
-                [_bar(escaped(each.answer), each.probability) for each in prediction.answers],
+                escape_html(prediction.text),
+                [_bar(escape_html(each.answer), each.probability) for each in prediction.answers],
             )
         case Boxes():
             heading = (
-                escaped(prediction.text)
+                escape_html(prediction.text)
                 if number is None
-                else f"{_chip(number, colour_of(number))}{escaped(prediction.text)}"
+                else f"{_chip(number, colour_of(number))}{escape_html(prediction.text)}"
             )
             bars = [
                 _bar((_chip(n, mark.colour) if number is None else "") + _corners(each), each.probability)
                 for n, (each, mark) in enumerate(zip(prediction.boxes, marks([prediction]), strict=True), 1)
             ]
         case Texts():
-            heading, bars = "", [_bar(escaped(each.text), each.probability, each.score) for each in prediction.texts]
+            heading, bars = (
+                "",
+                [_bar(escape_html(each.text), each.probability, each.score) for each in prediction.texts],
+            )
         case Photos():
             raise AssertionError("a ranking of photos has a card of its own")
     title = f"<h2>{heading}</h2>" if heading else ""
@@ -156,9 +159,9 @@ def _figure(name: str, photo: _Shown, side: str = "", boxes: Sequence[Mark] = ()
     drawn = "".join(_rectangle(mark) for mark in reversed(boxes)) + _numbers(boxes, width, height)
     missing = "" if photo.view.picture else " (the photo itself is not at hand)"
     return (
-        f'<figure><svg viewBox="0 0 {width} {height}" role="img" aria-label="{escaped(name)}">'
+        f'<figure><svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape_html(name)}">'
         f'<use href="#{photo.symbol}" width="{width}" height="{height}"/>{drawn}</svg>'
-        f"<figcaption>{side}{escaped(name)}{missing}</figcaption></figure>"
+        f"<figcaption>{side}{escape_html(name)}{missing}</figcaption></figure>"
     )
 
 

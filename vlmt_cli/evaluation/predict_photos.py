@@ -15,12 +15,12 @@ from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.images import read_image
 from vlmt_cli.base.progress import Progress
 from vlmt_cli.evaluation.predict import Photo
-from vlmt_cli.evaluation.question import PhotoSource, printable
+from vlmt_cli.evaluation.question import PhotoSource, writable_name
 from vlmt_cli.features import backbone, detector
 from vlmt_cli.features.extractor import REGIONS, Extractor, network_extractor
 from vlmt_cli.features.given_boxes import fit_boxes
 from vlmt_cli.features.networks import short_name
-from vlmt_cli.features.overlap import iou
+from vlmt_cli.features.overlap import iou_of_tensors
 from vlmt_cli.features.pixels import WIDTH, pixels_extractor
 from vlmt_cli.features.reader import SAME
 from vlmt_cli.features.record import Regions, decode, encode, problem
@@ -84,7 +84,7 @@ def see(
         if boxes is not None:
             candidates = _extracted(files, make_extractor(trained, networks, has_boxes=True)[0], boxes, None)
         for path, detected, given in zip(files, regions, candidates, strict=True):
-            made[path] = Photo(printable(str(path)), detected, given)
+            made[path] = Photo(writable_name(str(path)), detected, given)
     opened = [FeatureStore(path) for path in stores] if len(files) < len(sources) else []
     known = [
         store
@@ -211,16 +211,16 @@ def _extracted(
         for path in part:
             image = read_image(str(path))
             if isinstance(image, str):
-                raise DataError(f"is not a photo that can be read ({image})", where=printable(str(path)))
+                raise DataError(f"is not a photo that can be read ({image})", where=writable_name(str(path)))
             fitted = None if boxes is None else fit_boxes(boxes, *image.size)
             if fitted is not None and fitted.problem:  # answers say which box by its number
-                raise UsageError(fitted.problem, where=printable(str(path)))
+                raise UsageError(fitted.problem, where=writable_name(str(path)))
             prepared.append(extractor.prepare(image))
             given.append(None if fitted is None else fitted.boxes)
         for path, regions in zip(part, extractor.regions(prepared, given), strict=True):
             wrong = regions if isinstance(regions, str) else problem(regions)
             if wrong is not None:
-                raise DataError(wrong, where=printable(str(path)), todo="take another photo")
+                raise DataError(wrong, where=writable_name(str(path)), todo="take another photo")
             assert isinstance(regions, Regions)
             plain = Regions(regions.boxes, regions.features, regions.width, regions.height)
             extracted.append(decode(encode(plain), path))
@@ -261,7 +261,7 @@ def _among(key: str, boxes: BoxArray, stores: Sequence[FeatureStore]) -> Regions
     for store in stores:
         if key in store:
             given = store.read(key)
-            overlap = iou(torch.from_numpy(boxes), torch.tensor(given.boxes))
+            overlap = iou_of_tensors(torch.from_numpy(boxes), torch.tensor(given.boxes))
             if float(overlap.max(1).values.min()) >= SAME:
                 return Regions(boxes, given.features[overlap.argmax(1).numpy()], given.width, given.height)
     where = ", ".join(str(store.path) for store in stores) or None

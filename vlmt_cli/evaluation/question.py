@@ -34,14 +34,14 @@ def find_photos(names: Sequence[str]) -> list[PhotoSource]:
             files = [file for file in sorted(path.iterdir()) if _is_photo(file)]
             if not files:
                 raise DataError("has no image files", where=name, todo=f"name one with {', '.join(SUFFIXES)} files")
-            photos += [PhotoSource(printable(str(file)), file) for file in files]
+            photos += [PhotoSource(writable_name(str(file)), file) for file in files]
         elif path.exists():
-            photos.append(PhotoSource(printable(name), path))
+            photos.append(PhotoSource(writable_name(name), path))
         elif ":" in name and "/" not in name:
             photos.append(PhotoSource(check_image_key(name)))
         else:
             todo = "name an image file, a folder of them, or an image key such as coco:262148"
-            raise DataError("there is no such photo", where=printable(name), todo=todo)
+            raise DataError("there is no such photo", where=writable_name(name), todo=todo)
     return photos
 
 
@@ -84,7 +84,7 @@ def named_tasks(text: str) -> tuple[list[str], set[str]]:
     return [task for task in TASKS if task in named], {word for word in words if word in TASKS}
 
 
-def printable(text: str) -> str:
+def writable_name(text: str) -> str:
     """Return a file name that can be written as UTF-8."""
     return text.encode(errors="replace").decode()
 

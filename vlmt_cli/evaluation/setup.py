@@ -58,7 +58,7 @@ class LoadedModel:
         choices = self.features.model_copy(update={"store": features} if features else {})
         reader = open_stores(choices, data, FEATURES_OPTION)
         for store in reader.stores:
-            check_features(self.checkpoint, store.meta, FEATURES_OPTION)
+            check_features_fit(self.checkpoint, store.meta, FEATURES_OPTION)
         return reader
 
 
@@ -135,7 +135,7 @@ def _fit(first: FeatureStore, second: FeatureStore) -> bool:
     return len({same_features(store.meta.extractor_hash) for store in (first, second)}) == len(widths) == 1
 
 
-def check_features(checkpoint: Checkpoint, meta: Meta, option: str) -> None:
+def check_features_fit(checkpoint: Checkpoint, meta: Meta, option: str) -> None:
     """Refuse features that a checkpoint was not trained on; ``option`` says how to name others.
 
     Raises:

@@ -44,7 +44,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
 
 
-def compare(store: FeatureStore, other_store: FeatureStore, damaged: set[str]) -> Comparison:
+def compare_stores(store: FeatureStore, other_store: FeatureStore, damaged: set[str]) -> Comparison:
     """Compare two stores on up to 1,000 of the images that both have, without the ``damaged`` ones.
 
     Same boxes means that 95% of regions have a partner of IoU 0.5 or more, and partners overlap by 0.95 on average;

@@ -19,7 +19,7 @@ from vlmt_cli.features.networks import Network, load_network, run_network
 DEFAULT = "PekingU/rtdetr_r50vd"
 SMALLEST = 1.0  # pixels, a box's width and height
 
-Scores = NDArray[np.float32]
+ClassScores = NDArray[np.float32]
 
 
 def load_detector(source: str, device: str) -> Network:
@@ -36,7 +36,7 @@ def detect(
     sizes: Sequence[tuple[int, int]],
     max_regions: int,
     together: int = 1,
-) -> list[tuple[BoxArray, Scores]]:
+) -> list[tuple[BoxArray, ClassScores]]:
     """Find the objects of N photos.
 
     Args:
@@ -62,7 +62,7 @@ def detect(
 
 def best(
     logits_QL: Tensor, boxes_Q4: Tensor, size: tuple[int, int], classes: int, max_regions: int
-) -> tuple[BoxArray, Scores]:
+) -> tuple[BoxArray, ClassScores]:
     """Choose among one photo's queries.
 
     Args:

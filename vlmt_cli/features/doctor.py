@@ -12,7 +12,7 @@ import pyarrow as pa
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.keys import check_image_key
 from vlmt_cli.base.progress import Progress
-from vlmt_cli.features.compare import Comparison, compare
+from vlmt_cli.features.compare import Comparison, compare_stores
 from vlmt_cli.features.coverage import Coverage, coverage
 from vlmt_cli.features.lmdb_file import check_pages, is_lmdb, opened
 from vlmt_cli.features.problems import Problem, by_kind
@@ -101,7 +101,7 @@ def examine(
     if other:
         for one in (path, other):
             check_pages(one)
-        comparison = compare(FeatureStore(path), FeatureStore(other), {key for key, _ in wrong})
+        comparison = compare_stores(FeatureStore(path), FeatureStore(other), {key for key, _ in wrong})
     return StoreReport(
         path=str(path),
         meta=meta,

@@ -124,7 +124,7 @@ def run_network(
             rows = group[first : first + together]
             filled = rows + rows[-1:] * (together - len(rows))
             bytes_B3HW = torch.from_numpy(np.stack([pixels[i] for i in filled])).to(network.device)
-            with torch.inference_mode(), exact_kernels(), explained(network.device, network.name, together > 1):
+            with torch.inference_mode(), exact_kernels(), memory_explained(network.device, network.name, together > 1):
                 results.update(zip(rows, run(_normalised(network.processor, bytes_B3HW)), strict=False))
     return [results[i] for i in range(len(pixels))]
 
@@ -148,7 +148,7 @@ def exact_kernels() -> Any:
 
 
 @contextlib.contextmanager
-def explained(device: torch.device, name: str, is_batch: bool) -> Iterator[None]:
+def memory_explained(device: torch.device, name: str, is_batch: bool) -> Iterator[None]:
     """Turn a lack of a device's memory into a VlmtError."""
     try:
         yield

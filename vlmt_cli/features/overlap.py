@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 
-def iou(a_N4: Tensor, b_M4: Tensor) -> Tensor:
+def iou_of_tensors(a_N4: Tensor, b_M4: Tensor) -> Tensor:
     """Return the intersection over union of every box of one set with every box of another.
 
     A box is x2 - x1 wide, without the extra pixel of older detectors. Equal boxes overlap wholly even where they have
@@ -32,7 +32,7 @@ def pairwise_iou(boxes_BV4: Tensor) -> Tensor:
 
     Rows of padding are equal, and so overlap wholly with each other.
     """
-    return iou(boxes_BV4, boxes_BV4)
+    return iou_of_tensors(boxes_BV4, boxes_BV4)
 
 
 def _area(x1: Tensor, y1: Tensor, x2: Tensor, y2: Tensor) -> Tensor:

@@ -18,9 +18,9 @@ from vlmt_cli.base.keys import right_source
 from vlmt_cli.base.progress import Progress
 from vlmt_cli.base.words import printable
 from vlmt_cli.features.formats import FORMATS, recognise
-from vlmt_cli.features.formats.entry import Entry, Options
+from vlmt_cli.features.formats.entry import Entry, PackOptions
 from vlmt_cli.features.lmdb_file import check_pages, is_lmdb, opened
-from vlmt_cli.features.problems import Damaged, Problem, by_kind, sentence, write_problems
+from vlmt_cli.features.problems import DamagedRecord, Problem, by_kind, sentence, write_problems
 from vlmt_cli.features.record import Regions, mend, problem
 from vlmt_cli.features.store import META, Meta, read_meta
 from vlmt_cli.features.store_writer import StoreWriter
@@ -63,7 +63,7 @@ def pack(
     image_source: str | None = None,
     extractor: str | None = None,
     regions: int | None = None,
-    options: Options | None = None,
+    options: PackOptions | None = None,
     progress: Progress = lambda name, done, total: None,
 ) -> Packed:
     """Add the features of a file or folder to a store, which is created where there is none.
@@ -90,7 +90,7 @@ def pack(
     _check(format, image_source, regions)
     format = format or recognise(source)
     described = _description(store)
-    options = options or Options()
+    options = options or PackOptions()
     image_source = image_source or ("cc" if format == "tensorpack" else None)
     with closing(FORMATS[format](source, options)) as entries:
         shape, damaged = _probe(entries, source, image_source)
@@ -124,7 +124,7 @@ def pack(
                 if entry.caption is not None:
                     captions[key] = entry.caption
             except (ValueError, DataError) as error:
-                damaged.append(Damaged(str(source), entry.name, _what(error)))
+                damaged.append(DamagedRecord(str(source), entry.name, _what(error)))
     _write_damaged(store, source, damaged)
     if not done:
         raise _nothing(source, damaged)
@@ -171,10 +171,10 @@ def _description(store: Path) -> Meta | None:
 
 def _probe(
     entries: Iterator[Entry], source: Path, image_source: str | None
-) -> tuple[tuple[int, int] | None, list[Damaged]]:
+) -> tuple[tuple[int, int] | None, list[DamagedRecord]]:
     """Return the usual feature width and number of classes of the first records, and what is damaged before them."""
     shapes: Counter[tuple[int, int]] = Counter()
-    damaged: list[Damaged] = []
+    damaged: list[DamagedRecord] = []
     is_named = False
     for seen, entry in enumerate(entries, 1):
         try:
@@ -185,7 +185,7 @@ def _probe(
                 raise ValueError(wrong)
             shapes[read.features.shape[1], 0 if read.scores is None else read.scores.shape[1]] += 1
         except (ValueError, DataError) as error:
-            damaged.append(Damaged(str(source), entry.name, _what(error)))
+            damaged.append(DamagedRecord(str(source), entry.name, _what(error)))
         if shapes.total() == _PROBED:
             break
         if seen == _NAMELESS and not is_named:
@@ -228,13 +228,13 @@ def _what(error: ValueError | DataError) -> str:
     return printable(error.what if isinstance(error, DataError) else error, 200)
 
 
-def _nothing(source: Path, damaged: list[Damaged]) -> DataError:
+def _nothing(source: Path, damaged: list[DamagedRecord]) -> DataError:
     problems = by_kind((record.name, record.problem) for record in damaged)
     kinds = "; ".join(sentence(record) for record in list(problems.values())[:3])
     return DataError(f"nothing can be packed: {kinds or 'there is no record'}", where=source)
 
 
-def _write_damaged(store: Path, source: Path, damaged: list[Damaged]) -> None:
+def _write_damaged(store: Path, source: Path, damaged: list[DamagedRecord]) -> None:
     write_problems(beside(store, "problems.jsonl"), str(source), damaged)
 
 

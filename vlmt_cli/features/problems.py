@@ -24,7 +24,7 @@ class Problem:
     first: list[str] = field(default_factory=list)
 
 
-class Damaged(msgspec.Struct, frozen=True):
+class DamagedRecord(msgspec.Struct, frozen=True):
     """One record that is left out: where it was, its name there, and what is wrong with it."""
 
     source: str
@@ -56,7 +56,7 @@ def sentence(problem: Problem) -> str:
     return f"{problem.count:,} x {problem.what}: {', '.join(map(printable, problem.first))}{more}"
 
 
-def write_problems(path: Path, source: str, damaged: list[Damaged]) -> None:
+def write_problems(path: Path, source: str, damaged: list[DamagedRecord]) -> None:
     """Write the damaged records of a source, a JSON line each, beside those of other sources; no file without any.
 
     Raises:
@@ -65,7 +65,7 @@ def write_problems(path: Path, source: str, damaged: list[Damaged]) -> None:
     others = []
     if path.exists():
         try:
-            lines = [msgspec.json.decode(line, type=Damaged) for line in path.read_bytes().splitlines()]
+            lines = [msgspec.json.decode(line, type=DamagedRecord) for line in path.read_bytes().splitlines()]
         except msgspec.MsgspecError as error:
             raise DataError("is not a list of damaged records", where=path, todo="delete it") from error
         others = [line for line in lines if line.source != source]

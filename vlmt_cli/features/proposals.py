@@ -16,7 +16,7 @@ from vlmt_cli.base.boxes import BoxArray
 
 Mask = NDArray[np.bool_]
 
-MOST = 16
+MOST_PROPOSALS = 16
 """Boxes a picture."""
 _DISTANCE = 28  # of a channel's value from the ground's: faint dots of the ground are nearer
 _LEAST_PIXELS = 20  # of a component that is a thing
@@ -45,8 +45,8 @@ def find_proposals(pixels_HW3: NDArray[np.uint8], mask_HW: Mask) -> BoxArray:
         mask_HW: its foreground.
 
     Returns:
-        (R, 4), ``[x1, y1, x2, y2]`` in pixels within the picture, 1 to ``MOST`` of them; the whole picture where
-        nothing stands out.
+        (R, 4), ``[x1, y1, x2, y2]`` in pixels within the picture, 1 to ``MOST_PROPOSALS`` of them;
+        the whole picture where nothing stands out.
     """
     height, width = mask_HW.shape
     labels, _ = ndimage.label(mask_HW)
@@ -65,7 +65,7 @@ def find_proposals(pixels_HW3: NDArray[np.uint8], mask_HW: Mask) -> BoxArray:
     kinds = [_near(things, rng), _shifted(things, rng), _merged(things), _enlarged(things, rng), _halves(things, rng)]
     # Every thing's good and shifted box first, then the others by turns until there are enough.
     turns = chain(kinds[0], kinds[1], *([box for box in row if box is not None] for row in zip_longest(*kinds[2:])))
-    boxes = np.array(list(turns)[:MOST], np.float32)
+    boxes = np.array(list(turns)[:MOST_PROPOSALS], np.float32)
     return np.clip(boxes, 0, np.array([width, height] * 2, np.float32))
 
 

@@ -79,7 +79,7 @@ def run(job: Job, progress: Progress | None = None) -> Extracted:
     ]
     results = _run_parts([part for part in parts if part.files], progress)
     _collect(folder, job.store)
-    return _sum(results, read_meta(job.store), already)
+    return _sum(results, meta_of_store(job.store), already)
 
 
 def submit(
@@ -147,7 +147,9 @@ def merge(store: Path, progress: Progress | None = None) -> Meta:
         raise DataError(f"there {kinds} of it", where=store, todo=todo)
     of = int(folders[0].name.rpartition("-")[2])
     shards = [folders[0] / str(number) for number in range(1, of + 1)]
-    unfinished = [shard.name for shard in shards if not (shard / "data.mdb").exists() or not read_meta(shard).checksum]
+    unfinished = [
+        shard.name for shard in shards if not (shard / "data.mdb").exists() or not meta_of_store(shard).checksum
+    ]
     if unfinished:
         names = ", ".join(unfinished[:8]) + (", ..." if len(unfinished) > 8 else "")
         todo = f"run --shard {unfinished[0]}/{of}" + (" and the others" if len(unfinished) > 1 else "")
@@ -168,7 +170,7 @@ def read_shard(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def read_meta(path: Path) -> Meta:
+def meta_of_store(path: Path) -> Meta:
     """Read what a store says of itself."""
     store = FeatureStore(path)
     store.close()
@@ -264,7 +266,7 @@ def _merge(shards: Sequence[Path], store: Path, progress: Progress | None = None
     shards = [shard for shard in shards if (shard / "data.mdb").exists()]
     if not shards:
         return None
-    wanted = _uncounted(read_meta(shards[0]))
+    wanted = _uncounted(meta_of_store(shards[0]))
     with StoreWriter(store, wanted) as writer:
         for done, path in enumerate(shards, 1):
             shard = FeatureStore(path)

@@ -62,7 +62,7 @@ class FeatureStore:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        if not is_lmdb(self.path):
+        if not may_be_lmdb(self.path):
             raise DataError("there is no feature store", where=self.path, todo="make one with vlmt pack or extract")
         check_length(self.path)
         try:
@@ -221,7 +221,7 @@ def close_here(path: Path) -> None:
         environment.close()
 
 
-def is_lmdb(path: Path) -> bool:
+def may_be_lmdb(path: Path) -> bool:
     """Whether there is an LMDB: a folder, or a file of its own."""
     return (path / "data.mdb").is_file() or path.is_file()
 

@@ -16,7 +16,7 @@ from vlmt_cli.base.files import explained
 from vlmt_cli.base.keys import check_image_key
 from vlmt_cli.features.lmdb_file import check_pages
 from vlmt_cli.features.record import Regions, encode, read_header
-from vlmt_cli.features.store import META, Meta, close_here, is_lmdb, read_meta
+from vlmt_cli.features.store import META, Meta, close_here, may_be_lmdb, read_meta
 
 _GROWTH = 1 << 30
 _PAGES = 1 << 20  # what LMDB writes beside the records of a commit, at most
@@ -40,7 +40,7 @@ class StoreWriter:
         self._waiting: dict[bytes, bytes] = {}
         if self.path.is_file():
             raise DataError("is a file", where=self.path, todo="name a folder")
-        if not is_lmdb(self.path):
+        if not may_be_lmdb(self.path):
             self._create()
         check_pages(self.path)
         close_here(self.path)  # this process may have read from it

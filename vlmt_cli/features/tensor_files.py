@@ -30,7 +30,7 @@ class _Inert:
         pass
 
 
-def read_torch(path: Path, inert: Sequence[str] = ()) -> Any:
+def read_torch_file(path: Path, inert: Sequence[str] = ()) -> Any:
     """Read what ``torch.save`` wrote: tensors and plain data, memory-mapped where the file's form allows it.
 
     Args:

@@ -21,7 +21,7 @@ from vlmt_cli.datasets.table import LABELS
 from vlmt_cli.features.tensor_files import check_finite, only_tensors, unwrapped
 from vlmt_cli.runs.checkpoint import Checkpoint, parse_model_config
 from vlmt_cli.runs.lineage import Beginning, Lineage, Stage, by_module, to_json
-from vlmt_cli.runs.tensors import compare, file_hash, fitting, make_model, on_cpu, shapes_of
+from vlmt_cli.runs.tensors import compare_tensors, file_hash, fitting, make_model, on_cpu, shapes_of
 from vlmt_cli.tasks.config import HEADS, ModelConfig
 from vlmt_cli.trunks.authors import NAMES, TIED, authors_shapes, from_authors, tidy, to_authors, unread_shapes
 from vlmt_cli.trunks.authors_config import TASK_TOKENS, config_from_authors, config_from_shapes, config_to_authors
@@ -141,7 +141,7 @@ def import_weights(
     optional = {name: shape for name, shape in complete_shapes(config).items() if name not in needed}
     if not config.trunk.text_placement:  # without co-attention their code makes its layers and leaves them alone
         optional |= {name: tuple(state[name].shape) for name in state if name.startswith("bert.encoder.c_layer.")}
-    misfits = compare(needed, state, optional)
+    misfits = compare_tensors(needed, state, optional)
     if not partial:
         misfits.refuse(path)
     fit = fitting(misfits, state)

@@ -41,7 +41,7 @@ from vlmt_cli.runs.lineage import Lineage, to_json
 from vlmt_cli.runs.recipe import RECIPE
 from vlmt_cli.runs.tensors import (
     Misfits,
-    compare,
+    compare_tensors,
     fitting,
     make_model,
     on_cpu,
@@ -289,7 +289,7 @@ def _assemble(content: Mapping[str, Any], places: Mapping[str, Path], partial: b
     _check_labels(labels, config, places["labels"])
     tensors = only_tensors(content["weights"], places["weights"])
     needed = {name: tensor.shape for name, tensor in shapes_of(config).state_dict().items()}
-    misfits = compare(needed, tensors)
+    misfits = compare_tensors(needed, tensors)
     if not partial:
         misfits.refuse(places["weights"])
     tensors = fitting(misfits, tensors)

@@ -30,7 +30,7 @@ OBJECTS = (
 
 def read_torch(path: Path) -> Any:
     """Read what ``torch.save`` wrote, the authors' training checkpoints too. Raises a DataError."""
-    return tensor_files.read_torch(path, inert=OBJECTS)
+    return tensor_files.read_torch_file(path, inert=OBJECTS)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -91,7 +91,7 @@ class Misfits:
             raise DataError(f"the tensors do not fit the model: {self}", where=where, todo=todo)
 
 
-def compare(
+def compare_tensors(
     needed: Mapping[str, Sequence[int]],
     tensors: Mapping[str, Tensor],
     optional: Mapping[str, Sequence[int]] | None = None,

@@ -190,6 +190,6 @@ def _neighbours(data: Path, task: str) -> pa.Table | None:
     return read_columns(path, ["image", "neighbours"])
 
 
-def image_keys(examples: Examples) -> pa.Array:
+def keys_of_images(examples: Examples) -> pa.Array:
     """Return the distinct keys of a split's images."""
     return pc.unique(pa.array(examples.names, pa.string()))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vlmt_cli.base.errors import DataError
 
-Scores = NDArray[np.float64]
+ScoreColumn = NDArray[np.float64]
 Column: TypeAlias = Any
 """An Arrow array, a numpy array or a list; pyarrow has no types to say it with."""
 
@@ -40,9 +40,9 @@ class Measure:
         weights: of each; None where all are equal.
     """
 
-    scores: Scores
+    scores: ScoreColumn
     groups: Column | None = None
-    weights: Scores | None = None
+    weights: ScoreColumn | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Judged:
     split: str
     images: pa.ListArray
     counted: NDArray[np.int64]
-    scores: Scores
+    scores: ScoreColumn
     extra: Mapping[str, Measure | float] = field(default_factory=dict)
     columns: Mapping[str, Any] = field(default_factory=dict)
     protocol: str = ""
@@ -101,7 +101,7 @@ def asked(table: pa.Table, predicted: Mapping[str, Any], known: NDArray[np.bool_
 
 
 def judged(
-    split: str, table: pa.Table, part: Asked, scores: Scores, extra: Mapping[str, Measure | float] | None = None
+    split: str, table: pa.Table, part: Asked, scores: ScoreColumn, extra: Mapping[str, Measure | float] | None = None
 ) -> Judged:
     """Put the scores of the M examples that were asked beside all N examples."""
     every = np.full(len(table), np.nan)
@@ -115,7 +115,7 @@ def named(table: pa.Table) -> dict[str, Any]:
     return {name: one_array(table[name]) for name in ("example_id", "images")}
 
 
-def accuracy(predicted: Column, right: Column) -> Scores:
+def accuracy(predicted: Column, right: Column) -> ScoreColumn:
     """Return whether each of N predictions is right: classes by number or name, or chosen candidates by their index.
 
     Raises:
@@ -168,9 +168,9 @@ def one_array(column: Column) -> pa.Array:
     return column if isinstance(column, pa.Array) else pa.array(column)
 
 
-def as_floats(truths: pa.Array) -> Scores:
+def as_floats(truths: pa.Array) -> ScoreColumn:
     """Return a Boolean array as 0 and 1, null as 0."""
-    values: Scores = truths.fill_null(False).to_numpy(zero_copy_only=False).astype(np.float64)
+    values: ScoreColumn = truths.fill_null(False).to_numpy(zero_copy_only=False).astype(np.float64)
     return values
 
 

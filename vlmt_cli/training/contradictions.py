@@ -16,16 +16,16 @@ from vlmt_cli.runs.recipe import Recipe
 from vlmt_cli.runs.tokenizer import read_tokenizer
 from vlmt_cli.trunks.config import PRESETS, parse_config
 
-VERIFICATION = {row.head: row.images for row in TASKS.values() if row.head in LABELS}
+VERIFICATION_KEYS = {row.head: row.images for row in TASKS.values() if row.head in LABELS}
 HEADS_OF = {
-    "entailment_head": tuple(head for head, images in VERIFICATION.items() if images == 1),
-    "verification_loss": tuple(VERIFICATION),
+    "entailment_head": tuple(head for head, images in VERIFICATION_KEYS.items() if images == 1),
+    "verification_loss": tuple(VERIFICATION_KEYS),
 }
 """The heads that a form is of; that of the task token is the trunk's."""
 RANDOM = "random weights"
 """The beginning of ``Lineage.source`` where nothing was loaded."""
-SIZES = {"width", "layers", "heads", "feedforward", "co_width", "co_heads", "positions"}
-SIZES |= {"text_placement", "vision_placement"}
+MODEL_SIZES = {"width", "layers", "heads", "feedforward", "co_width", "co_heads", "positions"}
+MODEL_SIZES |= {"text_placement", "vision_placement"}
 """What a preset decides; the other keys come from the data, or can be changed without new weights."""
 
 
@@ -105,7 +105,7 @@ def _of_sizes(recipe: Recipe, checkpoint: Checkpoint) -> Iterator[Contradiction]
     if preset == "auto":
         return
     for key, asked in _flat(PRESETS[preset].model_dump(mode="json")):
-        if key.split(".")[-1] in SIZES and key not in changes and has[key] != asked:
+        if key.split(".")[-1] in MODEL_SIZES and key not in changes and has[key] != asked:
             what = f"{key} is {_short(has[key])}, but model.preset={preset} has {_short(asked)}"
             yield Contradiction(what, "start=null", keep)
 

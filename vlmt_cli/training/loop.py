@@ -29,7 +29,7 @@ Emit = Callable[[dict[str, Any]], None]
 
 
 @dataclass
-class State:
+class LoopState:
     """How far a run is; with the weights and the optimizer, all that it needs to go on.
 
     Attributes:
@@ -61,22 +61,22 @@ class State:
         }
 
 
-def first_state(tasks: Sequence[str], choices: TrainingChoices) -> State:
+def first_state(tasks: Sequence[str], choices: TrainingChoices) -> LoopState:
     """Return the state of a run that begins."""
     kind = VARIANTS[choices.variant]
     controllers: dict[str, Controller] = {
         task: kind(gap=choices.gap, converged=choices.converged, diverged=choices.diverged) for task in tasks
     }
-    return State(0, 0.0, dict.fromkeys(tasks, 0), controllers)
+    return LoopState(0, 0.0, dict.fromkeys(tasks, 0), controllers)
 
 
-def read_state(values: dict[str, Any], choices: TrainingChoices) -> State:
+def read_state(values: dict[str, Any], choices: TrainingChoices) -> LoopState:
     """Make a state of what ``state_dict`` gave."""
     kind = VARIANTS[choices.variant]
     controllers: dict[str, Controller] = {task: kind(**kept) for task, kept in values["controllers"].items()}
     best = Best.model_validate(values["best"]) if values.get("best") else None
     scores = dict(values.get("scores", {}))
-    return State(values["iteration"], values["seconds"], dict(values["batches"]), controllers, scores, best)
+    return LoopState(values["iteration"], values["seconds"], dict(values["batches"]), controllers, scores, best)
 
 
 class Callback(Protocol):
@@ -122,7 +122,7 @@ class Loop:
     works: dict[str, Work]
     plan: Plan
     choices: TrainingChoices
-    state: State
+    state: LoopState
     seed: int
     emit: Emit
     keep: Callable[[Best], None]

@@ -13,7 +13,7 @@ from vlmt_cli.runs.checkpoint import Checkpoint, save_pretrained
 from vlmt_cli.runs.metrics import METRICS
 from vlmt_cli.runs.tensors import make_model
 from vlmt_cli.tasks.multitask import MultiTaskModel
-from vlmt_cli.training.loop import State
+from vlmt_cli.training.loop import LoopState
 
 
 class Saver:
@@ -29,7 +29,7 @@ class Saver:
     """
 
     def __init__(
-        self, fabric: Fabric, run: Path, checkpoint: Checkpoint, optimizer: Any, state: State, seed: int
+        self, fabric: Fabric, run: Path, checkpoint: Checkpoint, optimizer: Any, state: LoopState, seed: int
     ) -> None:
         self.fabric, self.run, self.checkpoint = fabric, run, checkpoint
         self.optimizer, self.state, self.seed = optimizer, state, seed

@@ -8,13 +8,13 @@ import torch
 
 from vlmt_cli.base.errors import UsageError
 from vlmt_cli.datasets.table import LABELS, TASKS, VOCABULARIES
-from vlmt_cli.evaluation.setup import check_features, token_kind
+from vlmt_cli.evaluation.setup import check_features_fit, token_kind
 from vlmt_cli.features.store import Meta
 from vlmt_cli.runs.best import BEST
 from vlmt_cli.runs.checkpoint import Checkpoint
 from vlmt_cli.runs.lineage import Beginning, Extractor, Lineage, by_module
 from vlmt_cli.runs.recipe import ModelChoices, Recipe, task_token
-from vlmt_cli.runs.tensors import compare
+from vlmt_cli.runs.tensors import compare_tensors
 from vlmt_cli.tasks.config import ModelConfig
 from vlmt_cli.tasks.multitask import MultiTaskModel
 from vlmt_cli.training.contradictions import RANDOM, check_against, forms_of, kept_heads
@@ -28,7 +28,7 @@ def heads_of(recipe: Recipe) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Source:
+class StartingPoint:
     """A checkpoint to start from, and the path or hub id that it has."""
 
     checkpoint: Checkpoint
@@ -37,7 +37,7 @@ class Source:
 
 def make_start(
     recipe: Recipe,
-    source: Source | None,
+    source: StartingPoint | None,
     meta: Meta,
     vocabulary: int,
     answers: Mapping[str, list[str]],
@@ -111,13 +111,13 @@ def settled_by(checkpoint: Checkpoint, recipe: Recipe) -> ModelChoices:
     )
 
 
-def _take_over(model: MultiTaskModel, source: Source, recipe: Recipe) -> Beginning:
+def _take_over(model: MultiTaskModel, source: StartingPoint, recipe: Recipe) -> Beginning:
     """Fill a model with the tensors of a checkpoint that it has, too, but those of heads that should be new."""
     checkpoint = source.checkpoint
     own, given = model.state_dict(), checkpoint.model.state_dict()
     new_heads = tuple(f"heads.{head}." for head in model.config.heads if head not in kept_heads(checkpoint, recipe))
     taken = {name: tensor for name, tensor in given.items() if name in own and not name.startswith(new_heads)}
-    misfits = compare({name: tensor.shape for name, tensor in own.items()}, taken)
+    misfits = compare_tensors({name: tensor.shape for name, tensor in own.items()}, taken)
     if misfits.misshapen:
         what = f"its tensors do not fit the model of this recipe: {'; '.join(misfits.misshapen)}"
         raise UsageError(what, where=source.name, todo="start from other weights, or from none with --set start=null")
@@ -162,9 +162,11 @@ def _check_task_tokens(recipe: Recipe, trunk: ViLBERTConfig, kind: str) -> None:
         raise UsageError(what, todo="leave task tokens out with --set model.task_token=none")
 
 
-def _check_data(recipe: Recipe, source: Source, meta: Meta, vocabulary: int, labels: Mapping[str, list[str]]) -> None:
+def _check_data(
+    recipe: Recipe, source: StartingPoint, meta: Meta, vocabulary: int, labels: Mapping[str, list[str]]
+) -> None:
     checkpoint = source.checkpoint
-    check_features(checkpoint, meta, "--set features.store=NAME")
+    check_features_fit(checkpoint, meta, "--set features.store=NAME")
     trunk = checkpoint.config.trunk
     if trunk.vocabulary < vocabulary:
         what = f"the checkpoint knows {trunk.vocabulary:,} tokens, and the tokenizer has {vocabulary:,}"

@@ -35,7 +35,7 @@ from vlmt_cli.runs.recipe import RECIPE, Recipe, TrainingChoices, read_recipe, w
 from vlmt_cli.runs.tensors import write_tensors, write_torch
 from vlmt_cli.runs.tokenizer import read_tokenizer
 from vlmt_cli.runs.trackers import Tracker, tensorboard_tracker, wandb_tracker
-from vlmt_cli.tasks.load import answers_of, image_keys
+from vlmt_cli.tasks.load import answers_of, keys_of_images
 from vlmt_cli.tasks.multitask import MultiTaskModel
 from vlmt_cli.tasks.tables import read_columns
 from vlmt_cli.tasks.text import TextEncoder, word_tokenizer
@@ -54,7 +54,7 @@ from vlmt_cli.training.processes import (
     signals_go_to_children,
 )
 from vlmt_cli.training.saver import Saver
-from vlmt_cli.training.start import Source, make_start, settled_by
+from vlmt_cli.training.start import StartingPoint, make_start, settled_by
 from vlmt_cli.training.work import Splits, load_splits, make_work
 from vlmt_cli.trunks.vilbert import compile_layers
 
@@ -277,7 +277,7 @@ def _begin(
 ) -> tuple[Checkpoint, Beginning]:
     """Make the model that a new run starts with, and say where its weights come from."""
     answers = {TASKS[task].head: names for task in job.recipe.tasks if (names := answers_of(job.data, task))}
-    source = Source(load_model(job.start, "last"), job.start) if job.start else None  # as ``prepare`` chose
+    source = StartingPoint(load_model(job.start, "last"), job.start) if job.start else None  # as ``prepare`` chose
     meta, vocabulary = reader.store.meta, encoder.tokenizer.get_vocab_size()
     checkpoint, beginning = make_start(job.recipe, source, meta, vocabulary, answers, job.tokenizer, job.seed)
     return _add_stage(checkpoint, beginning, job, splits), beginning
@@ -308,7 +308,7 @@ def _start_record(
 
 def _add_stage(checkpoint: Checkpoint, beginning: Beginning, job: Job, splits: dict[str, Splits]) -> Checkpoint:
     """Add this training, and the images that it will see, to a checkpoint's lineage."""
-    keys = pc.unique(pa.concat_arrays([image_keys(split.train) for split in splits.values()]))
+    keys = pc.unique(pa.concat_arrays([keys_of_images(split.train) for split in splits.values()]))
     name = f"images-{len(checkpoint.lineage.stages) + 1}.parquet"
     buffer = io.BytesIO()
     pq.write_table(pa.table({"image": keys.take(pc.sort_indices(keys))}), buffer, compression="zstd")

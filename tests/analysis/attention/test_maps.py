@@ -14,7 +14,7 @@ from PIL import Image
 from trunks.authors_files import load, trunk_config
 
 from benchmarks import textbook
-from vlmt_cli.analysis.attention.maps import KINDS, Attention, attention_of, cut, most_attended_words, words_of
+from vlmt_cli.analysis.attention.maps import KINDS, Attention, attention_of, cut, most_attended_words, text_words
 from vlmt_cli.analysis.attention.page import attention_page, write_attention_page
 from vlmt_cli.analysis.attention.png import draw_maps, draw_words
 from vlmt_cli.base.errors import DataError, UsageError
@@ -182,7 +182,7 @@ def test_a_text_that_is_too_long(model, features):
 
 
 def test_words_are_put_together_again():
-    words = [(word.text, word.places) for word in words_of(["[CLS]", "[TASK vqa]", *TOKENS[1:]])]
+    words = [(word.text, word.places) for word in text_words(["[CLS]", "[TASK vqa]", *TOKENS[1:]])]
     assert words == [("is", (2,)), ("the", (3,)), ("ziggurat", (4, 5, 6)), ("red", (7,))]
 
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from vlmt_cli.analysis.consistency.concepts import load_tagger
-from vlmt_cli.analysis.consistency.gallery import Contradiction, shared_words, worst, write_gallery
+from vlmt_cli.analysis.consistency.gallery import ContradictoryPair, shared_words, worst, write_gallery
 from vlmt_cli.analysis.consistency.pairs import pair_up
 from vlmt_cli.analysis.consistency.vgc import Outcome
 
@@ -75,7 +75,7 @@ class Page(HTMLParser):
 @pytest.fixture
 def one(tmp_path):
     Image.new("RGB", (800, 400), "teal").save(tmp_path / "photo.png")
-    return Contradiction(
+    return ContradictoryPair(
         image="coco:1",
         photo=tmp_path / "photo.png",
         question="What colors are the Dogs' collars?",

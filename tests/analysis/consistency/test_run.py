@@ -12,7 +12,7 @@ from evaluation.tiny_run import make_checkpoint, make_data, make_run, table
 
 from vlmt_cli.analysis.consistency import models as vgc_models
 from vlmt_cli.analysis.consistency.concepts import load_tagger
-from vlmt_cli.analysis.consistency.names import Model, parse_models
+from vlmt_cli.analysis.consistency.names import NamedModel, parse_models
 from vlmt_cli.analysis.consistency.run import run_vgc
 from vlmt_cli.analysis.consistency.texts import find_texts, within
 from vlmt_cli.base.errors import DataError, UsageError
@@ -307,7 +307,7 @@ def test_what_training_saw_is_said(data, tmp_path):
     assert (seen.images, seen.stages, seen.unknown) == (3, ("all-tasks",), ())
     checkpoint = make_checkpoint(data, lineage=Lineage(stages=(Stage(name="pretrain"),)), images={})
     save_pretrained(tmp_path / "unknown", checkpoint)
-    models = [Model("both", dict.fromkeys(("vqa", "refcoco"), str(tmp_path / "leaky")))]
+    models = [NamedModel("both", dict.fromkeys(("vqa", "refcoco"), str(tmp_path / "leaky")))]
     models[0].checkpoints["refcoco+"] = str(tmp_path / "unknown")
     seen = run_vgc(models, data, tmp_path / "to", tagger="lexicon", resamples=20, gallery=0).models["both"].seen
     assert (seen.images, seen.stages, seen.unknown) == (3, ("all-tasks",), ("pretrain",))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vlmt_cli.analysis.consistency.pairs import pair_up
-from vlmt_cli.analysis.consistency.vgc import RIGHT, Outcome, compare, measure
+from vlmt_cli.analysis.consistency.vgc import RIGHT, Outcome, compare_models, measure_vgc
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.evaluation.bootstrap import estimate
 
@@ -36,7 +36,7 @@ def columns(world):
 
 
 def of(world, **options):
-    return measure(*columns(world), resamples=20, **options)
+    return measure_vgc(*columns(world), resamples=20, **options)
 
 
 def right_enough(accuracy):
@@ -151,10 +151,10 @@ def many(rng, images=300, skill=0.6, together=False):
 
 
 def test_kappa_is_zero_for_independent_skills_and_one_for_skills_that_fail_together():
-    independent = measure(*columns(many(np.random.default_rng(1))))
+    independent = measure_vgc(*columns(many(np.random.default_rng(1))))
     assert independent.weighted.kappa.low < 0 < independent.weighted.kappa.high
     assert independent.weighted.both.low < independent.weighted.chance < independent.weighted.both.high
-    together = measure(*columns(many(np.random.default_rng(1), together=True)))
+    together = measure_vgc(*columns(many(np.random.default_rng(1), together=True)))
     assert together.weighted.kappa.value == pytest.approx(1)
     # The control shows that this is nothing that shared concepts bring: it holds without them.
     assert together.by_overlap[0].kappa.value == pytest.approx(1)
@@ -162,28 +162,28 @@ def test_kappa_is_zero_for_independent_skills_and_one_for_skills_that_fail_toget
 
 def test_intervals_are_those_of_the_mean_over_pairs_by_resampled_images():
     pairs, outcome = columns(many(np.random.default_rng(2)))
-    ours = measure(pairs, outcome, resamples=4000).weighted.both
+    ours = measure_vgc(pairs, outcome, resamples=4000).weighted.both
     right = (outcome.accuracy[pairs.question_P] >= 0.5) & outcome.located[pairs.expression_P]
     theirs = estimate(right.astype(float), pairs.image_P, pairs.overlap_P, resamples=4000, seed=3)
     assert ours.value == pytest.approx(theirs.value)
     assert [ours.low, ours.high] == pytest.approx([theirs.low, theirs.high], abs=0.15 * (theirs.high - theirs.low))
     assert ours.groups == theirs.groups
-    assert measure(pairs, outcome, resamples=50, seed=5) == measure(pairs, outcome, resamples=50, seed=5)
+    assert measure_vgc(pairs, outcome, resamples=50, seed=5) == measure_vgc(pairs, outcome, resamples=50, seed=5)
 
 
 def test_models_are_compared_on_the_same_resamples():
     rng = np.random.default_rng(4)
     pairs, one = columns(many(rng))
     other = Outcome(one.accuracy, one.located | (rng.random(len(one.located)) < 0.15))
-    same, better, worse = compare(pairs, {"ST": one, "ST again": one, "AT": other})
+    same, better, worse = compare_models(pairs, {"ST": one, "ST again": one, "AT": other})
     assert (same.ours, same.theirs) == ("ST again", "ST")
     assert astuple(same.weighted)[:3] == astuple(same.kappa)[:3] == (0, 0, 0)
     assert (better.ours, better.theirs, worse.ours, worse.theirs) == ("AT", "ST", "AT", "ST again")
-    values = [measure(pairs, outcome).weighted.both.value for outcome in (one, other)]
+    values = [measure_vgc(pairs, outcome).weighted.both.value for outcome in (one, other)]
     assert better.weighted.value == pytest.approx(values[1] - values[0])
     # Far from zero, and far narrower than if the two were drawn apart.
     assert 0 < better.weighted.low < better.weighted.high < 0.2
-    alone = measure(pairs, one).weighted.both
+    alone = measure_vgc(pairs, one).weighted.both
     assert better.weighted.high - better.weighted.low < 0.7 * (alone.high - alone.low)
 
 
@@ -224,9 +224,9 @@ def test_bad_input_is_refused():
     yes = np.array([True, False])
     for accuracy in ([1.1], [-0.1], [nan], [1, 1], []):
         with pytest.raises(DataError, match="accuracies are not one from 0 to 1 for each of 1 questions"):
-            measure(pairs, Outcome(np.array(accuracy), yes))
+            measure_vgc(pairs, Outcome(np.array(accuracy), yes))
     for located in ([True], [0.5, 0.7]):
         with pytest.raises(DataError, match="not a yes or no for each of 2 expressions"):
-            measure(pairs, Outcome(np.array([1.0]), np.array(located)))
+            measure_vgc(pairs, Outcome(np.array([1.0]), np.array(located)))
     with pytest.raises(DataError, match=r"no rule '>= 0.7'; choose one of >= 0.5, > 0, = 1"):
-        measure(pairs, Outcome(np.array([1.0]), yes), right=">= 0.7")
+        measure_vgc(pairs, Outcome(np.array([1.0]), yes), right=">= 0.7")

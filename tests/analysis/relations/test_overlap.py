@@ -4,7 +4,7 @@ from clean.worlds import World, split
 
 from vlmt_cli.analysis.relations.overlap import TOGETHER, mixture
 from vlmt_cli.base.identity import RELATIONS
-from vlmt_cli.clean.overlap import compare
+from vlmt_cli.clean.overlap import compare_splits
 
 WORLD = World(
     {
@@ -22,7 +22,7 @@ WORLD = World(
 def test_the_whole_mixture():
     splits = [split(dataset, name, role, images) for (dataset, name, role), images in WORLD.examples.items()]
     for identity, relations in (("strict", RELATIONS), ("paper", ("crosswalk",))):
-        found = mixture(compare(splits, WORLD.links_table()), identity)
+        found = mixture(compare_splits(splits, WORLD.links_table()), identity)
         for test in ("coco", "flickr30k"):
             images = [image for key, rows in WORLD.examples.items() if key[::2] == (test, "test") for [image] in rows]
             trained = {image for key, rows in WORLD.examples.items() if key[2] != "test" for [image] in rows}

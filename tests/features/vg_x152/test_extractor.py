@@ -28,7 +28,7 @@ from features.vg_x152.tiny import (
 from PIL import Image
 
 from vlmt_cli.base.errors import UsageError
-from vlmt_cli.features.compare import compare
+from vlmt_cli.features.compare import compare_stores
 from vlmt_cli.features.doctor import examine
 from vlmt_cli.features.extract import extract
 from vlmt_cli.features.extractor import Extractor
@@ -225,7 +225,7 @@ def test_a_store_made_here_and_one_packed_from_the_authors_lmdb_are_the_same(the
     # Whoever takes the other mode, or another batch, is told.
     for mode in ("correct", "faithful"):
         extract(files, tmp_path / mode, extractor_of(detector, mode))
-        found = compare(FeatureStore(tmp_path / mode), FeatureStore(theirs), set())
+        found = compare_stores(FeatureStore(tmp_path / mode), FeatureStore(theirs), set())
         assert found.verdict == "different"
 
 

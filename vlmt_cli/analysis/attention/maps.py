@@ -162,7 +162,7 @@ def cut(maps: Maps, row: int, tokens: int, regions: int) -> dict[str, Floats]:
     return cuts
 
 
-class Word(NamedTuple):
+class TextWord(NamedTuple):
     """A word of the text: what it is, and the places of its pieces among the tokens."""
 
     text: str
@@ -170,20 +170,20 @@ class Word(NamedTuple):
 
 
 class RegionWord(NamedTuple):
-    """The word that a region attends to most, a place in ``words_of``, and the share of its attention."""
+    """The word that a region attends to most, a place in ``text_words``, and the share of its attention."""
 
     word: int
     share: float
 
 
-def words_of(tokens: Sequence[str]) -> list[Word]:
+def text_words(tokens: Sequence[str]) -> list[TextWord]:
     """Put the pieces of words together again; special tokens and punctuation are not words."""
-    words: list[Word] = []
+    words: list[TextWord] = []
     for position, token in enumerate(tokens):
         if token.startswith("##") and words and words[-1].places[-1] == position - 1:
-            words[-1] = Word(words[-1].text + token[2:], (*words[-1].places, position))
+            words[-1] = TextWord(words[-1].text + token[2:], (*words[-1].places, position))
         elif not is_special(token) and any(map(str.isalnum, token)):
-            words.append(Word(token, (position,)))
+            words.append(TextWord(token, (position,)))
     return words
 
 
@@ -212,7 +212,7 @@ def most_attended_words(
     Raises:
         UsageError: the model has no such layer or head.
     """
-    words = words_of(attention.tokens)
+    words = text_words(attention.tokens)
     map_VT = attention.map("image-text", layer, head)
     if not words:
         return [None] * len(map_VT)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vlmt_cli.analysis.attention.maps import Attention, Floats, is_special, words_of
+from vlmt_cli.analysis.attention.maps import Attention, Floats, is_special, text_words
 from vlmt_cli.base.files import write_text
 from vlmt_cli.base.images import data_uri
 from vlmt_cli.base.page import html_page
@@ -46,7 +46,7 @@ def attention_page(attention: Attention, photo: Image.Image | None, *, text: str
         "facts": list(facts),
         "tokens": attention.tokens,
         "special": [is_special(token) for token in attention.tokens],
-        "words": [{"text": word.text, "places": word.places} for word in words_of(attention.tokens)],
+        "words": [{"text": word.text, "places": word.places} for word in text_words(attention.tokens)],
         "regions": attention.regions,
         "boxes": np.round(attention.boxes_V4.astype(float), 1).tolist(),
         "size": [attention.width, attention.height],

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from vlmt_cli.analysis.attention.maps import KINDS, Attention, Floats, most_attended_words, words_of
+from vlmt_cli.analysis.attention.maps import KINDS, Attention, Floats, most_attended_words, text_words
 from vlmt_cli.base.files import atomic
 
 _COLOURS = (
@@ -64,7 +64,7 @@ def draw_words(
     """
     attended_by_region = enumerate(most_attended_words(attention, layer, head, beyond_average))
     chosen = [(region, attended) for region, attended in attended_by_region if attended is not None and region > 0]
-    words = words_of(attention.tokens)
+    words = text_words(attention.tokens)
     used = sorted({attended.word for _, attended in chosen})
     colours = {word: _COLOURS[order % len(_COLOURS)] for order, word in enumerate(used)}
     figure, axes = _figure_with_photo(attention, photo)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from vlmt_cli.analysis.consistency.concepts import Concept, Tagger
-from vlmt_cli.analysis.consistency.pairs import Integers, Pairs
+from vlmt_cli.analysis.consistency.pairs import ConceptPairs, Integers
 from vlmt_cli.analysis.consistency.vgc import DEFAULT_RIGHT, RIGHT, Outcome
 from vlmt_cli.base.files import write_text
 from vlmt_cli.base.images import data_uri, read_image
@@ -25,7 +25,7 @@ Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class Contradiction:
+class ContradictoryPair:
     """A question and an expression that share concepts, of which the model has one right and one wrong.
 
     Attributes:
@@ -55,7 +55,9 @@ class Contradiction:
     shared: Collection[str]
 
 
-def worst(pairs: Pairs, outcome: Outcome, right: str = DEFAULT_RIGHT, most: int = 60, an_image: int = 2) -> Integers:
+def worst(
+    pairs: ConceptPairs, outcome: Outcome, right: str = DEFAULT_RIGHT, most: int = 60, an_image: int = 2
+) -> Integers:
     """Find the worst contradictions of a model.
 
     Args:
@@ -91,12 +93,12 @@ def _turn(values: Integers) -> Integers:
     return turns
 
 
-def shared_words(pairs: Pairs, number: int) -> list[str]:
+def shared_words(pairs: ConceptPairs, number: int) -> list[str]:
     """List the lemmas that the two texts of a pair share, in order of the alphabet."""
     return sorted(pairs.words[concept] for concept in pairs.concept_S[pairs.shared_S == number])
 
 
-def write_gallery(path: Path, cases: Sequence[Contradiction], tagger: Tagger, model: str, lead: str = "") -> None:
+def write_gallery(path: Path, cases: Sequence[ContradictoryPair], tagger: Tagger, model: str, lead: str = "") -> None:
     """Write the page, first the questions answered without the thing being found, then the reverse.
 
     Args:
@@ -120,7 +122,7 @@ def write_gallery(path: Path, cases: Sequence[Contradiction], tagger: Tagger, mo
     write_text(path, html_page(f"Contradictions of {model}", body, _STYLE))
 
 
-def _section(title: str, lead: str, cases: Sequence[Contradiction], tagger: Tagger) -> str:
+def _section(title: str, lead: str, cases: Sequence[ContradictoryPair], tagger: Tagger) -> str:
     texts = [text for case in cases for text in (case.question, case.expression)]
     marked = [_marked(text, words, case.shared) for text, words, case in
               zip(texts, tagger(texts), (case for case in cases for _ in range(2)), strict=True)]  # fmt: skip
@@ -141,7 +143,7 @@ def _marked(text: str, words: Sequence[Concept], shared: Collection[str]) -> str
     return "".join([*html, escape(text[done:])])
 
 
-def _card(case: Contradiction, question: str, expression: str) -> str:
+def _card(case: ContradictoryPair, question: str, expression: str) -> str:
     shares = "".join(f"<li>{escape(word)}</li>" for word in case.shared)
     return (
         f"<article>{_picture(case)}<div class=texts>"
@@ -166,7 +168,7 @@ def _verdict(right: bool, what: str, html: str) -> str:
     )
 
 
-def _picture(case: Contradiction) -> str:
+def _picture(case: ContradictoryPair) -> str:
     """Show the photo with both boxes, or say why it cannot be shown."""
     picture = read_image(str(case.photo)) if case.photo else "there is no picture"
     if isinstance(picture, str):

@@ -35,7 +35,7 @@ _KEPT = ("answer", "confidence", "box")
 Load = Callable[[str], LoadedModel]
 
 
-class Source(NamedTuple):
+class ExaminedCheckpoint(NamedTuple):
     """A checkpoint that was examined, without its weights.
 
     Attributes:
@@ -58,7 +58,9 @@ class Source(NamedTuple):
     tasks: tuple[str, ...] | None
 
 
-def examine(source: str, tasks: Sequence[str], data: Path, features: str | None, load: Load = open_model) -> Source:
+def examine_checkpoint(
+    source: str, tasks: Sequence[str], data: Path, features: str | None, load: Load = open_model
+) -> ExaminedCheckpoint:
     """Find out whether a checkpoint can do some tasks.
 
     Args:
@@ -82,7 +84,7 @@ def examine(source: str, tasks: Sequence[str], data: Path, features: str | None,
         if head in VOCABULARIES and head not in checkpoint.labels:
             todo = "give them to vlmt convert with --answers vqa=FILE"
             raise DataError("does not say which answers its vqa head has", where=source, todo=todo)
-    return Source(
+    return ExaminedCheckpoint(
         source,
         _digest(checkpoint),
         model.encoder,
@@ -104,7 +106,7 @@ def _digest(checkpoint: Checkpoint) -> str:
 
 
 @dataclass(frozen=True)
-class Part:
+class PredictedPart:
     """One split of a task, to be predicted by one checkpoint.
 
     Attributes:
@@ -114,7 +116,7 @@ class Part:
         path: where the predictions are kept.
     """
 
-    source: Source
+    source: ExaminedCheckpoint
     task: str
     split: str
     table: pa.Table
@@ -129,7 +131,7 @@ class Part:
         return predicted if predicted["row"].equals(self.table["row"]) else None
 
 
-def parts_of(source: Source, task: str, table: pa.Table, folder: Path) -> list[Part]:
+def parts_of(source: ExaminedCheckpoint, task: str, table: pa.Table, folder: Path) -> list[PredictedPart]:
     """Cut a task's examples by split, and name the file of each split's predictions.
 
     The name is a digest of all that they depend on: weights, features, texts and images.
@@ -143,12 +145,14 @@ def parts_of(source: Source, task: str, table: pa.Table, folder: Path) -> list[P
         )
         for name in ("row", "image", "text"):
             digest.update("\n".join(map(str, rows[name].to_pylist())).encode())
-        parts.append(Part(source, task, split, rows, folder / f"{task}-{split}-{digest.hexdigest()[:16]}.parquet"))
+        parts.append(
+            PredictedPart(source, task, split, rows, folder / f"{task}-{split}-{digest.hexdigest()[:16]}.parquet")
+        )
     return parts
 
 
 def predict_part(
-    part: Part, model: Checkpoint, data: Path, batch_size: int, process: Process, progress: Progress
+    part: PredictedPart, model: Checkpoint, data: Path, batch_size: int, process: Process, progress: Progress
 ) -> None:
     """Run a checkpoint, whose model is on its device, over a split, and keep what it says.
 

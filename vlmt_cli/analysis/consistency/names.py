@@ -8,15 +8,15 @@ from vlmt_cli.base.errors import UsageError
 from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.runs.folders import check_checkpoint, find_run, runs_folder
 
-SPLITS = {"vqa": ("train", "val"), "refcoco": ("testA", "testB"), "refcoco+": ("testA", "testB")}
+TASK_SPLITS = {"vqa": ("train", "val"), "refcoco": ("testA", "testB"), "refcoco+": ("testA", "testB")}
 """The three tasks, and the splits of each that are looked at, as far as they are there."""
-NEEDED = tuple(SPLITS)
+NEEDED = tuple(TASK_SPLITS)
 PER_TASK = "per-task"
 """The name of a model of one checkpoint a task, where none is given."""
 
 
 @dataclass(frozen=True)
-class Model:
+class NamedModel:
     """One that is measured.
 
     Attributes:
@@ -33,7 +33,7 @@ class Model:
         return list(dict.fromkeys(self.checkpoints.values()))
 
 
-def parse_models(texts: Sequence[str]) -> list[Model]:
+def parse_models(texts: Sequence[str]) -> list[NamedModel]:
     """Read what ``--model`` names, in order.
 
     ==============  ===================================================================
@@ -50,7 +50,7 @@ def parse_models(texts: Sequence[str]) -> list[Model]:
     """
     parsed = [_parse(text) for text in texts]
     shorts = [_short(source) for name, task, source in parsed if name is None and task is None]
-    whole: dict[str, Model] = {}
+    whole: dict[str, NamedModel] = {}
     pieces: dict[str, dict[str, str]] = {}
     order: list[str] = []
     for text, (name, task, source) in zip(texts, parsed, strict=True):
@@ -67,14 +67,14 @@ def parse_models(texts: Sequence[str]) -> list[Model]:
             raise UsageError(f"there are two models {name}", where=f"--model {text}", todo=todo)
         order.append(name)
         if task is None:
-            whole[name] = Model(name, dict.fromkeys(NEEDED, source))
+            whole[name] = NamedModel(name, dict.fromkeys(NEEDED, source))
         else:
             pieces.setdefault(name, {})[task] = source
     for name, given in pieces.items():
         if lacking := [task for task in NEEDED if task not in given]:
             option = f"--model {'' if name == PER_TASK else name + ':'}{lacking[0]}=PATH"
             raise UsageError(f"the model of {', '.join(given)} lacks {' and '.join(lacking)}", todo=f"add {option}")
-        whole[name] = Model(name, {task: given[task] for task in NEEDED})
+        whole[name] = NamedModel(name, {task: given[task] for task in NEEDED})
     return [whole[name] for name in dict.fromkeys(order)]
 
 
@@ -108,7 +108,7 @@ def home(source: str, data: Path) -> Path:
     return path.with_name(f"{path.stem}-vgc") if path.is_file() else runs_folder(data) / f"{path.name}-vgc"
 
 
-def find_models(models: Sequence[Model], data: Path) -> list[Model]:
+def find_models(models: Sequence[NamedModel], data: Path) -> list[NamedModel]:
     """Say where the checkpoints of models are, before anything heavy is imported.
 
     Raises:
@@ -120,5 +120,5 @@ def find_models(models: Sequence[Model], data: Path) -> list[Model]:
         places = {task: find_run(source, data) for task, source in model.checkpoints.items()}
         for path in dict.fromkeys(places.values()):
             check_checkpoint(path, data)
-        opened.append(Model(model.name, places))
+        opened.append(NamedModel(model.name, places))
     return opened

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from vlmt_cli.analysis.consistency.gallery import Box, Contradiction, shared_words, worst
-from vlmt_cli.analysis.consistency.models import Part
-from vlmt_cli.analysis.consistency.pairs import Pairs
+from vlmt_cli.analysis.consistency.gallery import Box, ContradictoryPair, shared_words, worst
+from vlmt_cli.analysis.consistency.models import PredictedPart
+from vlmt_cli.analysis.consistency.pairs import ConceptPairs
 from vlmt_cli.analysis.consistency.texts import EXPRESSIONS, QUESTIONS, Texts
 from vlmt_cli.analysis.consistency.vgc import RIGHT, Outcome
 from vlmt_cli.base.errors import DataError
@@ -39,7 +39,7 @@ class Said:
     outcome: Outcome
 
 
-def judge(texts: Texts, parts: Mapping[str, Sequence[Part]]) -> Said:
+def judge_outcome(texts: Texts, parts: Mapping[str, Sequence[PredictedPart]]) -> Said:
     """Judge what was predicted: questions by VQA accuracy, expressions by IoU > 0.5 (table 8).
 
     Args:
@@ -56,7 +56,9 @@ def judge(texts: Texts, parts: Mapping[str, Sequence[Part]]) -> Said:
     return Said(answers, _corners(boxes), overlap, Outcome(accuracy, overlap > IOU))
 
 
-def contradictions(texts: Texts, pairs: Pairs, said: Said, right: str, most: int, photos: Path) -> list[Contradiction]:
+def contradictions(
+    texts: Texts, pairs: ConceptPairs, said: Said, right: str, most: int, photos: Path
+) -> list[ContradictoryPair]:
     """Gather what there is to show of a model's worst contradictions.
 
     Args:
@@ -79,7 +81,7 @@ def contradictions(texts: Texts, pairs: Pairs, said: Said, right: str, most: int
         strict=True,
     )
     return [
-        Contradiction(
+        ContradictoryPair(
             image=expression["image"],
             photo=photo_of(photos, expression["image"]),
             question=question["text"],
@@ -99,7 +101,7 @@ def contradictions(texts: Texts, pairs: Pairs, said: Said, right: str, most: int
     ]
 
 
-def _column(parts: Sequence[Part], name: str) -> pa.Array:
+def _column(parts: Sequence[PredictedPart], name: str) -> pa.Array:
     columns = []
     for part in parts:
         said = part.read()

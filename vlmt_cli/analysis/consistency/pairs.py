@@ -16,7 +16,7 @@ Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Pairs:
+class ConceptPairs:
     """Every question with every expression of the same image: what all models are measured on.
 
     Attributes:
@@ -52,7 +52,7 @@ def pair_up(
     question_concepts: Sequence[Mapping[str, str]],
     expression_images: ArrayLike,
     expression_concepts: Sequence[Mapping[str, str]],
-) -> Pairs:
+) -> ConceptPairs:
     """Pair the questions and expressions of each image, and count the concepts that they share.
 
     Args:
@@ -85,7 +85,7 @@ def pair_up(
     if not len(shared_S):
         raise DataError("no question shares a noun or adjective with an expression of its image")
     paired, image_P = np.unique(image_of_question[question_P], return_inverse=True)
-    return Pairs(
+    return ConceptPairs(
         question_P,
         expression_P,
         image_P,

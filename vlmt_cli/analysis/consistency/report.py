@@ -81,14 +81,14 @@ class ConsistencyReport:
     versions: dict[str, str]
 
 
-def to_json(report: ConsistencyReport) -> bytes:
+def report_json(report: ConsistencyReport) -> bytes:
     """Lay a report out for people."""
     return msgspec.json.format(msgspec.json.encode(report)) + b"\n"
 
 
 def write_report(report: ConsistencyReport) -> None:
     """Write ``vgc.json`` into the report's folder."""
-    write_bytes(Path(report.folder) / VGC_FILE, to_json(report))
+    write_bytes(Path(report.folder) / VGC_FILE, report_json(report))
 
 
 def papers_figures() -> dict[str, float]:

@@ -18,10 +18,17 @@ import torch
 
 from vlmt_cli.analysis.consistency.concepts import LEXICON, Tagger, concepts, load_tagger
 from vlmt_cli.analysis.consistency.gallery import write_gallery
-from vlmt_cli.analysis.consistency.models import Load, Part, Source, examine, parts_of, predict_part
-from vlmt_cli.analysis.consistency.names import SPLITS, Model, find_models, home
-from vlmt_cli.analysis.consistency.outcome import contradictions, judge
-from vlmt_cli.analysis.consistency.pairs import Pairs, pair_up
+from vlmt_cli.analysis.consistency.models import (
+    ExaminedCheckpoint,
+    Load,
+    PredictedPart,
+    examine_checkpoint,
+    parts_of,
+    predict_part,
+)
+from vlmt_cli.analysis.consistency.names import TASK_SPLITS, NamedModel, find_models, home
+from vlmt_cli.analysis.consistency.outcome import contradictions, judge_outcome
+from vlmt_cli.analysis.consistency.pairs import ConceptPairs, pair_up
 from vlmt_cli.analysis.consistency.report import (
     FORMAT,
     ConsistencyReport,
@@ -31,7 +38,7 @@ from vlmt_cli.analysis.consistency.report import (
     write_report,
 )
 from vlmt_cli.analysis.consistency.texts import Texts, find_texts, singles, within
-from vlmt_cli.analysis.consistency.vgc import DEFAULT_RIGHT, Consistency, compare, measure, rule_of
+from vlmt_cli.analysis.consistency.vgc import DEFAULT_RIGHT, Consistency, compare_models, measure_vgc, rule_of
 from vlmt_cli.base.progress import Progress
 from vlmt_cli.evaluation.bootstrap import RESAMPLES
 from vlmt_cli.evaluation.contamination import seen_in_training
@@ -45,7 +52,7 @@ GALLERY = 60
 
 
 def run_vgc(
-    models: Sequence[Model],
+    models: Sequence[NamedModel],
     data: Path,
     folder: Path | None = None,
     *,
@@ -92,7 +99,7 @@ def run_vgc(
     load = lru_cache(maxsize=1)(lambda source: open_model(source, weights))
     tasks_of = _tasks_of(models)
     taken = {name: find_weights(name, weights) for name in tasks_of}
-    sources = {name: examine(name, tasks, data, features, load) for name, tasks in tasks_of.items()}
+    sources = {name: examine_checkpoint(name, tasks, data, features, load) for name, tasks in tasks_of.items()}
     notes = [f"Of {name}: {weight}" for name, weight in taken.items() if weight.kind]
     notes += [note for model in models for note in _untrained(model, sources)]
     if partial:
@@ -115,8 +122,8 @@ def run_vgc(
     measured, outcomes = {}, {}
     for model in models:
         own = {task: parts[name, task] for task, name in model.checkpoints.items()}
-        said = judge(texts, own)
-        consistency = measure(pairs, said.outcome, rule, resamples=resamples, seed=seed)
+        said = judge_outcome(texts, own)
+        consistency = measure_vgc(pairs, said.outcome, rule, resamples=resamples, seed=seed)
         page = None
         if gallery:
             page = "vgc_gallery.html" if len(models) == 1 else f"vgc_gallery-{_file_name(model.name)}.html"
@@ -137,7 +144,7 @@ def run_vgc(
         tagger=tagger,
         right=rule,
         models=measured,
-        differences=compare(pairs, outcomes, rule, resamples, seed),
+        differences=compare_models(pairs, outcomes, rule, resamples, seed),
         notes=notes,
         resamples=resamples,
         seed=seed,
@@ -149,22 +156,22 @@ def run_vgc(
     return report
 
 
-def _folder_of(models: Sequence[Model], data: Path) -> Path:
+def _folder_of(models: Sequence[NamedModel], data: Path) -> Path:
     sources = [source for model in models for source in model.sources]
     first = home(sources[0], data)
     return first if len(sources) == 1 else first.parent / "vgc"
 
 
-def _tasks_of(models: Sequence[Model]) -> dict[str, list[str]]:
+def _tasks_of(models: Sequence[NamedModel]) -> dict[str, list[str]]:
     """Say for each checkpoint which tasks it is needed for."""
     tasks: dict[str, list[str]] = {}
-    for task in SPLITS:
+    for task in TASK_SPLITS:
         for name in dict.fromkeys(model.checkpoints[task] for model in models):
             tasks.setdefault(name, []).append(task)
     return tasks
 
 
-def _untrained(model: Model, sources: Mapping[str, Source]) -> list[str]:
+def _untrained(model: NamedModel, sources: Mapping[str, ExaminedCheckpoint]) -> list[str]:
     """Say which tasks a model's runs did not train."""
     lacking: dict[str, list[str]] = {}
     for task, name in model.checkpoints.items():
@@ -174,7 +181,7 @@ def _untrained(model: Model, sources: Mapping[str, Source]) -> list[str]:
     return [f"{model.name}: {name} was last trained without {' and '.join(tasks)}" for name, tasks in lacking.items()]
 
 
-def _with_features(texts: Texts, sources: Iterable[Source]) -> tuple[Texts, list[str]]:
+def _with_features(texts: Texts, sources: Iterable[ExaminedCheckpoint]) -> tuple[Texts, list[str]]:
     """Leave out the images that a store lacks, and say how much that is."""
     images = texts.images
     for source in sources:
@@ -185,13 +192,13 @@ def _with_features(texts: Texts, sources: Iterable[Source]) -> tuple[Texts, list
     return kept, [note] if any(lost) else []
 
 
-def _pair_up(texts: Texts, tag: Tagger) -> Pairs:
+def _pair_up(texts: Texts, tag: Tagger) -> ConceptPairs:
     tagged = [concepts(table["text"].to_pylist(), tag) for table in (texts.questions, texts.expressions)]
     return pair_up(texts.questions["number"], tagged[0], texts.expressions["number"], tagged[1])
 
 
 def _predict_missing(
-    parts: Sequence[Part], load: Load, data: Path, batch_size: int, device: str, progress: Progress
+    parts: Sequence[PredictedPart], load: Load, data: Path, batch_size: int, device: str, progress: Progress
 ) -> None:
     """Run the checkpoints over what they have not said yet."""
     missing = [part for part in parts if part.read() is None]
@@ -203,14 +210,14 @@ def _predict_missing(
             checkpoint.model.to(process.device)
             for part in group:
 
-                def report(task: str, count: int, _: int, part: Part = part, before: int = done) -> None:
+                def report(task: str, count: int, _: int, part: PredictedPart = part, before: int = done) -> None:
                     progress(f"{Path(part.source.name).name}, {task} {part.split}", before + count, total)
 
                 predict_part(part, checkpoint, data, batch_size, process, report)
                 done += len(part.table)
 
 
-def _sight(sources: Sequence[Source], texts: Texts, data: Path) -> Sight:
+def _sight(sources: Sequence[ExaminedCheckpoint], texts: Texts, data: Path) -> Sight:
     """Say which of the images the trainings behind a model's checkpoints saw, under any name."""
     links, images = read_links(data), singles(pc.unique(texts.expressions["image"]))
     seen, stages = np.zeros(len(images), bool), []

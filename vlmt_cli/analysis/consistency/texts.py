@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vlmt_cli.analysis.consistency.names import SPLITS
+from vlmt_cli.analysis.consistency.names import TASK_SPLITS
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.identity import HOW, same_image
 from vlmt_cli.base.origin import verify_split_if_any
@@ -23,7 +23,7 @@ from vlmt_cli.tasks.tables import read_columns
 
 QUESTIONS = ("vqa",)
 EXPRESSIONS = ("refcoco", "refcoco+")
-COLUMNS = {"vqa": ("answers", "counts"), "refcoco": ("box",), "refcoco+": ("box",)}
+TEXT_COLUMNS = {"vqa": ("answers", "counts"), "refcoco": ("box",), "refcoco+": ("box",)}
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def find_texts(data: Path) -> Texts:
     verify_split_if_any(data)
     keys = {
         (task, split): pc.list_element(images_of(data / "examples" / task / f"{split}.parquet"), 0)
-        for task in SPLITS
+        for task in TASK_SPLITS
         for split in _splits(data, task)
     }
     distinct = pa.concat_arrays(list(keys.values())).unique()
@@ -73,7 +73,7 @@ def find_texts(data: Path) -> Texts:
     )
     shared = pc.unique(said.filter(pc.is_in(said, asked.combine_chunks())))
     if not len(shared):
-        todo = f"read all files of {', '.join(SPLITS)} with vlmt clean"
+        todo = f"read all files of {', '.join(TASK_SPLITS)} with vlmt clean"
         what = "no test image of refcoco and refcoco+ has a question of vqa's train or val"
         raise DataError(what, where=data / "examples", todo=todo)
     tables = {task_split: _table(data, *task_split, numbers[task_split], shared) for task_split in keys}
@@ -110,16 +110,16 @@ def singles(images: pa.Array) -> pa.ListArray:
 
 def _splits(data: Path, task: str) -> list[str]:
     folder = data / "examples" / task
-    prepared = [split for split in SPLITS[task] if (folder / f"{split}.parquet").exists()]
+    prepared = [split for split in TASK_SPLITS[task] if (folder / f"{split}.parquet").exists()]
     if not prepared:
-        todo = f"read {', '.join(SPLITS)} with vlmt clean"
-        raise DataError(f"there is no {' or '.join(SPLITS[task])} of {task}", where=folder, todo=todo)
+        todo = f"read {', '.join(TASK_SPLITS)} with vlmt clean"
+        raise DataError(f"there is no {' or '.join(TASK_SPLITS[task])} of {task}", where=folder, todo=todo)
     return prepared
 
 
 def _table(data: Path, task: str, split: str, number: pa.Array, shared: pa.Array) -> pa.Table:
     """Read the examples of a split whose image is shared, and that have a right answer."""
-    names = ["example_id", "text", "images", *COLUMNS[task]]
+    names = ["example_id", "text", "images", *TEXT_COLUMNS[task]]
     rows = np.flatnonzero(pc.is_in(number, shared).to_numpy(zero_copy_only=False))
     table = read_columns(data / "examples" / task / f"{split}.parquet", names).take(pa.array(rows))
     table = table.append_column("row", pa.array(rows)).append_column("number", number.take(pa.array(rows)))

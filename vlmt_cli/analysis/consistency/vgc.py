@@ -20,7 +20,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmt_cli.analysis.consistency.pairs import Integers, Pairs
+from vlmt_cli.analysis.consistency.pairs import ConceptPairs, Integers
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.evaluation.bootstrap import LEVEL, RESAMPLES, Estimate
 
@@ -38,7 +38,7 @@ def rule_of(text: str) -> str:
     return rules[short]
 
 
-WORDS = 30
+VGC_WORDS = 30
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -120,11 +120,11 @@ class Difference:
     kappa: Estimate | None
 
 
-def measure(
-    pairs: Pairs,
+def measure_vgc(
+    pairs: ConceptPairs,
     outcome: Outcome,
     right: str = DEFAULT_RIGHT,
-    words: int = WORDS,
+    words: int = VGC_WORDS,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Consistency:
@@ -177,8 +177,8 @@ def measure(
     )
 
 
-def compare(
-    pairs: Pairs,
+def compare_models(
+    pairs: ConceptPairs,
     outcomes: Mapping[str, Outcome],
     right: str = DEFAULT_RIGHT,
     resamples: int = RESAMPLES,
@@ -186,7 +186,7 @@ def compare(
 ) -> list[Difference]:
     """Compare each model with each that stands before it, on the same resamples of images.
 
-    Args and errors are ``measure``'s; ``outcomes`` are by the name of the model.
+    Args and errors are ``measure_vgc``'s; ``outcomes`` are by the name of the model.
     """
     draws_RI = _draw_images(pairs, resamples, seed)
     overlap, shares = pairs.overlap_P, (pairs.overlap_P > 0).astype(np.int64)
@@ -264,7 +264,7 @@ def _interval(value: Floats, draws: Floats, n: int, groups: int) -> Estimate:
     return Estimate(float(value), float(low), float(high), n, groups)
 
 
-def _draw_images(pairs: Pairs, resamples: int, seed: int) -> Floats:
+def _draw_images(pairs: ConceptPairs, resamples: int, seed: int) -> Floats:
     """Say how often each resample draws each image, (R, I); images whose pairs share no concept are never drawn."""
     overlapping = np.unique(pairs.image_P[pairs.overlap_P > 0])
     even = np.full(len(overlapping), 1 / len(overlapping))
@@ -273,7 +273,7 @@ def _draw_images(pairs: Pairs, resamples: int, seed: int) -> Floats:
     return draws_RI
 
 
-def _answered(pairs: Pairs, outcome: Outcome, right: str) -> Bools:
+def _answered(pairs: ConceptPairs, outcome: Outcome, right: str) -> Bools:
     """Say of each pair whether its question is right."""
     if right not in RIGHT:
         raise DataError(f"there is no rule {right!r}", todo=f"choose one of {', '.join(RIGHT)}")
@@ -284,7 +284,7 @@ def _answered(pairs: Pairs, outcome: Outcome, right: str) -> Bools:
     return answered[pairs.question_P]
 
 
-def _found(pairs: Pairs, outcome: Outcome) -> Bools:
+def _found(pairs: ConceptPairs, outcome: Outcome) -> Bools:
     """Say of each pair whether its expression is right."""
     located = np.asarray(outcome.located)
     if located.shape != (pairs.rows[1],) or located.dtype != bool:
@@ -292,7 +292,7 @@ def _found(pairs: Pairs, outcome: Outcome) -> Bools:
     return located[pairs.expression_P]
 
 
-def _most_shared(pairs: Pairs, part: str, most: int) -> Iterator[tuple[str, Integers]]:
+def _most_shared(pairs: ConceptPairs, part: str, most: int) -> Iterator[tuple[str, Integers]]:
     """Yield the lemmas of one part of speech that most pairs share, each with these pairs."""
     counts = np.bincount(pairs.concept_S, minlength=len(pairs.words))
     counts[[other != part for other in pairs.parts]] = 0

@@ -48,7 +48,7 @@ RECIPES = tuple(dict.fromkeys(recipe for rows in TABLES.values() for recipe in r
 
 
 @dataclass(frozen=True)
-class Row:
+class AblationRow:
     """A row of a table, in percent.
 
     Attributes:
@@ -69,7 +69,7 @@ class Row:
 
 def ablation_table(
     number: str, runs: Mapping[tuple[str, int], Path], only: Sequence[str] = RECIPES, weights: BestOrLast = "best"
-) -> tuple[list[Row], ScoreSource]:
+) -> tuple[list[AblationRow], ScoreSource]:
     """Make a table from runs.
 
     Args:
@@ -99,12 +99,12 @@ def ablation_table(
 
 def _row(
     recipe: str, title: str, by_seed: Mapping[int, Mapping[str, float]], complete: int, paper: dict[str, float]
-) -> Row:
+) -> AblationRow:
     means = {seed: averages(scores)[0] for seed, scores in by_seed.items()}
     groups = pd.DataFrame(means).reindex([group for group in GROUPS if any(group in mean for mean in means.values())])
     whole = {seed: sum(scores.values()) / complete for seed, scores in by_seed.items() if len(scores) == complete}
     average = OverSeeds(whole) if whole else None
-    return Row(recipe, title, _over_seeds(pd.DataFrame(by_seed)), _over_seeds(groups), average, paper)
+    return AblationRow(recipe, title, _over_seeds(pd.DataFrame(by_seed)), _over_seeds(groups), average, paper)
 
 
 def _over_seeds(scores: pd.DataFrame) -> dict[str, OverSeeds]:

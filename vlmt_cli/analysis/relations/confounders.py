@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vlmt_cli.analysis.relations.pairs import Confounder, Item, Pairs
+from vlmt_cli.analysis.relations.pairs import Confounder, Item, PairTable
 from vlmt_cli.clean.split_folder import verified_report
 from vlmt_cli.runs.metrics import read_metrics
 
@@ -40,7 +40,7 @@ def confounders_of(
     return confounders
 
 
-def rank_correlations(pairs: Pairs) -> dict[str, float | None]:
+def rank_correlations(pairs: PairTable) -> dict[str, float | None]:
     """Return Spearman's correlation of the pairs' changes with each confounder; None where either is always the same.
 
     Sizes are compared as the other's by the row's, how much is added to what the row has.

@@ -85,7 +85,7 @@ class Confounder:
 
 
 @dataclass(frozen=True)
-class Pairs:
+class PairTable:
     """Table 3 of some runs.
 
     Attributes:
@@ -162,7 +162,7 @@ def compare_runs(
     runs: Mapping[tuple[tuple[str, ...], int], Path],
     confounders: Sequence[Confounder] = (),
     weights: BestOrLast = "best",
-) -> Pairs:
+) -> PairTable:
     """Work out table 3 from finished runs.
 
     Args:
@@ -188,7 +188,7 @@ def compare_runs(
                 names = tuple(member.name for member in chosen)
                 cells.append(Cell("change", len(trained), item.name, names, OverSeeds(values), alone, joint))
     every = (*cells, *_averages([item.name for item in items], cells), *_sums(cells))
-    return Pairs(tuple(items), source, every, tuple(confounders), tuple(notes))
+    return PairTable(tuple(items), source, every, tuple(confounders), tuple(notes))
 
 
 def _means(items: Sequence[Item], scores: Mapping[str, float]) -> dict[str, float]:
@@ -231,7 +231,7 @@ def _in_all_seeds(cells: Sequence[Cell], keys: Sequence[_Key]) -> pd.DataFrame:
     return pd.concat(columns, axis=1, join="inner", keys=range(len(keys))) if keys else pd.DataFrame()
 
 
-def paper_pairs() -> Pairs:
+def paper_pairs() -> PairTable:
     """Return the paper's table 3: its printed changes, and averages of these."""
     cells = []
     by_group = {TASKS[task].group: task for task in REPRESENTATIVES}
@@ -240,4 +240,4 @@ def paper_pairs() -> Pairs:
         values = {0: float(row["relative_change_percent"])}
         cells.append(Cell("change", 1 + len(others), by_group[row["task"]], others, OverSeeds(values)))
     averages = _averages(REPRESENTATIVES, cells)
-    return Pairs(items_of(REPRESENTATIVES), "test", (*cells, *averages, *_sums(cells)))
+    return PairTable(items_of(REPRESENTATIVES), "test", (*cells, *averages, *_sums(cells)))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vlmt_cli.analysis.relations.pairs import Cell, Confounder, Pairs, items_of
+from vlmt_cli.analysis.relations.pairs import Cell, Confounder, PairTable, items_of
 from vlmt_cli.analysis.relations.seeds import OverSeeds
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.files import write_parquet
@@ -37,7 +37,7 @@ _VERSION = 1
 _ABOUT = _FORMAT + str(_VERSION).encode()
 
 
-def write_pairs(path: Path, pairs: Pairs) -> None:
+def write_pairs(path: Path, pairs: PairTable) -> None:
     """Write every number into one Parquet, a row a cell, from which ``read_pairs`` makes the same again."""
     beside = {(confounder.row, confounder.other): confounder for confounder in pairs.confounders}
     rows = []
@@ -73,7 +73,7 @@ def _by_seed(values: Mapping[int, float] | None, number: OverSeeds) -> list[floa
     return None if values is None else [values[seed] for seed in number.values]
 
 
-def read_pairs(path: Path) -> Pairs:
+def read_pairs(path: Path) -> PairTable:
     """Read what ``write_pairs`` wrote. Raises a DataError when there is none, or it is another file."""
     try:
         read = pq.read_table(path)
@@ -102,4 +102,4 @@ def read_pairs(path: Path) -> Pairs:
         if row["examples"] is not None:
             images = row["shared_test_images_percent"]
             confounders.append(Confounder(row["row"], others[0], images, row["examples"], row["other_examples"]))
-    return Pairs(items_of(kept["items"]), kept["source"], tuple(cells), tuple(confounders), tuple(kept["notes"]))
+    return PairTable(items_of(kept["items"]), kept["source"], tuple(cells), tuple(confounders), tuple(kept["notes"]))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from vlmt_cli.analysis.relations.pairs import Cell, Kind, Pairs
+from vlmt_cli.analysis.relations.pairs import Cell, Kind, PairTable
 from vlmt_cli.base.files import atomic
 
 COLOURS = "PuOr"
@@ -18,7 +18,7 @@ _INK, _DIM, _GAIN, _LOSS = "#1d2433", "#667085", "#5e3c99", "#e66101"
 _CELL_WIDTH, _CELL_HEIGHT = 0.98, 0.62  # inches
 
 
-def draw_pairs(pairs: Pairs, path: Path) -> None:
+def draw_pairs(pairs: PairTable, path: Path) -> None:
     """Draw what a table of pairs holds into a PNG.
 
     Each cell is the row's relative change when it is trained with the column, in percent, with its interval below. A
@@ -58,7 +58,7 @@ def draw_pairs(pairs: Pairs, path: Path) -> None:
 _DRAWN: tuple[Kind, ...] = ("change", "row average", "column average")
 
 
-def _heat_map(axes: Any, pairs: Pairs, together: int, columns: Sequence[tuple[str, ...]], most: float) -> None:
+def _heat_map(axes: Any, pairs: PairTable, together: int, columns: Sequence[tuple[str, ...]], most: float) -> None:
     titles = {item.name: item.title for item in pairs.items}
     rows = list(titles)
     apart = 0.15  # of a cell, between the changes and their averages
@@ -107,7 +107,7 @@ def _signed(value: float, digits: int) -> str:
     return f"{value:+.{digits if abs(value) < 100 else 0}f}".replace("-", "\u2212")
 
 
-def _sums(axes: Any, pairs: Pairs, sums: Sequence[Cell]) -> None:
+def _sums(axes: Any, pairs: PairTable, sums: Sequence[Cell]) -> None:
     """Draw each triple as a point, and the sum of its pairs as a ring."""
     titles = {item.name: item.title for item in pairs.items}
     labels = []
@@ -135,7 +135,7 @@ def _sums(axes: Any, pairs: Pairs, sums: Sequence[Cell]) -> None:
     axes.set_title("Do gains add up?", fontsize=11, loc="left", color=_INK, weight="bold")
 
 
-def _caption(pairs: Pairs) -> str:
+def _caption(pairs: PairTable) -> str:
     text = (
         f"Change of the row's {pairs.source} score from single-task training, in %: right what it gains on average, "
         "below what others gain from it."

@@ -21,7 +21,7 @@ from vlmt_cli.runs.lineage import Lineage, Stage
 from vlmt_cli.runs.metrics import is_finished, read_metrics
 from vlmt_cli.runs.recipe import RECIPE, Recipe, difference_of, read_recipe
 
-State = Literal["finished", "half-done", "missing"]
+RunState = Literal["finished", "half-done", "missing"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Found:
 
     wanted: Wanted
     folder: Path
-    state: State
+    state: RunState
     share: float = 0.0
 
 

@@ -51,7 +51,7 @@ class Launch:
 
 
 @dataclass(frozen=True)
-class Training:
+class SweepJob:
     """One run, as it travels to the process that trains it."""
 
     wanted: Wanted
@@ -101,7 +101,7 @@ def run_sweep(
     """
     order = sorted(zip(plan.runs, plan.seconds, plan.iterations, strict=True), key=lambda job: -job[1])
     todo = [(run, iterations) for run, _, iterations in order if run.state != "finished"]
-    trainings = [Training(run.wanted, run.folder, data, launch.device, launch.partial, trainer) for run, _ in todo]
+    trainings = [SweepJob(run.wanted, run.folder, data, launch.device, launch.partial, trainer) for run, _ in todo]
     counts = [iterations for _, iterations in todo]
     if not trainings:
         return True
@@ -130,7 +130,7 @@ def devices_here(device: str, parallel: int | None) -> list[str]:
     return devices[: parallel or len(devices)]
 
 
-def _here(trainings: Sequence[Training], counts: Sequence[int], launch: Launch, tell: Progress) -> bool:
+def _here(trainings: Sequence[SweepJob], counts: Sequence[int], launch: Launch, tell: Progress) -> bool:
     devices = devices_here(launch.device, launch.parallel)[: len(trainings)]
 
     def look() -> None:
@@ -153,7 +153,7 @@ def _reporting(look: Callable[[], None]) -> Iterator[Listener]:
     yield lambda record: look() if record["kind"] in ("train", "save", "end") else None
 
 
-def _on_cluster(trainings: Sequence[Training], counts: Sequence[int], launch: Launch, tell: Progress) -> bool:
+def _on_cluster(trainings: Sequence[SweepJob], counts: Sequence[int], launch: Launch, tell: Progress) -> bool:
     """Train as one array of cluster jobs through submitit, and wait for them."""
     assert launch.launcher is not None
     sweep = trainings[0].folder.parent
@@ -184,7 +184,7 @@ def _on_cluster(trainings: Sequence[Training], counts: Sequence[int], launch: La
     return _all_done(trainings, results)
 
 
-def _all_done(trainings: Sequence[Training], results: Sequence[Result]) -> bool:
+def _all_done(trainings: Sequence[SweepJob], results: Sequence[Result]) -> bool:
     failed = [
         (training.folder, result)
         for training, result in zip(trainings, results, strict=True)
@@ -199,7 +199,7 @@ def _all_done(trainings: Sequence[Training], results: Sequence[Result]) -> bool:
     return all(result is True for result in results)
 
 
-def _tell(trainings: Sequence[Training], counts: Sequence[int], tell: Progress) -> None:
+def _tell(trainings: Sequence[SweepJob], counts: Sequence[int], tell: Progress) -> None:
     done = [min(_iteration(training.folder), count) for training, count in zip(trainings, counts, strict=True)]
     ready = sum(finished == count for finished, count in zip(done, counts, strict=True))
     tell(f"{ready} of {len(done)} runs", sum(done), sum(counts))

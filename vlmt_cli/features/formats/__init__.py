@@ -6,11 +6,11 @@ from pathlib import Path
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.opening import open_file
 from vlmt_cli.features.formats import arrays, authors_lmdb, hdf5, tensorpack, tsv
-from vlmt_cli.features.formats.entry import Entry, Options
+from vlmt_cli.features.formats.entry import Entry, PackOptions
 from vlmt_cli.features.lmdb_file import is_lmdb, opened
 from vlmt_cli.features.store import META
 
-FORMATS: dict[str, Callable[[Path, Options], Generator[Entry]]] = {
+FORMATS: dict[str, Callable[[Path, PackOptions], Generator[Entry]]] = {
     "lmdb": authors_lmdb.entries,
     "tensorpack": tensorpack.entries,
     "tsv": tsv.entries,

@@ -34,7 +34,7 @@ from vlmt_cli.base.opening import open_file
 from vlmt_cli.base.pickles import loads
 from vlmt_cli.base.words import printable
 from vlmt_cli.features.formats.authors_lmdb import regions_of
-from vlmt_cli.features.formats.entry import Entry, Options, assemble, numbers, pick
+from vlmt_cli.features.formats.entry import Entry, PackOptions, assemble, numbers, pick
 from vlmt_cli.features.record import Regions
 
 SUFFIXES = (".npy", ".npz")
@@ -42,7 +42,7 @@ _INFO = "_info"
 _LARGEST = 1 << 28  # bytes
 
 
-def entries(path: Path, options: Options) -> Generator[Entry]:
+def entries(path: Path, options: PackOptions) -> Generator[Entry]:
     """Read one file, or all files below a folder in the order of their paths."""
     files = array_files(path)
     for n, file in enumerate(files, 1):

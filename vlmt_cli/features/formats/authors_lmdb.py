@@ -24,7 +24,7 @@ from typing import Any
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.pickles import loads
 from vlmt_cli.base.words import printable
-from vlmt_cli.features.formats.entry import Entry, Options, assemble, damaged, numbers, pick, whole
+from vlmt_cli.features.formats.entry import Entry, PackOptions, assemble, damaged, numbers, pick, whole
 from vlmt_cli.features.lmdb_file import Lmdb, opened
 from vlmt_cli.features.record import Regions
 
@@ -32,7 +32,7 @@ KEYS = b"keys"
 _NUMBERED = re.compile(r"(?:COCO_[a-z0-9]+_|v7w_)?0*(\d{1,18})(?:\.[A-Za-z]{3,4})?")
 
 
-def entries(path: Path, options: Options) -> Generator[Entry]:
+def entries(path: Path, options: PackOptions) -> Generator[Entry]:
     """Read an LMDB image by image, in the order of its keys; those that ``keys`` lists in vain come last."""
     with opened(path) as file:
         yield from in_lmdb(file, KEYS, lambda key, value, share: _entry(key, value, f"{path}: {key}", share))

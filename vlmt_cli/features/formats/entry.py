@@ -31,7 +31,7 @@ class Entry(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Options:
+class PackOptions:
     """What a source does not say of itself.
 
     Attributes:

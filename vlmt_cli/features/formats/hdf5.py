@@ -32,7 +32,7 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.opening import check_file, read_file
 from vlmt_cli.base.pickles import read_pickle
 from vlmt_cli.base.words import printable
-from vlmt_cli.features.formats.entry import Entry, Options, assemble, numbers, whole
+from vlmt_cli.features.formats.entry import Entry, PackOptions, assemble, numbers, whole
 from vlmt_cli.features.record import Regions
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -50,7 +50,7 @@ _LARGEST = 1 << 28  # bytes
 _BESIDE = ("{}_imgid2idx.pkl", "{}_ids.json", "{}_image_ids.json", "{}.pkl", "{}.json")
 
 
-def entries(path: Path, options: Options) -> Generator[Entry]:
+def entries(path: Path, options: PackOptions) -> Generator[Entry]:
     """Read the file image by image. Raises a DataError when a dataset is missing, or what says which image a row is."""
     check_file(path)
     try:

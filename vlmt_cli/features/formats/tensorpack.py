@@ -22,7 +22,7 @@ import msgspec
 from vlmt_cli.base.arrays import array_of, plain_dtype, scalar_of
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.features.formats.authors_lmdb import in_lmdb, listed_in_vain
-from vlmt_cli.features.formats.entry import Entry, Options, assemble, damaged, numbers, whole
+from vlmt_cli.features.formats.entry import Entry, PackOptions, assemble, damaged, numbers, whole
 from vlmt_cli.features.lmdb_file import opened
 from vlmt_cli.features.record import Regions
 
@@ -30,7 +30,7 @@ KEYS = b"__keys__"
 _FIELDS = 8
 
 
-def entries(path: Path, options: Options) -> Generator[Entry]:
+def entries(path: Path, options: PackOptions) -> Generator[Entry]:
     """Read the LMDB record by record; those that ``__keys__`` lists in vain come last."""
     with opened(path) as file:
         yield from in_lmdb(file, KEYS, _entry)

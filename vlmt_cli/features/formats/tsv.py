@@ -21,7 +21,7 @@ from pathlib import Path
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.opening import open_file
-from vlmt_cli.features.formats.entry import Entry, Options, assemble, numbers, whole
+from vlmt_cli.features.formats.entry import Entry, PackOptions, assemble, numbers, whole
 from vlmt_cli.features.record import Regions, is_within, problem
 
 SHORT = ("image_id", "image_w", "image_h", "num_boxes", "boxes", "features")
@@ -33,7 +33,7 @@ _PROBED = 20
 _SWAPPED = {"image_w": "image_h", "image_h": "image_w"}
 
 
-def entries(path: Path, options: Options) -> Generator[Entry]:
+def entries(path: Path, options: PackOptions) -> Generator[Entry]:
     """Read the file line by line. Raises a DataError when its first line has the fields of neither form."""
     size = max(1, path.stat().st_size)
     with open_file(path) as file:

@@ -30,7 +30,7 @@ from torch import Tensor
 from vlmt_cli.base.boxes import BoxArray
 from vlmt_cli.base.errors import UsageError
 from vlmt_cli.features.extractor import REGIONS, Extractor
-from vlmt_cli.features.networks import exact_kernels, explained
+from vlmt_cli.features.networks import exact_kernels, memory_explained
 from vlmt_cli.features.record import Regions
 from vlmt_cli.features.vg_x152.backbone import body, objectness, pyramid
 from vlmt_cli.features.vg_x152.box_head import describe, pool
@@ -72,7 +72,7 @@ class Detector:
 
 
 @dataclass(frozen=True)
-class View:
+class ResizedView:
     """How the network sees one photo.
 
     Attributes:
@@ -179,7 +179,7 @@ def regions(
     batches = [sizes[first : first + batch] for first in range(0, len(sizes), batch)]
     seen = [view for batch in batches for view in views(batch, mode, detector.config)]
     result: dict[int, Regions | str] = {}
-    with torch.inference_mode(), exact_kernels(), explained(detector.device, NAME, detector.at_once > 1):
+    with torch.inference_mode(), exact_kernels(), memory_explained(detector.device, NAME, detector.at_once > 1):
         for rows in _groups(seen, detector.at_once):
             group = ([photos[i] for i in rows], [given[i] for i in rows], [seen[i] for i in rows])
             result.update(zip(rows, _of_group(detector, *group, mode, max_regions), strict=True))
@@ -190,7 +190,7 @@ def _of_group(
     detector: Detector,
     photos: Sequence[Pixels],
     given: Sequence[BoxArray | None],
-    seen: Sequence[View],
+    seen: Sequence[ResizedView],
     mode: Mode,
     max_regions: int,
 ) -> list[Regions | str]:
@@ -213,14 +213,14 @@ def _of_group(
     return result
 
 
-def views(sizes: Sequence[tuple[int, ...]], mode: Mode, config: DetectorConfig) -> list[View]:
+def views(sizes: Sequence[tuple[int, ...]], mode: Mode, config: DetectorConfig) -> list[ResizedView]:
     """Say how the network sees photos of these widths and heights, which in ``faithful`` mode are one batch."""
     seen = []
     for width, height in sizes:
         scale = scale_of(width, height, config)
         size = resized_size(width, height, scale)
         canvas = (canvas_side(size[0]), canvas_side(size[1]))
-        seen.append(View(width, height, scale, canvas, size, (scale, scale)))
+        seen.append(ResizedView(width, height, scale, canvas, size, (scale, scale)))
     if mode == "correct":
         return seen
     wide, high = (max((view.canvas[axis] for view in seen), default=0) for axis in (0, 1))
@@ -230,7 +230,7 @@ def views(sizes: Sequence[tuple[int, ...]], mode: Mode, config: DetectorConfig) 
     ]
 
 
-def canvas(photos: Sequence[Pixels], seen: Sequence[View], detector: Detector) -> Tensor:
+def canvas(photos: Sequence[Pixels], seen: Sequence[ResizedView], detector: Detector) -> Tensor:
     """Put photos of one canvas on it, at the top left: (B, 3, H, W)."""
     width, height = seen[0].canvas
     empty = torch.zeros(len(photos), 3, height, width, device=detector.device, dtype=detector.dtype)
@@ -241,7 +241,7 @@ def canvas(photos: Sequence[Pixels], seen: Sequence[View], detector: Detector) -
     return batch
 
 
-def _groups(seen: Sequence[View], at_once: int) -> Iterator[list[int]]:
+def _groups(seen: Sequence[ResizedView], at_once: int) -> Iterator[list[int]]:
     """Put photos of one canvas together, ``at_once`` at most."""
     same: dict[tuple[int, int], list[int]] = {}
     for i, view in enumerate(seen):
@@ -251,7 +251,7 @@ def _groups(seen: Sequence[View], at_once: int) -> Iterator[list[int]]:
             yield rows[first : first + at_once]
 
 
-def _of_boxes(detector: Detector, maps: Sequence[Tensor], boxes: BoxArray, view: View) -> Regions:
+def _of_boxes(detector: Detector, maps: Sequence[Tensor], boxes: BoxArray, view: ResizedView) -> Regions:
     x, y = view.stretch
     stretched = torch.tensor(boxes, device=detector.device) * torch.tensor([x, y, x, y], device=detector.device)
     features, logits = describe(pool(maps, stretched, detector.config), detector.layers)
@@ -259,7 +259,7 @@ def _of_boxes(detector: Detector, maps: Sequence[Tensor], boxes: BoxArray, view:
 
 
 def _of_proposals(
-    detector: Detector, maps: Sequence[Tensor], proposals: Tensor, view: View, max_regions: int
+    detector: Detector, maps: Sequence[Tensor], proposals: Tensor, view: ResizedView, max_regions: int
 ) -> Regions | str:
     if not len(proposals):
         return "no box was found"

@@ -21,7 +21,7 @@ from vlmt_cli.features.tensor_files import (
     check_finite,
     only_tensors,
     read_safetensors,
-    read_torch,
+    read_torch_file,
     some,
     unwrapped,
 )
@@ -77,7 +77,7 @@ def read_released(path: Path, config_file: Path | None = None) -> Released:
     if config_file is None and beside.is_file():
         config_file = beside
     config = read_config(config_file) if config_file else DetectorConfig()
-    content = read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path)
+    content = read_safetensors(path) if path.suffix == ".safetensors" else read_torch_file(path)
     state = only_tensors(unwrapped(content), path)  # a checkpoint has an optimizer and more beside it
     if config.blocks is None:
         config = replace(config, blocks=_count_blocks(state))

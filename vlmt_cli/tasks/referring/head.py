@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vlmt_cli.datasets.table import AMONG_CANDIDATES
-from vlmt_cli.features.overlap import iou
+from vlmt_cli.features.overlap import iou_of_tensors
 from vlmt_cli.features.reader import RegionBatch
 from vlmt_cli.tasks.examples import Examples, Inputs
 from vlmt_cli.tasks.referring.rules import IOU
@@ -62,7 +62,7 @@ def targets(examples: Examples, which: NDArray[np.int64], regions: RegionBatch) 
     right = torch.from_numpy(examples.columns["box"][which])[:, None]
     if examples.task in AMONG_CANDIDATES:
         boxes = regions.pixels_BV4.gather(1, regions.places_BC[..., None].expand(-1, -1, 4))
-        ious, candidates = iou(boxes, right).squeeze(-1), regions.candidates_BC
+        ious, candidates = iou_of_tensors(boxes, right).squeeze(-1), regions.candidates_BC
         return {
             "ious": _soft(ious, candidates),
             "rows": regions.places_BC,
@@ -71,7 +71,7 @@ def targets(examples: Examples, which: NDArray[np.int64], regions: RegionBatch) 
         }
     is_region = regions.mask_BV.clone()
     is_region[:, 0] = False
-    return {"ious": _soft(iou(regions.pixels_BV4, right).squeeze(-1), is_region)}
+    return {"ious": _soft(iou_of_tensors(regions.pixels_BV4, right).squeeze(-1), is_region)}
 
 
 def options(output_BV: Tensor, targets: Mapping[str, Tensor]) -> Tensor:

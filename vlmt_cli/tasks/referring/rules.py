@@ -17,7 +17,7 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.datasets.table import AMONG_CANDIDATES
 from vlmt_cli.tasks import scoring
 from vlmt_cli.tasks.examples import Columns, Examples, Lists, Part
-from vlmt_cli.tasks.scoring import Column, Judged, Scores, check_lengths, one_array
+from vlmt_cli.tasks.scoring import Column, Judged, ScoreColumn, check_lengths, one_array
 
 if TYPE_CHECKING:
     from vlmt_cli.tasks.groups import BoxesOf
@@ -104,7 +104,7 @@ def chance(train: Examples, test: Examples, boxes_of: "BoxesOf") -> float:
     return total / len(test)
 
 
-def iou(a_N4: Column, b_N4: Column, plus_one: bool = False) -> Scores:
+def iou(a_N4: Column, b_N4: Column, plus_one: bool = False) -> ScoreColumn:
     """Return the intersection over union of N boxes and N others, ``[x1, y1, x2, y2]`` in pixels.
 
     Equal boxes overlap wholly even where they have no area.
@@ -120,8 +120,8 @@ def iou(a_N4: Column, b_N4: Column, plus_one: bool = False) -> Scores:
     check_lengths(boxes=a, others=b)
     extra = 1.0 if plus_one else 0.0
 
-    def area(corners: NDArray[np.float64]) -> Scores:
-        sides: Scores = (corners[:, 2:] - corners[:, :2] + extra).clip(0).prod(1)
+    def area(corners: NDArray[np.float64]) -> ScoreColumn:
+        sides: ScoreColumn = (corners[:, 2:] - corners[:, :2] + extra).clip(0).prod(1)
         return sides
 
     shared = area(np.hstack([np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, 2:], b[:, 2:])]))
@@ -129,7 +129,7 @@ def iou(a_N4: Column, b_N4: Column, plus_one: bool = False) -> Scores:
     return np.where((a == b).all(1), 1.0, np.minimum(shared / np.where(union > 0, union, 1.0), 1.0))
 
 
-def localised(predicted_N4: Column, right_N4: Column, plus_one: bool = False) -> Scores:
+def localised(predicted_N4: Column, right_N4: Column, plus_one: bool = False) -> ScoreColumn:
     """Return whether each of N boxes overlaps the right one by IoU > 0.5; arguments and errors are ``iou``'s."""
     return (iou(predicted_N4, right_N4, plus_one) > IOU).astype(np.float64)
 

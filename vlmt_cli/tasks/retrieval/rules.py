@@ -18,7 +18,7 @@ from scipy.special import softmax
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.tasks.examples import Columns, Examples, Lists, Part
-from vlmt_cli.tasks.scoring import Judged, Measure, Scores, check_lengths, named, one_array
+from vlmt_cli.tasks.scoring import Judged, Measure, ScoreColumn, check_lengths, named, one_array
 
 COLUMNS: tuple[str, ...] = ()
 CHANCE = "any image"
@@ -28,7 +28,7 @@ KS = (1, 5, 10)
 FOLDED, FOLD = 5000, 1000
 """A test set of so many images is also scored in folds of so many."""
 PROTOCOL, WHOLE = "1k", "5k"
-BEST = 10
+RANKED = 10
 """Images that a file of predictions names for each caption."""
 _AT_ONCE = 1 << 22
 
@@ -90,7 +90,7 @@ def judge(task: str, split: str, table: pa.Table, predicted: Mapping[str, Any], 
     image_of_C = images.indices.to_numpy().astype(np.int64)
     captions, pictures = scores_CI.shape
     whole = retrieval_ranks(scores_CI, image_of_C)
-    best_CK = _best(scores_CI, min(BEST, pictures))
+    best_CK = _best(scores_CI, min(RANKED, pictures))
     columns = {
         **named(table),
         "score": pa.array(recall(whole.image_C, 1)),
@@ -186,7 +186,7 @@ def retrieval_ranks(
     return Ranks(image_C, caption_I)
 
 
-def recall(ranks_N: NDArray[np.integer], k: int) -> Scores:
+def recall(ranks_N: NDArray[np.integer], k: int) -> ScoreColumn:
     """Return Recall@k of N queries: whether the right one is among the first k."""
     return (ranks_N <= k).astype(np.float64)
 
@@ -202,10 +202,10 @@ def folds_of(images: int, size: int = 1000) -> NDArray[np.int64]:
     return np.arange(images) // size
 
 
-def fold_weights(folds_N: NDArray[np.integer]) -> Scores:
+def fold_weights(folds_N: NDArray[np.integer]) -> ScoreColumn:
     """Weigh N queries so that their mean is the mean of the folds' means, whatever their sizes; they add to N."""
     _, fold, sizes = np.unique(folds_N, return_inverse=True, return_counts=True)
-    weights: Scores = len(fold) / (len(sizes) * sizes[fold])
+    weights: ScoreColumn = len(fold) / (len(sizes) * sizes[fold])
     return weights
 
 

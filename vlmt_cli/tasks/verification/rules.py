@@ -17,7 +17,7 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.tasks import scoring
 from vlmt_cli.tasks.examples import Columns, Examples, Part
-from vlmt_cli.tasks.scoring import Column, Judged, Measure, Scores, check_lengths, one_array
+from vlmt_cli.tasks.scoring import Column, Judged, Measure, ScoreColumn, check_lengths, one_array
 
 COLUMNS = ("label",)
 CHANCE = "most frequent label"
@@ -56,7 +56,7 @@ def chance(train: Examples, test: Examples, boxes_of: object) -> float:
     return scoring.label_chance(train.columns["labels"], test.columns["labels"])
 
 
-def consistency(scores: Scores, identifiers: Column) -> Scores:
+def consistency(scores: ScoreColumn, identifiers: Column) -> ScoreColumn:
     """Return NLVR2's second official metric: for each of S sentences whether all its pairs of images were right.
 
     Args:

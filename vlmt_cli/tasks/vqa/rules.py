@@ -19,7 +19,7 @@ from vlmt_cli.datasets.answers import normalise_answers
 from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.tasks import scoring
 from vlmt_cli.tasks.examples import Columns, Examples, Lists, Part, lists_of
-from vlmt_cli.tasks.scoring import Column, Judged, Measure, Scores, as_floats, check_lengths, one_array
+from vlmt_cli.tasks.scoring import Column, Judged, Measure, ScoreColumn, as_floats, check_lengths, one_array
 
 COLUMNS = ("answers", "counts")
 CHANCE = "most frequent answer"
@@ -82,7 +82,7 @@ def chance(train: Examples, test: Examples, boxes_of: object) -> float:
     return float(test.columns["scores"].values[test.columns["labels"].values == most].sum() / len(test))
 
 
-def vqa_accuracy(predicted: Column, answers: Column, counts: Column, normalise: bool = True) -> Scores:
+def vqa_accuracy(predicted: Column, answers: Column, counts: Column, normalise: bool = True) -> ScoreColumn:
     """Return the official VQA accuracy of N answers: the mean over the ten sets of nine annotators of min(hits / 3, 1).
 
     The evaluation leaves ground truths unnormalised where all ten agree; here they are always normalised, and so is
@@ -102,7 +102,7 @@ def vqa_accuracy(predicted: Column, answers: Column, counts: Column, normalise: 
     return (hits * without + (asked - hits) * np.minimum(hits / 3, 1)) / asked
 
 
-def soft_score(predicted: Column, answers: Column, counts: Column, normalise: bool = True) -> Scores:
+def soft_score(predicted: Column, answers: Column, counts: Column, normalise: bool = True) -> ScoreColumn:
     """Return the score that training and the paper's tables use: 0, 0.3, 0.6, 0.9 or 1 by the number of hits.
 
     With ten annotators it is the official accuracy; where fewer answered, it is not. Arguments and errors are
