@@ -110,6 +110,7 @@ def _stdout_is_read() -> bool:
     return True
 
 
+_SHORT = "vlmt: memory is short; use fewer processes or smaller batches, or close other programs"
 _ENDED: dict[object, str] = {130: "interrupted", 128 + signal.SIGTERM: "terminated"}
 
 
@@ -140,7 +141,7 @@ def main() -> None:
     except MemoryError:
         if debug:
             raise
-        print("vlmt: memory is short; use fewer processes or smaller batches, or close other programs", file=sys.stderr)
+        print(_SHORT, file=sys.stderr)
         sys.exit(1)
     except OSError as error:
         if isinstance(error, BrokenPipeError) and not _stdout_is_read():
@@ -160,5 +161,8 @@ def main() -> None:
         if package := _missing_extra(error):
             print(f"vlmt: {_command()} needs {package}: pip install 'vlmt[train]'", file=sys.stderr)
             sys.exit(2)
+        if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):  # torch, on the CPU
+            print(_SHORT, file=sys.stderr)
+            sys.exit(1)
         print(f"vlmt: defect: {type(error).__name__}: {printable(error, 300)}; --debug shows where", file=sys.stderr)
         sys.exit(1)

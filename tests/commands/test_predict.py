@@ -127,7 +127,7 @@ def test_a_folder_is_ranked(predict, data):
 def test_tables(predict, photos):
     _, keys = photos
     code, out, err = predict(keys[0], "--task", "vqa", "--text", "[red] the \x1b[31m thing?", "--top", "2")
-    assert code == 0 and "[red] the \N{REPLACEMENT CHARACTER}[31m thing?" in out
+    assert code == 0 and r"[red] the \x1b[31m thing?" in out
     assert "does not know the words" in err and len(out.splitlines()) == 4
     code, out, _ = predict(*keys, "--task", "flickr30k", "--text", TEXT)
     assert code == 0 and all(key in out for key in keys) and "score" in out

@@ -97,7 +97,7 @@ def _look_through(root: Path, source: str | None) -> tuple[dict[str, str], dict[
     for path, problem in _walk(root):
         key = None if problem else _image_key(path, root, source)
         if key is None:
-            passed[_printable(path)] = problem or NOT_NAMED
+            passed[_as_utf8(path)] = problem or NOT_NAMED
         else:
             named[str(path)] = key
     return named, passed
@@ -118,7 +118,7 @@ def _walk(root: Path) -> Iterator[tuple[Path, str]]:
 
 def _problem(path: Path, root: Path) -> str:
     """Say why a file is not taken for an image that can be opened; "" where it is."""
-    if _printable(path) != str(path):
+    if _as_utf8(path) != str(path):
         return "a name that is not UTF-8"
     try:
         is_regular = S_ISREG(path.stat().st_mode)
@@ -149,7 +149,7 @@ def _is_text(head: bytes) -> bool:
     return b"\0" not in head
 
 
-def _printable(path: Path) -> str:
+def _as_utf8(path: Path) -> str:
     return str(path).encode(errors="backslashreplace").decode()
 
 

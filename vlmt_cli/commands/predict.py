@@ -249,8 +249,8 @@ def _show(predictions: "Sequence[Prediction]", model: str, task: str) -> None:
         rows.setdefault(header, []).extend([*(blank if n else about), *cells] for n, cells in enumerate(said))
     for header, lines in rows.items():
         left = header.index("score") if "score" in header else len(header) - 1
-        printed = [[_printable(cell) for cell in line] for line in lines]
-        laid_out = table(header, printed, _printable(f"{task} by {model}"), left)
+        printed = [[_unmarked(cell) for cell in line] for line in lines]
+        laid_out = table(header, printed, _unmarked(f"{task} by {model}"), left)
         laid_out.columns[0].no_wrap, laid_out.columns[0].overflow = False, "fold"  # long names, and long captions
         laid_out.columns[-1].justify = "left"
         stdout().print(laid_out)
@@ -264,8 +264,10 @@ def _corners(box: tuple[float, ...]) -> str:
     return ", ".join(f"{side:.0f}" for side in box)
 
 
-def _printable(cell: str) -> str:
+def _unmarked(cell: str) -> str:
     """Return a text that a terminal shows as it is: no markup, and nothing that steers the terminal."""
     from rich.markup import escape
 
-    return escape("".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in cell))
+    from vlmt_cli.base.words import escaped
+
+    return escape(escaped(cell))
