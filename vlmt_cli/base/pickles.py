@@ -217,16 +217,18 @@ def _run(data: bytes, where: object) -> Any:
         elif op == _STOP:
             return pop()
         elif op == _POP:
+            containers += 1  # plain data is not made to be thrown away
             if marks and marks[-1] == len(stack):
                 marks.pop()
             else:
                 pop()
         elif op == _DUP:
+            containers += 1
             push(stack[-1])
         else:
             raise ValueError(_REFUSED.get(op) or f"instruction {op:#04x} at byte {at - 1:,}")
         if containers > _MOST_CONTAINERS:
-            raise ValueError(f"more than {_MOST_CONTAINERS:,} lists, dicts and tuples")
+            raise ValueError(f"more than {_MOST_CONTAINERS:,} lists, dicts, tuples and calls")
     raise ValueError(f"more than {_MOST_STEPS:,} steps")
 
 
