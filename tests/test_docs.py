@@ -40,15 +40,15 @@ def check_options(words):
 
 
 def check_recipe(words):
-    """Check the recipe and the settings that a command names."""
+    """Check the recipe and its keys that a command names."""
     command, words = command_of(words)
     given = command.make_context(command.name, list(words)).params
-    settings = given.get("settings") or ()
-    if preset := given.get("preset"):
+    recipe, keys = given.get("recipe"), given.get("keys") or ()
+    if "scale" in given:
         tasks = given.get("task") or given.get("group")
-        load_recipe(preset, Recipe, settings, given.get("scale"), **({"tasks": tasks} if tasks else {}))
-    elif settings:
-        load_recipe(given["recipe"], Options, settings)
+        load_recipe(recipe or "all-tasks", Recipe, keys, given["scale"], **({"tasks": tasks} if tasks else {}))
+    elif recipe:
+        load_recipe(recipe, Options, keys)
 
 
 @pytest.mark.parametrize(("block", "words"), COMMANDS, ids=lambda value: str(getattr(value, "page", value)))

@@ -133,7 +133,7 @@ def test_without_options_the_runs_of_a_sweep_are_shown_as_they_are(vlmt, argumen
     plain = ("--tasks", "vqa,nlvr2", "--data", tmp_path / "data", "--runs", tmp_path / "runs")
     code, out, err = vlmt("analyze", "pairs", *plain, "--seeds", 2)
     assert code == 0 and "+25.00" in out
-    assert err.count("\n") == 1 and "its runs are shown as they are, without 3 that it does not have (its model." in err
+    assert err.count("\n") == 1 and "its runs are shown as they are, without 3 that it does not have (model." in err
     assert vlmt("analyze", "pairs", *plain, "--yes")[0] == 2  # which would train others into its folders
 
 

@@ -14,7 +14,7 @@ from vlmt_cli.runs.recipe import RECIPE
 
 NAMES = ("clean", "extract", "pack", "pretrain", "train", "evaluate", "vgc")
 SPLIT = SimpleNamespace(dataset="vqa", split="val", kept=1)
-ANALYSES = ("triples", "ablations", "overlap", "affinity", "schedule")
+ANALYSES = {"triples": "pairs", **{name: name for name in ("ablations", "overlap", "affinity", "schedule")}}
 
 
 @pytest.fixture
@@ -36,8 +36,8 @@ def demo(tmp_path, monkeypatch):
 
     for name in NAMES:
         monkeypatch.setattr(importlib.import_module(f"vlmt_cli.commands.{name}"), name, note(name))
-    for name in ANALYSES:
-        monkeypatch.setattr(importlib.import_module("vlmt_cli.commands.analyze"), name, note(name))
+    for name, module in ANALYSES.items():
+        monkeypatch.setattr(importlib.import_module(f"vlmt_cli.commands.analyze_{module}"), name, note(name))
     monkeypatch.setattr(split_folder, "read_report", lambda _: SimpleNamespace(splits=[SPLIT]))
     monkeypatch.setattr(world, "write_world", note("draw"))
     monkeypatch.setattr(the_demo, "_report", note("report"))

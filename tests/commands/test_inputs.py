@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from commands.running import run
 
-from vlmt_cli.commands import obstacles
+from vlmt_cli.commands import devices
 from vlmt_cli.trunks import hub
 
 WRONG = [
@@ -50,8 +50,14 @@ WRONG = [
     (2, "runs/all-tasks: there is no such checkpoint", "analyze attention coco:9 --text dog"),
     (3, "nothing: no such folder", "extract nothing"),
     (2, "there is no extractor 'pixel'", "extract --extractor pixel"),
+    (2, "--gpus and --device cpu exclude each other", "extract --gpus 2 --device cpu"),
+    (2, "there is no device 'tpu'", "extract --device tpu"),
+    (2, "--shard '3'; write it as NUMBER/OF", "extract --shard 3"),
+    (2, "--detector vg-x152 needs its weights", "extract --detector vg-x152"),
+    (2, "there is no mode 'exact'", "extract --detector vg-x152 --weights weights.bin --mode exact"),
     (2, "there is no box format 'xy'", "extract --boxes some.json --box-format xy"),
     (3, "nothing.tsv: there is no such file", "pack nothing.tsv store"),
+    (3, "nothing: there is no such file", "pack --hard-negatives nothing"),
     (2, "nothing.bin: there is no such checkpoint", "convert nothing.bin run-2"),
     (3, "cannot be read", "convert weights.bin run-2 --config nothing.json"),
 ]
@@ -97,7 +103,7 @@ def elsewhere(monkeypatch, trained_world, tmp_path):
         (tmp_path / "demo" / path.name).symlink_to(path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VLMT_DATA", "demo")
-    monkeypatch.setattr(obstacles, "gpus_surely_missing", lambda: True)
+    monkeypatch.setattr(devices, "gpus_surely_missing", lambda: True)
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     monkeypatch.setattr(hub, "reach", offline)
     return tmp_path
@@ -108,14 +114,14 @@ def advised(capsys, *arguments):
     assert run(*arguments) == 2
     line = capsys.readouterr().err
     assert line.count("\n") == 1
-    command = shlex.split(re.search("run here: vlmt (.*)", line)[1])
+    command = shlex.split(re.search("run instead: vlmt (.*)", line)[1])
     return line, command
 
 
 def test_what_train_advises_without_gpus_and_network_works(elsewhere, capsys):
     line, command = advised(capsys, "train", "--task", "vqa", "--gpus", "8", "--set", "training.iterations=1")
-    assert "8 GPUs are asked for, and there are none" in line
-    assert "bert-base-uncased is not a folder here, and the hub cannot give it (no network)" in line
+    assert "2 things are in the way here: (1) 8 GPUs were asked for, and this machine has none; (2) bert" in line
+    assert "bert-base-uncased is neither a folder here nor available from the hub (no network)" in line
     assert run(*command) == 0
     assert (elsewhere / "demo" / "runs" / "all-tasks-vqa" / "model.safetensors").exists()
     capsys.readouterr()

@@ -13,13 +13,14 @@ import pytest
 import torch
 from PIL import Image
 
+from vlmt_cli.base.cluster import read_shard
 from vlmt_cli.base.errors import DataError, UsageError, VlmtError
 from vlmt_cli.commands.extract import _photos
 from vlmt_cli.features.extract import extract
 from vlmt_cli.features.extractor import Extractor, network_extractor
 from vlmt_cli.features.pixels import WIDTH, pixels_extractor
 from vlmt_cli.features.record import Regions
-from vlmt_cli.features.shards import Job, merge, meta_of_store, read_shard, run, shard_of
+from vlmt_cli.features.shards import Job, merge, read_meta, run, shard_of
 from vlmt_cli.features.store import FeatureStore
 
 CLUSTERS = np.random.default_rng(0).random((4, WIDTH)).astype(np.float32)

@@ -88,7 +88,7 @@ def copy_store(source, path, change=lambda key, regions: regions, **meta):
         (["--task", "vqa", "--group", "G1"], "--task and --group exclude each other"),
         (["--device", "tpu"], "there is no device 'tpu'; choose auto, cpu or cuda"),
         (["--device", "cpu", "--gpus", "2"], "--gpus and --device cpu exclude each other; give --processes"),
-        (["--gpus", "64"], "64 GPUs are asked for, and there "),
+        (["--gpus", "64"], "64 GPUs were asked for, and this machine has "),
     ],
 )
 def test_a_wrong_option_names_the_nearest_right_one(options, message, refused):
@@ -109,12 +109,12 @@ def test_a_folder_that_holds_a_run_or_weights_is_not_written_over(data, refused,
     code, line = refused()
     assert (
         code == 2
-        and line == f"{folder}: holds a run already; go on with it with --resume, or name another folder with --run"
+        and line == f"{folder}: holds a run already; resume it with --resume, or name another folder with --run"
     )
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
     code, line = refused("--resume", "--set", "training.gap=9")
-    what = "goes on as it began: its training.gap is 1, and 9 is asked for"
-    assert code == 2 and line == f"{folder}: {what}; leave these options out, or begin another run"
+    what = "cannot resume with other keys: training.gap is 1 in the run, not 9"
+    assert code == 2 and line == f"{folder}: {what}; leave these options out, or start another run with --run"
     save_pretrained(tmp_path / "runs" / "weights", load_checkpoint(folder))
     code, line = refused("--run", tmp_path / "runs" / "weights")
     assert code == 2 and "holds a run already" in line

@@ -127,7 +127,7 @@ def test_a_run_begins_with_the_best_of_another(peaked, trained_world, tmp_path, 
     for which, steps in (("best", 4), ("last", 8)):
         setting = ["--set", "start_weights=last"] if which == "last" else []
         assert vlmt(*command, *setting, "--run", str(tmp_path / str(steps))) == 0
-        assert f"Beginning with {run}, its {which} weights" in capsys.readouterr().err
+        assert f"Initialising from {run}, its {which} weights" in capsys.readouterr().err
         assert load_checkpoint(tmp_path / str(steps)).lineage.stages[0].steps == steps
 
 

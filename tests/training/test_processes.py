@@ -76,7 +76,7 @@ def test_torchrun_starts_what_processes_would(alone, trained_world, tmp_path):
     command += ["--preset", str(tmp_path / "many.yaml"), "--data", str(trained_world), "--run", str(tmp_path / "run")]
     done = subprocess.run([*command, "--device", "cpu", "--processes", "2"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("trained in") == done.stderr.count("Beginning with") == 1
+    assert done.stdout.count("trained in") == done.stderr.count("Initialising from") == 1
     assert of_kind(tmp_path / "run", "start")[0]["world"] == 2
     assert_alike(tmp_path / "run", alone / "many")
 
@@ -116,7 +116,7 @@ def test_a_job_of_a_cluster_is_requeued_and_ends_as_if_it_had_not_been(pair, tra
         os.kill(first, signal.SIGUSR2)
         output, errors = job.communicate(timeout=300)
     assert job.returncode == 0, errors
-    assert output.count("trained in") == 1 and errors.count("Beginning with") == 1
+    assert output.count("trained in") == 1 and errors.count("Initialising from") == 1
     begun, resumed = of_kind(run, "start")
     assert begun["iteration"] == 0 < resumed["iteration"] < 24 and begun["world"] == resumed["world"] == 2
     assert same_end(run, pair[0] / "whole") and told(run) == told(pair[0] / "whole")
@@ -150,10 +150,10 @@ def test_an_error_that_one_process_alone_meets_is_told_in_its_words(trained_worl
 @pytest.mark.parametrize(
     ("there", "asked", "message"),
     [
-        (0, 8, "8 GPUs are asked for, and there are none; give --device cpu, with --processes in place of --gpus"),
-        (1, 2, "2 GPUs are asked for, and there is 1; give --gpus 1"),
-        (4, 8, "8 GPUs are asked for, and there are 4; give --gpus 4"),
-        (0, 1, "a GPU is asked for, and there are none; give --device cpu, with --processes in place of --gpus"),
+        (0, 8, "8 GPUs were asked for, and this machine has none; give --device cpu, and --processes for --gpus"),
+        (1, 2, "2 GPUs were asked for, and this machine has 1; give --gpus 1"),
+        (4, 8, "8 GPUs were asked for, and this machine has 4; give --gpus 4"),
+        (0, 1, "a GPU was asked for, and this machine has none; give --device cpu, and --processes for --gpus"),
     ],
 )
 def test_fewer_gpus_than_asked_for_is_one_line(there, asked, message, trained_world, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Work as jobs of a SLURM cluster through submitit, or as processes of this machine to try that."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,18 @@ def read_launcher(launcher: str | None, sbatch: Sequence[str] | None) -> dict[st
             raise UsageError(f"--sbatch {option!r}", todo="write it as --sbatch partition=gpu")
         options[name.replace("-", "_")] = value
     return options
+
+
+def read_shard(text: str) -> tuple[int, int]:
+    """Read ``--shard 3/64``: the number of a part, from 1, and how many there are.
+
+    Raises:
+        UsageError: it is not of this form, or there is no such part.
+    """
+    match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise UsageError(f"--shard {text!r}", todo="write it as NUMBER/OF, from 1/64 to 64/64")
+    return int(match[1]), int(match[2])
 
 
 def make_executor(

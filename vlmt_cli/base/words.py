@@ -50,3 +50,8 @@ def printable(text: object, most: int = 80) -> str:
     """Quote what a file says: at most ``most`` characters of it, control characters as escapes."""
     quoted = escaped(str(text)[: most + 1])
     return quoted if len(quoted) <= most else f"{quoted[: most - 3]}..."
+
+
+def too_few_gpus(asked: int, count: int) -> str:
+    """Say that a machine has fewer GPUs than asked for: ``8 GPUs were asked for, and this machine has 2``."""
+    return f"{'a GPU was' if asked == 1 else f'{asked} GPUs were'} asked for, and this machine has {count or 'none'}"

@@ -1,22 +1,53 @@
-"""The body of ``vlmt analyze ablations``."""
+"""``vlmt analyze ablations``: what each choice is worth."""
 
-import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from vlmt_cli.analysis.relations.ablations import TABLES, AblationRow, ablation_table
-from vlmt_cli.analysis.relations.seeds import OverSeeds
-from vlmt_cli.analysis.relations.sweep import Wanted, beginning_with
-from vlmt_cli.base.errors import UsageError
-from vlmt_cli.base.recipes import load_recipe
-from vlmt_cli.commands.analyze_sweeps import SweepOptions, sweep
-from vlmt_cli.commands.show import stdout, table
-from vlmt_cli.evaluation.scores import COLUMNS
-from vlmt_cli.runs.recipe import Recipe
+import typer
+
+from vlmt_cli.commands.options import grouped
+from vlmt_cli.commands.sweep_options import SweepName, SweepOptions
+
+if TYPE_CHECKING:
+    from vlmt_cli.analysis.relations.ablations import Row
+    from vlmt_cli.analysis.relations.seeds import OverSeeds
 
 
-def ablations(options: SweepOptions, number: str, only: str | None, train: bool, paper: bool, as_json: bool) -> None:
-    """Show a table of ablations, after training what is missing where that is asked for."""
+@grouped
+def ablations(
+    number: Annotated[
+        str, typer.Option("--table", help="6: tokens and schedules. 10: the same by task. 11: gaps. 12: without G4.")
+    ] = "6",
+    only: Annotated[str | None, typer.Option("--only", help="Recipes of the table, with commas; else all.")] = None,
+    train: Annotated[bool, typer.Option("--train", help="Train what is missing.")] = False,
+    sweep: SweepName = "ablations",
+    *,
+    options: SweepOptions,
+) -> None:
+    """Say what each choice is worth (tables 6, 10, 11 and 12), from runs of the recipes of these names.
+
+    Runs are looked for in RUNS and its sweeps, such as those that vlmt train --preset no-dsg leaves. With --train or
+    --yes missing ones are trained, in RUNS/SWEEP; as for pairs, it asks before more than ten minutes of work.
+
+    Examples:
+
+      vlmt analyze ablations --paper
+
+      vlmt analyze ablations --table 11 --plan
+
+      vlmt analyze ablations --table 12 --train --parallel 4
+
+      vlmt analyze ablations --only all-tasks,no-dsg --seeds 3 --yes
+    """
+    import json
+
+    from vlmt_cli.analysis.relations.ablations import TABLES, ablation_table
+    from vlmt_cli.analysis.relations.sweep import Wanted, beginning_with
+    from vlmt_cli.base.errors import UsageError
+    from vlmt_cli.base.recipes import load_recipe
+    from vlmt_cli.commands.analyze_sweeps import sweep as find_or_train
+    from vlmt_cli.runs.recipe import Recipe
+
     if number not in TABLES:
         raise UsageError(f"there is no table {number!r} of ablations", todo=f"choose {', '.join(TABLES)}")
     recipes = tuple(only.replace(",", " ").split()) if only else tuple(TABLES[number])
@@ -25,20 +56,20 @@ def ablations(options: SweepOptions, number: str, only: str | None, train: bool,
         raise UsageError(f"table {number} has no recipe {wrong[0]!r}", todo=todo)
     wanted = {}
     for recipe in recipes:
-        loaded = load_recipe(recipe, Recipe, options.settings or (), options.scale)
+        loaded = beginning_with(load_recipe(recipe, Recipe, options.keys or (), options.scale), options.folder)
         for seed in range(options.seeds):
-            wanted[recipe, seed] = Wanted(f"{recipe}-seed{seed}", beginning_with(loaded, options.runs), seed)
-    runs = sweep(options, wanted, lambda _: True, as_json, trains=train or options.yes)
+            wanted[recipe, seed] = Wanted(f"{recipe}-seed{seed}", loaded, seed)
+    runs = find_or_train(options, sweep, wanted, lambda _: True, trains=train or options.yes)
     if runs is None:
         return
     rows, source = ablation_table(number, runs, recipes, options.weights)
-    if as_json:
+    if options.as_json:
         print(json.dumps({"table": number, "source": source, "rows": [_row_json(row) for row in rows]}, indent=2))
         return
-    _show_ablations(number, rows, source, paper)
+    _show_ablations(number, rows, source, options.paper)
 
 
-def _row_json(row: AblationRow) -> dict[str, Any]:
+def _row_json(row: "Row") -> dict[str, Any]:
     numbers = {**row.tasks, **row.groups, **({"average": row.average} if row.average else {})}
     ours = {
         name: {"percent": number.value, "interval": number.interval, "by_seed": dict(number.values)}
@@ -47,7 +78,10 @@ def _row_json(row: AblationRow) -> dict[str, Any]:
     return {"recipe": row.recipe, "title": row.title, "ours": ours, "paper": row.paper}
 
 
-def _show_ablations(number: str, rows: Sequence[AblationRow], source: str, paper: bool) -> None:
+def _show_ablations(number: str, rows: "Sequence[Row]", source: str, paper: bool) -> None:
+    from vlmt_cli.commands.show import stdout, table
+    from vlmt_cli.evaluation.scores import COLUMNS
+
     groups = ["G1", "G2", "G3"] + ["G4"] * (number != "12")
     named = [name for name in COLUMNS if name in rows[0].paper] if number != "6" else []
     header = ["", *(COLUMNS[name] for name in named), *groups, "All"]
@@ -63,7 +97,7 @@ def _show_ablations(number: str, rows: Sequence[AblationRow], source: str, paper
         stdout().print("± is half a 95% interval over seeds (t).")
 
 
-def _plain(number: OverSeeds | None) -> str:
+def _plain(number: "OverSeeds | None") -> str:
     if number is None:
         return "-"
     if number.interval is None:

@@ -1,10 +1,35 @@
 """``vlmt analyze affinity``: which tasks help each other, from one run."""
 
 from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vlmt_cli.commands.options import DATA, DataFolder, Json, MultiTaskRun, Runs
 
 
-def affinity(run: Path, measured: Path | None, to: Path | None, as_json: bool) -> None:
-    """Average what the run measured, compare it with a sweep's pairs, draw it."""
+def affinity(
+    run: MultiTaskRun = None,
+    measured: Annotated[
+        Path | None,
+        typer.Option("--pairs", help="Parquet of vlmt analyze pairs, to compare with; else RUNS/pairs.parquet."),
+    ] = None,
+    to: Annotated[Path | None, typer.Option("--to", help="PNG; else RUN/affinity.png.")] = None,
+    data: DataFolder = DATA,
+    runs: Runs = None,
+    as_json: Json = False,
+) -> None:
+    """Say which tasks help each other from one run: look-ahead affinity and the cosine of gradients.
+
+    The run must have measured them: vlmt train --set training.affinity_every=100. With measured pairs beside it, the
+    rank correlation says how well one run tells what a sweep does.
+
+    Examples:
+
+      vlmt analyze affinity
+
+      vlmt analyze affinity runs/all-tasks --pairs runs/pairs.parquet
+    """
     import json
 
     import numpy as np
@@ -21,7 +46,12 @@ def affinity(run: Path, measured: Path | None, to: Path | None, as_json: bool) -
     from vlmt_cli.analysis.relations.pairs_file import read_pairs
     from vlmt_cli.commands.show import stdout, table
     from vlmt_cli.datasets.table import TASKS, short_title
+    from vlmt_cli.runs.folders import find_run, runs_folder
 
+    folder = runs or runs_folder(data)
+    run = Path(find_run(run, data)) if run else folder / "all-tasks"
+    usual = folder / "pairs.parquet"
+    measured = Path(find_run(measured, data)) if measured else usual if usual.exists() else None
     affinities = read_affinities(run)
     helped, half = helped_by(affinities), mean_interval(affinities.lookahead)[1].T
     cosine = mean_interval(affinities.cosine[WHOLE])[0]

@@ -1,45 +1,77 @@
 """``vlmt analyze attention``: what a model looks at, for one photo and one text."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated
 
-if TYPE_CHECKING:
-    from vlmt_cli.runs.best import BestOrLast
+import typer
+
+from vlmt_cli.commands import completion
+from vlmt_cli.commands.options import (
+    DATA,
+    Backbone,
+    DataFolder,
+    Detector,
+    DetectorWeights,
+    Features,
+    Weights,
+    check_features,
+)
 
 
 def attention(
-    model: str,
-    weights: "BestOrLast",
-    photo: str,
-    text: str,
-    task: str | None,
-    data: Path,
-    features: str | None,
-    detector: str | None,
-    backbone: str | None,
-    detector_weights: Path | None,
-    to: Path,
-    words: Path | None,
-    maps: Path | None,
-    layer: int | None,
-    head: int | None,
+    photo: Annotated[str, typer.Argument(help="A photo, or an image key whose features are stored: coco:9.")],
+    text: Annotated[str, typer.Option("--text", help="The caption, question or expression.")],
+    model: Annotated[
+        str | None, typer.Option("--model", help="Run folder, .pt or hub id; else RUNS/all-tasks.", show_default=False)
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            "--task",
+            help="Task whose token the model gets; none for a pre-trained model.",
+            autocompletion=completion.tasks,
+        ),
+    ] = None,
+    to: Annotated[Path, typer.Option("--to", help="The page.")] = Path("attention.html"),
+    words: Annotated[
+        Path | None, typer.Option("--words", help="PNG of the photo with each region's most attended word (figure 10).")
+    ] = None,
+    maps: Annotated[Path | None, typer.Option("--maps", help="PNG of the four kinds of maps (figure 12).")] = None,
+    layer: Annotated[
+        int | None, typer.Option("--layer", help="Layer of both pictures, from 0; else the mean of all.")
+    ] = None,
+    head: Annotated[
+        int | None, typer.Option("--head", help="Head of both pictures, from 0; else the mean of all.")
+    ] = None,
+    data: DataFolder = DATA,
+    features: Features = None,
+    detector: Detector = None,
+    backbone: Backbone = None,
+    detector_weights: DetectorWeights = None,
+    weights: Weights = "best",
 ) -> None:
-    """Run the model once, and write the page and the pictures."""
+    """Write a page to look around in all attention maps (figures 10 to 13): every layer, every head.
+
+    Examples:
+
+      vlmt analyze attention dog.jpg --text "the dog and its ball" --task refcoco
+
+      vlmt analyze attention coco:9 --text "a plate of food" --words words.png --maps maps.png
+    """
     from vlmt_cli.base.errors import UsageError
     from vlmt_cli.base.image_names import photo_of
     from vlmt_cli.base.images import read_image
     from vlmt_cli.base.schema import nearest
-    from vlmt_cli.commands.options import check_features
     from vlmt_cli.commands.predict import stores_of
     from vlmt_cli.commands.show import say, stdout
     from vlmt_cli.datasets.table import TASKS
     from vlmt_cli.evaluation.question import find_photos
-    from vlmt_cli.runs.folders import check_checkpoint, find_run
+    from vlmt_cli.runs.folders import check_checkpoint, find_run, runs_folder
 
     if task is not None and task not in TASKS:
         raise UsageError(f"there is no task {task!r}", todo=nearest(task, TASKS))
     sources = find_photos([photo])
-    model = find_run(model, data)
+    model = find_run(model, data) if model else str(runs_folder(data) / "all-tasks")
     check_checkpoint(model, data)
     check_features(features, data)
 

@@ -1,20 +1,41 @@
 """``vlmt analyze overlap``: table 1 for any mixture."""
 
-from pathlib import Path
+from vlmt_cli.commands.options import (
+    DATA,
+    Available,
+    DataFolder,
+    DataKeys,
+    Datasets,
+    Identity,
+    ImageLists,
+    Json,
+    Paper,
+    RecipeName,
+    check_data,
+)
 
 
 def overlap(
-    data: Path,
-    datasets: str,
-    available: bool,
-    image_lists: list[str] | None,
-    identity: str,
-    recipe: str,
-    settings: list[str] | None,
-    paper: bool,
-    as_json: bool,
+    datasets: Datasets = None,
+    available: Available = False,
+    image_list: ImageLists = None,
+    identity: Identity = None,
+    data: DataFolder = DATA,
+    recipe: RecipeName = "data",
+    keys: DataKeys = None,
+    paper: Paper = False,
+    as_json: Json = False,
 ) -> None:
-    """Compare, and show."""
+    """Show which test images are in which training images (table 1), and in any of a mixture's.
+
+    Examples:
+
+      vlmt analyze overlap --paper
+
+      vlmt analyze overlap --datasets vqa,coco,refcoco --image-list bottom_up:detector=detector_train_images.txt
+
+      vlmt analyze overlap --datasets all,conceptual_captions --available
+    """
     import json
 
     from vlmt_cli.analysis.relations.overlap import mixture
@@ -23,25 +44,22 @@ def overlap(
     from vlmt_cli.clean.overlap import compare_splits
     from vlmt_cli.clean.removal import LAST_RELATION
     from vlmt_cli.commands.clean_input import names_of, parse_image_list, read_splits, require_files, warnings_of
-    from vlmt_cli.commands.options import check_data
     from vlmt_cli.commands.reading import examples_of
     from vlmt_cli.commands.show import say, stdout, table
     from vlmt_cli.datasets.options import Options
     from vlmt_cli.datasets.table import CROSSWALKS, short_title
     from vlmt_cli.paper import table as paper_table
 
-    if identity not in LAST_RELATION:
+    if identity not in (None, *LAST_RELATION):
         raise UsageError(f"there is no identity {identity!r}", todo=f"choose {' or '.join(LAST_RELATION)}")
-    names = names_of(datasets)
-    lists, options = (
-        [parse_image_list(given) for given in image_lists or ()],
-        load_recipe(recipe, Options, settings or ()),
-    )
+    names = names_of(datasets or "all")
+    lists = [parse_image_list(given) for given in image_list or ()]
+    options = load_recipe(recipe, Options, keys or ())
     check_data(data)
     missing = require_files(data, names, available)
     with examples_of(data, [*names, *CROSSWALKS], options) as examples:
         splits, links = read_splits(examples, lists)
-        matrix = mixture(compare_splits(splits, links), identity)
+        matrix = mixture(compare(splits, links), identity or "strict")
         for warning in warnings_of(splits, links, examples, missing):
             say(f"Warning: {warning}")
     if as_json:

@@ -1,162 +1,146 @@
-"""The body of ``vlmt analyze pairs`` and ``triples``."""
+"""``vlmt analyze pairs`` and ``triples``: tasks trained together against each alone."""
 
-import json
-from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated
 
-from vlmt_cli.analysis.relations.confounders import confounders_of, rank_correlations
-from vlmt_cli.analysis.relations.pairs import Cell, PairTable, compare_runs, items_of, paper_pairs, wanted_runs
-from vlmt_cli.analysis.relations.pairs_file import read_pairs, write_pairs
-from vlmt_cli.analysis.relations.seeds import OverSeeds
-from vlmt_cli.analysis.relations.sweep import beginning_with
-from vlmt_cli.base.errors import DataError
-from vlmt_cli.base.recipes import load_recipe
-from vlmt_cli.commands.analyze_sweeps import SweepOptions, sweep
-from vlmt_cli.commands.show import stdout, table
-from vlmt_cli.runs.recipe import Recipe
+import typer
+
+from vlmt_cli.commands import completion
+from vlmt_cli.commands.options import RecipeName, grouped
+from vlmt_cli.commands.sweep_options import SweepName, SweepOptions
+
+if TYPE_CHECKING:
+    from vlmt_cli.analysis.relations.pairs import Pairs
+    from vlmt_cli.runs.recipe import Recipe
+
+REPRESENTATIVES = "vqa,flickr30k,visual7w,nlvr2"
+
+Tasks = Annotated[
+    str,
+    typer.Option(
+        "--tasks", help="Tasks and groups with commas: vqa,G3. A group goes as one.", autocompletion=completion.tasks
+    ),
+]
+From = Annotated[
+    Path | None, typer.Option("--from", help="Show the Parquet that an earlier call wrote, without any run.")
+]
 
 
-def pairs(options: SweepOptions, tasks: str, together: int, paper: bool, saved: Path | None, as_json: bool) -> None:
+@grouped
+def pairs(
+    tasks: Tasks = REPRESENTATIVES,
+    recipe: RecipeName = "pairs",
+    sweep: SweepName = "pairs",
+    saved: From = None,
+    *,
+    options: SweepOptions,
+) -> None:
+    """Say which tasks help each other (table 3): every pair of tasks against each task alone.
+
+    Trains what is missing, each run in its own folder RUNS/SWEEP/NAME; finished runs are used, half-done ones go on.
+    Asks before more than ten minutes of work; without a terminal, only --yes trains. Everything goes into
+    RUNS/SWEEP.parquet and a heat-map RUNS/SWEEP.png.
+
+    Examples:
+
+      vlmt analyze pairs
+
+      vlmt analyze pairs --plan --seeds 3
+
+      vlmt analyze pairs --seeds 3 --parallel 4 --yes --paper
+
+      vlmt analyze pairs --tasks G1,G2,G3,G4 --sweep groups --launcher slurm --sbatch partition=gpu --yes
+
+      vlmt analyze pairs --data demo --scale mini
+
+      vlmt analyze pairs --from runs/pairs.parquet
+    """
+    _compare(2, tasks, recipe, sweep, saved, options)
+
+
+@grouped
+def triples(
+    tasks: Tasks = REPRESENTATIVES,
+    recipe: RecipeName = "pairs",
+    sweep: SweepName = "pairs",
+    saved: From = None,
+    *,
+    options: SweepOptions,
+) -> None:
+    """Say whether gains add up (table 3): every triple of tasks against the sum of its pairs.
+
+    As vlmt analyze pairs, whose runs and files it shares, with the triples trained as well.
+
+    Examples:
+
+      vlmt analyze triples --plan
+
+      vlmt analyze triples --seeds 2 --yes --paper
+    """
+    _compare(3, tasks, recipe, sweep, saved, options)
+
+
+def _compare(together: int, tasks: str, recipe: str, name: str, saved: Path | None, options: SweepOptions) -> None:
     """Train and show pairs, or with ``together`` of 3 triples."""
+    import json
+
+    from vlmt_cli.analysis.relations.pairs import paper_pairs
+    from vlmt_cli.analysis.relations.pairs_file import read_pairs
+    from vlmt_cli.commands.pairs_tables import pairs_json, show_confounders, show_pairs
+    from vlmt_cli.commands.show import stdout
+    from vlmt_cli.runs.folders import find_run
+
     if saved is not None:
-        measured = read_pairs(saved)
-        picture = saved.with_suffix(".png")
+        path = Path(find_run(saved, options.data))
+        measured = read_pairs(path)
     else:
-        items = items_of(tasks.replace(",", " ").split(), together)
-
-        def make_recipe(names: tuple[str, ...], alone: bool) -> Recipe:
-            # A task alone has nothing to stop for, and trains as the recipe single-task: until it has converged.
-            until = ["training.stop_when_converged=true"] if len(names) == 1 else []
-            settings = [*until, *(options.settings or ()), *(["training.gap=1"] if alone else [])]
-            recipe = load_recipe(options.preset, Recipe, settings, options.scale, tasks=list(names))
-            return beginning_with(recipe, options.runs)
-
-        wanted = wanted_runs(items, make_recipe, options.seeds, 3)
-        runs = sweep(options, wanted, lambda key: len(key[0]) <= together, as_json)
-        if runs is None:
+        path = options.folder / f"{name}.parquet"
+        made = _measure(together, tasks, recipe, name, options)
+        if made is None:
             return
-        measured = compare_runs(items, runs, confounders_of(items, runs, options.data), options.weights)
-        if not measured.cells:
-            todo = "train the others with --yes"
-            raise DataError("no two of the finished runs compare", where=options.runs / options.sweep, todo=todo)
-        write_pairs(options.runs / f"{options.sweep}.parquet", measured)
-        picture = options.runs / f"{options.sweep}.png"
+        measured = made
     from vlmt_cli.analysis.relations.pairs_plot import draw_pairs
 
+    picture = path.with_suffix(".png")
     draw_pairs(measured, picture)
-    if as_json:
-        print(json.dumps(_pairs_json(measured, picture, paper), indent=2))
+    if options.as_json:
+        print(json.dumps(pairs_json(measured, picture, options.paper), indent=2))
         return
-    _show_pairs(measured, "Relative change from single-task training, %")
-    _show_beside(measured)
-    if paper:
-        _show_pairs(paper_pairs(), "The paper's table 3")
+    show_pairs(measured, "Relative change from single-task training, %")
+    show_confounders(measured)
+    if options.paper:
+        show_pairs(paper_pairs(), "The paper's table 3")
     for note in measured.notes:
         stdout().print(note)
-    stdout().print(f"Drawn in {picture}" + ("" if saved else f", every number in {picture.with_suffix('.parquet')}"))
+    stdout().print(f"Drawn in {picture}" + ("" if saved else f", every number in {path}"))
 
 
-def _show_pairs(pairs: PairTable, title: str) -> None:
-    titles = {item.name: item.title for item in pairs.items}
-    for together in (2, 3):
-        columns = list(combinations(titles, together - 1))
-        if not any(cell.together == together for cell in pairs.cells):
-            continue
-        rows = []
-        for row in titles:
-            changes = [pairs.cell("change", together, row, others) for others in columns]
-            rows.append([titles[row], *map(_text, changes), _text(pairs.cell("row average", together, row))])
-        means = [pairs.cell("column average", together, "", others) for others in columns]
-        rows.append(["mean", *map(_text, means), ""])
-        header = ["with" if together == 2 else "with both"]
-        header += ["\n& ".join(titles[name] for name in others) for others in columns]
-        stdout().print(table([*header, "mean"], rows, title if together == 2 else None))
-    sums = [cell for cell in pairs.cells if cell.kind == "sum of pairs"]
-    if sums:
-        rows = []
-        for cell in sums:
-            measured = pairs.cell("change", 3, cell.row, cell.others)
-            beyond = pairs.cell("beyond the sum", 3, cell.row, cell.others)
-            name = f"{titles[cell.row]} with {' & '.join(titles[other] for other in cell.others)}"
-            rows.append([name, _text(cell, " "), _text(measured, " "), _text(beyond, " ")])
-        stdout().print(table(["triple", "sum of its pairs", "measured", "beyond the sum"], rows))
-    numbers = [cell.number for cell in pairs.cells]
-    if any(number.interval for number in numbers):
-        stdout().print("95% intervals over seeds (t); ~ marks those that cross zero. Scores are " + pairs.source + ".")
-    else:
-        stdout().print(f"One seed: there are no intervals. Scores are {pairs.source}.")
+def _measure(together: int, tasks: str, recipe: str, name: str, options: SweepOptions) -> "Pairs | None":
+    """Train what is missing, compare the runs, and keep every number; None when only the plan was asked for."""
+    from vlmt_cli.analysis.relations.confounders import confounders_of
+    from vlmt_cli.analysis.relations.pairs import compare_runs, items_of, wanted_runs
+    from vlmt_cli.analysis.relations.pairs_file import write_pairs
+    from vlmt_cli.analysis.relations.sweep import beginning_with
+    from vlmt_cli.base.errors import DataError
+    from vlmt_cli.base.recipes import load_recipe
+    from vlmt_cli.commands.analyze_sweeps import sweep
+    from vlmt_cli.runs.recipe import Recipe
 
+    items = items_of(tasks.replace(",", " ").split(), together)
 
-def _text(cell: Cell | None, between: str = "\n") -> str:
-    if cell is None:
-        return ""
-    number: OverSeeds = cell.number
-    if number.interval is None:
-        return _signed(number.value)
-    low, high = map(_signed, number.interval)
-    return f"{'~' if number.crosses_zero else ''}{_signed(number.value)}{between}[{low}, {high}]"
+    def make_recipe(names: tuple[str, ...], alone: bool) -> "Recipe":
+        # A task alone has nothing to stop for, and trains as the recipe single-task: until it has converged.
+        until = ["training.stop_when_converged=true"] if len(names) == 1 else []
+        keys = [*until, *(options.keys or ()), *(["training.gap=1"] if alone else [])]
+        return beginning_with(load_recipe(recipe, Recipe, keys, options.scale, tasks=list(names)), options.folder)
 
-
-def _signed(value: float) -> str:
-    return f"{value:+.2f}" if abs(value) < 100 else f"{value:+,.0f}"
-
-
-def _show_beside(pairs: PairTable) -> None:
-    """Show confounders, where they are known."""
-    if not pairs.confounders:
-        return
-    titles, gains = {item.name: item.title for item in pairs.items}, pairs.gains()
-    rows = [
-        [
-            titles[confounder.row],
-            titles[confounder.other],
-            f"{gains[confounder.row, confounder.other]:+.2f}" if (confounder.row, confounder.other) in gains else "",
-            "" if confounder.images is None else f"{confounder.images:.0f}%",
-            f"{confounder.examples:,}",
-            f"{confounder.other_examples:,}",
-        ]
-        for confounder in pairs.confounders
-    ]
-    header = ["task", "with", "change", "of its test images in\nthe other's train+val", "its examples", "the other's"]
-    stdout().print(table(header, rows, "What else could explain it", left=2))
-    known = {name: value for name, value in rank_correlations(pairs).items() if value is not None}
-    if known:
-        text = ", ".join(f"{name} {value:+.2f}" for name, value in known.items())
-        stdout().print(f"Rank correlation with the change: {text}.")
-
-
-def _pairs_json(pairs: PairTable, picture: Path, paper: bool) -> dict[str, Any]:
-    return {
-        "items": [item.name for item in pairs.items],
-        "source": pairs.source,
-        "cells": _cells_json(pairs),
-        "confounders": [vars(confounder) for confounder in pairs.confounders],
-        "rank_correlations": rank_correlations(pairs),
-        "notes": list(pairs.notes),
-        "picture": str(picture),
-        **({"paper": _cells_json(paper_pairs())} if paper else {}),
-    }
-
-
-def _cells_json(pairs: PairTable) -> list[dict[str, Any]]:
-    return [
-        {
-            "kind": cell.kind,
-            "together": cell.together,
-            "row": cell.row,
-            "others": cell.others,
-            **_number_json(cell.number),
-        }
-        for cell in pairs.cells
-    ]
-
-
-def _number_json(number: OverSeeds) -> dict[str, Any]:
-    crosses = number.crosses_zero if number.interval else None
-    return {
-        "percent": number.value,
-        "interval": number.interval,
-        "crosses_zero": crosses,
-        "by_seed": dict(number.values),
-    }
+    wanted = wanted_runs(items, make_recipe, options.seeds, 3)
+    runs = sweep(options, name, wanted, lambda key: len(key[0]) <= together)
+    if runs is None:
+        return None
+    measured = compare_runs(items, runs, confounders_of(items, runs, options.data), options.weights)
+    if not measured.cells:
+        todo = "train the others with --yes"
+        raise DataError("no two of the finished runs compare", where=options.folder / name, todo=todo)
+    write_pairs(options.folder / f"{name}.parquet", measured)
+    return measured

@@ -1,49 +1,77 @@
-"""The body of ``vlmt analyze schedule``."""
+"""``vlmt analyze schedule``: what dynamic stop-and-go did, and what it would have done otherwise."""
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from vlmt_cli.analysis.relations.ablations import TABLES, ablation_table
-from vlmt_cli.analysis.schedule import runs as schedules
-from vlmt_cli.analysis.schedule.schedule import (
-    Schedule,
-    Setting,
-    Totals,
-    read_schedule,
-    replay,
-    setting_of,
-    totals,
-)
-from vlmt_cli.base.errors import UsageError
-from vlmt_cli.commands.show import say, stdout, table
-from vlmt_cli.evaluation.scores import COLUMNS
-from vlmt_cli.runs.recipe import RECIPE
-from vlmt_cli.training.dsg import VARIANTS
+import typer
+
+from vlmt_cli.commands.options import DATA, DataFolder, Json, MultiTaskRun, Paper, Runs
+
+if TYPE_CHECKING:
+    from vlmt_cli.analysis.schedule.runs import GapScores
+    from vlmt_cli.analysis.schedule.schedule import Schedule, Setting
 
 GAPS = (1, 4, 8, 16)
 """The gaps of table 11."""
 
 
 def schedule(
-    run: Path,
-    beside: Sequence[Path] | None,
-    runs: Path,
-    task: str | None,
-    replays: Sequence[str] | None,
-    to: Path | None,
-    paper: bool,
-    as_json: bool,
+    run: MultiTaskRun = None,
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--with", help="A run to compare with: of one of its tasks, or of another gap. Else all that fit in RUNS."
+        ),
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Whose drift is drawn; else RefCOCO+, or the smallest that stopped.")
+    ] = None,
+    replays: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--replay",
+            help="Another way to steer: gap=8,converged=0.002,diverged=0.01,variant=authors; what it leaves out stays."
+            " Repeat it for more; else gaps 1, 4, 8 and 16.",
+        ),
+    ] = None,
+    to: Annotated[Path | None, typer.Option("--to", help="Folder for the pictures; else RUN/schedule.")] = None,
+    data: DataFolder = DATA,
+    runs: Runs = None,
+    paper: Paper = False,
+    as_json: Json = False,
 ) -> None:
-    """Read a run, replay it, draw it, and show it."""
+    """Show what dynamic stop-and-go did in a run, and what another gap or threshold would have done.
+
+    Draws when each task went and stopped (figure 2 left), a small dataset's drift and sizes against updates (figure
+    6); with single-task runs, curves of both (figures 4 and 7); with runs of other gaps, these (figure 2 right).
+
+    Examples:
+
+      vlmt analyze schedule
+
+      vlmt analyze schedule runs/all-tasks --task refcoco+ --replay gap=8 --replay gap=4,diverged=0.02
+
+      vlmt analyze schedule runs/all-tasks --with runs/single-task-snli_ve --with runs/gap-8 --paper
+    """
+    import json
+
+    from vlmt_cli.analysis.schedule import runs as schedules
+    from vlmt_cli.analysis.schedule.schedule import read_schedule, replay, setting_of, totals
+    from vlmt_cli.base.errors import UsageError
+    from vlmt_cli.commands.schedule_tables import show_curves, show_gaps, show_replays, show_tasks
+    from vlmt_cli.commands.show import say, stdout
+    from vlmt_cli.runs.folders import find_run, runs_folder
+
+    folder = runs or runs_folder(data)
+    run = Path(find_run(run, data)) if run else folder / "all-tasks"
+    beside = [Path(find_run(path, data)) for path in beside or ()]
     mine = read_schedule(run)
     if task is not None and task not in mine.tasks:
         raise UsageError(f"the run has no task {task!r}", where=run, todo=f"choose among {', '.join(mine.tasks)}")
     own = setting_of(mine.recipe)
     settings = _settings(replays, own)
-    folders = list(beside) if beside else _all_runs(runs)
+    folders = beside or _all_runs(folder)
     singles, others = schedules.companions(mine, folders)
     if beside and len(singles) + len(others) < len(beside):
         say("Runs are passed over that are neither of one of its tasks and the same model, nor of another gap alone")
@@ -86,16 +114,21 @@ def schedule(
             )
         )
         return
-    _show_tasks(mine, logged)
-    _show_replays(mine, own, replayed)
-    _show_curves(mine, singles)
+    show_tasks(mine, logged)
+    show_replays(mine, own, replayed)
+    show_curves(mine, singles)
     if gaps:
-        _show_gaps(gaps, published, source)
+        show_gaps(gaps, published, source)
     stdout().print("Drawn in " + ", ".join(str(path) for path in pictures))
 
 
-def _settings(replays: Sequence[str] | None, own: Setting) -> list[Setting]:
+def _settings(replays: Sequence[str] | None, own: "Setting") -> "list[Setting]":
     """Read ``gap=8,diverged=0.01``; what is not named is as in the run."""
+    from dataclasses import replace
+
+    from vlmt_cli.base.errors import UsageError
+    from vlmt_cli.training.dsg import VARIANTS
+
     if not replays:
         return [replace(own, gap=gap) for gap in sorted({*GAPS, own.gap})]
     kinds: dict[str, Any] = {"gap": int, "converged": float, "diverged": float, "variant": str}
@@ -117,22 +150,29 @@ def _settings(replays: Sequence[str] | None, own: Setting) -> list[Setting]:
 
 
 def _all_runs(runs: Path) -> list[Path]:
+    from vlmt_cli.runs.recipe import RECIPE
+
     return sorted({path.parent for pattern in ("*", "*/*") for path in runs.glob(f"{pattern}/{RECIPE}")})
 
 
-def _small(mine: Schedule, gap: int) -> str:
+def _small(mine: "Schedule", gap: int) -> str:
     """Choose whose drift to draw: RefCOCO+, as the paper, else the smallest dataset that stopped, or the smallest."""
+    from vlmt_cli.analysis.schedule.schedule import totals
+
     if "refcoco+" in mine.tasks:
         return "refcoco+"
     stopped = [task for task in mine.tasks.values() if totals(task.segments, gap).stops]
     return min(stopped or mine.tasks.values(), key=lambda candidate: candidate.examples).task
 
 
-def _paper_gaps() -> list[schedules.GapScores]:
+def _paper_gaps() -> "list[GapScores]":
+    from vlmt_cli.analysis.relations.ablations import TABLES, ablation_table
+    from vlmt_cli.analysis.schedule.runs import GapScores
+
     rows, _ = ablation_table("11", {})
     gaps = dict(zip(TABLES["11"], GAPS, strict=True))
     return [
-        schedules.GapScores(
+        GapScores(
             gaps[row.recipe],
             1,
             {name: value / 100 for name, value in row.paper.items() if name in ("G1", "G2", "G3", "G4")},
@@ -143,14 +183,14 @@ def _paper_gaps() -> list[schedules.GapScores]:
 
 
 def _draw(
-    mine: Schedule,
-    singles: Mapping[str, Schedule],
-    gaps: Sequence[schedules.GapScores],
-    published: Sequence[schedules.GapScores],
+    mine: "Schedule",
+    singles: "Mapping[str, Schedule]",
+    gaps: "Sequence[GapScores]",
+    published: "Sequence[GapScores]",
     small: str,
     folder: Path,
 ) -> list[Path]:
-    from vlmt_cli.analysis.schedule import plot as plot
+    from vlmt_cli.analysis.schedule import plot
 
     pictures = [folder / f"{name}.png" for name in ("stop-and-go", "drift", "updates")]
     plot.draw_states(mine, pictures[0])
@@ -163,62 +203,3 @@ def _draw(
         pictures.append(folder / "curves.png")
         plot.draw_curves(mine, singles, pictures[-1])
     return pictures
-
-
-def _show_tasks(mine: Schedule, logged: Mapping[str, Totals]) -> None:
-    rows = [
-        [
-            COLUMNS[name],
-            f"{mine.tasks[name].examples:,}",
-            f"{totals.updates:,}",
-            f"{totals.updates / max(1, mine.iterations):.0%}",
-            str(totals.stops),
-            "" if totals.first_stop is None else f"{totals.first_stop:,}",
-            mine.tasks[name].segments[-1].state,
-        ]
-        for name, totals in logged.items()
-    ]
-    header = ["task", "examples", "updates", "of iterations", "stops", "first after", "at the end"]
-    stdout().print(table(header, rows, f"{mine.run}: {mine.iterations:,} iterations"))
-
-
-def _show_replays(mine: Schedule, own: Setting, replayed: Mapping[Setting, Mapping[str, Totals]]) -> None:
-    header = ["updates (stops)"] + [_name(setting, own) for setting in replayed]
-    rows = []
-    for name in mine.tasks:
-        rows.append([COLUMNS[name], *(f"{tasks[name].updates:,} ({tasks[name].stops})" for tasks in replayed.values())])
-    sums = [sum(totals.updates for totals in tasks.values()) for tasks in replayed.values()]
-    every = mine.iterations * len(mine.tasks)
-    rows.append(["all", *(f"{total:,} = {total / max(1, every):.0%}" for total in sums)])
-    stdout().print(table(header, rows, "What other settings would have done with these scores"))
-    stdout().print("Scores are as logged, not as they would have been: under another setting the model is another.")
-
-
-def _name(setting: Setting, own: Setting) -> str:
-    parts = [f"gap {setting.gap}"]
-    for name in ("converged", "diverged", "variant"):
-        if getattr(setting, name) != getattr(own, name):
-            parts.append(f"{name} {getattr(setting, name)}")
-    return "\n".join(parts) + ("\nas it was" if setting == own else "")
-
-
-def _show_curves(mine: Schedule, singles: Mapping[str, Schedule]) -> None:
-    if not singles:
-        return
-    rows = []
-    for name, single in singles.items():
-        alone, together = schedules.fit(single, name), schedules.fit(mine, name)
-        cells = [f"{100 * score:.2f}" for fit in (alone, together) for score in (fit.best, fit.last)]
-        rows.append([COLUMNS[name], *cells[:2], f"{alone.best_at:.0%}", *cells[2:], f"{together.best_at:.0%}"])
-    header = ["task", "alone:\nbest", "\nlast", "\nbest at", "together:\nbest", "\nlast", "\nbest at"]
-    stdout().print(table(header, rows, "Validation scores, %; a best score long before the end tells of overfitting"))
-
-
-def _show_gaps(gaps: Sequence[schedules.GapScores], published: Sequence[schedules.GapScores], source: str) -> None:
-    groups = list(gaps[0].groups)
-    rows = []
-    for whose, scores in (("", gaps), ("the paper's ", published)):
-        for score in scores:
-            cells = [f"{100 * score.groups[group]:.2f}" for group in groups if group in score.groups]
-            rows.append([f"{whose}gap {score.gap}", str(score.runs), *cells, f"{100 * score.average:.2f}"])
-    stdout().print(table(["", "runs", *groups, "All"], rows, f"Mean {source} scores by gap, %"))

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,10 +12,11 @@ import typer
 from vlmt_cli.analysis.relations.sweep import Found, Wanted, find
 from vlmt_cli.analysis.relations.sweep_plan import SweepPlan, make_sweep_plan
 from vlmt_cli.base.cluster import read_launcher
-from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.base.errors import DataError
 from vlmt_cli.commands import obstacles
+from vlmt_cli.commands.devices import Computing, check_computing, check_gpus, devices_of, kind_of
 from vlmt_cli.commands.show import progress, say, stdout, table
-from vlmt_cli.runs.best import BestOrLast
+from vlmt_cli.commands.sweep_options import SweepOptions
 from vlmt_cli.runs.folders import start_of
 from vlmt_cli.runs.recipe import RECIPE, difference_of, read_recipe
 
@@ -27,35 +28,21 @@ ASK_ABOVE = 600.0
 Key = TypeVar("Key", bound=Hashable)
 
 
-@dataclass(frozen=True)
-class SweepOptions:
-    """What the commands of sweeps share, as the command line gives it."""
-
-    preset: str
-    scale: str | None
-    settings: list[str] | None
-    seeds: int
-    data: Path
-    runs: Path
-    sweep: str
-    parallel: int | None
-    launcher: str | None
-    sbatch: list[str] | None
-    device: str
-    partial: bool
-    plan: bool
-    yes: bool
-    weights: BestOrLast = "best"
-
-
 def sweep(
     options: SweepOptions,
+    name: str,
     wanted: Mapping[Key, Wanted],
     needs: Callable[[Key], bool],
-    as_json: bool,
     trains: bool = True,
 ) -> dict[Key, Path] | None:
     """Find runs, train those that are needed and missing where that is allowed, and return the finished ones.
+
+    Args:
+        options: of the command line.
+        name: of the sweep.
+        wanted: the runs.
+        needs: tells which of them the command needs.
+        trains: whether missing ones may be trained.
 
     Returns:
         Their folders; None when only the plan was asked for.
@@ -65,16 +52,17 @@ def sweep(
     """
     launch = _launch(options)
     if not (options.yes or options.plan):
-        wanted = _as_they_are(options, wanted)
-    states = dict(zip(wanted, find(wanted.values(), options.runs, options.sweep, options.data), strict=True))
+        wanted = _as_they_are(options, name, wanted)
+    runs_and_data = options.folder, name, options.data
+    states = dict(zip(wanted, find(wanted.values(), *runs_and_data), strict=True))
     needed = [states[key] for key in wanted if needs(key)]
     todo = [run for run in needed if run.state != "finished"]
     parallel = launch.parallel or max(1, len(todo))
-    plan = make_sweep_plan(needed, options.runs, options.data, launch.device, parallel)
+    plan = make_sweep_plan(needed, options.folder, options.data, launch.device, parallel)
     if options.plan:
-        _show_plan(plan, options.sweep, as_json)
+        _show_plan(plan, name, options.as_json)
         return None
-    lacking = next(filter(None, (_lacking(options, run.wanted) for run in todo)), None)
+    lacking = next(filter(None, (_lacking(options, name, run.wanted) for run in todo)), None)
     if options.yes and lacking:
         obstacles.refuse([lacking], options.data, options.scale)
     if todo and trains and _may_train(plan, todo, options.yes):
@@ -90,28 +78,28 @@ def sweep(
 
             if not run_sweep(plan, options.data, launch, tell=tell):
                 sys.exit(130)
-        states = dict(zip(wanted, find(wanted.values(), options.runs, options.sweep, options.data), strict=True))
+        states = dict(zip(wanted, find(wanted.values(), *runs_and_data), strict=True))
         todo = []
     runs = {key: run.folder for key, run in states.items() if run.state == "finished"}
     if not runs:
-        _show_plan(plan, options.sweep, as_json)
+        _show_plan(plan, name, options.as_json)
         todo_text = f"train them with --yes, about {duration(plan.total)}"
         if more := obstacles.fitting(lacking, options.data, options.scale):
             todo_text += f", or what this machine can: {obstacles.command((), ['--yes', *more])}"
-        raise DataError(f"none of {len(needed)} runs is there", where=options.runs / options.sweep, todo=todo_text)
+        raise DataError(f"none of {len(needed)} runs is there", where=options.folder / name, todo=todo_text)
     if todo:
         say(f"{len(todo)} of {len(needed)} runs are missing; --yes trains them, about {duration(plan.total)}")
     return runs
 
 
-def _as_they_are(options: SweepOptions, wanted: Mapping[Key, Wanted]) -> Mapping[Key, Wanted]:
+def _as_they_are(options: SweepOptions, name: str, wanted: Mapping[Key, Wanted]) -> Mapping[Key, Wanted]:
     """Where no option asks for a recipe and a sweep was trained with another than the usual, take its runs as they are.
 
     Runs that it lacks are then left out: they would be of the usual recipe, and not compare.
     """
-    if options.settings or options.scale:
+    if options.keys or options.scale:
         return wanted
-    folder = options.runs / options.sweep
+    folder = options.folder / name
     present = {key: run for key, run in wanted.items() if (folder / run.name / RECIPE).exists()}
     own = {key: replace(run, recipe=read_recipe(folder / run.name)) for key, run in present.items()}
     differences = (difference_of(wanted[key].recipe, run.recipe) for key, run in own.items())
@@ -124,12 +112,12 @@ def _as_they_are(options: SweepOptions, wanted: Mapping[Key, Wanted]) -> Mapping
     return own
 
 
-def _lacking(options: SweepOptions, wanted: Wanted) -> obstacles.Obstacle | None:
+def _lacking(options: SweepOptions, name: str, wanted: Wanted) -> obstacles.Obstacle | None:
     """What a run would begin with, and cannot be had."""
-    own = options.runs / options.sweep / wanted.name
+    own = options.folder / name / wanted.name
     if start_of(wanted.recipe, own, options.data) is not None:
         return None
-    return obstacles.out_of_reach(wanted.recipe, options.runs)
+    return obstacles.out_of_reach(wanted.recipe, options.folder)
 
 
 def run_sweep(plan: SweepPlan, data: Path, launch: "Launch", tell: Callable[[str, int, int], None]) -> bool:
@@ -149,15 +137,12 @@ def duration(seconds: float) -> str:
 
 def _launch(options: SweepOptions) -> "Launch":
     sbatch = read_launcher(options.launcher, options.sbatch)
-    if options.device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"there is no device {options.device!r}", todo="choose auto, cpu or cuda")
-    import torch
-
+    asked = Computing(options.device, launcher=options.launcher)
+    check_computing(asked, numbered=False)
+    check_gpus(asked)
     from vlmt_cli.analysis.relations.sweep_run import Launch, devices_here
 
-    # What a cluster's machines have is not known here.
-    has_gpu = torch.cuda.is_available() or options.launcher == "slurm"
-    device = "cuda" if options.device == "cuda" or (options.device == "auto" and has_gpu) else "cpu"
+    device = kind_of(devices_of(asked, numbered=False))
     parallel = options.parallel if options.launcher else len(devices_here(device, options.parallel))
     return Launch(parallel, device, options.launcher, sbatch, options.partial)
 

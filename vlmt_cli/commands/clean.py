@@ -5,8 +5,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlmt_cli.commands import completion
-from vlmt_cli.commands.options import DATA, DataFolder, DataSettings, Json, Recipe, check_data
+from vlmt_cli.commands.options import (
+    DATA,
+    Available,
+    DataFolder,
+    DataKeys,
+    Datasets,
+    Identity,
+    ImageLists,
+    Json,
+    RecipeName,
+    check_data,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,26 +37,10 @@ def clean(
         typer.Argument(help="With --near-duplicates: folders of images, FOLDER or source=FOLDER; else DATA/images."),
     ] = None,
     data: DataFolder = DATA,
-    datasets: Annotated[
-        str | None,
-        typer.Option(
-            help="Datasets to clean of each other's test images, with commas. [default: all, the twelve]",
-            autocompletion=completion.datasets,
-        ),
-    ] = None,
-    available: Annotated[
-        bool, typer.Option("--available", help="Take the datasets and splits whose files are there.")
-    ] = False,
-    identity: Annotated[
-        str | None,
-        typer.Option(
-            help="strict (the default): every relation that the files give. paper: ids and Visual Genome's crosswalk."
-        ),
-    ] = None,
-    image_list: Annotated[
-        list[str] | None,
-        typer.Option(help="NAME:ROLE=FILE with an image key a line; ROLE is train, val, test, pretrain or detector."),
-    ] = None,
+    datasets: Datasets = None,
+    available: Available = False,
+    identity: Identity = None,
+    image_list: ImageLists = None,
     near_duplicates: Annotated[
         bool, typer.Option("--near-duplicates", help="Compare image files, too: equal pixels and near-duplicates.")
     ] = False,
@@ -72,8 +66,8 @@ def clean(
         typer.Option("--fast", help="Trust size and time of official files instead of comparing their contents."),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Report, but write no split.")] = False,
-    recipe: Recipe = "data",
-    settings: DataSettings = None,
+    recipe: RecipeName = "data",
+    keys: DataKeys = None,
     as_json: Json = False,
 ) -> None:
     """Remove every test image from every train and validation set, and prove it.
@@ -117,12 +111,12 @@ def clean(
         raise UsageError("--fast goes with a split that is written or checked, and --dry-run writes none")
     if check and (dry_run or replace):
         raise UsageError(f"--check writes nothing, and {'--dry-run' if dry_run else '--replace'} is for what does")
-    options = load_recipe(recipe, Options, settings or ())
+    options = load_recipe(recipe, Options, keys or ())
     lists = [parse_image_list(given) for given in image_list or ()]
     if check:
         check_data(data)
         names = names_of(datasets) if datasets else None
-        own = options if recipe != "data" or settings else None
+        own = options if recipe != "data" or keys else None
         files = image_files_of(folders or [str(data / "images")], verdicts) if near_duplicates else None
         if names or identity or own or lists or files:
             refuse_contradiction(to or data / "clean", names, identity, own, lists, files)
@@ -138,7 +132,7 @@ def clean(
         names = datasets_to_clean(data, to, asked, replace)
         asked = question_of(names, asked.identity, options, lists, files)
     missing = require_files(data, names, available)
-    _clean(data, to, asked, options, missing, replace, fast, dry_run, as_json)
+    _clean(data, asked, options, missing, to=to, replace=replace, fast=fast, dry_run=dry_run, as_json=as_json)
 
 
 def compare_image_files(
@@ -205,10 +199,11 @@ def _say_pairs(compared: "Compared", page: Path | None) -> None:
 
 def _clean(
     data: Path,
-    to: Path | None,
-    asked: "CleanQuestion",
+    asked: "Question",
     options: "Options",
     missing: list[str],
+    *,
+    to: Path | None,
     replace: bool,
     fast: bool,
     dry_run: bool,

@@ -8,7 +8,7 @@ import typer
 
 from vlmt_cli.base.words import printable
 from vlmt_cli.commands import completion
-from vlmt_cli.commands.options import DATA, DataFolder, DataSettings, Json, Recipe, check_data
+from vlmt_cli.commands.options import DATA, DataFolder, DataKeys, Json, RecipeName, check_data
 
 if TYPE_CHECKING:
     from vlmt_cli.datasets.prepare import Manifest
@@ -87,8 +87,8 @@ def show(
         Path | None, typer.Option("--features", help="With --masking: the store; else the one that has the images.")
     ] = None,
     data: DataFolder = DATA,
-    recipe: Recipe = "data",
-    settings: DataSettings = None,
+    recipe: RecipeName = "data",
+    keys: DataKeys = None,
     as_json: Json = False,
 ) -> None:
     """Show the first examples of a split.
@@ -110,7 +110,7 @@ def show(
         raise UsageError(f"{'--to' if to else '--features'} goes with --masking")
     if dataset not in DATASETS:
         raise UsageError(f"there is no dataset {dataset!r}", todo=f"choose among {', '.join(DATASETS)}")
-    options = load_recipe(recipe, Options, settings or ())
+    options = load_recipe(recipe, Options, keys or ())
     check_data(data)
     if len(missing := missing_files(data, dataset)) == len(DATASETS[dataset].files) and not prepared(data, dataset):
         origin = addresses(data, dataset)[missing[0]]

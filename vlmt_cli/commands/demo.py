@@ -135,22 +135,26 @@ def _train(steps: "Steps", iterations: int) -> None:
     steps.train(
         f"pretrain --scale mini --set {first}",
         "pretrain",
-        lambda run, resume: pretrain(data=folder, run=run, resume=resume, scale="mini", settings=[first]),
+        lambda run, resume: pretrain(data=folder, run=run, resume=resume, scale="mini", keys=[first]),
     )
     choices = {"iterations": iterations, "evaluate_every": min(25, iterations), "affinity_every": min(60, iterations)}
-    settings = [f"training.{name}={value}" for name, value in choices.items()]
-    words = " ".join(f"--set {setting}" for setting in settings)
+    keys = [f"training.{name}={value}" for name, value in choices.items()]
+    words = " ".join(f"--set {key}" for key in keys)
     steps.train(
         f"train --preset {RUN} --scale mini {words}",
         RUN,
-        lambda run, resume: train(preset=RUN, data=folder, run=run, resume=resume, scale="mini", settings=settings),
+        lambda run, resume: train(recipe=RUN, data=folder, run=run, resume=resume, scale="mini", keys=keys),
     )
     run = folder / "runs" / RUN
     steps.do(f"evaluate --model {{folder}}/runs/{RUN} --data {{folder}}", lambda: evaluate(model=str(run), data=folder))
 
 
 def _analyse(steps: "Steps") -> None:
-    from vlmt_cli.commands.analyze import ablations, affinity, overlap, schedule, triples
+    from vlmt_cli.commands.analyze_ablations import ablations
+    from vlmt_cli.commands.analyze_affinity import affinity
+    from vlmt_cli.commands.analyze_overlap import overlap
+    from vlmt_cli.commands.analyze_pairs import triples
+    from vlmt_cli.commands.analyze_schedule import schedule
     from vlmt_cli.commands.evaluate import evaluate
     from vlmt_cli.commands.train import train
     from vlmt_cli.commands.vgc import vgc
@@ -164,7 +168,7 @@ def _analyse(steps: "Steps") -> None:
                 f"train --preset {preset} --task {task} --scale mini --set {setting}",
                 name,
                 lambda run, resume, preset=preset, task=task: train(  # type: ignore[misc]
-                    preset=preset, task=task, data=folder, run=run, resume=resume, scale="mini", settings=[setting]
+                    recipe=preset, task=task, data=folder, run=run, resume=resume, scale="mini", keys=[setting]
                 ),
             )
             steps.do(
@@ -174,13 +178,13 @@ def _analyse(steps: "Steps") -> None:
     sweep = [f"training.iterations={SWEEP}"]
     steps.do(
         f"analyze triples --scale mini --data {{folder}} --runs {{folder}}/runs --yes --set {sweep[0]}",
-        lambda: triples(scale="mini", data=folder, runs=runs, yes=True, parallel=2, settings=sweep),
+        lambda: triples(scale="mini", data=folder, runs=runs, yes=True, parallel=2, keys=sweep),
     )
     only, ablation = "all-tasks,no-task-token", [f"training.iterations={ABLATION}"]
     steps.do(
         f"analyze ablations --only {only} --yes --scale mini --data {{folder}} --runs {{folder}}/runs"
         f" --sweep ablations --set {ablation[0]}",
-        lambda: ablations(only=only, yes=True, scale="mini", data=folder, runs=runs, parallel=2, settings=ablation),
+        lambda: ablations(only=only, yes=True, scale="mini", data=folder, runs=runs, parallel=2, keys=ablation),
     )
     steps.do(
         "analyze overlap --datasets all,conceptual_captions --data {folder}",
@@ -233,7 +237,7 @@ def _analysed(folder: Path) -> "Iterator[Section]":
     import pyarrow.parquet as pq
 
     from vlmt_cli.analysis import overview
-    from vlmt_cli.commands.analyze import attention
+    from vlmt_cli.commands.analyze_attention import attention
 
     runs = folder / "runs"
     models = [("AT", [RUN])] + [

@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vlmt_cli.commands import completion
+from vlmt_cli.commands.devices import Computing, Device, check_computing, check_gpus, devices_of
 from vlmt_cli.commands.options import (
     DATA,
+    BatchSize,
     DataFolder,
+    Features,
     Json,
+    Paper,
+    Partial,
     Weights,
     check_data,
-    check_device,
     check_features,
-    device_of,
 )
 
 if TYPE_CHECKING:
@@ -41,7 +44,7 @@ def evaluate(
         Path | None, typer.Option("--to", help="Folder to write to; else the run folder, or one beside the .pt.")
     ] = None,
     intervals: Annotated[bool, typer.Option("--intervals", help="Show every metric with its 95% interval.")] = False,
-    paper: Annotated[bool, typer.Option("--paper", help="Show the paper's figures, too.")] = False,
+    paper: Paper = False,
     contaminated: Annotated[
         bool,
         typer.Option("--contaminated", help="Show scores on test images that training saw beside those on others."),
@@ -52,17 +55,13 @@ def evaluate(
     submission: Annotated[
         bool, typer.Option("--submission", help="Write files for the servers of VQA, GQA, NLVR2 and SNLI-VE.")
     ] = False,
-    partial: Annotated[
-        bool, typer.Option("--partial", help="Leave out examples whose images have no features.")
-    ] = False,
-    features: Annotated[
-        str | None, typer.Option("--features", help="Feature store, by name or path; else the run's own.")
-    ] = None,
+    partial: Partial = False,
+    features: Features = None,
     only_1k: Annotated[
         bool, typer.Option("--coco-1k", help="COCO's first 1,000 test images alone: 25 times quicker than all 5,000.")
     ] = False,
-    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:1; auto takes a GPU where there is one.")] = "auto",
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Examples at a time.")] = 64,
+    device: Device = "auto",
+    batch_size: BatchSize = 64,
     data: DataFolder = DATA,
     as_json: Json = False,
 ) -> None:
@@ -94,12 +93,13 @@ def evaluate(
         named_tasks(tasks)
     check_data(data)
     check_features(features, data)
-    check_device(device)
+    check_computing(asked := Computing(device))
+    check_gpus(asked)
 
     from vlmt_cli.evaluation import evaluate as library
     from vlmt_cli.evaluation.choose import by_reason
 
-    chosen = device_of(device)
+    [chosen] = devices_of(asked)
     with _bars() as (update, say):
         result = library.evaluate(
             model,

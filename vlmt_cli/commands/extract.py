@@ -5,7 +5,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlmt_cli.commands.options import DATA, DataFolder, Json, Sbatch, check_device
+from vlmt_cli.commands.devices import (
+    Computing,
+    Device,
+    Gpus,
+    Launcher,
+    Sbatch,
+    check_computing,
+    check_gpus,
+    devices_of,
+)
+from vlmt_cli.commands.options import DATA, DataFolder, Json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,18 +71,19 @@ def extract(
     regions: Annotated[int, typer.Option(min=1, help="Detected boxes a photo.")] = 100,
     batch: Annotated[int | None, typer.Option(min=1, help="Photos at a time; else 8, and 1 with vg-x152.")] = None,
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that decode photos; else as fits.")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:1; auto takes a GPU where there is one.")] = "auto",
-    gpus: Annotated[int | None, typer.Option(min=1, help="One process each on so many GPUs.")] = None,
+    device: Device = "auto",
+    gpus: Gpus = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Take the first photos only, to try it.")] = None,
     shard: Annotated[str | None, typer.Option(help="Extract one part only, such as 3/64.")] = None,
     merge: Annotated[bool, typer.Option("--merge", help="Merge the shards of the store, and remove them.")] = False,
-    launcher: Annotated[
-        str | None, typer.Option(help="slurm: one array of cluster jobs, merged at the end. local: the same here.")
-    ] = None,
+    launcher: Launcher = None,
     shards: Annotated[int, typer.Option(min=1, help="With --launcher: how many jobs.")] = 16,
     sbatch: Sbatch = None,
     as_json: Json = False,
 ) -> None:
     """Turn photos into a store of region features. Goes on where it was when it is run again.
+
+    With --launcher slurm each shard is a job of one array; the shards are merged at the end.
 
     Examples:
 
@@ -92,32 +103,39 @@ def extract(
     """
     import msgspec
 
-    from vlmt_cli.base.cluster import read_launcher
+    from vlmt_cli.base.cluster import read_launcher, read_shard
     from vlmt_cli.base.errors import UsageError
     from vlmt_cli.commands import vg_x152
     from vlmt_cli.commands.show import progress, say
 
     if extractor not in ("detector", "pixels"):
         raise UsageError(f"there is no extractor {extractor!r}", todo="choose detector or pixels")
-    if gpus is not None and device != "auto":
-        raise UsageError("--gpus and --device exclude each other")
-    check_device(device)
-    own = vg_x152.DetectorOptions(weights, config, mode, precision)
-    is_own = extractor == "detector" and detector == vg_x152.X152
+    asked = Computing(device, gpus, launcher=launcher)
+    check_computing(asked)
+    if extractor == "pixels":  # which has nothing for a GPU to do
+        asked = Computing("cpu")
+    check_gpus(asked)
+    own = vg_x152.Options(weights, config, mode, precision)
+    is_own = extractor == "detector" and detector == vg_x152.NAME
     if not is_own:
         vg_x152.refuse_without_it(own)
     elif backbone != BACKBONE:
         raise UsageError(f"--detector {vg_x152.X152} brings its own backbone", todo="leave --backbone out")
     if sum((shard is not None, merge, launcher is not None)) > 1:
         raise UsageError("--shard, --merge and --launcher exclude each other")
+    if merge and limit:
+        raise UsageError("--merge takes all photos of the shards", todo="leave --limit out")
+    number, of = read_shard(shard) if shard else (1, 1)
     options = read_launcher(launcher, sbatch)
+    batch = batch or (1 if is_own else 8)
+    if is_own and not merge:
+        vg_x152.check(own, batch, in_parts=bool(shard or launcher or (gpus or 1) > 1))
     given: dict[str, BoxArray] | None = None
     files: list[File] = []
     skipped: dict[str, str] = {}
     if not merge:
         given = _boxes(boxes, box_format, data)
         files, skipped = _photos(folders or [str(data / "images")])
-    batch = batch or (1 if is_own else 8)
 
     from vlmt_cli.features import shards as parts
 
@@ -129,15 +147,13 @@ def extract(
         _show(store, {"store": str(store), "images": meta.images, "checksum": meta.checksum}, as_json)
         return
 
-    number, of = parts.read_shard(shard) if shard else (1, 1)
-    devices = _devices(device, gpus, elsewhere=launcher == "slurm") if extractor != "pixels" else ["cpu"]
+    devices = devices_of(asked)
     if is_own:
-        in_parts = bool(shard or launcher or len(devices) > 1)
-        make = vg_x152.maker(own, boxes is not None, regions, batch, in_parts)
+        make = vg_x152.maker(own, boxes is not None, regions, batch)
     else:
         make = _maker(extractor, files, store, detector if boxes is None else None, backbone, regions, batch)
     workers = _workers(extractor, devices) if workers is None else workers
-    job = parts.Job(files, store, make, devices, batch, given, workers)
+    job = parts.Job(files[:limit], store, make, devices, batch, given, workers)
     with progress("Extracting") as update:
         if launcher:
             result = parts.submit(job, shards, launcher, options, update)
@@ -158,25 +174,6 @@ def _name(extractor: str, detector: str, backbone: str, boxes: str | None) -> st
     if extractor == "pixels":
         return f"pixels-{Path(boxes).stem}" if boxes else "pixels"
     return f"{Path(boxes).stem if boxes else short_name(detector)}+{short_name(backbone)}"
-
-
-def _devices(device: str, gpus: int | None, elsewhere: bool) -> list[str]:
-    """Name the devices, one process each. What other machines have is not known here."""
-    import torch
-
-    from vlmt_cli.base.errors import UsageError
-
-    available = torch.cuda.device_count()
-    if gpus is not None:
-        if gpus > available and not elsewhere:
-            raise UsageError(f"--gpus {gpus}: there are {available}", todo="leave it out to run on the CPU")
-        return [f"cuda:{number}" for number in range(gpus)]
-    if device == "auto":
-        return ["cuda:0" if available else "cpu"]
-    kind = torch.device(device).type
-    if kind == "cuda" and not available and not elsewhere:
-        raise UsageError(f"--device {device}: there is no GPU that torch can use", todo="give --device cpu")
-    return [device]
 
 
 def _workers(extractor: str, devices: list[str]) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmt_cli.base.errors import DataError, UsageError, VlmtError
+from vlmt_cli.base.words import too_few_gpus
 
 if TYPE_CHECKING:
     from vlmt_cli.runs.recipe import Recipe
@@ -48,8 +49,11 @@ def refuse(obstacles: list[Obstacle], data: Path, scale: str | None) -> None:
     without = {option for obstacle in obstacles for option in obstacle.without}
     instead = [word for obstacle in obstacles if obstacle.kind is UsageError for word in obstacle.instead]
     instead += fitting(next((obstacle for obstacle in obstacles if obstacle.kind is DataError), None), data, scale)
-    what = ", and ".join(obstacle.what for obstacle in obstacles)
-    raise obstacles[0].kind(what, todo=f"run here: {command(without, instead)}")
+    what = obstacles[0].what
+    if len(obstacles) > 1:
+        numbered = "; ".join(f"({number}) {obstacle.what}" for number, obstacle in enumerate(obstacles, 1))
+        what = f"{len(obstacles)} things are in the way here: {numbered}"
+    raise obstacles[0].kind(what, todo=f"run instead: {command(without, instead)}")
 
 
 def fitting(lacking: Obstacle | None, data: Path, scale: str | None) -> list[str]:
@@ -59,15 +63,11 @@ def fitting(lacking: Obstacle | None, data: Path, scale: str | None) -> list[str
     return list(lacking.instead) if lacking else []
 
 
-def no_gpus(asked: int, available: int) -> Obstacle:
-    """There are fewer GPUs than asked for."""
+def no_gpus(asked: int) -> Obstacle:
+    """There are no GPUs."""
     import os
 
-    what = f"{asked} GPUs are asked for" if asked > 1 else "a GPU is asked for"
-    what += f", and there {'is' if available == 1 else 'are'} {available or 'none'}"
-    if available:
-        return Obstacle(what, f"give --gpus {available}", ("--gpus",), ("--gpus", str(available)))
-    return Obstacle(what, None, ("--gpus", "--device"), on_cpu(min(asked, os.cpu_count() or 1)))
+    return Obstacle(too_few_gpus(asked, 0), None, ("--gpus", "--device"), on_cpu(min(asked, os.cpu_count() or 1)))
 
 
 def on_cpu(processes: int) -> tuple[str, ...]:
@@ -75,17 +75,10 @@ def on_cpu(processes: int) -> tuple[str, ...]:
     return ("--device", "cpu", "--processes", str(processes))
 
 
-def gpus_surely_missing() -> bool:
-    """Tell whether this machine has no device file of any GPU; asking torch would take seconds."""
-    return sys.platform == "linux" and not any(
-        next(Path("/dev").glob(name), None) for name in ("nvidia[0-9]*", "dxg", "kfd")
-    )
-
-
 def run_exists(run: Path) -> Obstacle:
     """The folder holds a run already."""
     free = next(path for number in range(2, 1 << 20) if not (path := run.with_name(f"{run.name}-{number}")).exists())
-    todo = "go on with it with --resume, or name another folder with --run"
+    todo = "resume it with --resume, or name another folder with --run"
     return Obstacle(f"{run}: holds a run already", todo, ("--run",), ("--run", str(free)))
 
 
@@ -120,8 +113,8 @@ def out_of_reach(recipe: "Recipe", runs: Path) -> Obstacle | None:
         vocabulary = next((str(path) for path in sorted(runs.glob("*/tokenizer.json"))), "null")
         instead += ("--set", f"model.tokenizer={vocabulary}")
     what = (
-        f"{source} is not a folder here, and the hub cannot give it ({reason}); where there is a copy, give its folder"
-        " with --set model.bert=FOLDER --set model.tokenizer=FOLDER, and else begin with random weights"
+        f"{source} is neither a folder here nor available from the hub ({reason}); start from random weights, or name a"
+        " local copy with --set model.bert=FOLDER --set model.tokenizer=FOLDER"
     )
     return Obstacle(what, None, (), instead, DataError)
 

@@ -1,71 +1,118 @@
-"""Options that several commands share, and checks of what was given that need nothing heavy."""
+"""Options that several commands share, each declared once, and checks of what was given that need nothing heavy.
 
-import re
+An option is an annotated type: ``data: DataFolder = DATA``. Options that always go together are the fields of a
+dataclass, which a command takes as one parameter under ``@grouped``.
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.base.errors import DataError
 from vlmt_cli.commands import completion
+
+DATA = Path("data")
 
 DataFolder = Annotated[
     Path,
     typer.Option("--data", envvar="VLMT_DATA", help="Data folder: raw/, examples/, clean/, features/ are in it."),
 ]
-Recipe = Annotated[
-    str,
-    typer.Option(
-        "--preset",
-        "--recipe",
-        help="Recipe, by name or as a YAML file, for all other choices.",
-        autocompletion=completion.recipes,
-    ),
-]
-Preset = Annotated[
+RecipeName = Annotated[
     str,
     typer.Option("--preset", "--recipe", help="Recipe, by name or as a YAML file.", autocompletion=completion.recipes),
 ]
-DataSettings = Annotated[
-    list[str] | None, typer.Option("--set", help="Override a recipe key: --set vqa.minval=5000. Repeat it for more.")
+Scale = Annotated[str | None, typer.Option(help="A recipe to lay over this one: mini, for the synthetic world.")]
+_KEYS = "Override a recipe key: --set {}. Repeat it for more."
+DataKeys = Annotated[list[str] | None, typer.Option("--set", help=_KEYS.format("vqa.minval=5000"))]
+Keys = Annotated[list[str] | None, typer.Option("--set", help=_KEYS.format("training.gap=8"))]
+
+Datasets = Annotated[
+    str | None,
+    typer.Option(
+        "--datasets",
+        help="Datasets, with commas; all (the default) means the twelve.",
+        autocompletion=completion.datasets,
+    ),
 ]
-Settings = Annotated[
-    list[str] | None, typer.Option("--set", help="Override a recipe key: --set training.gap=8. Repeat it for more.")
+Available = Annotated[bool, typer.Option("--available", help="Take the datasets and splits whose files are there.")]
+ImageLists = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--image-list",
+        help="NAME:ROLE=FILE with an image key a line; ROLE is train, val, test, pretrain or detector. Repeat it for"
+        " more.",
+    ),
 ]
+Identity = Annotated[
+    str | None,
+    typer.Option(
+        "--identity",
+        help="strict (the default): every relation that the files give. paper: ids and Visual Genome's crosswalk.",
+    ),
+]
+
+Runs = Annotated[
+    Path | None,
+    typer.Option("--runs", help="The folder of all runs; else DATA/runs, and runs beside the default data folder."),
+]
+MultiTaskRun = Annotated[Path | None, typer.Argument(help="A multi-task run; else RUNS/all-tasks.", show_default=False)]
+Partial = Annotated[bool, typer.Option("--partial", help="Leave out examples whose images have no features.")]
 Weights = Annotated[
     Literal["best", "last"],
     typer.Option("--weights", help="A run's best weights, by its mean validation score, or its last."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Sbatch = Annotated[
-    list[str] | None, typer.Option(help="With --launcher slurm: an option, partition=gpu. Repeat it for more.")
+Features = Annotated[
+    str | None, typer.Option("--features", help="Feature store, by name or path; else the one that fits the model.")
 ]
+Detector = Annotated[
+    str | None,
+    typer.Option("--detector", help="Detector for photos, hub id or folder; else that of the model's features."),
+]
+Backbone = Annotated[
+    str | None,
+    typer.Option("--backbone", help="Backbone for photos, hub id or folder; else that of the model's features."),
+]
+DetectorWeights = Annotated[
+    Path | None, typer.Option("--detector-weights", help="detectron_model.pth, for a model on features of vg-x152.")
+]
+BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Examples at a time.")]
+Paper = Annotated[bool, typer.Option("--paper", help="Show the paper's figures, too.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
-DATA = Path("data")
 
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command take options as one parameter: the fields of the dataclass that it is annotated with.
 
-def check_device(name: str) -> None:
-    """Raise a UsageError where a device is not one by its name, without importing torch."""
-    if not re.fullmatch(r"auto|(cpu|cuda)(:\d+)?", name):
-        raise UsageError(f"there is no device {name!r}", todo="write cpu, cuda or cuda:1")
-
-
-def device_of(name: str) -> str:
-    """Check a device.
-
-    Raises:
-        UsageError: this machine does not have it.
+    The command line, and callers in Python, give each field by its own name; a field without a default is required.
     """
-    check_device(name)
-    import torch
+    parameters = inspect.signature(command, eval_str=True).parameters.values()
+    groups: dict[str, Any] = {one.name: one.annotation for one in parameters if is_dataclass(one.annotation)}
+    shown: list[inspect.Parameter] = []
+    for one in parameters:
+        if group := groups.get(one.name):
+            hints = get_type_hints(group, include_extras=True)
+            shown += [
+                inspect.Parameter(field.name, one.kind, default=field.default, annotation=hints[field.name])
+                for field in fields(group)
+            ]
+        else:
+            shown.append(one)
 
-    has_gpu = torch.cuda.is_available()
-    if name == "auto":
-        return "cuda" if has_gpu else "cpu"
-    device = torch.device(name)
-    if device.type == "cuda" and not (has_gpu and (device.index or 0) < torch.cuda.device_count()):
-        raise UsageError(f"--device {name}: there is no such GPU that torch can use", todo="give --device cpu")
-    return name
+    @wraps(command)
+    def takes_fields(*arguments: Any, **given: Any) -> None:
+        for name, group in groups.items():
+            own = [field.name for field in fields(group) if field.name in given]
+            given[name] = group(**{field: given.pop(field) for field in own})
+        command(*arguments, **given)
+
+    takes_fields.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+    takes_fields.__annotations__ = {one.name: one.annotation for one in shown}
+    return takes_fields
 
 
 def check_data(data: Path) -> None:

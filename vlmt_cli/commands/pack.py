@@ -59,31 +59,6 @@ def pack(
 
       vlmt pack --hard-negatives data/features/coco
     """
-    from vlmt_cli.base.errors import UsageError
-
-    if hard_negatives:
-        if store is not None:
-            raise UsageError(f"unexpected argument {str(store)!r}", todo="--hard-negatives takes one store")
-        _hard_negatives(source, data, neighbours, partial, as_json)
-        return
-    if store is None:
-        raise UsageError("the store to make is missing", todo="name it after the features: vlmt pack SOURCE STORE")
-    if partial:
-        raise UsageError("--partial goes with --hard-negatives")
-    _pack(source, store, format, image_source, extractor, regions, ids, whole_image_boxes, as_json)
-
-
-def _pack(
-    source: Path,
-    store: Path,
-    format: str | None,
-    image_source: str | None,
-    extractor: str | None,
-    regions: int | None,
-    ids: Path | None,
-    whole_image_boxes: bool,
-    as_json: bool,
-) -> None:
     import json
     from dataclasses import asdict
 
@@ -93,8 +68,17 @@ def _pack(
     from vlmt_cli.base.keys import SOURCES
     from vlmt_cli.commands.show import progress, say, stdout
 
+    if hard_negatives and store is not None:
+        raise UsageError(f"unexpected argument {str(store)!r}", todo="--hard-negatives takes one store")
+    if not hard_negatives and store is None:
+        raise UsageError("the store to make is missing", todo="name it after the features: vlmt pack SOURCE STORE")
+    if partial and not hard_negatives:
+        raise UsageError("--partial goes with --hard-negatives")
     if not source.exists():
         raise DataError("there is no such file or folder", where=source, todo="name the features to pack")
+    if store is None:
+        _hard_negatives(source, data, neighbours, partial, as_json)
+        return
     if format is not None and format not in FORMATS:
         raise UsageError(f"there is no format {format!r}", todo=f"choose among {', '.join(FORMATS)}")
     if image_source is not None and image_source not in SOURCES:

@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vlmt_cli.commands import completion
-from vlmt_cli.commands.options import DATA, DataFolder, Json, Weights, check_device, check_features, device_of
+from vlmt_cli.commands.devices import Computing, Device, check_computing, check_gpus, devices_of
+from vlmt_cli.commands.options import (
+    DATA,
+    Backbone,
+    DataFolder,
+    Detector,
+    DetectorWeights,
+    Features,
+    Json,
+    Weights,
+    check_features,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,20 +52,12 @@ def predict(
     top: Annotated[int, typer.Option(min=1, help="Answers, boxes, photos or texts to show of each.")] = 5,
     page: Annotated[Path | None, typer.Option(help="An HTML page to write, with the photos in it.")] = None,
     draw: Annotated[Path | None, typer.Option(help="A PNG to write: the photo with the boxes that were found.")] = None,
-    features: Annotated[
-        str | None, typer.Option(help="Store of the image keys' features; else those in DATA/features.")
-    ] = None,
-    detector: Annotated[
-        str | None, typer.Option(help="Detector of the model's features: hub id or folder, where it is not the usual.")
-    ] = None,
-    backbone: Annotated[
-        str | None, typer.Option(help="Backbone of the model's features: hub id or folder, where it is not the usual.")
-    ] = None,
-    detector_weights: Annotated[
-        Path | None, typer.Option(help="detectron_model.pth, for a model on features of vg-x152.")
-    ] = None,
+    features: Features = None,
+    detector: Detector = None,
+    backbone: Backbone = None,
+    detector_weights: DetectorWeights = None,
     weights: Weights = "best",
-    device: Annotated[str, typer.Option(help="auto takes a GPU where there is one; cpu or cuda.")] = "auto",
+    device: Device = "auto",
     data: DataFolder = DATA,
     as_json: Json = False,
 ) -> None:
@@ -91,7 +94,8 @@ def predict(
     model = find_run(model, data)
     check_checkpoint(model, data)
     check_features(features, data)
-    check_device(device)
+    check_computing(asked := Computing(device))
+    check_gpus(asked)
 
     from vlmt_cli.evaluation.predict import check_question_fits, remarks
     from vlmt_cli.evaluation.predict import predict as ask
@@ -108,7 +112,7 @@ def predict(
             say(f"{line!r}: {remark}")
     if recipe and task not in recipe.tasks:
         say(f"{model} was last trained on {', '.join(recipe.tasks)}, and not on {task}")
-    where = device_of(device)
+    [where] = devices_of(asked)
     networks = Networks(where, detector, backbone, detector_weights)
     with progress("Extracting") as update:
         seen, notes = see(sources, checkpoint.lineage.extractor, networks, stores_of(data, features), given, update)

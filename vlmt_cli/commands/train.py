@@ -1,39 +1,47 @@
 """``vlmt train``: a recipe to a run folder."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vlmt_cli.base.errors import VlmtError
+from vlmt_cli.base.errors import UsageError, VlmtError
 from vlmt_cli.commands import completion
-from vlmt_cli.commands.options import DATA, DataFolder, Json, Preset, Sbatch, Settings, check_data
+from vlmt_cli.commands.devices import DeviceKind, Gpus, Launcher, Nodes, Processes, Sbatch
+from vlmt_cli.commands.options import DATA, DataFolder, Json, Keys, Partial, RecipeName, Scale, check_data, grouped
 from vlmt_cli.runs.folders import runs_folder
 
 if TYPE_CHECKING:
-    from vlmt_cli.training.processes import Devices
+    from vlmt_cli.commands.obstacles import Obstacle
+    from vlmt_cli.runs.recipe import Recipe
 
-Run = Annotated[
-    Path | None,
-    typer.Option(
-        "--run",
-        help="The run folder; else RUNS and the preset's name. RUNS is DATA/runs, and runs beside the default data.",
-    ),
-]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run that the folder holds.")]
-Gpus = Annotated[int | None, typer.Option(min=1, help="One process each on so many GPUs of a machine.")]
-Nodes = Annotated[int, typer.Option(min=1, help="Machines: started by torchrun or srun, or by --launcher slurm.")]
-Device = Annotated[str, typer.Option(help="auto takes a GPU where there is one; cpu or cuda.")]
-Processes = Annotated[int | None, typer.Option(min=1, help="Processes on the CPU.")]
-Seed = Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")]
-Partial = Annotated[bool, typer.Option("--partial", help="Leave out examples whose images have no features.")]
-Scale = Annotated[str | None, typer.Option(help="A recipe to lay over this one: mini, for the drawn world.")]
-Launcher = Annotated[
-    str | None,
-    typer.Option(
-        help="slurm: a cluster job that is requeued and goes on until the end. local: the same here, to try it."
-    ),
-]
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """What ``vlmt train`` and ``vlmt pretrain`` share."""
+
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            "--run",
+            help="The run folder; else RUNS and the recipe's name. RUNS is DATA/runs, and runs beside the default"
+            " data.",
+        ),
+    ] = None
+    resume: Annotated[bool, typer.Option("--resume", help="Resume the run that the folder holds.")] = False
+    gpus: Gpus = None
+    nodes: Nodes = 1
+    device: DeviceKind = "auto"
+    processes: Processes = None
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed.")] = 0
+    partial: Partial = False
+    scale: Scale = None
+    launcher: Launcher = None
+    sbatch: Sbatch = None
+    data: DataFolder = DATA
+    keys: Keys = None
+    as_json: Json = False
 
 
 class Interrupted(VlmtError):
@@ -42,30 +50,20 @@ class Interrupted(VlmtError):
     exit_code = 130
 
 
+@grouped
 def train(
-    preset: Preset = "all-tasks",
+    recipe: RecipeName = "all-tasks",
     task: Annotated[
         str | None, typer.Option(help="Its tasks: vqa, or several with commas.", autocompletion=completion.tasks)
     ] = None,
     group: Annotated[str | None, typer.Option(help="Its task group: G1, G2, G3 or G4.")] = None,
-    run: Run = None,
-    resume: Resume = False,
-    gpus: Gpus = None,
-    nodes: Nodes = 1,
-    device: Device = "auto",
-    processes: Processes = None,
-    seed: Seed = 0,
-    partial: Partial = False,
-    scale: Scale = None,
-    launcher: Launcher = None,
-    sbatch: Sbatch = None,
-    data: DataFolder = DATA,
-    settings: Settings = None,
-    as_json: Json = False,
+    *,
+    options: TrainingOptions,
 ) -> None:
     """Train one model on one task, a group, or all twelve.
 
-    Ctrl-C saves; the same command with --resume goes on.
+    Ctrl-C saves; the same command with --resume goes on. With --launcher slurm the run is one cluster job, which is
+    requeued at its time limit until the run has ended.
 
     Examples:
 
@@ -82,150 +80,102 @@ def train(
       torchrun --nnodes 4 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST -m -- vlmt_cli train
     --gpus 8 --nodes 4
     """
-    from vlmt_cli.base.errors import UsageError
-
     if task and group:
         raise UsageError("--task and --group exclude each other")
     named = f"-{(task or group or '').replace(',', '+')}" if task or group else ""
-    folder = run or runs_folder(data) / f"{Path(preset).stem}{named}"
-    values = {"tasks": task or group} if task or group else {}
-    launch(
-        preset,
-        values,
-        folder,
-        resume,
-        gpus,
-        nodes,
-        device,
-        processes,
-        seed,
-        partial,
-        scale,
-        launcher,
-        sbatch,
-        data,
-        settings,
-        as_json,
-    )
+    launch(recipe, f"{Path(recipe).stem}{named}", {"tasks": task or group} if task or group else {}, options)
 
 
-def launch(
-    preset: str,
-    values: dict[str, Any],
-    run: Path,
-    resume: bool,
-    gpus: int | None,
-    nodes: int,
-    device: str,
-    processes: int | None,
-    seed: int,
-    partial: bool,
-    scale: str | None,
-    launcher: str | None,
-    sbatch: list[str] | None,
-    data: Path,
-    settings: list[str] | None,
-    as_json: bool,
-) -> None:
-    """Run a recipe, and show what came of it.
+def launch(name: str, folder: str, over: dict[str, Any], options: TrainingOptions) -> None:
+    """Train a recipe, and show what came of it.
+
+    Args:
+        name: of the recipe.
+        folder: the run's name in the folder of all runs, where the options give no other folder.
+        over: keys laid over the recipe.
+        options: of the command line.
 
     Raises:
-        UsageError: options of a run that goes on ask for another one than it is.
+        UsageError: options of a run that is resumed ask for another one than it is.
         DataError: there is no data folder.
     """
     import functools
     from dataclasses import replace
 
     from vlmt_cli.base.cluster import read_launcher
-    from vlmt_cli.base.errors import UsageError
     from vlmt_cli.base.processes import is_first
     from vlmt_cli.base.recipes import load_recipe
     from vlmt_cli.commands import obstacles
+    from vlmt_cli.commands.devices import Computing, check_computing, devices_of, gpus_surely_missing, kind_of
     from vlmt_cli.commands.training_display import show_training
-    from vlmt_cli.runs.best import find_weights
-    from vlmt_cli.runs.folders import CONFIG, find_run, settle, start_of
-    from vlmt_cli.runs.metrics import is_finished
-    from vlmt_cli.runs.recipe import Recipe, difference_of, read_recipe
+    from vlmt_cli.runs.folders import find_run, settle
+    from vlmt_cli.runs.recipe import Recipe
 
-    recipe = load_recipe(preset, Recipe, settings or (), scale, **values)
-    check_devices(device, gpus, processes)
-    options = read_launcher(launcher, sbatch)
-    check_data(data)
-    in_the_way = []
-    run = Path(find_run(run, data)) if resume else run
+    recipe = load_recipe(name, Recipe, options.keys or (), options.scale, **over)
+    asked = Computing(options.device, options.gpus, options.processes, options.launcher)
+    check_computing(asked, numbered=False)
+    sbatch = read_launcher(options.launcher, options.sbatch)
+    check_data(options.data)
+    run = options.run or runs_folder(options.data) / folder
+    if options.resume:
+        run = Path(find_run(run, options.data))
     settle(run)
-    if resume:
-        recorded = read_recipe(run)
-        asks = settings or scale or values
-        if asks and (difference := difference_of(recipe, recorded)):
-            todo = "leave these options out, or begin another run"
-            raise UsageError(f"goes on as it began: {difference}", where=run, todo=todo)
-        opening = f"{run} has come to its end already" if is_finished(run) else f"Going on with {run}"
+    in_the_way: list[obstacles.Obstacle] = []
+    if options.resume:
+        opening = _resuming(run, recipe if options.keys or options.scale or over else None)
     else:
-        start = start_of(recipe, run, data)
-        if (run / CONFIG).exists():
-            in_the_way.append(obstacles.run_exists(run))
-        if start is None and (lacking := obstacles.out_of_reach(recipe, runs_folder(data))):
-            in_the_way.append(lacking)
-        bert = recipe.model.settled().bert
-        first = f"BERT's weights ({bert})" if bert else "random weights"
-        opening = f"Beginning with {start or first}"
-        if start is not None and (weights := find_weights(start, recipe.start_weights)).kind:
-            opening += f", its {weights}"
-        if start is None and recipe.start == "auto":
-            opening += f", as there is no run {run.parent / 'pretrain'}"
-    if launcher != "slurm" and (gpus or device == "cuda") and obstacles.gpus_surely_missing():
-        in_the_way.insert(0, obstacles.no_gpus(gpus or 1, 0))
-    obstacles.refuse(in_the_way, data, scale)
+        opening = _initialising(run, recipe, options.data, in_the_way)
+    if asked.asked_gpus and options.launcher != "slurm" and gpus_surely_missing():
+        in_the_way.insert(0, obstacles.no_gpus(asked.asked_gpus))
+    obstacles.refuse(in_the_way, options.data, options.scale)
 
     from vlmt_cli.training.cluster import train_on_cluster
+    from vlmt_cli.training.processes import Devices
     from vlmt_cli.training.train import Job, train
 
-    devices = choose_devices(device, gpus, processes, nodes, elsewhere=launcher == "slurm")
+    devices = devices_of(asked, numbered=False)
     report = functools.partial(show_training, opening)
-    job = Job(recipe, data, run, seed, partial, resume, devices)
-    if launcher is None:
+    on = Devices(kind_of(devices), len(devices), options.nodes)
+    job = Job(recipe, options.data, run, options.seed, options.partial, options.resume, on)
+    if options.launcher is None:
         finished = train(replace(job, report=report))
     else:
-        finished = train_on_cluster(job, launcher, options, report)
+        finished = train_on_cluster(job, options.launcher, sbatch, report)
     if not finished:
         raise Interrupted("interrupted and saved", where=run, todo="the same command goes on with --resume")
     if is_first():
-        _show(run, as_json)
+        _show(run, options.as_json)
 
 
-def check_devices(device: str, gpus: int | None, processes: int | None) -> None:
-    """Raise a UsageError where the options contradict each other."""
-    from vlmt_cli.base.errors import UsageError
+def _resuming(run: Path, asked: "Recipe | None") -> str:
+    """Return the line that opens a run that is resumed, after comparing its recipe with what is asked for, if any."""
+    from vlmt_cli.runs.metrics import is_finished
+    from vlmt_cli.runs.recipe import difference_of, read_recipe
 
-    if device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"there is no device {device!r}", todo="choose auto, cpu or cuda")
-    if device == "cpu" and gpus is not None:
-        todo = f"give --processes {gpus} instead of --gpus {gpus}"
-        raise UsageError("--gpus and --device cpu exclude each other", todo=todo)
-    if processes is not None and (gpus is not None or device == "cuda"):
-        raise UsageError("--processes is for the CPU", todo="leave it out, and give --gpus alone")
+    recipe = read_recipe(run)
+    if asked and (difference := difference_of(asked, recipe)):
+        todo = "leave these options out, or start another run with --run"
+        raise UsageError(f"cannot resume with other keys: {difference}", where=run, todo=todo)
+    return f"{run} is finished" if is_finished(run) else f"Resuming {run}"
 
 
-def choose_devices(
-    device: str, gpus: int | None, processes: int | None, nodes: int, elsewhere: bool = False
-) -> "Devices":
-    """Say what to compute on; of other machines, whose GPUs are not known here, that they have some.
+def _initialising(run: Path, recipe: "Recipe", data: Path, in_the_way: "list[Obstacle]") -> str:
+    """Return the line that opens a new run, and add what is in its way to ``in_the_way``."""
+    from vlmt_cli.commands import obstacles
+    from vlmt_cli.runs.best import find_weights
+    from vlmt_cli.runs.folders import CONFIG, start_of
 
-    Raises:
-        UsageError: processes are asked for where GPUs are chosen by themselves.
-    """
-    import torch
-
-    from vlmt_cli.base.errors import UsageError
-    from vlmt_cli.training.processes import Devices
-
-    kind = (
-        "cuda" if gpus or device == "cuda" or (device == "auto" and (elsewhere or torch.cuda.is_available())) else "cpu"
-    )
-    if kind == "cuda" and processes is not None:
-        raise UsageError("--processes is for the CPU", todo="give --device cpu with it, or --gpus instead")
-    return Devices(kind, gpus or processes or 1, nodes)
+    start = start_of(recipe, run, data)
+    if (run / CONFIG).exists():
+        in_the_way.append(obstacles.run_exists(run))
+    if start is not None:
+        weights = find_weights(start, recipe.start_weights)
+        return f"Initialising from {start}" + (f", its {weights}" if weights.kind else "")
+    if lacking := obstacles.out_of_reach(recipe, runs_folder(data)):
+        in_the_way.append(lacking)
+    bert = recipe.model.settled().bert
+    absent = f", as there is no run {run.parent / 'pretrain'}" if recipe.start == "auto" else ""
+    return f"Initialising from {f'BERT ({bert})' if bert else 'random weights'}{absent}"
 
 
 def _show(run: Path, as_json: bool) -> None:

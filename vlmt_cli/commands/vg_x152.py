@@ -38,38 +38,49 @@ def refuse_without_it(options: DetectorOptions) -> None:
             raise UsageError(f"--{name} is of --detector {X152} alone", todo="leave it out")
 
 
-def maker(
-    options: DetectorOptions, has_boxes: bool, regions: int, batch: int, in_parts: bool
-) -> "Callable[[str], Extractor]":
-    """Check the options and the files; returns what makes the extractor on a device.
+def check(options: Options, batch: int, in_parts: bool) -> None:
+    """Check the options, without reading the weights.
 
     Args:
         options: what was given.
-        has_boxes: whether boxes are given.
-        regions: boxes a photo.
         batch: photos at a time.
         in_parts: whether photos are shared out among shards, jobs or GPUs.
 
     Raises:
-        UsageError: options are missing, are none, or exclude each other.
+        UsageError: options are missing, do not exist, or exclude each other.
+    """
+    from vlmt_cli.base.errors import UsageError
+
+    if options.weights is None:
+        raise UsageError(f"--detector {NAME} needs its weights", todo="give --weights detectron_model.pth")
+    for name, values in CHOICES.items():
+        if (value := getattr(options, name)) not in (None, *values):
+            raise UsageError(f"there is no {name} {value!r}", todo=f"choose {' or '.join(values)}")
+    if options.mode == "faithful" and batch > 1 and in_parts:
+        todo = "leave out --batch, or run it on one device without shards"
+        raise UsageError("in faithful mode the photos of a batch belong together", todo=todo)
+
+
+def maker(options: Options, has_boxes: bool, regions: int, batch: int) -> "Callable[[str], Extractor]":
+    """Read the weights; returns what makes the extractor on a device.
+
+    Args:
+        options: what was given, after ``check``.
+        has_boxes: whether boxes are given.
+        regions: boxes a photo.
+        batch: photos at a time.
+
+    Raises:
         DataError: weights or config cannot be read, or do not fit.
     """
     from functools import partial
 
-    from vlmt_cli.base.errors import UsageError
     from vlmt_cli.commands.show import say
     from vlmt_cli.features.vg_x152.extractor import vg_x152_extractor
     from vlmt_cli.features.vg_x152.weights import read_released
 
-    if options.weights is None:
-        raise UsageError(f"--detector {X152} needs its weights", todo="give --weights detectron_model.pth")
+    assert options.weights is not None
     given = {name: value for name in CHOICES if (value := getattr(options, name)) is not None}
-    for name, value in given.items():
-        if value not in CHOICES[name]:
-            raise UsageError(f"there is no {name} {value!r}", todo=f"choose {' or '.join(CHOICES[name])}")
-    if options.mode == "faithful" and batch > 1 and in_parts:
-        todo = "leave out --batch, or run it on one device without shards"
-        raise UsageError("in faithful mode the photos of a batch belong together", todo=todo)
     released = read_released(options.weights, options.config)
     say(f"Config: {released.config_file or 'the known values, as there is no file beside the weights'}")
     if released.surplus:

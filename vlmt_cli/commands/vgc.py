@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlmt_cli.commands.options import DATA, DataFolder, Json, Weights, check_device, check_features, device_of
+from vlmt_cli.commands.devices import Computing, Device, check_computing, check_gpus, devices_of
+from vlmt_cli.commands.options import DATA, BatchSize, DataFolder, Features, Json, Partial, Weights, check_features
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,12 +44,10 @@ def vgc(
     gallery: Annotated[
         int, typer.Option("--gallery", min=0, help="Contradictions to show on the page; 0 writes none.")
     ] = 60,
-    features: Annotated[
-        str | None, typer.Option("--features", help="Feature store, by name or path; else each run's own.")
-    ] = None,
-    partial: Annotated[bool, typer.Option("--partial", help="Leave out images without features.")] = False,
-    device: Annotated[str, typer.Option(help="auto takes a GPU where there is one; cpu or cuda.")] = "auto",
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Examples at a time.")] = 64,
+    features: Features = None,
+    partial: Partial = False,
+    device: Device = "auto",
+    batch_size: BatchSize = 64,
     data: DataFolder = DATA,
     as_json: Json = False,
 ) -> None:
@@ -78,13 +77,15 @@ def vgc(
     models = find_models(parse_models(model), data)
     check_tagger(tagger)
     rule_of(right)
-    check_device(device)
+    check_computing(asked := Computing(device))
+    check_gpus(asked)
     check_features(features, data)
 
     from vlmt_cli.analysis.consistency.report import report_json
     from vlmt_cli.analysis.consistency.run import run_vgc
     from vlmt_cli.commands.show import progress, say, stdout
 
+    [chosen] = devices_of(asked)
     with progress("Predicting") as update:
         report = run_vgc(
             models,
@@ -95,7 +96,7 @@ def vgc(
             right=right,
             features=features,
             partial=partial,
-            device=device_of(device),
+            device=chosen,
             batch_size=batch_size,
             gallery=gallery,
             progress=update,

@@ -4,23 +4,20 @@ Shard 3 of 64 of the store ``features/x`` is the store ``features/x.shards-of-64
 write lies in ``features/x.processes``. Both are stores like any other and are gone when they are merged.
 """
 
-import re
+import functools
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from vlmt_cli.base.boxes import BoxArray
 from vlmt_cli.base.cluster import make_executor
 from vlmt_cli.base.errors import DataError, UsageError, VlmtError
-from vlmt_cli.base.processes import pool_of, spawn
 from vlmt_cli.base.progress import Progress
 from vlmt_cli.features.extract import Extracted, File, extract
+from vlmt_cli.features.extract_processes import in_processes
 from vlmt_cli.features.extractor import Extractor
 from vlmt_cli.features.store import FeatureStore, Meta
 from vlmt_cli.features.store_writer import StoreWriter
@@ -77,7 +74,9 @@ def run(job: Job, progress: Progress | None = None) -> Extracted:
         replace(_part(todo, i, len(job.devices)), store=folder / str(i + 1), devices=[device])
         for i, device in enumerate(job.devices)
     ]
-    results = _run_parts([part for part in parts if part.files], progress)
+    parts = [part for part in parts if part.files]
+    works = [functools.partial(_run_part, part) for part in parts]
+    results = in_processes(works, sum(len(part.files) for part in parts), progress)
     _collect(folder, job.store)
     return _sum(results, meta_of_store(job.store), already)
 
@@ -162,15 +161,7 @@ def merge(store: Path, progress: Progress | None = None) -> Meta:
     return meta
 
 
-def read_shard(text: str) -> tuple[int, int]:
-    """Read ``3/64``. Raises a UsageError."""
-    match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
-    if not match or not 1 <= int(match[1]) <= int(match[2]):
-        raise UsageError(f"--shard {text!r}", todo="write it as NUMBER/OF, from 1/64 to 64/64")
-    return int(match[1]), int(match[2])
-
-
-def meta_of_store(path: Path) -> Meta:
+def read_meta(path: Path) -> Meta:
     """Read what a store says of itself."""
     store = FeatureStore(path)
     store.close()
@@ -208,57 +199,6 @@ def _run_part(job: Job, progress: Progress | None) -> Extracted:
         workers=job.workers,
         progress=progress,
     )
-
-
-def _run_parts(parts: Sequence[Job], progress: Progress | None) -> list[Extracted]:
-    """Run each part in a process of its own; when one fails, the others stop after the batch that they are at."""
-    if not parts:
-        return []
-    context = spawn()
-    done, stop = context.Array("Q", len(parts)), context.Event()
-    total = sum(len(part.files) for part in parts)
-    pool = pool_of(len(parts), _begin_process, done, stop)
-    try:
-        futures: list[Future[Extracted]] = [pool.submit(_run_in_process, i, part) for i, part in enumerate(parts)]
-        while wait(futures, 0.5, FIRST_EXCEPTION).not_done and not _errors(futures):
-            if progress:
-                progress("", sum(done[:]), total)
-        for error in _errors(futures):
-            raise error
-        return [future.result() for future in futures]
-    except BrokenProcessPool as error:
-        todo = "run it again: it goes on where it was; memory may be short"
-        raise VlmtError("a process that extracts died", todo=todo) from error
-    finally:
-        stop.set()
-        pool.shutdown(cancel_futures=True)
-
-
-def _errors(futures: "Sequence[Future[Extracted]]") -> list[BaseException]:
-    return [error for future in futures if future.done() and (error := future.exception())]
-
-
-class _StopError(Exception):
-    """Another process failed."""
-
-
-_shared: Any = None
-
-
-def _begin_process(done: Any, stop: Any) -> None:
-    global _shared
-    _shared = done, stop
-
-
-def _run_in_process(i: int, part: Job) -> Extracted:
-    done, stop = _shared
-
-    def report(name: str, number: int, total: int) -> None:
-        done[i] = number
-        if stop.is_set():
-            raise _StopError
-
-    return _run_part(part, report)
 
 
 def _merge(shards: Sequence[Path], store: Path, progress: Progress | None = None) -> Meta | None:

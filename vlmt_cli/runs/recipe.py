@@ -308,7 +308,7 @@ def difference_of(asked: Recipe, recorded: Recipe) -> str | None:
     """Say in which choice a run that is there differs from what is asked for; None when in none."""
     now, before = choices_of(asked), choices_of(recorded)
     different = (key for key in now if now[key] != before[key])
-    return next((f"its {key} is {before[key]}, and {now[key]} is asked for" for key in different), None)
+    return next((f"{key} is {before[key]} in the run, not {now[key]}" for key in different), None)
 
 
 def task_token(task: str, kind: str) -> int | None:

@@ -18,6 +18,7 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 
 from vlmt_cli.base.errors import UsageError
 from vlmt_cli.base.processes import by_torchrun, handling, send_to_children, started, started_from_outside
+from vlmt_cli.base.words import too_few_gpus
 from vlmt_cli.runs.recipe import TrainingChoices
 
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # else each process says that it is there
@@ -41,10 +42,8 @@ class Devices:
 def check_devices(devices: Devices) -> None:
     """Raise a UsageError where there are fewer GPUs than asked for, or not as many processes were started."""
     if devices.kind == "cuda" and (available := torch.cuda.device_count()) < devices.processes:
-        asked = f"{devices.processes} GPUs are" if devices.processes > 1 else "a GPU is"
-        what = f"{asked} asked for, and there {'is' if available == 1 else 'are'} {available or 'none'}"
-        todo = f"give --gpus {available}" if available else "give --device cpu, with --processes in place of --gpus"
-        raise UsageError(what, todo=todo)
+        todo = f"give --gpus {available}" if available else "give --device cpu, and --processes for --gpus"
+        raise UsageError(too_few_gpus(devices.processes, available), todo=todo)
     if not started_from_outside():
         if devices.nodes > 1:
             todo = "start the command with torchrun or srun on each of them, or give --launcher slurm"

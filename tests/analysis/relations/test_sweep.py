@@ -47,7 +47,7 @@ def test_runs_are_finished_half_done_or_missing(tmp_path):
     [
         (make_recipe("pairs", SETTING, "training.learning_rate=0.5", tasks=["vqa"]), 0, "its training.learning_rate"),
         (make_recipe("pairs", SETTING, tasks=["gqa"]), 0, "its tasks"),
-        (RECIPE, 7, "its seed is 7, and 0 is asked for"),
+        (RECIPE, 7, "its seed is 7, not 0"),
     ],
 )
 def test_a_folder_with_another_run_is_refused(tmp_path, recipe, seed, what):

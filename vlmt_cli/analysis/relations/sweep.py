@@ -129,7 +129,7 @@ def _difference(wanted: Wanted, recipe: Recipe, folder: Path, own: Path, split_h
         return difference
     seed = next((line.get("seed") for line in read_metrics(folder) if line["kind"] == "start"), None)
     if seed != wanted.seed:
-        return f"its seed is {seed}, and {wanted.seed} is asked for"
+        return f"its seed is {seed}, not {wanted.seed}"
     if not (folder / LINEAGE).exists():
         return None
     *before, last = _stages(folder) or [Stage(name=folder.name)]

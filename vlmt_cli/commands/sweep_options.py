@@ -1,0 +1,50 @@
+"""The options of commands that train and compare many runs: ``vlmt analyze pairs``, ``triples`` and ``ablations``."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vlmt_cli.commands.devices import DeviceKind, Launcher, Sbatch
+from vlmt_cli.commands.options import DATA, DataFolder, Json, Keys, Paper, Partial, Runs, Scale, Weights
+from vlmt_cli.runs.folders import runs_folder
+
+SweepName = Annotated[
+    str, typer.Option("--sweep", help="Name of the sweep: its runs are in RUNS/SWEEP, its results beside that.")
+]
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """What these commands share; a process or job of a sweep trains on one GPU, or on the CPU."""
+
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=1, help="Number of seeds; from two on, results have intervals.")
+    ] = 1
+    scale: Scale = None
+    keys: Keys = None
+    data: DataFolder = DATA
+    runs: Runs = None
+    parallel: Annotated[
+        int | None,
+        typer.Option(
+            "--parallel", min=1, help="Runs at a time; else one a GPU, or one on the CPU, or all of a cluster's."
+        ),
+    ] = None
+    launcher: Launcher = None
+    sbatch: Sbatch = None
+    device: DeviceKind = "auto"
+    partial: Partial = False
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Show what would be trained and for how long, and train nothing.")
+    ] = False
+    yes: Annotated[bool, typer.Option("--yes", help="Train what is missing without asking.")] = False
+    weights: Weights = "best"
+    paper: Paper = False
+    as_json: Json = False
+
+    @property
+    def folder(self) -> Path:
+        """The folder of all runs."""
+        return self.runs or runs_folder(self.data)
