@@ -58,7 +58,7 @@ def test_the_shell_completes_names(typed, completed):
     assert set(vlmt(**words).stdout.split()) == completed
 
 
-def test_a_defect_shows_its_traceback_only_when_asked(tmp_path):
+def test_an_internal_error_shows_its_traceback_only_when_asked(tmp_path):
     code = (
         "import vlmt_cli.app, vlmt_cli.datasets.prepare as prepare\n"
         "def broken(*_): raise RuntimeError('oh')\n"
@@ -67,7 +67,10 @@ def test_a_defect_shows_its_traceback_only_when_asked(tmp_path):
     )
     broken = [sys.executable, "-c", code, "data", "status", "--data", str(tmp_path)]
     quiet = subprocess.run(broken, capture_output=True, text=True)
-    assert quiet.returncode == 1 and quiet.stderr == "vlmt: defect: RuntimeError: oh; --debug shows where\n"
+    assert quiet.returncode == 1 and quiet.stderr == (
+        "vlmt: internal error (please report): RuntimeError: oh; report it to the project's issue tracker, with the"
+        " traceback that --debug shows\n"
+    )
     loud = subprocess.run([*broken, "--debug"], capture_output=True, text=True)
     assert "Traceback" in loud.stderr
 

@@ -130,8 +130,8 @@ def main() -> None:
     try:
         app(prog_name="vlmt")
     except SystemExit as error:
-        if error.code in _ENDED:
-            print(f"vlmt: {_ENDED[error.code]}; the same command goes on from what is complete", file=sys.stderr)
+        if error.code == 130:
+            print("vlmt: interrupted; the same command resumes from what is complete", file=sys.stderr)
         raise
     except VlmtError as error:
         if debug:
@@ -164,5 +164,7 @@ def main() -> None:
         if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):  # torch, on the CPU
             print(_SHORT, file=sys.stderr)
             sys.exit(1)
-        print(f"vlmt: defect: {type(error).__name__}: {printable(error, 300)}; --debug shows where", file=sys.stderr)
+        what = f"{type(error).__name__}: {printable(error, 300)}"
+        todo = "report it to the project's issue tracker, with the traceback that --debug shows"
+        print(f"vlmt: internal error (please report): {what}; {todo}", file=sys.stderr)
         sys.exit(1)

@@ -81,7 +81,7 @@ def test_a_finished_demo_says_so(demo, tmp_path, capsys):
     code, calls = demo("--no-analyses")
     said = capsys.readouterr().err
     assert (code, calls) == (0, [])
-    assert "is finished; delete the folder, or name another with --folder" in said
+    assert "is finished; to start anew, delete the folder or name another with --folder" in said
     assert f"Open {tmp_path / 'demo' / 'report.html'}" in said
     code, calls = demo()  # the analyses are what is left
     assert code == 0 and "train" not in calls and calls[-1] == "report" and "vgc" in calls
@@ -90,7 +90,7 @@ def test_a_finished_demo_says_so(demo, tmp_path, capsys):
 def test_another_demo_or_damage_in_the_folder_is_named(demo, tmp_path, capsys):
     demo(until=3)
     assert demo("--scale", "0.3") == (2, [])
-    assert "was begun with --scale 1.0, and 0.3 is asked for; give the same options" in capsys.readouterr().err
+    assert "was started with --scale 1.0, not 0.3; give the same options" in capsys.readouterr().err
     (tmp_path / "demo" / "demo.json").write_text("{}")
     assert demo() == (3, [])
     assert "demo.json: is damaged" in capsys.readouterr().err

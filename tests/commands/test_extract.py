@@ -33,7 +33,7 @@ def test_pixels_of_a_world(vlmt, images):
     assert (code, result["written"], result["images"]) == (0, 28, 28)
     assert result["store"] == str(images / "features" / "pixels")
     code, out, _ = vlmt(*arguments)
-    assert code == 0 and "there before" in out and result["checksum"] in out
+    assert code == 0 and "already there" in out and result["checksum"] in out
 
 
 def test_shards_and_launched_jobs_make_the_same_store(vlmt, images):
@@ -125,8 +125,8 @@ def test_given_boxes_and_modes_of_the_papers_detector(vlmt, images, own):
     [
         (("--mode", "right"), 2, "there is no mode 'right'; choose correct or faithful"),
         (("--precision", "fp16"), 2, "there is no precision 'fp16'; choose float32 or bf16"),
-        (("--box-format", "xywh"), 2, "--box-format is of a file that --boxes names"),
-        (("--boxes", "refcoco", "--box-format", "xywh"), 2, "--box-format is of a file that --boxes names"),
+        (("--box-format", "xywh"), 2, "--box-format describes a file given with --boxes"),
+        (("--boxes", "refcoco", "--box-format", "xywh"), 2, "--box-format describes a file given with --boxes"),
         (("--boxes", "mine.jsonl", "--box-format", "yxyx"), 2, "there is no box format 'yxyx'; choose xyxy or xywh"),
         (("--backbone", "facebook/dinov2-small"), 2, "brings its own backbone"),
         (("--mode", "faithful", "--batch", "2", "--shard", "1/2"), 2, "the photos of a batch belong together"),

@@ -93,7 +93,7 @@ def test_the_first_process_says_when_it_is_time_to_save(pair):
 def test_two_processes_that_are_interrupted_and_killed_end_as_if_they_had_not_been(pair):
     runs, results = pair
     code, output = results["interrupted"]
-    assert code == 130 and "interrupted and saved; the same command goes on with --resume" in output
+    assert code == 130 and "interrupted and saved; resume it with the same command and --resume" in output
     assert "Traceback" not in output and "distributed" not in output
     assert results["killed"][0] == -signal.SIGKILL
     assert results["cut"] is results["whole"] is True

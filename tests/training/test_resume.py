@@ -83,7 +83,7 @@ def test_an_interrupted_run_saves_and_says_how_to_go_on(number, job, whole, tmp_
     code, output = signal_after([*command, "--seed", str(SEED)], 4, number, tmp_path / "output")
     assert code == 130
     (line,) = [line for line in output.splitlines() if line.startswith("vlmt: ")]
-    assert line == f"vlmt: {job.run}: interrupted and saved; the same command goes on with --resume"
+    assert line == f"vlmt: {job.run}: interrupted and saved; resume it with the same command and --resume"
     assert of_kind(job.run, "save")[-1]["iteration"] == 4
     assert vlmt(*command, "--resume") == 0
     assert same_end(job.run, whole) and updates(job.run) == updates(whole) and never_twice(job.run)

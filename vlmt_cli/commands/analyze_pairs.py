@@ -18,12 +18,10 @@ REPRESENTATIVES = "vqa,flickr30k,visual7w,nlvr2"
 Tasks = Annotated[
     str,
     typer.Option(
-        "--tasks", help="Tasks and groups with commas: vqa,G3. A group goes as one.", autocompletion=completion.tasks
+        "--tasks", help="Tasks and groups with commas: vqa,G3. A group counts as one.", autocompletion=completion.tasks
     ),
 ]
-From = Annotated[
-    Path | None, typer.Option("--from", help="Show the Parquet that an earlier call wrote, without any run.")
-]
+From = Annotated[Path | None, typer.Option("--from", help="Show the Parquet of an earlier call; no run is needed.")]
 
 
 @grouped

@@ -25,14 +25,14 @@ def schedule(
         ),
     ] = None,
     task: Annotated[
-        str | None, typer.Option(help="Whose drift is drawn; else RefCOCO+, or the smallest that stopped.")
+        str | None, typer.Option(help="Task whose drift is drawn; else RefCOCO+, or the smallest that stopped.")
     ] = None,
     replays: Annotated[
         list[str] | None,
         typer.Option(
             "--replay",
-            help="Another way to steer: gap=8,converged=0.002,diverged=0.01,variant=authors; what it leaves out stays."
-            " Repeat it for more; else gaps 1, 4, 8 and 16.",
+            help="Replay other DSG settings: gap=8,converged=0.002,diverged=0.01,variant=authors; others stay as they"
+            " were. Repeat it for more; else gaps 1, 4, 8 and 16.",
         ),
     ] = None,
     to: Annotated[Path | None, typer.Option("--to", help="Folder for the pictures; else RUN/schedule.")] = None,
@@ -74,7 +74,7 @@ def schedule(
     folders = beside or _all_runs(folder)
     singles, others = schedules.companions(mine, folders)
     if beside and len(singles) + len(others) < len(beside):
-        say("Runs are passed over that are neither of one of its tasks and the same model, nor of another gap alone")
+        say("Passed over runs that are neither single-task runs of the same model nor differ in the gap alone")
     gaps, source = schedules.gap_scores([mine, *others]) if others else ([], "validation")
     published = _paper_gaps() if paper else []
     small = task or _small(mine, own.gap)

@@ -53,12 +53,13 @@ def clean(
         Path | None, typer.Option("--to", help="Write the split to this folder, and leave DATA as it is.")
     ] = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Let the split there go, though it answers another question.")
+        bool,
+        typer.Option("--replace", help="Replace an existing split of other datasets, options or files."),
     ] = False,
     check: Annotated[
         bool,
         typer.Option(
-            "--check", help="Verify the split that is there, or in --to, as it was asked for; exit 4 on a leak."
+            "--check", help="Verify the existing split, or that in --to, as it was made; exit code 4 on a leak."
         ),
     ] = False,
     fast: Annotated[
@@ -75,8 +76,8 @@ def clean(
     Reads the official files in DATA/raw, writes example tables to DATA/examples and the clean split to DATA/clean:
     keep.parquet, removed.parquet (with reasons), report.json, report.md and overlap.png. Test sets stay untouched.
 
-    A split is never replaced by the answer to another question (other datasets, identity, options, lists or image
-    files), unless --replace says so; --to writes that answer elsewhere. The same question may be asked again and again.
+    A split is never replaced by a different one (other datasets, identity, options, lists or image files) unless
+    --replace says so; --to writes the other one elsewhere. The same command can be run again and again.
 
     Examples:
 

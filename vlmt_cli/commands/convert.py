@@ -24,13 +24,13 @@ def convert(
     target: Annotated[Path, typer.Argument(help="A run folder to write, NAME.pt, or NAME.bin for the authors' form.")],
     config: Annotated[
         Path | None,
-        typer.Option("--config", help="JSON of the sizes, the authors' or ours; the paper's size needs none."),
+        typer.Option("--config", help="JSON of the model's sizes, the authors' or ours; not needed for the paper's."),
     ] = None,
     answers: Annotated[
         list[str] | None,
         typer.Option(
             "--answers",
-            help="Answers of a classifier, vqa=trainval_label2ans.pkl or gqa=FILE; a .json list will do. Repeat it.",
+            help="Answers of a classifier: vqa=trainval_label2ans.pkl, gqa=FILE; pickle or JSON. Repeat it for more.",
         ),
     ] = None,
     tokenizer: Annotated[
@@ -40,14 +40,14 @@ def convert(
         ),
     ] = None,
     weights: Weights = "best",
-    partial: Annotated[bool, typer.Option("--partial", help="Load what fits, and say what does not.")] = False,
+    partial: Annotated[bool, typer.Option("--partial", help="Load tensors that fit, and list the others.")] = False,
     push: Annotated[str | None, typer.Option("--push", help="Upload the run folder to this hub repository.")] = None,
     data: DataFolder = DATA,
     as_json: Json = False,
 ) -> None:
     """Turn the authors' weights into a checkpoint, and a checkpoint into a folder, one file, or the authors' form.
 
-    Nothing in a file of weights is ever run, and every tensor must fit.
+    Weights load without unpickling, and every tensor must fit.
 
     Examples:
 
@@ -100,15 +100,15 @@ def convert(
         print(json.dumps(names | counts | {"misfits": dataclasses.asdict(misfits)}, indent=2))
         return
     rows = [
-        ["tensors that were read", f"{read:,}"],
-        ["tensors that nothing reads, kept for export", f"{unread:,}"],
+        ["tensors read", f"{read:,}"],
+        ["unused tensors, kept for export", f"{unread:,}"],
         *[
             [f"{kind} tensors", f"{len(names):,}"]
             for kind, names in dataclasses.asdict(misfits).items()
             if names or partial
         ],
         ["parameters in the authors' form", f"{parameters.authors_form:,}"],
-        ["parameters that do something for a task", f"{parameters.live:,}"],
+        ["parameters that a task uses", f"{parameters.live:,}"],
     ]
     stdout().print(table(["tensors and parameters", "count"], rows, f"{source} -> {target}"))
     if misfits:

@@ -1,4 +1,4 @@
-"""``vlmt data``: what is there, what it looks like, and who else has an image."""
+"""``vlmt data``: what is there, what it looks like, and which datasets share an image."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -78,7 +78,7 @@ def status(data: DataFolder = DATA, as_json: Json = False) -> None:
 def show(
     dataset: Annotated[str, typer.Argument(help="A dataset, such as vqa.", autocompletion=completion.datasets)],
     split: Annotated[str, typer.Argument(help="Its split.")] = "train",
-    count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many examples.")] = 6,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="Number of examples.")] = 6,
     masking: Annotated[
         bool, typer.Option("--masking", help="Draw what pre-training masks of them, into DATA/masking_DATASET.png.")
     ] = False,
@@ -207,7 +207,7 @@ def explain(
         [use.dataset, use.split, use.image, use.how, f"{use.examples:,}", ", ".join(map(printable, use.first_ids))]
         for use in uses
     ]
-    stdout().print(table(["dataset", "split", "as", "known by", "examples", "ids"], rows, key, left=4))
+    stdout().print(table(["dataset", "split", "key there", "matched by", "examples", "ids"], rows, key, left=4))
 
 
 def _counted(manifest: "Manifest") -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""``vlmt demo``: the whole pipeline on a drawn world."""
+"""``vlmt demo``: the whole pipeline on a synthetic world."""
 
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -23,16 +23,16 @@ SMALLEST = 0.2
 
 
 def demo(
-    folder: Annotated[Path, typer.Option(help="Where the world and everything made of it go.")] = Path("demo"),
-    seed: Annotated[int, typer.Option(help="The same seed draws the same world.")] = 0,
+    folder: Annotated[Path, typer.Option(help="Folder for the world and all that is made of it.")] = Path("demo"),
+    seed: Annotated[int, typer.Option(help="Random seed of the world.")] = 0,
     scale: Annotated[float, typer.Option(min=SMALLEST, help="Size of the world; 1 has some 28,000 examples.")] = 1.0,
-    iterations: Annotated[int, typer.Option(min=1, help="Of training all twelve tasks.")] = 300,
-    analyses: Annotated[bool, typer.Option(help="Whether to train what the analyses compare.")] = True,
+    iterations: Annotated[int, typer.Option(min=1, help="Iterations of the training of all twelve tasks.")] = 300,
+    analyses: Annotated[bool, typer.Option(help="Train the models that the analyses compare.")] = True,
 ) -> None:
-    """Draw a small world with all twelve datasets in their official formats, and run the pipeline on it.
+    """Generate a small synthetic world with all twelve datasets in their official formats, and run the pipeline on it.
 
-    It ends with a report to look at in a browser, and a table of all twelve tasks. When it is interrupted or killed,
-    the same command goes on where it was.
+    It ends with a report for the browser and a table of all twelve tasks. When it is interrupted or killed, the same
+    command resumes it.
 
     Examples:
 
@@ -49,7 +49,7 @@ def demo(
     with claimed(folder, "wait until it has ended, or name another folder with --folder"):
         steps = Steps(folder, {"seed": seed, "scale": scale, "iterations": iterations})
         if steps.done:
-            say(f"Going on with {folder}, where {len(steps.done)} steps are complete")
+            say(f"Resuming {folder}: {len(steps.done)} steps are complete")
         _draw(steps, scale, seed)
         _prepare(steps)
         _train(steps, iterations)
@@ -57,7 +57,7 @@ def demo(
             _analyse(steps)
         last = f"report{'' if analyses else ' without analyses'}"
         if last in steps.done:
-            say(f"All of {folder} is finished; delete the folder, or name another with --folder, to begin anew")
+            say(f"All of {folder} is finished; to start anew, delete the folder or name another with --folder")
             say(f"Open {folder / PAGE}")
             return
         _report(folder, analyses)
@@ -78,11 +78,11 @@ def _draw(steps: "Steps", scale: float, seed: int) -> None:
     folder, sizes = steps.folder, Sizes().scaled(scale)
     mark = folder / MARK
     if mark.exists() and json.loads(mark.read_text(encoding="utf-8")) != {"seed": seed, "sizes": asdict(sizes)}:
-        todo = "give the --seed and --scale that it was begun with, or another --folder"
+        todo = "give the --seed and --scale that it was started with, or another --folder"
         raise UsageError("holds a world of another seed or scale", where=folder, todo=todo)
-    say(f"Drawing a world with the official files of all datasets into {folder}")
+    say(f"Generating a world with the official files of all datasets in {folder}")
     try:
-        with progress("Drawing") as update:
+        with progress("Generating") as update:
             write_world(folder, sizes, seed, update)
     except ValueError as error:
         raise UsageError(str(error), where="--scale") from error
@@ -205,7 +205,7 @@ def _analyse(steps: "Steps") -> None:
 
 
 def _report(folder: Path, analyses: bool) -> None:
-    """Write the page, and show each task's score beside what a guess would score."""
+    """Write the page, and show each task's score beside the chance baseline."""
     from vlmt_cli.analysis import overview
     from vlmt_cli.analysis.report import write_page
     from vlmt_cli.commands.show import say, stdout, table
@@ -220,7 +220,9 @@ def _report(folder: Path, analyses: bool) -> None:
         sections += _analysed(folder)
     sections.append(overview.examples_section(run, folder, scores))
     page = folder / PAGE
-    intro = "A drawn world with the official files of twelve vision-and-language datasets, from its leaks to one model."
+    intro = (
+        "A synthetic world with the official files of twelve vision-and-language datasets, from its leaks to one model."
+    )
     write_page(page, "vlmt: one model, twelve tasks", intro, sections, f"Made by vlmt demo; runs are in {run.parent}.")
     header = ["task", "metric", "score %", "95%", "baseline %", "which baseline"]
     stdout().print(table(header, list(map(_cells, rows)), "One model on twelve tasks", left=2))

@@ -35,10 +35,10 @@ class Steps:
             kept = json.loads(path.read_text(encoding="utf-8"))
             before, self.done = dict(kept["options"]), list(kept["done"])
         except (ValueError, KeyError, TypeError) as error:
-            raise DataError("is damaged", where=path, todo=f"delete {folder} and begin anew") from error
+            raise DataError("is damaged", where=path, todo=f"delete {folder} and start anew") from error
         for name, value in options.items():
             if before.get(name) != value:
-                what = f"was begun with --{name} {before.get(name)}, and {value} is asked for"
+                what = f"was started with --{name} {before.get(name)}, not {value}"
                 raise UsageError(what, where=folder, todo="give the same options, or another --folder")
 
     def do(self, command: str, work: Callable[[], None]) -> None:
@@ -69,7 +69,7 @@ class Steps:
             settle(path)
             resume = (path / RECIPE).exists()
             if resume:
-                say(f"{path} is there, and goes on with --resume")
+                say(f"Resuming {path}")
             work(path, resume)
 
         self.do(f"{command} --data {{folder}} --run {{folder}}/runs/{run}", go_on)

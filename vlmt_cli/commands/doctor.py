@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def doctor(
     features: Annotated[Path, typer.Argument(help="A store, as vlmt pack and extract make them.")],
-    other: Annotated[Path | None, typer.Argument(help="Another one, to compare: are these the same features?")] = None,
+    other: Annotated[Path | None, typer.Argument(help="Another store, to compare with.")] = None,
     data: DataFolder = DATA,
     as_json: Json = False,
 ) -> None:
@@ -79,7 +79,7 @@ def _show(report: "StoreReport") -> None:
     for problem in report.problems.values():
         console.print(f"Damaged: {sentence(problem)}", style="yellow", markup=False)
     if not report.is_damaged:
-        console.print("Sound: every record is what it says.")
+        console.print("Sound: no record is damaged.")
 
 
 def _comparison(compared: "Comparison") -> str:

@@ -34,7 +34,9 @@ def evaluate(
     tasks: Annotated[
         str | None,
         typer.Option(
-            "--tasks", help="vqa,G3 or all; else what the run was trained on.", autocompletion=completion.tasks
+            "--tasks",
+            help="Tasks and groups with commas, vqa,G3, or all; else those of the run.",
+            autocompletion=completion.tasks,
         ),
     ] = None,
     split: Annotated[

@@ -37,7 +37,7 @@ def extract(
         Path | None, typer.Option("--to", help="The store; else DATA/features/ and the extractor's name.")
     ] = None,
     extractor: Annotated[
-        str, typer.Option(help="detector: networks of transformers. pixels: for drawn worlds, without weights.")
+        str, typer.Option(help="detector: networks of transformers. pixels: for synthetic worlds, without weights.")
     ] = "detector",
     detector: Annotated[
         str,
@@ -46,18 +46,18 @@ def extract(
     backbone: Annotated[
         str, typer.Option(help="Backbone for the boxes' features: hub id or folder; vg-x152 brings its own.")
     ] = BACKBONE,
-    weights: Annotated[Path | None, typer.Option(help="Of vg-x152: detectron_model.pth.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="For vg-x152: its weights, detectron_model.pth.")] = None,
     config: Annotated[
-        Path | None, typer.Option(help="Of vg-x152: its YAML; else detectron_config.yaml beside the weights, if any.")
+        Path | None, typer.Option(help="For vg-x152: its YAML; else detectron_config.yaml beside the weights, if any.")
     ] = None,
     mode: Annotated[
         str | None,
         typer.Option(
-            help="Of vg-x152: correct, or faithful for numbers that fit the released features: the padding counts as"
-            " part of the photo, and with --batch photos are padded to the largest of their batch."
+            help="For vg-x152: correct, or faithful for the numbers of the released features: padding counts as part of"
+            " the photo, and with --batch photos are padded to the largest of their batch."
         ),
     ] = None,
-    precision: Annotated[str | None, typer.Option(help="Of vg-x152: float32, or bf16 for speed on a GPU.")] = None,
+    precision: Annotated[str | None, typer.Option(help="For vg-x152: float32, or bf16 for speed on a GPU.")] = None,
     boxes: Annotated[
         str | None,
         typer.Option(
@@ -66,22 +66,25 @@ def extract(
         ),
     ] = None,
     box_format: Annotated[
-        str | None, typer.Option(help="Of a file of boxes: xyxy for x1, y1, x2, y2, or xywh for x1, y1, width, height.")
+        str | None,
+        typer.Option(help="For a file of boxes: xyxy (x1, y1, x2, y2) or xywh (x1, y1, width, height)."),
     ] = None,
-    regions: Annotated[int, typer.Option(min=1, help="Detected boxes a photo.")] = 100,
-    batch: Annotated[int | None, typer.Option(min=1, help="Photos at a time; else 8, and 1 with vg-x152.")] = None,
-    workers: Annotated[int | None, typer.Option(min=0, help="Processes that decode photos; else as fits.")] = None,
+    regions: Annotated[int, typer.Option(min=1, help="Number of boxes detected in each photo.")] = 100,
+    batch: Annotated[int | None, typer.Option(min=1, help="Photos at a time; else 8, or 1 with vg-x152.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes that decode photos; else as many as fit.")
+    ] = None,
     device: Device = "auto",
     gpus: Gpus = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Take the first photos only, to try it.")] = None,
-    shard: Annotated[str | None, typer.Option(help="Extract one part only, such as 3/64.")] = None,
+    shard: Annotated[str | None, typer.Option(help="Extract one part of the photos, such as 3/64.")] = None,
     merge: Annotated[bool, typer.Option("--merge", help="Merge the shards of the store, and remove them.")] = False,
     launcher: Launcher = None,
-    shards: Annotated[int, typer.Option(min=1, help="With --launcher: how many jobs.")] = 16,
+    shards: Annotated[int, typer.Option(min=1, help="With --launcher: number of jobs.")] = 16,
     sbatch: Sbatch = None,
     as_json: Json = False,
 ) -> None:
-    """Turn photos into a store of region features. Goes on where it was when it is run again.
+    """Turn photos into a store of region features. An interrupted command resumes when it is run again.
 
     With --launcher slurm each shard is a job of one array; the shards are merged at the end.
 
@@ -192,7 +195,7 @@ def _boxes(boxes: str | None, form: str | None, data: Path) -> "dict[str, BoxArr
 
     is_file = boxes is not None and boxes not in (*WITH_CANDIDATES, ALL_CANDIDATES)
     if form is not None and not is_file:
-        raise UsageError("--box-format is of a file that --boxes names", todo="leave it out")
+        raise UsageError("--box-format describes a file given with --boxes", todo="leave it out")
     if form not in (None, *FORMS):
         raise UsageError(f"there is no box format {form!r}", todo=f"choose {' or '.join(FORMS)}")
     if boxes is None:
@@ -261,7 +264,7 @@ def _show(store: Path, result: dict[str, object], as_json: bool) -> None:
         return
     names = {
         "written": "new",
-        "already": "there before",
+        "already": "already there",
         "without_boxes": "without given boxes, left out",
         "failed": "without regions",
         "images": "in the store",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vlmt_cli.runs.recipe import Recipe
 
 _DRAWN = "miniworld.json"
-"""What ``vlmt demo`` leaves in the data folder of a drawn world."""
+"""What ``vlmt demo`` leaves in the data folder of a synthetic world."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def refuse(obstacles: list[Obstacle], data: Path, scale: str | None) -> None:
 
 
 def fitting(lacking: Obstacle | None, data: Path, scale: str | None) -> list[str]:
-    """The options that let a training begin without what it lacks; on a drawn world, those of its scale."""
+    """The options that let a training begin without what it lacks; on a synthetic world, those of its scale."""
     if scale is None and (data / _DRAWN).exists():
         return ["--scale", "mini"]
     return list(lacking.instead) if lacking else []

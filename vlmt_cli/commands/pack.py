@@ -13,7 +13,7 @@ FORMATS = ("lmdb", "tensorpack", "tsv", "arrays", "hdf5")
 def pack(
     source: Annotated[
         Path,
-        typer.Argument(help="Features: an LMDB, a TSV, a folder of .npy or .npz, or HDF5. Or a store, see below."),
+        typer.Argument(help="Features: LMDB, TSV, a folder of .npy or .npz, HDF5; with --hard-negatives, a store."),
     ],
     store: Annotated[Path | None, typer.Argument(help="The store to make, or to add to.")] = None,
     format: Annotated[
@@ -21,25 +21,28 @@ def pack(
     ] = None,
     image_source: Annotated[
         str | None,
-        typer.Option("--source", help="What bare numbers as image names mean: coco, vg, gqa, flickr30k, nlvr2 or cc."),
+        typer.Option(
+            "--source", help="Source of images that are named by numbers: coco, vg, gqa, flickr30k, nlvr2 or cc."
+        ),
     ] = None,
     extractor: Annotated[
-        str | None, typer.Option(help="The name of what made the features, which a training run then insists on.")
+        str | None, typer.Option(help="Name of the extractor; runs refuse features of another one.")
     ] = None,
-    regions: Annotated[int | None, typer.Option(min=1, help="Keep the first regions of an image only.")] = None,
+    regions: Annotated[int | None, typer.Option(min=1, help="Keep the first so many regions of each image.")] = None,
     ids: Annotated[
         Path | None, typer.Option(help="For HDF5: the pickle or JSON that says which image each row is.")
     ] = None,
     whole_image_boxes: Annotated[
-        bool, typer.Option("--whole-image-boxes", help="Take features without boxes; each region is the whole image.")
+        bool, typer.Option("--whole-image-boxes", help="Accept features without boxes; each region is the whole image.")
     ] = False,
     hard_negatives: Annotated[
         bool,
         typer.Option(
-            "--hard-negatives", help="Instead: from the store SOURCE, find each cleaned train image's nearest others."
+            "--hard-negatives",
+            help="Instead: find each clean train image's nearest neighbours in the store SOURCE.",
         ),
     ] = False,
-    neighbours: Annotated[int, typer.Option(min=1, help="With --hard-negatives: how many an image.")] = 100,
+    neighbours: Annotated[int, typer.Option(min=1, help="With --hard-negatives: neighbours of each image.")] = 100,
     partial: Annotated[
         bool, typer.Option("--partial", help="With --hard-negatives: leave images without features out.")
     ] = False,
@@ -48,8 +51,8 @@ def pack(
 ) -> None:
     """Import features into a store, whatever form they come in.
 
-    What was interrupted goes on where it was; files packed one after another make one store. Damaged records are left
-    out, counted, and named in STORE.problems.jsonl. Pickles are read without running anything in them.
+    An interrupted command resumes when it is run again; files packed one after another make one store. Damaged records
+    are left out, counted, and named in STORE.problems.jsonl. Pickles are read without running anything in them.
 
     Examples:
 

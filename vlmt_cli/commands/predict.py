@@ -38,9 +38,7 @@ def predict(
     model: Annotated[str, typer.Option("--model", help="Run folder, .pt or hub id.")],
     task: Annotated[
         str,
-        typer.Option(
-            "--task", help="What to ask: vqa, coco, refcoco, nlvr2, snli_ve, ...", autocompletion=completion.tasks
-        ),
+        typer.Option("--task", help="Task: vqa, coco, refcoco, nlvr2, snli_ve, ...", autocompletion=completion.tasks),
     ],
     text: Annotated[
         list[str], typer.Option("--text", help="Question, phrase, dialogue, caption or statement. Repeat it for more.")
@@ -49,7 +47,7 @@ def predict(
         str | None,
         typer.Option(help="Boxes to choose among instead of detected ones, in pixels: [[x1, y1, x2, y2], ...]"),
     ] = None,
-    top: Annotated[int, typer.Option(min=1, help="Answers, boxes, photos or texts to show of each.")] = 5,
+    top: Annotated[int, typer.Option(min=1, help="Number of answers, boxes, photos or texts to show.")] = 5,
     page: Annotated[Path | None, typer.Option(help="An HTML page to write, with the photos in it.")] = None,
     draw: Annotated[Path | None, typer.Option(help="A PNG to write: the photo with the boxes that were found.")] = None,
     features: Features = None,

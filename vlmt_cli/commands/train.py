@@ -54,16 +54,16 @@ class Interrupted(VlmtError):
 def train(
     recipe: RecipeName = "all-tasks",
     task: Annotated[
-        str | None, typer.Option(help="Its tasks: vqa, or several with commas.", autocompletion=completion.tasks)
+        str | None, typer.Option(help="Task, or several with commas: vqa,refcoco.", autocompletion=completion.tasks)
     ] = None,
-    group: Annotated[str | None, typer.Option(help="Its task group: G1, G2, G3 or G4.")] = None,
+    group: Annotated[str | None, typer.Option(help="Task group: G1, G2, G3 or G4.")] = None,
     *,
     options: TrainingOptions,
 ) -> None:
     """Train one model on one task, a group, or all twelve.
 
-    Ctrl-C saves; the same command with --resume goes on. With --launcher slurm the run is one cluster job, which is
-    requeued at its time limit until the run has ended.
+    Ctrl-C saves the run; the same command with --resume resumes it. With --launcher slurm the run is one cluster job,
+    which is requeued at its time limit until the run has ended.
 
     Examples:
 
@@ -142,7 +142,7 @@ def launch(name: str, folder: str, over: dict[str, Any], options: TrainingOption
     else:
         finished = train_on_cluster(job, options.launcher, sbatch, report)
     if not finished:
-        raise Interrupted("interrupted and saved", where=run, todo="the same command goes on with --resume")
+        raise Interrupted("interrupted and saved", where=run, todo="resume it with the same command and --resume")
     if is_first():
         _show(run, options.as_json)
 

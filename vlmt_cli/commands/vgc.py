@@ -26,8 +26,8 @@ def vgc(
         list[str],
         typer.Option(
             "--model",
-            help="PATH or NAME=PATH: a run folder (RUN), a .pt or a hub id. TASK=PATH: one of a checkpoint a task,"
-            " NAME:TASK=PATH where there are several such. Repeat it for more.",
+            help="PATH or NAME=PATH: a run folder (RUN), a .pt or a hub id. TASK=PATH: one checkpoint of"
+            " several, a task each; NAME:TASK=PATH to name such a set. Repeat it for more.",
         ),
     ],
     weights: Weights = "best",
@@ -57,7 +57,7 @@ def vgc(
     are paired with the expressions for the same image; a pair counts by the nouns and adjectives that the two share,
     and is right when both are. On the official files that is about 1,500 images and, in the paper, 111,275 pairs.
 
-    What a model says is kept, so that another --tagger or --right does not run it again. Photos in
+    Predictions are kept: another --tagger or --right does not run the model again. Photos in
     DATA/images/coco are shown in the gallery of contradictions.
 
     Examples:
