@@ -57,6 +57,18 @@ def test_a_row_a_metric_and_json(vlmt, data, clean_run, tmp_path):
     assert not (tmp_path / "at" / "scores.json").exists()
 
 
+def test_scores_of_a_part_say_so_and_are_not_the_runs(vlmt, data, clean_run, tmp_path):
+    code, out, _ = vlmt("evaluate", "--model", clean_run, "--data", data, "--tasks", "nlvr2,snli_ve", "--limit", 3)
+    assert code == 0 and "at most the first 3 examples of each split" in out
+    part = json.loads((tmp_path / "at" / "first-3" / "scores.json").read_text())["tasks"]
+    assert {task: (score["split"], score["score"]["n"]) for task, score in part.items()} == {
+        "nlvr2": ("test first 3", 3),
+        "snli_ve": ("test first 3", 3),
+    }
+    assert not (tmp_path / "at" / "scores.json").exists()
+    assert vlmt("evaluate", "--model", clean_run, "--data", data, "--limit", 3, "--submission")[0] == 2
+
+
 def test_a_narrow_terminal_has_a_row_a_metric(vlmt, data, clean_run, monkeypatch):
     monkeypatch.setattr(show, "stdout", lambda: Console(width=90, highlight=False))
     code, out, _ = vlmt("evaluate", "--model", clean_run, "--data", data, "--tasks", "all", "--paper")
@@ -115,7 +127,7 @@ def test_tasks_that_cannot_be_scored_are_named(vlmt, data, tmp_path):
     [
         (("--tasks", "coko"), 2, "there is no task 'coko'; did you mean coco"),
         (("--split", "test7"), 3, "no task can be scored"),
-        (("--device", "tpu"), 2, "there is no device 'tpu'; write cpu, cuda or cuda:1"),
+        (("--device", "tpu"), 2, "there is no device 'tpu'; choose auto, cpu, cuda or cuda:1"),
         (("--device", "meta"), 2, "there is no device 'meta'"),
         (("--features", "none"), 3, "none: there is no feature store"),
         (("--batch-size", "0"), 2, "batch-size"),
@@ -129,7 +141,7 @@ def test_bad_options_are_one_line(vlmt, data, clean_run, arguments, code, messag
 def test_a_gpu_that_is_not_there(vlmt, data, clean_run, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     code, _, err = vlmt("evaluate", "--model", clean_run, "--data", data, "--device", "cuda")
-    assert code == 2 and "--device cuda: there is no such GPU" in err
+    assert code == 2 and "--device cuda: this machine has no such GPU" in err
 
 
 def test_no_checkpoint_no_data(vlmt, data, clean_run, tmp_path):

@@ -36,6 +36,14 @@ def test_pixels_of_a_world(vlmt, images):
     assert code == 0 and "already there" in out and result["checksum"] in out
 
 
+def test_a_part_becomes_the_whole(vlmt, images):
+    arguments = ("extract", "--extractor", "pixels", "--data", images, "--json")
+    assert json.loads(vlmt(*arguments, "--to", images / "part", "--limit", 5)[1])["images"] == 5
+    whole = json.loads(vlmt(*arguments, "--to", images / "part")[1])
+    assert (whole["already"], whole["images"]) == (5, 28)
+    assert whole["checksum"] == json.loads(vlmt(*arguments)[1])["checksum"]
+
+
 def test_shards_and_launched_jobs_make_the_same_store(vlmt, images):
     arguments = ("extract", "--extractor", "pixels", "--data", images)
     whole = json.loads(vlmt(*arguments, "--json")[1])["checksum"]

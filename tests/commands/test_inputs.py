@@ -12,6 +12,7 @@ import pytest
 from commands.running import run
 
 from vlmt_cli.commands import devices
+from vlmt_cli.runs.metrics import read_metrics
 from vlmt_cli.trunks import hub
 
 WRONG = [
@@ -119,11 +120,13 @@ def advised(capsys, *arguments):
 
 
 def test_what_train_advises_without_gpus_and_network_works(elsewhere, capsys):
-    line, command = advised(capsys, "train", "--task", "vqa", "--gpus", "8", "--set", "training.iterations=1")
+    short = ["--limit", "20", "--set", "training.iterations=1"]
+    line, command = advised(capsys, "train", "--task", "vqa", "--gpus", "8", *short)
     assert "2 things are in the way here: (1) 8 GPUs were asked for, and this machine has none; (2) bert" in line
     assert "bert-base-uncased is neither a folder here nor available from the hub (no network)" in line
     assert run(*command) == 0
-    assert (elsewhere / "demo" / "runs" / "all-tasks-vqa" / "model.safetensors").exists()
+    folder = elsewhere / "demo" / "runs" / "all-tasks-vqa"
+    assert (folder / "model.safetensors").exists() and read_metrics(folder)[0]["tasks"]["vqa"]["examples"] == 20
     capsys.readouterr()
     line, again = advised(capsys, *command[:3], "--gpus=8", "--scale", "mini", "--set", "training.iterations=1")
     assert "8 GPUs" in line and "demo/runs/all-tasks-vqa: holds a run already" in line

@@ -126,4 +126,4 @@ def _too_few(asked: Computing, count: int) -> UsageError:
         todo = f"give --gpus {count}" if count else "leave it out to compute on the CPU"
         return UsageError(too_few_gpus(asked.gpus, count), where=f"--gpus {asked.gpus}", todo=todo)
     todo = "name another" if count else "give --device cpu"
-    return UsageError("torch can use no such GPU", where=f"--device {asked.device}", todo=todo)
+    return UsageError("this machine has no such GPU", where=f"--device {asked.device}", todo=todo)

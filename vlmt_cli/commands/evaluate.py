@@ -15,6 +15,7 @@ from vlmt_cli.commands.options import (
     DataFolder,
     Features,
     Json,
+    Limit,
     Paper,
     Partial,
     Weights,
@@ -58,6 +59,7 @@ def evaluate(
         bool, typer.Option("--submission", help="Write files for the servers of VQA, GQA, NLVR2 and SNLI-VE.")
     ] = False,
     partial: Partial = False,
+    limit: Limit = None,
     features: Features = None,
     only_1k: Annotated[
         bool, typer.Option("--coco-1k", help="COCO's first 1,000 test images alone: 25 times quicker than all 5,000.")
@@ -71,7 +73,8 @@ def evaluate(
 
     Of a run its best weights are scored: those with the highest mean validation score over its tasks.
     VQA's test answers are secret: its score is on val, and --submission writes the file for the server. Test images
-    that any training behind the checkpoint saw are refused, with exit code 4.
+    that any training behind the checkpoint saw are refused, with exit code 4. Scores of a part (--limit) are marked as
+    such and go to a folder of their own.
 
     Examples:
 
@@ -116,6 +119,7 @@ def evaluate(
             submission=submission,
             partial=partial,
             only_1k=only_1k,
+            limit=limit,
             device=chosen,
             batch_size=batch_size,
             progress=update,
@@ -127,7 +131,9 @@ def evaluate(
         print(result.scores.model_dump_json(indent=2))
         return
     console = stdout()
-    console.print(_table(result, intervals or contaminated, paper))
+    console.print(_table(result, intervals or contaminated or bool(limit), paper))
+    if limit:
+        console.print(f"Scores of at most the first {limit:,} examples of each split: to try it, not to report.")
     for line in [*_notes(result, contaminated), f"Written to {result.folder}: scores.json, predictions/"]:
         console.print(line, markup=False)
     for path in result.submissions:

@@ -61,6 +61,10 @@ Runs = Annotated[
     typer.Option("--runs", help="The folder of all runs; else DATA/runs, and runs beside the default data folder."),
 ]
 MultiTaskRun = Annotated[Path | None, typer.Argument(help="A multi-task run; else RUNS/all-tasks.", show_default=False)]
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", min=1, help="Take the first examples of each task and split only, to try it."),
+]
 Partial = Annotated[bool, typer.Option("--partial", help="Leave out examples whose images have no features.")]
 Weights = Annotated[
     Literal["best", "last"],

@@ -9,7 +9,18 @@ import typer
 from vlmt_cli.base.errors import UsageError, VlmtError
 from vlmt_cli.commands import completion
 from vlmt_cli.commands.devices import DeviceKind, Gpus, Launcher, Nodes, Processes, Sbatch
-from vlmt_cli.commands.options import DATA, DataFolder, Json, Keys, Partial, RecipeName, Scale, check_data, grouped
+from vlmt_cli.commands.options import (
+    DATA,
+    DataFolder,
+    Json,
+    Keys,
+    Limit,
+    Partial,
+    RecipeName,
+    Scale,
+    check_data,
+    grouped,
+)
 from vlmt_cli.runs.folders import runs_folder
 
 if TYPE_CHECKING:
@@ -36,6 +47,7 @@ class TrainingOptions:
     processes: Processes = None
     seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed.")] = 0
     partial: Partial = False
+    limit: Limit = None
     scale: Scale = None
     launcher: Launcher = None
     sbatch: Sbatch = None
@@ -72,6 +84,8 @@ def train(
       vlmt train --preset single-task --task refcoco+ --set split=full
 
       vlmt train --preset all-to-single --task vqa
+
+      vlmt train --task vqa --limit 100 --run runs/smoke --set training.iterations=10
 
       vlmt train --resume --run runs/all-tasks
 
@@ -111,7 +125,8 @@ def launch(name: str, folder: str, over: dict[str, Any], options: TrainingOption
     from vlmt_cli.runs.folders import find_run, settle
     from vlmt_cli.runs.recipe import Recipe
 
-    recipe = load_recipe(name, Recipe, options.keys or (), options.scale, **over)
+    keys = [*(options.keys or ()), *([f"training.limit={options.limit}"] if options.limit else [])]
+    recipe = load_recipe(name, Recipe, keys, options.scale, **over)
     asked = Computing(options.device, options.gpus, options.processes, options.launcher)
     check_computing(asked, numbered=False)
     sbatch = read_launcher(options.launcher, options.sbatch)
@@ -122,7 +137,7 @@ def launch(name: str, folder: str, over: dict[str, Any], options: TrainingOption
     settle(run)
     in_the_way: list[obstacles.Obstacle] = []
     if options.resume:
-        opening = _resuming(run, recipe if options.keys or options.scale or over else None)
+        opening = _resuming(run, recipe if keys or options.scale or over else None)
     else:
         opening = _initialising(run, recipe, options.data, in_the_way)
     if asked.asked_gpus and options.launcher != "slurm" and gpus_surely_missing():

@@ -81,6 +81,7 @@ class _Setting(NamedTuple):
     reader: RegionReader
     partial: bool
     only_1k: bool
+    limit: int | None
     how: tuple[int, Process, Progress | None]
     resamples: int
     seed: int
@@ -101,6 +102,7 @@ def evaluate(
     submission: bool = False,
     partial: bool = False,
     only_1k: bool = False,
+    limit: int | None = None,
     device: str = "cpu",
     batch_size: int = 64,
     resamples: int = RESAMPLES,
@@ -125,6 +127,8 @@ def evaluate(
         submission: whether to write submission files.
         partial: whether to leave out examples without features.
         only_1k: whether COCO is scored on its first thousand test images alone, as the paper's is: 25 times quicker.
+        limit: how many examples of each split to score at most, the first ones, to try it. The scores say so in their
+            ``split``, and ``folder`` is ``first-<limit>`` in the usual folder by default.
         device: ``cpu``, ``cuda`` or ``cuda:1``.
         batch_size: examples at a time.
         resamples, seed: of the intervals.
@@ -133,11 +137,13 @@ def evaluate(
 
     Raises:
         LeakError: training saw test images.
-        UsageError: the checkpoint has no tokenizer, a task or store is not there, or training images are unknown where
-            they are asked for.
+        UsageError: the checkpoint has no tokenizer, a task or store is not there, a part is to be submitted, or
+            training images are unknown where they are asked for.
         DataError: a task that is named cannot be scored, features are another extractor's or missing, a file is
             damaged, or the clean split was made of other examples.
     """
+    if submission and limit:
+        raise UsageError("a server takes all examples of a split", todo="leave --limit or --submission out")
     verify_split_if_any(data)
     model = open_model(source, weights)
     if model.weights.kind:
@@ -168,11 +174,12 @@ def evaluate(
     process = Process(torch.device(device))
     setting = _Setting(
         data=data,
-        folder=folder or _folder_of(source, data),
+        folder=folder or _folder_of(source, data) / (f"first-{limit}" if limit else ""),
         model=model,
         reader=reader,
         partial=partial,
         only_1k=only_1k,
+        limit=limit,
         how=(batch_size, process, progress),
         resamples=resamples,
         seed=seed,
@@ -226,7 +233,7 @@ def _paper_row(recipe: Recipe | None) -> str:
 
 
 def _load(setting: _Setting, choice: Choice, split: str) -> _Part:
-    """Load all examples of a split: no test set is ever cut, but for COCO's where its first fold is asked for."""
+    """Load all examples of a split; a part only with a limit, or where COCO's first fold is asked for."""
     task, path = choice.task, table_of(setting.data, choice.task, split)
     head = TASKS[task].head
     table = read_columns(path, ["example_id", "images", *rules_of(task).COLUMNS])
@@ -242,9 +249,10 @@ def _load(setting: _Setting, choice: Choice, split: str) -> _Part:
         answers=setting.model.checkpoint.labels.get(head),
         partial=setting.partial,
         only=fold,
+        limit=setting.limit,
     )
     asked = len(table) if fold is None else len(fold)
-    if len(examples) < asked:
+    if len(examples) < asked and not setting.limit:
         setting.say(f"{task} {split}: {asked - len(examples):,} of {asked:,} examples have no features, left out")
         if split == choice.submitted:
             todo = "extract all, or leave --submission out"
@@ -297,7 +305,7 @@ def _score(setting: _Setting, choice: Choice, judged: Sequence[Judged], seen: Se
         further = {part.split: Measure(part.scores, own) for part, own in split}
     return TaskScore(
         metric=TASKS[choice.task].metric,
-        split=" ".join(filter(None, [choice.name, parts[0].protocol])),
+        split=" ".join(filter(None, [choice.name, parts[0].protocol, f"first {setting.limit:,}" if setting.limit else ""])),
         score=mean(Measure(scores, groups)),
         extra={name: mean(value) if isinstance(value, Measure) else value for name, value in further.items()},
         contamination=contrast(scores, seen.examples(images), groups, *drawn) if seen.tells else None,

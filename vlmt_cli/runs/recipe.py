@@ -146,6 +146,9 @@ class TrainingChoices(_Section):
     """DSG: relative improvement over two evaluations below which a task stops."""
     diverged: NonNegativeFloat = 0.005
     """DSG: relative loss from the best score at which it goes again."""
+    limit: PositiveInt | None = None
+    """At most so many examples of each task's train and validation split, the first ones, to try a training; null takes
+    all."""
     validation_examples: PositiveInt | None = None
     """At most so many examples of each validation split steer DSG; null takes all."""
     evaluate_every: PositiveInt | None = None

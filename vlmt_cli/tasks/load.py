@@ -43,6 +43,7 @@ def load_examples(
     answers: list[str] | None = None,
     partial: bool = False,
     only: NDArray[np.int64] | None = None,
+    limit: int | None = None,
 ) -> Examples:
     """Load a split of a task, or of the captions to pre-train on.
 
@@ -58,6 +59,7 @@ def load_examples(
         answers: the vocabulary of a head that answers.
         partial: whether examples without features are left out.
         only: rows of the table to take.
+        limit: how many examples to take at most, the first ones of those.
 
     Raises:
         DataError: the table, the clean split, features or hard negatives are missing, or no example is left.
@@ -90,8 +92,11 @@ def load_examples(
 
     part = part_of(table)
     columns, labelled = rules.columns(part)
-    if purpose != "test" and not labelled.all():
-        table, rows = table.filter(pa.array(labelled)), rows[labelled]
+    taken = labelled if purpose != "test" else np.ones(len(table), bool)
+    if limit is not None:
+        taken = taken & (np.cumsum(taken) <= limit)
+    if not taken.all():
+        table, rows = table.filter(pa.array(taken)), rows[taken]
         part = part_of(table)
         columns, _ = rules.columns(part)
     longest = TASKS[task].max_tokens if task in TASKS else CAPTION_TOKENS

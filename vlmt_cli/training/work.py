@@ -84,6 +84,7 @@ def load_splits(
             clean=recipe.split == "clean",
             answers=answers_of(data, task),
             partial=partial,
+            limit=recipe.training.limit,
         )
         train = load(data, task, "train", encoder, reader, "train")
         validation = load(data, task, "val", encoder, reader, "validate")

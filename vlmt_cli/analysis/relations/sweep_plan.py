@@ -133,8 +133,11 @@ def _sizes(recipe: Recipe, data: Path, logs: Sequence[tuple[Recipe, list[dict[st
             if split.split == "train":
                 sizes[split.dataset] = split.kept if recipe.split == "clean" else split.examples
     for other, lines in logs:
-        if other.split == recipe.split and lines[0]["kind"] == "start":
+        is_alike = other.split == recipe.split and other.training.limit in (None, recipe.training.limit)
+        if is_alike and lines[0]["kind"] == "start":
             sizes |= {task: part["examples"] for task, part in lines[0]["tasks"].items()}
     if unknown := [task for task in recipe.tasks if task not in sizes]:
         raise DataError(f"there is no clean split with {' and '.join(unknown)}", where=data, todo="run vlmt clean")
+    if limit := recipe.training.limit:
+        sizes = {task: min(size, limit) for task, size in sizes.items()}
     return sizes
