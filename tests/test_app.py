@@ -60,9 +60,9 @@ def test_the_shell_completes_names(typed, completed):
 
 def test_an_internal_error_shows_its_traceback_only_when_asked(tmp_path):
     code = (
-        "import vlmt_cli.app, vlmt_cli.datasets.prepare as prepare\n"
+        "import vlmt_cli.app, vlmt_cli.datasets.official as official\n"
         "def broken(*_): raise RuntimeError('oh')\n"
-        "prepare.missing_files = broken\n"
+        "official.missing_files = broken\n"
         "vlmt_cli.app.main()"
     )
     broken = [sys.executable, "-c", code, "data", "status", "--data", str(tmp_path)]

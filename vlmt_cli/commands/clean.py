@@ -232,7 +232,8 @@ def _clean(
     from vlmt_cli.commands.clean_tables import images_table, matrix_table
     from vlmt_cli.commands.reading import examples_of
     from vlmt_cli.commands.show import progress, stdout
-    from vlmt_cli.datasets.prepare import NEXT, absent_tests, move_in, prepare
+    from vlmt_cli.datasets.official import absent_tests
+    from vlmt_cli.datasets.prepare import NEXT, move_in, prepare
     from vlmt_cli.datasets.table import CROSSWALKS
 
     target, names = to or data / "clean", [*asked.datasets, *CROSSWALKS]

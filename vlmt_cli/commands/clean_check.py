@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from vlmt_cli.clean.question import CleanQuestion
     from vlmt_cli.clean.report import Report
     from vlmt_cli.datasets.options import Options
-    from vlmt_cli.datasets.prepare import Prepared
+    from vlmt_cli.datasets.prepared import Prepared
 
 
 def check(data: Path, folder: Path, fast: bool, as_json: bool) -> None:
@@ -72,7 +72,8 @@ def _look_again(data: Path, folder: Path, report: "Report", fast: bool) -> "Chec
     from vlmt_cli.commands.clean import compare_image_files
     from vlmt_cli.commands.clean_input import files_of, read_splits, require_raw, warnings_of
     from vlmt_cli.commands.show import progress, say
-    from vlmt_cli.datasets.prepare import missing_files, prepare
+    from vlmt_cli.datasets.official import missing_files
+    from vlmt_cli.datasets.prepare import prepare
     from vlmt_cli.datasets.table import CROSSWALKS
 
     require_raw(data)
@@ -151,7 +152,7 @@ def _remedy(data: Path, folder: Path, report: "Report", problems: list[str]) -> 
     import shlex
 
     from vlmt_cli.commands.clean_question import command_of
-    from vlmt_cli.datasets.prepare import missing_files
+    from vlmt_cli.datasets.official import missing_files
 
     missing = any(missing_files(data, name) for name in report.question.datasets)
     to = None if folder.resolve() == (data / "clean").resolve() else folder

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
     from vlmt_cli.clean.question import ImageList
     from vlmt_cli.clean.splits import Split
-    from vlmt_cli.datasets.prepare import Prepared
+    from vlmt_cli.datasets.prepared import Prepared
 
 _NAMED = 3  # addresses in one line
 
@@ -34,7 +34,7 @@ def require_files(data: Path, names: list[str], available: bool) -> list[str]:
     """Return the missing official files, or raise the error that lists them."""
     from vlmt_cli.base.errors import DataError
     from vlmt_cli.base.words import be, count
-    from vlmt_cli.datasets.prepare import addresses, missing_files
+    from vlmt_cli.datasets.official import addresses, missing_files
 
     raw = require_raw(data)
     missing = [file for name in names for file in missing_files(data, name)]
@@ -64,7 +64,7 @@ def require_raw(data: Path) -> Path:
 
 def files_of(data: Path, examples: "dict[str, Prepared]") -> dict[str, str]:
     """Return the SHA-256 of every official file that was read, by its path below ``raw/``."""
-    from vlmt_cli.datasets.prepare import raw_folder
+    from vlmt_cli.datasets.official import raw_folder
 
     return {
         f"{raw_folder(data, name).name}/{file}": sha256

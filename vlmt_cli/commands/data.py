@@ -11,7 +11,7 @@ from vlmt_cli.commands import completion
 from vlmt_cli.commands.options import DATA, DataFolder, DataKeys, Json, RecipeName, check_data
 
 if TYPE_CHECKING:
-    from vlmt_cli.datasets.prepare import Manifest
+    from vlmt_cli.datasets.prepared import Manifest
 
 app = typer.Typer(help="Look at datasets: files, examples, images.", no_args_is_help=True)
 
@@ -27,7 +27,8 @@ def status(data: DataFolder = DATA, as_json: Json = False) -> None:
     import json
 
     from vlmt_cli.commands.show import stdout, table
-    from vlmt_cli.datasets.prepare import addresses, all_datasets, missing_files, optional_files, prepared
+    from vlmt_cli.datasets.official import addresses, all_datasets, missing_files, optional_files
+    from vlmt_cli.datasets.prepared import prepared
 
     check_data(data)
     result: dict[str, Any] = {}
@@ -102,8 +103,9 @@ def show(
     from vlmt_cli.base.errors import DataError, UsageError
     from vlmt_cli.base.recipes import load_recipe
     from vlmt_cli.commands.reading import examples_of
+    from vlmt_cli.datasets.official import addresses, missing_files, raw_folder
     from vlmt_cli.datasets.options import Options
-    from vlmt_cli.datasets.prepare import addresses, missing_files, prepared, raw_folder
+    from vlmt_cli.datasets.prepared import prepared
     from vlmt_cli.datasets.table import DATASETS
 
     if not masking and (to or features):
@@ -182,7 +184,8 @@ def explain(
     from vlmt_cli.clean.splits import read_split
     from vlmt_cli.commands.reading import stale_split
     from vlmt_cli.commands.show import say, stdout, table
-    from vlmt_cli.datasets.prepare import all_datasets, prepared
+    from vlmt_cli.datasets.official import all_datasets
+    from vlmt_cli.datasets.prepared import prepared
 
     check_image_key(key)
     check_data(data)

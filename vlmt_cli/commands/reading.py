@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vlmt_cli.datasets.options import Options
-    from vlmt_cli.datasets.prepare import Prepared
+    from vlmt_cli.datasets.prepared import Prepared
 
 
 @contextmanager

@@ -13,7 +13,6 @@ leaves the tables of the split's datasets as they are.
 
 import hashlib
 import inspect
-import mmap
 import os
 import shutil
 import signal
@@ -21,7 +20,6 @@ import sys
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -34,14 +32,21 @@ import pyarrow.parquet as pq
 from vlmt_cli.base.errors import DataError, VlmtError
 from vlmt_cli.base.files import locked, remove_leftovers, write_bytes, write_parquet
 from vlmt_cli.base.identity import LINKS
-from vlmt_cli.base.opening import check_file, open_file, read_file
+from vlmt_cli.base.opening import check_file
 from vlmt_cli.base.origin import hash_examples, hash_strings
 from vlmt_cli.base.processes import pool_of, send_to_children
 from vlmt_cli.base.progress import Progress
-from vlmt_cli.base.words import printable
+from vlmt_cli.datasets.official import (
+    all_datasets,
+    fingerprint,
+    missing_files,
+    raw_files,
+    raw_folder,
+    sha256_of,
+    size_and_time,
+)
 from vlmt_cli.datasets.options import Options
-from vlmt_cli.datasets.source import find
-from vlmt_cli.datasets.table import CROSSWALKS, DATASETS, Dataset
+from vlmt_cli.datasets.prepared import Manifest, Prepared, examples_folder, read_manifest
 from vlmt_cli.datasets.texts import tidy
 
 EDITED = "has example tables that were edited"
@@ -49,59 +54,6 @@ NEXT = ".next"
 """Below ``examples/``: what ``vlmt clean`` has read anew and not yet put in the place of what was there."""
 _WORTH_A_PROCESS = 64 << 20
 _FORMAT = 5
-
-
-class Manifest(msgspec.Struct, frozen=True):
-    """What ``manifest.json`` says of a prepared dataset.
-
-    Attributes:
-        format: of this file and of the tables.
-        reader: ``reader_hash``: an edit of the reader makes its examples stale.
-        options: their choices, as JSON.
-        raw: size and time of change of each official file, by its name.
-        splits: how many examples each split has.
-        links: how many identity links there are.
-        notes: what was odd, and how often.
-        sha256: of each official file, by its name.
-        example_hashes: ``base.origin.hash_examples`` of each split.
-        links_hash: of the identity links.
-    """
-
-    options: str
-    raw: dict[str, list[int]]
-    splits: dict[str, int]
-    links: int
-    notes: dict[str, int]
-    format: int = 0
-    reader: str = ""
-    sha256: dict[str, str] = {}
-    example_hashes: dict[str, str] = {}
-    links_hash: str = ""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """One dataset's example files.
-
-    Attributes:
-        name: the dataset.
-        folder: where they are.
-        manifest: the splits and their lengths, and what was odd.
-        beside: why the tables in ``examples/`` were not taken, where others were read beside.
-    """
-
-    name: str
-    folder: Path
-    manifest: Manifest
-    beside: str | None = None
-
-    def path(self, split: str) -> Path:
-        """Return the Parquet file of a split."""
-        return self.folder / f"{split}.parquet"
-
-    def links(self) -> pa.Table:
-        """Read the identity links that the dataset's files give."""
-        return pq.read_table(self.folder / "links.parquet", schema=LINKS)
 
 
 @cache
@@ -125,35 +77,6 @@ def reader_hash(name: str) -> str:
     for _, module in sorted(known.items()):
         digest.update(inspect.getsource(module).encode())
     return digest.hexdigest()
-
-
-def missing_files(data: Path, name: str) -> list[str]:
-    """List the official files of a dataset that are not in ``data/raw``, as paths below it."""
-    folder = raw_folder(data, name)
-    absent = (names for names in all_datasets()[name].files if not find(folder, *names.split("|")))
-    return [f"{folder.name}/{names.partition('|')[0]}" for names in absent]
-
-
-def addresses(data: Path, name: str) -> dict[str, str]:
-    """Say where each official file of a dataset comes from, by its path below ``data/raw``; optional files, too."""
-    dataset, folder = all_datasets()[name], raw_folder(data, name)
-    return {
-        f"{folder.name}/{names.partition('|')[0]}": address
-        for names, address in {**dataset.files, **dataset.also}.items()
-    }
-
-
-def absent_tests(data: Path, name: str) -> list[str]:
-    """List the official test files that a dataset can do without, and that are not there, as paths below ``raw``."""
-    folder = raw_folder(data, name)
-    absent = (names for names in all_datasets()[name].also_test if not find(folder, *names.split("|")))
-    return [f"{folder.name}/{names.partition('|')[0]}" for names in absent]
-
-
-def optional_files(data: Path, name: str) -> dict[str, bool]:
-    """Say of each official file that a dataset can do without, as a path below ``data/raw``, whether it is there."""
-    folder = raw_folder(data, name)
-    return {f"{folder.name}/{file}": find(folder, file) is not None for file in all_datasets()[name].also}
 
 
 def prepare(
@@ -185,17 +108,17 @@ def prepare(
         DataError: an official file is damaged; nothing of its dataset is written.
     """
     with ThreadPoolExecutor(min(len(names), os.cpu_count() or 1) if thorough else 1) as pool:
-        places = [_folder(data, name) for name in names]
+        places = [examples_folder(data, name) for name in names]
         reasons = pool.map(lambda name, folder_of: _stale(data, name, options, folder_of, thorough), names, places)
         stale = {name: reason for name, reason in zip(names, reasons, strict=True) if reason}
     folders = {
         name: beside / name
         if name in stale and beside is not None and (bound is None or name in bound)
-        else _folder(data, name)
+        else examples_folder(data, name)
         for name in names
     }
     jobs = [(name, data, options, folders[name], thorough) for name in stale]
-    sizes = {name: sum(_size_and_time(path)[0] for path in _raw_files(data, name)) for name in stale}
+    sizes = {name: sum(size_and_time(path)[0] for path in raw_files(data, name)) for name in stale}
     total, done = sum(sizes.values()), 0
     workers = min(os.cpu_count() or 1, len(stale))
     largest_first = sorted(jobs, key=lambda job: -sizes[job[0]])
@@ -204,7 +127,9 @@ def prepare(
         if progress:
             progress(name, done, total)
     return {
-        name: Prepared(name, folder, _manifest(folder), stale.get(name) if folder != _folder(data, name) else None)
+        name: Prepared(
+            name, folder, read_manifest(folder), stale.get(name) if folder != examples_folder(data, name) else None
+        )
         for name, folder in folders.items()
     }
 
@@ -212,7 +137,7 @@ def prepare(
 def move_in(data: Path, examples: Iterable[Prepared]) -> None:
     """Put tables that were read beside in the place of those in ``data/examples``."""
     for example in examples:
-        target = _folder(data, example.name)
+        target = examples_folder(data, example.name)
         if example.folder == target:
             continue
         aside = example.folder.with_name(f"{example.name}.old")
@@ -222,23 +147,6 @@ def move_in(data: Path, examples: Iterable[Prepared]) -> None:
         os.replace(example.folder, target)
         shutil.rmtree(aside, ignore_errors=True)
     shutil.rmtree(data / "examples" / NEXT, ignore_errors=True)
-
-
-def prepared(data: Path, name: str) -> Prepared | None:
-    """Return a dataset's example files as they are, or None when it was never read."""
-    if not (_folder(data, name) / "manifest.json").exists():
-        return None
-    return Prepared(name, _folder(data, name), _manifest(_folder(data, name)))
-
-
-def all_datasets() -> dict[str, Dataset]:
-    """Return datasets and crosswalks in one dict."""
-    return DATASETS | CROSSWALKS
-
-
-def raw_folder(data: Path, name: str) -> Path:
-    """Return the folder with a dataset's official files."""
-    return data / "raw" / (all_datasets()[name].folder or name)
 
 
 _Job = tuple[str, Path, Options, Path, bool]
@@ -283,7 +191,7 @@ def _read(name: str, data: Path, options: Options, folder: Path, thorough: bool)
 
 
 def _write(name: str, data: Path, options: Options, folder: Path) -> None:
-    dataset, raw, paths = all_datasets()[name], _fingerprint(data, name), _raw_files(data, name)
+    dataset, raw, paths = all_datasets()[name], fingerprint(data, name), raw_files(data, name)
     for path in paths:
         if not path.is_dir():
             check_file(path)
@@ -293,7 +201,7 @@ def _write(name: str, data: Path, options: Options, folder: Path) -> None:
         examples = dataset.read(raw_folder(data, name), options)
         tidy(examples)
         sha256 = hashing.result()
-    if _fingerprint(data, name) != raw:
+    if fingerprint(data, name) != raw:
         todo = "run the command again when they are complete"
         raise DataError(f"the files of {name} changed while they were read", where=raw_folder(data, name), todo=todo)
     if dataset.group and not missing_files(data, name) and not any(map(len, examples.splits.values())):
@@ -328,7 +236,7 @@ def _stale(data: Path, name: str, options: Options, folder: Path, thorough: bool
     """Say why the tables in a folder do not come from a dataset's official files as they are; None where they do."""
     if not (folder / "manifest.json").exists():
         return "was not read yet"
-    manifest, raw = _manifest(folder), _fingerprint(data, name)
+    manifest, raw = read_manifest(folder), fingerprint(data, name)
     if not all((folder / f"{part}.parquet").exists() for part in (*manifest.splits, "links")):
         return f"lacks a table in examples/{name}"
     if manifest.format != _FORMAT or manifest.reader != reader_hash(name):
@@ -337,7 +245,7 @@ def _stale(data: Path, name: str, options: Options, folder: Path, thorough: bool
         return "was read with other options"
     if changed := sorted(set(manifest.raw) ^ set(raw)):
         return f"has official files added or removed ({', '.join(changed)})"
-    for path in _raw_files(data, name):
+    for path in raw_files(data, name):
         size, time = raw[path.name]
         if size != manifest.raw[path.name][0]:
             return f"has another {path.name}"
@@ -362,56 +270,6 @@ def _edited(folder: Path, manifest: Manifest) -> str | None:
     return None if is_same else "links.parquet"
 
 
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, or of the names and contents of all files of a folder.
-
-    Raises:
-        DataError: it cannot be read.
-    """
-    digest = hashlib.sha256()
-    try:
-        files = sorted(path.iterdir()) if path.is_dir() else [path]
-        for file in files:
-            if path.is_dir():
-                digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
-            with open_file(file) as opened:
-                if os.fstat(opened.fileno()).st_size:
-                    with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                        digest.update(content)  # at once, as Python's other threads go on meanwhile
-    except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror or error})", where=path) from error
-    return digest.hexdigest()
-
-
-def _manifest(folder: Path) -> Manifest:
-    path = folder / "manifest.json"
-    try:
-        return msgspec.json.decode(read_file(path), type=Manifest)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise DataError(
-            f"is damaged ({printable(error)})", where=path, todo="delete it and run the command again"
-        ) from error
-
-
 def _choices(name: str, options: Options) -> str:
     section = getattr(options, name, None)
     return section.model_dump_json() if section is not None else "{}"
-
-
-def _raw_files(data: Path, name: str) -> list[Path]:
-    dataset, folder = all_datasets()[name], raw_folder(data, name)
-    return [path for names in (*dataset.files, *dataset.also) if (path := find(folder, *names.split("|")))]
-
-
-def _fingerprint(data: Path, name: str) -> dict[str, list[int]]:
-    return {path.name: list(_size_and_time(path)) for path in sorted(_raw_files(data, name))}
-
-
-def _size_and_time(path: Path) -> tuple[int, int]:
-    """The size and time of change of a file, or of all files of a folder together."""
-    stats = [entry.stat() for entry in os.scandir(path)] if path.is_dir() else [path.stat()]
-    return sum(stat.st_size for stat in stats), max((stat.st_mtime_ns for stat in stats), default=0)
-
-
-def _folder(data: Path, name: str) -> Path:
-    return data / "examples" / name

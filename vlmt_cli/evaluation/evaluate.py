@@ -303,9 +303,10 @@ def _score(setting: _Setting, choice: Choice, judged: Sequence[Judged], seen: Se
         cuts = np.cumsum([len(part.scores) for part in parts])[:-1]
         split = zip(parts, np.split(groups, cuts), strict=True)
         further = {part.split: Measure(part.scores, own) for part, own in split}
+    part_of_split = f"first {setting.limit:,}" if setting.limit else ""
     return TaskScore(
         metric=TASKS[choice.task].metric,
-        split=" ".join(filter(None, [choice.name, parts[0].protocol, f"first {setting.limit:,}" if setting.limit else ""])),
+        split=" ".join(filter(None, [choice.name, parts[0].protocol, part_of_split])),
         score=mean(Measure(scores, groups)),
         extra={name: mean(value) if isinstance(value, Measure) else value for name, value in further.items()},
         contamination=contrast(scores, seen.examples(images), groups, *drawn) if seen.tells else None,

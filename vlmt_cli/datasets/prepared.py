@@ -1,0 +1,89 @@
+"""A dataset's example tables as ``prepare`` leaves them, and the manifest that says what they were read from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.identity import LINKS
+from vlmt_cli.base.opening import read_file
+from vlmt_cli.base.words import printable
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What ``manifest.json`` says of a prepared dataset.
+
+    Attributes:
+        format: of this file and of the tables.
+        reader: ``reader_hash``: an edit of the reader makes its examples stale.
+        options: their choices, as JSON.
+        raw: size and time of change of each official file, by its name.
+        splits: how many examples each split has.
+        links: how many identity links there are.
+        notes: what was odd, and how often.
+        sha256: of each official file, by its name.
+        example_hashes: ``base.origin.hash_examples`` of each split.
+        links_hash: of the identity links.
+    """
+
+    options: str
+    raw: dict[str, list[int]]
+    splits: dict[str, int]
+    links: int
+    notes: dict[str, int]
+    format: int = 0
+    reader: str = ""
+    sha256: dict[str, str] = {}
+    example_hashes: dict[str, str] = {}
+    links_hash: str = ""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One dataset's example files.
+
+    Attributes:
+        name: the dataset.
+        folder: where they are.
+        manifest: the splits and their lengths, and what was odd.
+        beside: why the tables in ``examples/`` were not taken, where others were read beside.
+    """
+
+    name: str
+    folder: Path
+    manifest: Manifest
+    beside: str | None = None
+
+    def path(self, split: str) -> Path:
+        """Return the Parquet file of a split."""
+        return self.folder / f"{split}.parquet"
+
+    def links(self) -> pa.Table:
+        """Read the identity links that the dataset's files give."""
+        return pq.read_table(self.folder / "links.parquet", schema=LINKS)
+
+
+def examples_folder(data: Path, name: str) -> Path:
+    """Return the folder of a dataset's example tables."""
+    return data / "examples" / name
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read the manifest of a folder of example tables. Raises a DataError when it is damaged."""
+    path = folder / "manifest.json"
+    try:
+        return msgspec.json.decode(read_file(path), type=Manifest)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise DataError(
+            f"is damaged ({printable(error)})", where=path, todo="delete it and run the command again"
+        ) from error
+
+
+def prepared(data: Path, name: str) -> Prepared | None:
+    """Return a dataset's example files as they are, or None when it was never read."""
+    if not (examples_folder(data, name) / "manifest.json").exists():
+        return None
+    return Prepared(name, examples_folder(data, name), read_manifest(examples_folder(data, name)))
