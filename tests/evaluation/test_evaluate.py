@@ -24,7 +24,8 @@ from vlmt_cli.features.store import FeatureStore
 from vlmt_cli.features.store_writer import StoreWriter
 from vlmt_cli.runs.checkpoint import save_single_file
 from vlmt_cli.runs.lineage import Extractor, Lineage, Stage
-from vlmt_cli.runs.recipe import FeatureChoices, Recipe, task_token
+from vlmt_cli.runs.recipe import Recipe, task_token
+from vlmt_cli.runs.recipe_sections import FeatureChoices
 from vlmt_cli.tasks.retrieval import rules as recall
 from vlmt_cli.tasks.text import TextEncoder
 

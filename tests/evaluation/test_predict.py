@@ -29,7 +29,8 @@ from vlmt_cli.features.store import FeatureStore
 from vlmt_cli.runs.best import Weights
 from vlmt_cli.runs.checkpoint import Checkpoint
 from vlmt_cli.runs.lineage import Extractor, Lineage
-from vlmt_cli.runs.recipe import FeatureChoices, Recipe
+from vlmt_cli.runs.recipe import Recipe
+from vlmt_cli.runs.recipe_sections import FeatureChoices
 from vlmt_cli.tasks.config import ModelConfig
 from vlmt_cli.tasks.load import load_examples
 from vlmt_cli.tasks.multitask import MultiTaskModel

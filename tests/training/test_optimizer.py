@@ -12,7 +12,8 @@ from vlmt_cli.base.recipes import load_recipe
 from vlmt_cli.datasets.table import TWELVE
 from vlmt_cli.paper import table
 from vlmt_cli.runs.checkpoint import WEIGHTS
-from vlmt_cli.runs.recipe import Recipe, TrainingChoices
+from vlmt_cli.runs.recipe import Recipe
+from vlmt_cli.runs.recipe_sections import TrainingChoices
 from vlmt_cli.tasks.config import HEADS
 from vlmt_cli.training.optimizer import freeze, load_optimizer, make_optimizer, set_rate
 from vlmt_cli.training.plan import make_plan

@@ -24,7 +24,7 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.clean.split_folder import read_report
 from vlmt_cli.runs.checkpoint import load_state
 from vlmt_cli.runs.metrics import read_metrics
-from vlmt_cli.runs.recipe import TrainingChoices
+from vlmt_cli.runs.recipe_sections import TrainingChoices
 from vlmt_cli.training.train import Job, train
 
 TASKS = "vqa,coco,refcoco"

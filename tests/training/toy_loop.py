@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import torch
 
 from vlmt_cli.datasets.table import TASKS
-from vlmt_cli.runs.recipe import TrainingChoices
+from vlmt_cli.runs.recipe_sections import TrainingChoices
 from vlmt_cli.tasks.config import HEADS, ModelConfig
 from vlmt_cli.tasks.multitask import MultiTaskModel
 from vlmt_cli.training.loop import Loop, first_state

@@ -13,7 +13,7 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.evaluation.bootstrap import Estimate
 from vlmt_cli.evaluation.scores import SCORES_FILE, is_leaked, read_scores
 from vlmt_cli.runs.metrics import METRICS, is_finished, read_metrics
-from vlmt_cli.runs.recipe import RECIPE, choices_of, read_recipe
+from vlmt_cli.runs.recipe import RECIPE, keys_of, read_recipe
 
 
 def load_scores(paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
@@ -106,7 +106,7 @@ def load_runs(folder: str | Path = "runs") -> pd.DataFrame:
                 "seed": next((line.get("seed") for line in lines if line["kind"] == "start"), None),
                 "best": max((line["score"] for line in lines if line["kind"] == "best"), default=None),
                 "average": read_scores(path).average if has_scores else None,
-                **choices_of(read_recipe(path)),
+                **keys_of(read_recipe(path)),
             }
         )
     frame = pd.DataFrame(rows or None, columns=None if rows else ["run", "finished"]).set_index("run")

@@ -24,16 +24,16 @@ def recipes_folder() -> Path:
 
 
 def load_recipe(
-    name: str, model: type[Model], settings: Sequence[str] = (), scale: str | None = None, **values: Any
+    name: str, model: type[Model], keys: Sequence[str] = (), scale: str | None = None, **values: Any
 ) -> Model:
-    """Read a recipe and apply settings to it.
+    """Read a recipe and override keys of it.
 
     Args:
         name: a recipe that comes with the program (``data``), or the path of a YAML file.
         model: what the recipe must be.
-        settings: overrides, ``vqa.minval=5000``; the value is read as YAML.
+        keys: overrides, ``vqa.minval=5000``; the value is read as YAML.
         scale: another recipe, laid over this one, such as ``mini``.
-        values: top-level keys that the command line gives, laid over both before the settings.
+        values: top-level keys that the command line gives, laid over both before ``keys``.
 
     Raises:
         UsageError: there is no such recipe or key, or a value is not of its kind.
@@ -43,8 +43,8 @@ def load_recipe(
     if scale is not None:
         content = _laid_over(content, _read(scale, ())[0])
     content = _laid_over(content, values)
-    for setting in settings:
-        _apply(content, setting)
+    for override in keys:
+        _apply(content, override)
     return parse(model, content, path.name, UsageError)
 
 
@@ -77,17 +77,17 @@ def _laid_over(values: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any
     return merged
 
 
-def _apply(values: dict[str, Any], setting: str) -> None:
-    key, equals, value = setting.partition("=")
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
     if not equals or not key:
-        raise UsageError(f"--set {setting!r} has no key and value", todo="write it as --set key=value")
+        raise UsageError(f"--set {override!r} has no key and value", todo="write it as --set key=value")
     *parents, last = key.split(".")
     section = values
     for parent in parents:
         section = section.setdefault(parent, {})
         if not isinstance(section, dict):
-            raise UsageError(f"--set {setting!r}: {parent!r} has no keys of its own")
+            raise UsageError(f"--set {override!r}: {parent!r} has no keys of its own")
     try:
-        section[last] = parse_yaml(value, f"--set {setting!r}")
+        section[last] = parse_yaml(value, f"--set {override!r}")
     except DataError as error:
         raise UsageError(error.what, where=error.where) from error

@@ -10,7 +10,8 @@ from vlmt_cli.features.store import FeatureStore, Meta
 from vlmt_cli.runs.best import BestOrLast, Weights, find_weights
 from vlmt_cli.runs.checkpoint import Checkpoint, load_checkpoint
 from vlmt_cli.runs.lineage import same_features
-from vlmt_cli.runs.recipe import RECIPE, FeatureChoices, Recipe, read_recipe, task_token
+from vlmt_cli.runs.recipe import RECIPE, Recipe, read_recipe, task_token
+from vlmt_cli.runs.recipe_sections import FeatureChoices
 from vlmt_cli.tasks.text import TextEncoder
 
 STORE_OPTION = "--set features.store=NAME"

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from vlmt_cli.base.errors import VlmtError
 from vlmt_cli.runs.best import Best
-from vlmt_cli.runs.recipe import TrainingChoices
+from vlmt_cli.runs.recipe_sections import TrainingChoices
 from vlmt_cli.training.batches import Prefetcher
 from vlmt_cli.training.dsg import VARIANTS, Controller
 from vlmt_cli.training.optimizer import clip_gradients, drop_foreign_gradients, set_rate

@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.runs.recipe import TrainingChoices
+from vlmt_cli.runs.recipe_sections import TrainingChoices
 from vlmt_cli.tasks.multitask import reads_regions
 
 FROZEN = {

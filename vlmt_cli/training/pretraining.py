@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vlmt_cli.evaluation.run import Process, evaluating, gathered, own_batches
 from vlmt_cli.features.reader import RegionReader
-from vlmt_cli.runs.recipe import MaskingChoices
+from vlmt_cli.runs.recipe_sections import MaskingChoices
 from vlmt_cli.tasks.examples import Examples
 from vlmt_cli.tasks.load import CAPTION_TOKENS
 from vlmt_cli.tasks.text import TextEncoder

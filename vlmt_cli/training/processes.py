@@ -19,7 +19,7 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from vlmt_cli.base.errors import UsageError
 from vlmt_cli.base.processes import by_torchrun, handling, send_to_children, started, started_from_outside
 from vlmt_cli.base.words import too_few_gpus
-from vlmt_cli.runs.recipe import TrainingChoices
+from vlmt_cli.runs.recipe_sections import TrainingChoices
 
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # else each process says that it is there
 

@@ -31,7 +31,8 @@ from vlmt_cli.runs.checkpoint import Checkpoint, load_checkpoint, load_state
 from vlmt_cli.runs.folders import CONFIG, IN_USE, STATE, WEIGHTS, start_of
 from vlmt_cli.runs.lineage import Beginning, Stage
 from vlmt_cli.runs.metrics import METRICS, METRICS_VERSION, append, cut_metrics, first_seed
-from vlmt_cli.runs.recipe import RECIPE, Recipe, TrainingChoices, read_recipe, write_recipe
+from vlmt_cli.runs.recipe import RECIPE, Recipe, read_recipe, write_recipe
+from vlmt_cli.runs.recipe_sections import TrainingChoices
 from vlmt_cli.runs.tensors import write_tensors, write_torch
 from vlmt_cli.runs.tokenizer import read_tokenizer
 from vlmt_cli.runs.trackers import Tracker, tensorboard_tracker, wandb_tracker

@@ -11,7 +11,8 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.clean.split_folder import verified_report
 from vlmt_cli.paper import numbers
 from vlmt_cli.runs.metrics import read_metrics
-from vlmt_cli.runs.recipe import ModelChoices, Recipe
+from vlmt_cli.runs.recipe import Recipe
+from vlmt_cli.runs.recipe_sections import ModelChoices
 from vlmt_cli.training.plan import make_plan
 
 GUESSES = {

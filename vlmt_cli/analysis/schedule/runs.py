@@ -10,7 +10,7 @@ from vlmt_cli.analysis.relations.seeds import ScoreSource, scores_of
 from vlmt_cli.analysis.schedule.schedule import Schedule, read_schedule
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.datasets.table import GROUPS
-from vlmt_cli.runs.recipe import Recipe, choices_of
+from vlmt_cli.runs.recipe import Recipe, keys_of
 
 
 @dataclass(frozen=True)
@@ -96,5 +96,5 @@ def _group_means(scores: Mapping[str, float]) -> dict[str, float]:
 
 
 def _differ_in_gap_alone(first: Recipe, second: Recipe) -> bool:
-    first_choices, second_choices = choices_of(first), choices_of(second)
+    first_choices, second_choices = keys_of(first), keys_of(second)
     return all(first_choices[key] == second_choices[key] for key in first_choices if key != "training.gap")
