@@ -143,7 +143,8 @@ def test_a_model_without_their_dead_tensors_gets_zeros(vlmt, files):
 
 
 def test_a_head_that_their_code_does_not_have_stays_here(vlmt, files):
-    from vlmt_cli.runs.checkpoint import Checkpoint, save_pretrained
+    from vlmt_cli.runs.checkpoint import Checkpoint
+    from vlmt_cli.runs.checkpoint_writer import save_pretrained
     from vlmt_cli.runs.lineage import Lineage
     from vlmt_cli.tasks.config import ModelConfig
     from vlmt_cli.tasks.multitask import MultiTaskModel

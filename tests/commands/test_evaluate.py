@@ -11,7 +11,7 @@ from rich.console import Console
 
 from vlmt_cli.commands import show
 from vlmt_cli.datasets.table import TWELVE
-from vlmt_cli.runs.checkpoint import save_pretrained, save_single_file
+from vlmt_cli.runs.checkpoint_writer import save_pretrained, save_single_file
 from vlmt_cli.runs.lineage import Lineage
 
 

@@ -7,7 +7,7 @@ import pytest
 from evaluation.tiny_run import make_checkpoint, make_data, make_run
 
 from vlmt_cli.analysis.consistency.texts import find_texts
-from vlmt_cli.runs.checkpoint import save_single_file
+from vlmt_cli.runs.checkpoint_writer import save_single_file
 from vlmt_cli.runs.lineage import Lineage
 
 

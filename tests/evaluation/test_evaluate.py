@@ -22,7 +22,7 @@ from vlmt_cli.evaluation.scores import read_scores
 from vlmt_cli.evaluation.setup import open_stores, token_kind
 from vlmt_cli.features.store import FeatureStore
 from vlmt_cli.features.store_writer import StoreWriter
-from vlmt_cli.runs.checkpoint import save_single_file
+from vlmt_cli.runs.checkpoint_writer import save_single_file
 from vlmt_cli.runs.lineage import Extractor, Lineage, Stage
 from vlmt_cli.runs.recipe import Recipe, task_token
 from vlmt_cli.runs.recipe_sections import FeatureChoices

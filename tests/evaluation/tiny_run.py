@@ -11,7 +11,8 @@ import torch
 
 from vlmt_cli.datasets import nlvr2, snli_ve
 from vlmt_cli.features.store import FeatureStore
-from vlmt_cli.runs.checkpoint import Checkpoint, save_pretrained
+from vlmt_cli.runs.checkpoint import Checkpoint
+from vlmt_cli.runs.checkpoint_writer import save_pretrained
 from vlmt_cli.runs.lineage import Extractor, Lineage, Stage
 from vlmt_cli.tasks.config import HEADS, ModelConfig
 from vlmt_cli.tasks.multitask import MultiTaskModel

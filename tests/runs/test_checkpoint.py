@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from vlmt_cli.base.errors import DataError, UsageError, VlmtError
-from vlmt_cli.runs.checkpoint import Checkpoint, load_checkpoint, push_to_hub, save_pretrained, save_single_file
+from vlmt_cli.runs.checkpoint import Checkpoint, load_checkpoint
+from vlmt_cli.runs.checkpoint_writer import push_to_hub, save_pretrained, save_single_file
 from vlmt_cli.runs.folders import check_checkpoint, find_run
 from vlmt_cli.runs.lineage import Extractor, Lineage, Stage
 from vlmt_cli.runs.tensors import read_torch

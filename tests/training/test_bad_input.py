@@ -18,7 +18,8 @@ from training.small_runs import make_recipe, of_kind, same_end, set_options
 from vlmt_cli.base.errors import UsageError, VlmtError
 from vlmt_cli.features.store import FeatureStore
 from vlmt_cli.features.store_writer import StoreWriter
-from vlmt_cli.runs.checkpoint import WEIGHTS, load_checkpoint, save_pretrained
+from vlmt_cli.runs.checkpoint import WEIGHTS, load_checkpoint
+from vlmt_cli.runs.checkpoint_writer import save_pretrained
 from vlmt_cli.tasks.load import kept_rows
 from vlmt_cli.training.train import Job, train
 

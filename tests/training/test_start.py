@@ -10,7 +10,8 @@ import torch
 from commands.running import run as vlmt
 from training.small_runs import of_kind, same_end, set_options
 
-from vlmt_cli.runs.checkpoint import load_checkpoint, save_pretrained
+from vlmt_cli.runs.checkpoint import load_checkpoint
+from vlmt_cli.runs.checkpoint_writer import save_pretrained
 from vlmt_cli.runs.lineage import Lineage, by_module
 from vlmt_cli.runs.tensors import make_model
 from vlmt_cli.trunks.vilbert import ViLBERT

@@ -74,7 +74,7 @@ def convert(
 
     from vlmt_cli.runs.authors_weights import count_parameters, save_authors
     from vlmt_cli.runs.best import find_weights
-    from vlmt_cli.runs.checkpoint import push_to_hub, save_pretrained, save_single_file
+    from vlmt_cli.runs.checkpoint_writer import push_to_hub, save_pretrained, save_single_file
 
     taken = find_weights(source, weights)
     if taken.kind:

@@ -17,8 +17,6 @@ The ``.pt`` holds the same in one dict of tensors and plain data, so that ``torc
 reads it. Nothing that a checkpoint holds is ever run.
 """
 
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,26 +27,19 @@ from torch import Tensor
 
 from vlmt_cli.base.documents import parse_json, read_text
 from vlmt_cli.base.errors import DataError, UsageError, VlmtError
-from vlmt_cli.base.files import atomic, atomic_folder
 from vlmt_cli.base.opening import read_file
 from vlmt_cli.base.schema import check_version, parse, version_of
 from vlmt_cli.datasets.table import LABELS as FIXED_LABELS
 from vlmt_cli.features.tensor_files import check_finite, only_tensors, read_safetensors
-from vlmt_cli.runs.best import BEST, VALIDATION, Best
-from vlmt_cli.runs.card import model_card
 from vlmt_cli.runs.folders import CARD, CONFIG, LABELS, LINEAGE, STATE, TOKENIZER, UNREAD, WEIGHTS, check_checkpoint
-from vlmt_cli.runs.lineage import Lineage, to_json
-from vlmt_cli.runs.recipe import RECIPE
+from vlmt_cli.runs.lineage import Lineage
 from vlmt_cli.runs.tensors import (
     Misfits,
     compare_tensors,
     fitting,
     make_model,
-    on_cpu,
     read_torch,
     shapes_of,
-    write_tensors,
-    write_torch,
 )
 from vlmt_cli.tasks.config import ModelConfig
 from vlmt_cli.tasks.multitask import MultiTaskModel
@@ -87,91 +78,6 @@ class Checkpoint:
 
 class _Labels(RootModel[dict[str, list[str]]]):
     pass
-
-
-def save_pretrained(
-    folder: Path,
-    checkpoint: Checkpoint,
-    state: Mapping[str, Any] | None = None,
-    best: tuple[Best, Checkpoint] | None = None,
-) -> None:
-    """Write a checkpoint into a run folder; the run's other files stay.
-
-    Args:
-        folder: the run.
-        checkpoint: what is written.
-        state: what training needs to go on, ``state.pt``: tensors and plain data.
-        best: the run's best weights and when they were that, ``best/``; None keeps those that are there.
-
-    All of it takes its place together, so that a run that is killed leaves weights, state and best weights of one
-    moment.
-
-    Raises:
-        VlmtError: it cannot be written; what was there before is still there.
-    """
-    check_whole(checkpoint)
-    with atomic_folder(folder) as temporary:
-        _write(temporary, checkpoint)
-        if state is not None:
-            write_torch(temporary / STATE, dict(state))
-        if best is not None:
-            (temporary / BEST).mkdir()
-            _write(temporary / BEST, best[1])
-            (temporary / BEST / VALIDATION).write_text(to_json(best[0].model_dump(mode="json")), encoding="utf-8")
-            if (folder / RECIPE).exists():
-                shutil.copyfile(folder / RECIPE, temporary / BEST / RECIPE)
-        elif (folder / BEST).is_dir():
-            shutil.copytree(folder / BEST, temporary / BEST, copy_function=_link)
-        written = {file.name for file in temporary.iterdir()}
-    for name in {UNREAD, TOKENIZER} - written:  # of another checkpoint that was here
-        (folder / name).unlink(missing_ok=True)
-
-
-def _write(folder: Path, checkpoint: Checkpoint) -> None:
-    texts = {
-        CONFIG: to_json({"format": FORMAT, **checkpoint.config.model_dump(mode="json")}),
-        LABELS: to_json(checkpoint.labels),
-        LINEAGE: to_json(checkpoint.lineage.model_dump(mode="json")),
-        CARD: model_card(checkpoint.model, checkpoint.labels, checkpoint.lineage),
-    }
-    if checkpoint.tokenizer is not None:
-        texts[TOKENIZER] = checkpoint.tokenizer
-    for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8")
-    for name, tensors in ((WEIGHTS, checkpoint.model.state_dict()), (UNREAD, checkpoint.unread)):
-        if tensors:
-            write_tensors(folder / name, tensors)
-    for name, content in checkpoint.images.items():
-        (folder / name).write_bytes(content)
-
-
-def _link(source: str, target: str) -> None:
-    """Give a file that never changes a second name, or copy it where the file system knows no such thing."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
-
-
-def save_single_file(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint as one ``.pt``.
-
-    Raises:
-        VlmtError: it cannot be written; what was there before is still there.
-    """
-    check_whole(checkpoint)
-    content = {
-        "format": FORMAT,
-        "config": checkpoint.config.model_dump(mode="json"),
-        "weights": on_cpu(checkpoint.model.state_dict()),
-        "labels": checkpoint.labels,
-        "tokenizer": checkpoint.tokenizer,
-        "lineage": checkpoint.lineage.model_dump(mode="json"),
-        "unread": on_cpu(checkpoint.unread),
-        "images": checkpoint.images,
-    }
-    with atomic(path) as temporary:
-        write_torch(temporary, content)
 
 
 def load_state(folder: Path) -> dict[str, Any]:
@@ -243,24 +149,6 @@ def from_content(content: Mapping[str, Any], path: Path, partial: bool = False) 
     if absent := _PLACES.keys() - content.keys():
         raise DataError(f"the checkpoint lacks its {', '.join(sorted(absent))}", where=path)
     return _assemble(content, dict.fromkeys(_PLACES, path), partial)
-
-
-def push_to_hub(folder: Path, repository: str) -> str:
-    """Upload a run folder's checkpoint, and nothing else that is in the folder; returns its address.
-
-    Raises:
-        VlmtError: the hub refuses it or cannot be reached.
-    """
-    from huggingface_hub import HfApi
-
-    try:
-        api = HfApi()
-        api.create_repo(repository, exist_ok=True)
-        api.upload_folder(folder_path=folder, repo_id=repository, allow_patterns=[*FILES, "images*"])
-    except Exception as error:  # the hub client, its network client and its validators each have their own
-        message = " ".join(str(error).split())[:200]
-        raise VlmtError(f"not uploaded ({message})", where=repository, todo="log in with hf auth login") from error
-    return f"https://huggingface.co/{repository}"
 
 
 def check_whole(checkpoint: Checkpoint) -> None:

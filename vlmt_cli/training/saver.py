@@ -9,7 +9,8 @@ from lightning_fabric import Fabric
 from vlmt_cli.base.errors import VlmtError
 from vlmt_cli.base.files import sync
 from vlmt_cli.runs.best import Best
-from vlmt_cli.runs.checkpoint import Checkpoint, save_pretrained
+from vlmt_cli.runs.checkpoint import Checkpoint
+from vlmt_cli.runs.checkpoint_writer import save_pretrained
 from vlmt_cli.runs.metrics import METRICS
 from vlmt_cli.runs.tensors import make_model
 from vlmt_cli.tasks.multitask import MultiTaskModel

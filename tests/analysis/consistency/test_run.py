@@ -22,7 +22,7 @@ from vlmt_cli.datasets.answers import normalise_answer
 from vlmt_cli.datasets.tables import REFERRING, VQA
 from vlmt_cli.features.store import FeatureStore
 from vlmt_cli.features.store_writer import StoreWriter
-from vlmt_cli.runs.checkpoint import save_pretrained
+from vlmt_cli.runs.checkpoint_writer import save_pretrained
 from vlmt_cli.runs.lineage import Lineage, Stage
 
 TESTS = [(task, split) for task in ("refcoco", "refcoco+") for split in ("testA", "testB")]
