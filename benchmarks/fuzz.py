@@ -61,7 +61,8 @@ def _write_run(run: Path) -> None:
 
     from vlmt_cli.evaluation.bootstrap import Estimate
     from vlmt_cli.evaluation.scores import TaskScore, make_scores, write_scores
-    from vlmt_cli.runs.checkpoint import Checkpoint, save_pretrained
+    from vlmt_cli.runs.checkpoint import Checkpoint
+    from vlmt_cli.runs.checkpoint_writer import save_pretrained
     from vlmt_cli.runs.lineage import Beginning, Environment, Extractor, Lineage, Stage
     from vlmt_cli.tasks.config import ModelConfig
     from vlmt_cli.tasks.multitask import MultiTaskModel

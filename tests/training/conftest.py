@@ -7,7 +7,7 @@ import torch
 from training.small_runs import make_recipe, set_options
 from training.two_processes import interrupt, train_several
 
-from vlmt_cli.training.train import Job
+from vlmt_cli.training.job import Job
 
 ALIKE = {"iterations": 4, "batch_size": 8, "evaluate_every": 2, "dropout": 0.0}
 MANY = "vqa,coco,refcoco,visual7w,nlvr2,snli_ve"

@@ -16,7 +16,7 @@ from vlmt_cli.base.recipes import load_recipe
 from vlmt_cli.runs.checkpoint import WEIGHTS, load_state
 from vlmt_cli.runs.metrics import METRICS, read_metrics
 from vlmt_cli.runs.recipe import Recipe
-from vlmt_cli.training import train as training
+from vlmt_cli.training import in_process
 from vlmt_cli.training.train import train
 
 SMALL = {"batch_size": 4, "validation_examples": 4, "log_every": 1, "evaluate_every": 3}
@@ -141,7 +141,7 @@ def _command(arguments, iteration, number, output):
 
 def _after(iteration, act, slow=0.0):
     """Do something once when a run tells of an iteration; from there on each line takes its time."""
-    append, done = training.append, []
+    append, done = in_process.append, []
 
     def append_and_act(run, record):
         append(run, record)
@@ -150,4 +150,4 @@ def _after(iteration, act, slow=0.0):
                 done.append(act())
             time.sleep(slow)
 
-    training.append = append_and_act
+    in_process.append = append_and_act

@@ -21,7 +21,8 @@ from vlmt_cli.features.store_writer import StoreWriter
 from vlmt_cli.runs.checkpoint import WEIGHTS, load_checkpoint
 from vlmt_cli.runs.checkpoint_writer import save_pretrained
 from vlmt_cli.tasks.load import kept_rows
-from vlmt_cli.training.train import Job, train
+from vlmt_cli.training.job import Job
+from vlmt_cli.training.train import train
 
 
 @pytest.fixture

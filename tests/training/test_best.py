@@ -19,8 +19,9 @@ from vlmt_cli.evaluation.setup import load_model
 from vlmt_cli.runs.best import Best, find_weights
 from vlmt_cli.runs.checkpoint import load_checkpoint
 from vlmt_cli.runs.recipe import read_recipe
-from vlmt_cli.training import train as training
-from vlmt_cli.training.train import Job, train
+from vlmt_cli.training import in_process
+from vlmt_cli.training.job import Job
+from vlmt_cli.training.train import train
 
 SCORES = [0.2, 0.6, 0.4, 0.3]
 """Of VQA, after every second iteration: the run is best after the fourth."""
@@ -30,7 +31,7 @@ SCORES = [0.2, 0.6, 0.4, 0.3]
 def peaked(trained_world, tmp_path_factory):
     """A run that was best after iteration 4 of 8, and its weights after each iteration, as bytes."""
     run, weights = tmp_path_factory.mktemp("runs") / "peaked", {}
-    left, make_work = iter(SCORES), training.make_work
+    left, make_work = iter(SCORES), in_process.make_work
 
     @contextlib.contextmanager
     def report():
@@ -41,7 +42,7 @@ def peaked(trained_world, tmp_path_factory):
         yield take
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "make_work", lambda *given: replace(make_work(*given), validate=lambda _: next(left)))
+        patch.setattr(in_process, "make_work", lambda *given: replace(make_work(*given), validate=lambda _: next(left)))
         recipe = make_recipe("all-tasks", "vqa", iterations=8, evaluate_every=2, save_every=1)
         assert train(Job(recipe, trained_world, run, report=report))
     return run, weights

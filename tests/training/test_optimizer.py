@@ -15,9 +15,10 @@ from vlmt_cli.runs.checkpoint import WEIGHTS
 from vlmt_cli.runs.recipe import Recipe
 from vlmt_cli.runs.recipe_sections import TrainingChoices
 from vlmt_cli.tasks.config import HEADS
+from vlmt_cli.training.job import Job
 from vlmt_cli.training.optimizer import freeze, load_optimizer, make_optimizer, set_rate
 from vlmt_cli.training.plan import make_plan
-from vlmt_cli.training.train import Job, train
+from vlmt_cli.training.train import train
 
 RATES = {row["dataset"]: float(row["lr"]) for row in table("table8_samples")}
 

@@ -11,9 +11,10 @@ from lightning_fabric.plugins import MixedPrecision
 from training.small_runs import make_recipe, same_end, told
 
 from vlmt_cli.runs.checkpoint import STATE, load_state
-from vlmt_cli.training import train as training
+from vlmt_cli.training import in_process
+from vlmt_cli.training.job import Job
 from vlmt_cli.training.processes import precision_of
-from vlmt_cli.training.train import Job, train
+from vlmt_cli.training.train import train
 
 FP16 = {"iterations": 6, "evaluate_every": 3, "dropout": 0.1}
 SCALER = {"init_scale": 2.0**4, "growth_interval": 2}  # doubled twice in six iterations, and far from its default
@@ -41,7 +42,7 @@ def fp16_on_cpu(monkeypatch):
         plugin = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", **SCALER))
         return Fabric(accelerator="cpu", devices=1, plugins=[plugin])
 
-    monkeypatch.setattr(training, "make_fabric", make_fabric)
+    monkeypatch.setattr("vlmt_cli.training.train.make_fabric", make_fabric)
 
 
 def test_the_loss_scaler_goes_on_where_it_was(fp16_on_cpu, trained_world, tmp_path, monkeypatch):
@@ -50,17 +51,17 @@ def test_the_loss_scaler_goes_on_where_it_was(fp16_on_cpu, trained_world, tmp_pa
     kept = load_state(whole.run)["scaler"]
     assert kept["scale"] == 8 * SCALER["init_scale"] and all(type(value) in (int, float) for value in kept.values())
 
-    append = training.append
+    append = in_process.append
 
     def append_and_interrupt(run, record):
         append(run, record)
         if (record["kind"], record["iteration"]) == ("train", 3):
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(training, "append", append_and_interrupt)
+    monkeypatch.setattr(in_process, "append", append_and_interrupt)
     assert not train(cut)
     assert load_state(cut.run)["scaler"]["scale"] == 4 * SCALER["init_scale"]
-    monkeypatch.setattr(training, "append", append)
+    monkeypatch.setattr(in_process, "append", append)
     assert train(replace(cut, resume=True))
     assert load_state(cut.run)["scaler"] == kept
     assert same_end(cut.run, whole.run) and told(cut.run) == told(whole.run)

@@ -19,8 +19,9 @@ from training.small_runs import make_recipe, of_kind, same_end, set_options, tol
 from vlmt_cli.base.errors import DataError, UsageError, VlmtError
 from vlmt_cli.runs.recipe_sections import FeatureChoices
 from vlmt_cli.tasks.tables import read_columns
+from vlmt_cli.training.job import Job
 from vlmt_cli.training.processes import Devices
-from vlmt_cli.training.train import Job, train
+from vlmt_cli.training.train import train
 
 
 @pytest.fixture(scope="module")

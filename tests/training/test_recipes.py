@@ -7,7 +7,8 @@ from training.small_runs import make_recipe, of_kind, set_options
 from vlmt_cli.base.recipes import recipes_folder
 from vlmt_cli.datasets.table import GROUPS, TWELVE
 from vlmt_cli.runs.checkpoint import load_checkpoint
-from vlmt_cli.training.train import Job, train
+from vlmt_cli.training.job import Job
+from vlmt_cli.training.train import train
 
 NO_TRAINING = ("data", "mini")
 FIRST = {"pretrain": "pretrain", "all-tasks": "all-tasks", "group-task": "group-task-G1"}

@@ -25,7 +25,8 @@ from vlmt_cli.clean.split_folder import read_report
 from vlmt_cli.runs.checkpoint import load_state
 from vlmt_cli.runs.metrics import read_metrics
 from vlmt_cli.runs.recipe_sections import TrainingChoices
-from vlmt_cli.training.train import Job, train
+from vlmt_cli.training.job import Job
+from vlmt_cli.training.train import train
 
 TASKS = "vqa,coco,refcoco"
 CHOICES = {"iterations": 12, "save_every": 3, "evaluate_every": 2, "dropout": 0.1, "gap": 2, "log_every": 5}

@@ -9,7 +9,8 @@ from training.small_runs import make_recipe
 from vlmt_cli.runs.checkpoint import WEIGHTS, Checkpoint, load_checkpoint
 from vlmt_cli.runs.lineage import Lineage, Stage
 from vlmt_cli.training.environment import environment_here, with_environment
-from vlmt_cli.training.train import Job, train
+from vlmt_cli.training.job import Job
+from vlmt_cli.training.train import train
 from vlmt_cli.trunks.rows import rows_of
 from vlmt_cli.trunks.vilbert import Stream
 

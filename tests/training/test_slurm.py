@@ -6,8 +6,9 @@ from training.small_runs import make_recipe, of_kind
 from vlmt_cli.base.errors import UsageError
 from vlmt_cli.base.processes import is_first, started_from_outside
 from vlmt_cli.training import processes
+from vlmt_cli.training.job import Job
 from vlmt_cli.training.processes import Devices, check_devices
-from vlmt_cli.training.train import Job, train
+from vlmt_cli.training.train import train
 
 ALLOCATION = {"SLURM_JOB_ID": "4711", "SLURM_NTASKS": "8", "SLURM_NNODES": "2", "SLURM_JOB_NODELIST": "gpu[03,07]"}
 BATCH = {"SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0", "SLURM_JOB_NAME": "train"}

@@ -12,8 +12,7 @@ from training.small_runs import wait_for
 from training.toy_loop import heads_that_move, saves_by_time
 
 from vlmt_cli.base.errors import VlmtError
-from vlmt_cli.training import saver
-from vlmt_cli.training import train as training
+from vlmt_cli.training import in_process, saver
 from vlmt_cli.training.processes import Devices, make_fabric
 from vlmt_cli.training.train import prepare
 
@@ -36,7 +35,7 @@ def _in_each(fabric, jobs):
     for name, job in jobs.items():
         saver.save_pretrained = _full if name == "full" else save
         try:
-            results[name] = training._train_here(fabric, job)
+            results[name] = in_process.train_here(fabric, job)
         except VlmtError as error:
             results[name] = error
     saves = fabric.all_gather(torch.tensor(saves_by_time(fabric)))

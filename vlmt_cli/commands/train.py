@@ -145,8 +145,9 @@ def launch(name: str, folder: str, over: dict[str, Any], options: TrainingOption
     obstacles.refuse(in_the_way, options.data, options.scale)
 
     from vlmt_cli.training.cluster import train_on_cluster
+    from vlmt_cli.training.job import Job
     from vlmt_cli.training.processes import Devices
-    from vlmt_cli.training.train import Job, train
+    from vlmt_cli.training.train import train
 
     devices = devices_of(asked, numbered=False)
     report = functools.partial(show_training, opening)

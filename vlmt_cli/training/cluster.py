@@ -21,8 +21,9 @@ from vlmt_cli.base.errors import VlmtError
 from vlmt_cli.base.processes import started_from_outside
 from vlmt_cli.runs.metrics import METRICS
 from vlmt_cli.runs.recipe import RECIPE
+from vlmt_cli.training.job import Job, Listener
 from vlmt_cli.training.processes import Devices, interrupts
-from vlmt_cli.training.train import Job, Listener, opened, train
+from vlmt_cli.training.train import opened, train
 
 JOBS = ".jobs"
 """The folder beside runs with what jobs print."""

@@ -23,8 +23,9 @@ from vlmt_cli.base.files import put_back
 from vlmt_cli.base.progress import Progress
 from vlmt_cli.runs.metrics import METRICS
 from vlmt_cli.training.cluster import JOBS, ClusterJob
+from vlmt_cli.training.job import Job, Listener
 from vlmt_cli.training.processes import Devices
-from vlmt_cli.training.train import Job, Listener, train
+from vlmt_cli.training.train import train
 
 Trainer = Callable[[Job], bool]
 _POLL = 0.5  # seconds
