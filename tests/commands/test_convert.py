@@ -82,7 +82,7 @@ def test_weights_go_in_with_their_meaning_and_come_out_bit_for_bit(vlmt, files, 
 def test_the_report_for_people(vlmt, files):
     code, out, err = vlmt("convert", files / "model.bin", files / "run", *options(files))
     assert code == 0 and "wrote" in err
-    for line in ("tensors that nothing reads, kept for export", "parameters in the authors' form"):
+    for line in ("unused tensors, kept for export", "parameters in the authors' form"):
         assert line in out
 
 

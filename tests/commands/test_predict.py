@@ -10,7 +10,7 @@ from commands.running import run
 from PIL import Image
 
 from vlmt_cli.features.pixels import WIDTH
-from vlmt_cli.features.shards import read_meta
+from vlmt_cli.features.shards import meta_of_store
 from vlmt_cli.runs.checkpoint import Checkpoint
 from vlmt_cli.runs.checkpoint_writer import save_pretrained
 from vlmt_cli.runs.lineage import Extractor, Lineage

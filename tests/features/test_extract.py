@@ -20,7 +20,7 @@ from vlmt_cli.features.extract import extract
 from vlmt_cli.features.extractor import Extractor, network_extractor
 from vlmt_cli.features.pixels import WIDTH, pixels_extractor
 from vlmt_cli.features.record import Regions
-from vlmt_cli.features.shards import Job, merge, read_meta, run, shard_of
+from vlmt_cli.features.shards import Job, merge, meta_of_store, run, shard_of
 from vlmt_cli.features.store import FeatureStore
 
 CLUSTERS = np.random.default_rng(0).random((4, WIDTH)).astype(np.float32)

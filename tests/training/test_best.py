@@ -143,7 +143,7 @@ def test_a_run_without_validation_has_only_its_last(peaked, tmp_path):
     assert find_weights(tmp_path / "nothing.pt").kind is None
     (copy / "best").mkdir()
     (copy / "best" / "validation.json").write_text('{"iteration": 4')
-    with pytest.raises(DataError, match=r"validation\.json: cannot be read as JSON .*; take --weights last"):
+    with pytest.raises(DataError, match=r"validation\.json: is not valid JSON .*; take --weights last"):
         find_weights(copy)
     assert find_weights(copy, "last").source == str(copy)
 

@@ -9,7 +9,7 @@ from vlmt_cli.commands.options import grouped
 from vlmt_cli.commands.sweep_options import SweepName, SweepOptions
 
 if TYPE_CHECKING:
-    from vlmt_cli.analysis.relations.ablations import Row
+    from vlmt_cli.analysis.relations.ablations import AblationRow
     from vlmt_cli.analysis.relations.seeds import OverSeeds
 
 
@@ -69,7 +69,7 @@ def ablations(
     _show_ablations(number, rows, source, options.paper)
 
 
-def _row_json(row: "Row") -> dict[str, Any]:
+def _row_json(row: "AblationRow") -> dict[str, Any]:
     numbers = {**row.tasks, **row.groups, **({"average": row.average} if row.average else {})}
     ours = {
         name: {"percent": number.value, "interval": number.interval, "by_seed": dict(number.values)}
@@ -78,7 +78,7 @@ def _row_json(row: "Row") -> dict[str, Any]:
     return {"recipe": row.recipe, "title": row.title, "ours": ours, "paper": row.paper}
 
 
-def _show_ablations(number: str, rows: "Sequence[Row]", source: str, paper: bool) -> None:
+def _show_ablations(number: str, rows: "Sequence[AblationRow]", source: str, paper: bool) -> None:
     from vlmt_cli.commands.show import stdout, table
     from vlmt_cli.evaluation.scores import COLUMNS
 

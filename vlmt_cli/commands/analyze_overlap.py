@@ -59,7 +59,7 @@ def overlap(
     missing = require_files(data, names, available)
     with examples_of(data, [*names, *CROSSWALKS], options) as examples:
         splits, links = read_splits(examples, lists)
-        matrix = mixture(compare(splits, links), identity or "strict")
+        matrix = mixture(compare_splits(splits, links), identity or "strict")
         for warning in warnings_of(splits, links, examples, missing):
             say(f"Warning: {warning}")
     if as_json:

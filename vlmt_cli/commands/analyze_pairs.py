@@ -10,7 +10,7 @@ from vlmt_cli.commands.options import RecipeName, grouped
 from vlmt_cli.commands.sweep_options import SweepName, SweepOptions
 
 if TYPE_CHECKING:
-    from vlmt_cli.analysis.relations.pairs import Pairs
+    from vlmt_cli.analysis.relations.pairs import PairTable
     from vlmt_cli.runs.recipe import Recipe
 
 REPRESENTATIVES = "vqa,flickr30k,visual7w,nlvr2"
@@ -113,7 +113,7 @@ def _compare(together: int, tasks: str, recipe: str, name: str, saved: Path | No
     stdout().print(f"Drawn in {picture}" + ("" if saved else f", every number in {path}"))
 
 
-def _measure(together: int, tasks: str, recipe: str, name: str, options: SweepOptions) -> "Pairs | None":
+def _measure(together: int, tasks: str, recipe: str, name: str, options: SweepOptions) -> "PairTable | None":
     """Train what is missing, compare the runs, and keep every number; None when only the plan was asked for."""
     from vlmt_cli.analysis.relations.confounders import confounders_of
     from vlmt_cli.analysis.relations.pairs import compare_runs, items_of, wanted_runs

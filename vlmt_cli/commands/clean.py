@@ -200,7 +200,7 @@ def _say_pairs(compared: "Compared", page: Path | None) -> None:
 
 def _clean(
     data: Path,
-    asked: "Question",
+    asked: "CleanQuestion",
     options: "Options",
     missing: list[str],
     *,

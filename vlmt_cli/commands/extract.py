@@ -118,8 +118,8 @@ def extract(
     if extractor == "pixels":  # which has nothing for a GPU to do
         asked = Computing("cpu")
     check_gpus(asked)
-    own = vg_x152.Options(weights, config, mode, precision)
-    is_own = extractor == "detector" and detector == vg_x152.NAME
+    own = vg_x152.DetectorOptions(weights, config, mode, precision)
+    is_own = extractor == "detector" and detector == vg_x152.X152
     if not is_own:
         vg_x152.refuse_without_it(own)
     elif backbone != BACKBONE:

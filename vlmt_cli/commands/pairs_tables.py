@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from vlmt_cli.analysis.relations.confounders import rank_correlations
-from vlmt_cli.analysis.relations.pairs import Cell, Pairs, paper_pairs
+from vlmt_cli.analysis.relations.pairs import Cell, PairTable, paper_pairs
 from vlmt_cli.analysis.relations.seeds import OverSeeds
 from vlmt_cli.commands.show import stdout, table
 
 
-def show_pairs(pairs: Pairs, title: str) -> None:
+def show_pairs(pairs: PairTable, title: str) -> None:
     titles = {item.name: item.title for item in pairs.items}
     for together in (2, 3):
         columns = list(combinations(titles, together - 1))
@@ -55,7 +55,7 @@ def _signed(value: float) -> str:
     return f"{value:+.2f}" if abs(value) < 100 else f"{value:+,.0f}"
 
 
-def show_confounders(pairs: Pairs) -> None:
+def show_confounders(pairs: PairTable) -> None:
     """Show confounders, where they are known."""
     if not pairs.confounders:
         return
@@ -79,7 +79,7 @@ def show_confounders(pairs: Pairs) -> None:
         stdout().print(f"Rank correlation with the change: {text}.")
 
 
-def pairs_json(pairs: Pairs, picture: Path, paper: bool) -> dict[str, Any]:
+def pairs_json(pairs: PairTable, picture: Path, paper: bool) -> dict[str, Any]:
     return {
         "items": [item.name for item in pairs.items],
         "source": pairs.source,
@@ -92,7 +92,7 @@ def pairs_json(pairs: Pairs, picture: Path, paper: bool) -> dict[str, Any]:
     }
 
 
-def _cells_json(pairs: Pairs) -> list[dict[str, Any]]:
+def _cells_json(pairs: PairTable) -> list[dict[str, Any]]:
     return [
         {
             "kind": cell.kind,

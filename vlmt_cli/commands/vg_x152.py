@@ -38,7 +38,7 @@ def refuse_without_it(options: DetectorOptions) -> None:
             raise UsageError(f"--{name} is of --detector {X152} alone", todo="leave it out")
 
 
-def check(options: Options, batch: int, in_parts: bool) -> None:
+def check(options: DetectorOptions, batch: int, in_parts: bool) -> None:
     """Check the options, without reading the weights.
 
     Args:
@@ -52,7 +52,7 @@ def check(options: Options, batch: int, in_parts: bool) -> None:
     from vlmt_cli.base.errors import UsageError
 
     if options.weights is None:
-        raise UsageError(f"--detector {NAME} needs its weights", todo="give --weights detectron_model.pth")
+        raise UsageError(f"--detector {X152} needs its weights", todo="give --weights detectron_model.pth")
     for name, values in CHOICES.items():
         if (value := getattr(options, name)) not in (None, *values):
             raise UsageError(f"there is no {name} {value!r}", todo=f"choose {' or '.join(values)}")
@@ -61,7 +61,7 @@ def check(options: Options, batch: int, in_parts: bool) -> None:
         raise UsageError("in faithful mode the photos of a batch belong together", todo=todo)
 
 
-def maker(options: Options, has_boxes: bool, regions: int, batch: int) -> "Callable[[str], Extractor]":
+def maker(options: DetectorOptions, has_boxes: bool, regions: int, batch: int) -> "Callable[[str], Extractor]":
     """Read the weights; returns what makes the extractor on a device.
 
     Args:

@@ -161,7 +161,7 @@ def merge(store: Path, progress: Progress | None = None) -> Meta:
     return meta
 
 
-def read_meta(path: Path) -> Meta:
+def meta_of_store(path: Path) -> Meta:
     """Read what a store says of itself."""
     store = FeatureStore(path)
     store.close()

@@ -27,7 +27,7 @@ from vlmt_cli.runs.metrics import METRICS, METRICS_VERSION, append, cut_metrics
 from vlmt_cli.runs.recipe import write_recipe
 from vlmt_cli.runs.tensors import write_tensors, write_torch
 from vlmt_cli.runs.trackers import Tracker, tensorboard_tracker, wandb_tracker
-from vlmt_cli.tasks.load import answers_of, image_keys
+from vlmt_cli.tasks.load import answers_of, keys_of_images
 from vlmt_cli.tasks.multitask import MultiTaskModel
 from vlmt_cli.tasks.text import TextEncoder
 from vlmt_cli.training.affinity import Affinity
@@ -38,7 +38,7 @@ from vlmt_cli.training.optimizer import freeze, load_optimizer, make_optimizer
 from vlmt_cli.training.plan import Plan, make_plan
 from vlmt_cli.training.processes import interrupts, precision_of
 from vlmt_cli.training.saver import Saver
-from vlmt_cli.training.start import Source, make_start, settled_by
+from vlmt_cli.training.start import StartingPoint, make_start, settled_by
 from vlmt_cli.training.work import Splits, load_splits, make_work
 from vlmt_cli.trunks.vilbert import compile_layers
 
@@ -124,7 +124,7 @@ def _begin(
 ) -> tuple[Checkpoint, Beginning]:
     """Make the model that a new run starts with, and say where its weights come from."""
     answers = {TASKS[task].head: names for task in job.recipe.tasks if (names := answers_of(job.data, task))}
-    source = Source(load_model(job.start, "last"), job.start) if job.start else None  # as ``prepare`` chose
+    source = StartingPoint(load_model(job.start, "last"), job.start) if job.start else None  # as ``prepare`` chose
     meta, vocabulary = reader.store.meta, encoder.tokenizer.get_vocab_size()
     checkpoint, beginning = make_start(job.recipe, source, meta, vocabulary, answers, job.tokenizer, job.seed)
     return _add_stage(checkpoint, beginning, job, splits), beginning
@@ -155,7 +155,7 @@ def _start_record(
 
 def _add_stage(checkpoint: Checkpoint, beginning: Beginning, job: Job, splits: dict[str, Splits]) -> Checkpoint:
     """Add this training, and the images that it will see, to a checkpoint's lineage."""
-    keys = pc.unique(pa.concat_arrays([image_keys(split.train) for split in splits.values()]))
+    keys = pc.unique(pa.concat_arrays([keys_of_images(split.train) for split in splits.values()]))
     name = f"images-{len(checkpoint.lineage.stages) + 1}.parquet"
     buffer = io.BytesIO()
     pq.write_table(pa.table({"image": keys.take(pc.sort_indices(keys))}), buffer, compression="zstd")

@@ -15,7 +15,7 @@ from vlmt_cli.runs.checkpoint import Checkpoint
 from vlmt_cli.runs.lineage import Beginning, Extractor, Lineage, by_module
 from vlmt_cli.runs.recipe import Recipe, task_token
 from vlmt_cli.runs.recipe_sections import ModelChoices
-from vlmt_cli.runs.tensors import compare
+from vlmt_cli.runs.tensors import compare_tensors
 from vlmt_cli.tasks.config import ModelConfig
 from vlmt_cli.tasks.multitask import MultiTaskModel
 from vlmt_cli.training.contradictions import RANDOM, check_against, forms_of, kept_heads
