@@ -1,6 +1,7 @@
 """Boxes that are given: from files, from example tables, and fitted to the photo."""
 
 import json
+import os
 
 import numpy as np
 import pyarrow as pa
@@ -137,3 +138,19 @@ def test_a_store_of_given_boxes(tmp_path):
     store = FeatureStore(tmp_path / "store")
     np.testing.assert_array_equal(store.read("coco:9").boxes, [[30, 5, 40, 20], [50, 0, 60, 10]])
     store.close()
+
+
+def test_one_impossible_box_among_others_is_no_reason_to_refuse_a_file(tmp_path):
+    path = tmp_path / "boxes.jsonl"
+    path.write_text(
+        '{"image": "coco:9", "boxes": [[0, 0, 5, 5], [NaN, 0, 1, 1], [1, 1, 2, 2], [0, 0, 1e39, Infinity]]}'
+    )
+    fitted = fit_boxes(read_boxes(path)["coco:9"], 10, 10)
+    assert (fitted.boxes.tolist(), fitted.dropped) == ([[0, 0, 5, 5], [1, 1, 2, 2]], 2)
+    path.write_bytes(b'{"image": "coco:\xff", "boxes": [[0, 0, 5, 5]]}')
+    with pytest.raises(DataError, match=r"boxes.jsonl:1"):
+        read_boxes(path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(DataError, match="is a pipe"):
+        read_boxes(path)

@@ -1,5 +1,6 @@
 """Boxes that are given instead of detected: from a file, or the candidates of a dataset's examples."""
 
+import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,8 @@ import pyarrow.parquet as pq
 from vlmt_cli.base.boxes import BoxArray, sound_boxes
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.keys import check_image_key
+from vlmt_cli.base.opening import check_file, read_file
+from vlmt_cli.base.words import printable
 from vlmt_cli.datasets.table import DATASETS
 
 WITH_CANDIDATES = tuple(name for name, row in DATASETS.items() if row.candidates != "none")
@@ -139,22 +142,32 @@ def _columns(file: Path) -> list[str]:
 
 def _json_lines(path: Path) -> "list[tuple[str, str, BoxArray]]":
     try:
-        lines = path.read_bytes().splitlines()
+        lines = read_file(path).splitlines()
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", where=path) from error
     decoder, parsed = msgspec.json.Decoder(_Line), []
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
-                record = decoder.decode(line)
-            except msgspec.MsgspecError as error:
+                record = _decoded(line, decoder)
+            except (msgspec.MsgspecError, ValueError, RecursionError) as error:
                 todo = 'write {"image": "coco:9", "boxes": [[x1, y1, x2, y2]]} a line'
-                raise DataError(str(error), where=f"{path}:{number}", todo=todo) from error
-            parsed.append((f"{path}:{number}", record.image, np.array(record.boxes, np.float32).reshape(-1, 4)))
+                raise DataError(printable(error, 200), where=f"{path}:{number}", todo=todo) from error
+            with np.errstate(over="ignore"):
+                boxes = np.array(record.boxes, np.float32).reshape(-1, 4)
+            parsed.append((f"{path}:{number}", record.image, boxes))
     return parsed
 
 
+def _decoded(line: bytes, decoder: "msgspec.json.Decoder[_Line]") -> _Line:
+    """Decode a line, in which Python may have written NaN and Infinity, which are not JSON: one bad box of many."""
+    if b"NaN" in line or b"Infinity" in line:
+        return msgspec.convert(json.loads(line), _Line)
+    return decoder.decode(line)
+
+
 def _parquet_lines(path: Path) -> "list[tuple[str, str, BoxArray]]":
+    check_file(path)
     try:
         table = pq.read_table(path, columns=["image", "boxes"])
         table = table.cast(pa.schema([("image", pa.string()), ("boxes", pa.list_(pa.list_(pa.float32(), 4)))]))
