@@ -141,7 +141,8 @@ def check_once(data: Bytes, most: Mapping[str, int], where: str) -> None:
         most: how often each of some keys stands in it, if it is once in every record that has it.
         where: the file, and the line if it is one.
     """
-    if any(_count(data, f'"{key}"'.encode()) > count for key, count in most.items()):
+    counts = _counts(data, tuple(most))
+    if any(counts[key] > number for key, number in most.items()):
         try:
             value = json.loads(bytes(data), object_pairs_hook=_marked)
         except (ValueError, RecursionError):
@@ -177,16 +178,18 @@ def _twice(value: Any) -> Iterator[tuple[str, str]]:
             waiting += [(f"{at}[{number}]", part) for number, part in enumerate(value)]
 
 
-def _count(data: Bytes, key: bytes) -> int:
-    """Count a key; what is written like it and is a value is not meant."""
-    step, total = 32 << 20, 0
+def _counts(data: Bytes, keys: tuple[str, ...]) -> dict[str, int]:
+    """Count keys; what is written like one and is a value is not meant."""
+    written = [f'"{key}":'.encode() for key in keys]
+    longest, step, totals = max(map(len, written), default=0), 32 << 20, dict.fromkeys(keys, 0)
     for start in range(0, len(data), step):
-        # What crosses the border belongs to the part in which it begins.
-        part = bytes(data[start : start + step + len(key)])
-        total += part.count(key + b":", 0, step + len(key))
-        if part.find(key + b" ") >= 0:  # some write a space before the colon
-            total += len(re.findall(re.escape(key) + rb"\s+:", part))
-    return total
+        part = bytes(data[start : start + step + longest])
+        for key, name in zip(keys, written, strict=True):
+            # What crosses the border belongs to the part in which it begins.
+            totals[key] += part.count(name, 0, step + len(name) - 1)
+    for key in (key for key, total in totals.items() if not total):  # some write a space before the colon
+        totals[key] = len(re.findall(rf'"{re.escape(key)}"\s+:'.encode(), data))
+    return totals
 
 
 def _not_finite(data: Bytes) -> list[tuple[int, int]]:

@@ -108,8 +108,8 @@ def read(raw: Path, options: Options) -> Examples:
 
 def _once(games: list[Game]) -> dict[str, int]:
     objects = sum(len(game.objects) for game in games)
-    return {**dict.fromkeys(("status", "qas", "objects", "dialogue_id", "picture_id"), len(games)),
-            **dict.fromkeys(("bbox", "category"), objects)}  # fmt: skip
+    return {**dict.fromkeys(("status", "qas", "objects"), len(games)),
+            "bbox": objects}  # fmt: skip
 
 
 def _table(path: Path, games: list[Game], keys: pa.Array, notes: dict[str, int]) -> pa.Table:

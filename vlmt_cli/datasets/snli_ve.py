@@ -78,7 +78,7 @@ def _read(path: Path, notes: dict[str, int]) -> pa.Table:
 
 
 def _once(pairs: list[Pair]) -> dict[str, int]:
-    return dict.fromkeys(("pairID", "gold_label", "sentence2", *IMAGE_FIELDS), len(pairs))
+    return dict.fromkeys(("pairID", "gold_label", "sentence2"), len(pairs))
 
 
 def submission(ids: list[str], labels: pa.Array, path: Path) -> bytes:

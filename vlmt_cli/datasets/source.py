@@ -137,7 +137,7 @@ def _decode_lines(
 
 
 def _check_lines_once(path: Path, chunk: bytes, most: Any, before: int) -> None:
-    if sum(chunk.count(f'"{key}":'.encode()) > count for key, count in most.items()):
+    if any(chunk.count(f'"{key}":'.encode()) > number for key, number in most.items()):
         for number, line in enumerate(chunk.split(b"\n"), before + 1):
             check_once(line, dict.fromkeys(most, 1), f"{path}: line {number}")
 

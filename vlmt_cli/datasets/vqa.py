@@ -113,7 +113,7 @@ def _questions(path: Path, notes: dict[str, int]) -> list[Question]:
 
 def _annotations(path: Path, notes: dict[str, int]) -> list[Annotation]:
     def once(file: Annotations) -> dict[str, int]:
-        return dict.fromkeys(("question_id", "image_id", "answers"), len(file.annotations))
+        return dict.fromkeys(("question_id", "answers"), len(file.annotations))
 
     return read_json(path, Annotations, notes, once).annotations
 
