@@ -83,15 +83,15 @@ def test_an_internal_error_shows_its_traceback_only_when_asked(tmp_path):
         (
             "import os; os.kill(os.getpid(), 15); __import__('time').sleep(9)",
             143,
-            "terminated; the same command goes on",
+            "terminated; the same command resumes",
         ),
     ],
 )
 def test_short_memory_a_full_disk_and_sigterm_end_in_one_line(tmp_path, happens, code, said):
     script = (
-        "import vlmt_cli.app, vlmt_cli.datasets.prepare as prepare\n"
+        "import vlmt_cli.app, vlmt_cli.datasets.official as official\n"
         f"def broken(*_):\n  {happens}\n"
-        "prepare.missing_files = broken\n"
+        "official.missing_files = broken\n"
         "vlmt_cli.app.main()"
     )
     ended = subprocess.run(

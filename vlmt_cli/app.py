@@ -130,8 +130,8 @@ def main() -> None:
     try:
         app(prog_name="vlmt")
     except SystemExit as error:
-        if error.code == 130:
-            print("vlmt: interrupted; the same command resumes from what is complete", file=sys.stderr)
+        if error.code in _ENDED:
+            print(f"vlmt: {_ENDED[error.code]}; the same command resumes from what is complete", file=sys.stderr)
         raise
     except VlmtError as error:
         if debug:
