@@ -31,7 +31,7 @@ SCORES = [0.2, 0.6, 0.4, 0.3]
 def peaked(trained_world, tmp_path_factory):
     """A run that was best after iteration 4 of 8, and its weights after each iteration, as bytes."""
     run, weights = tmp_path_factory.mktemp("runs") / "peaked", {}
-    left, make_work = iter(SCORES), in_process.make_work
+    left, make_loop_task = iter(SCORES), in_process.make_loop_task
 
     @contextlib.contextmanager
     def report():
@@ -42,7 +42,9 @@ def peaked(trained_world, tmp_path_factory):
         yield take
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(in_process, "make_work", lambda *given: replace(make_work(*given), validate=lambda _: next(left)))
+        patch.setattr(
+            in_process, "make_loop_task", lambda *given: replace(make_loop_task(*given), validate=lambda _: next(left))
+        )
         recipe = make_recipe("all-tasks", "vqa", iterations=8, evaluate_every=2, save_every=1)
         assert train(Job(recipe, trained_world, run, report=report))
     return run, weights

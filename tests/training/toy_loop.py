@@ -10,8 +10,8 @@ from vlmt_cli.runs.recipe_sections import TrainingChoices
 from vlmt_cli.tasks.config import HEADS, ModelConfig
 from vlmt_cli.tasks.multitask import MultiTaskModel
 from vlmt_cli.training.loop import Loop, first_state
+from vlmt_cli.training.loop_task import LoopTask
 from vlmt_cli.training.optimizer import make_optimizer
-from vlmt_cli.training.work import Work
 from vlmt_cli.trunks.config import make_config
 
 BATCH = 4
@@ -59,9 +59,9 @@ def toy_loop(fabric, turns, scores=None, evaluate_every=1, callback=None, heads=
     optimizer = fabric.setup_optimizers(make_optimizer(own, choices, choices.learning_rate, heads))
     left = {task: iter((scores or {}).get(task, [0.5] * 1000)) for task in tasks}
 
-    def work(task):
+    def loop_task(task):
         head = TASKS[task].head
-        return Work(
+        return LoopTask(
             task,
             head,
             SimpleNamespace(scale=(scales or {}).get(task, 1.0), batch_size=BATCH),
@@ -83,7 +83,7 @@ def toy_loop(fabric, turns, scores=None, evaluate_every=1, callback=None, heads=
         fabric,
         model,
         optimizer,
-        {task: work(task) for task in tasks},
+        {task: loop_task(task) for task in tasks},
         plan,
         choices,
         first_state(tasks, choices),

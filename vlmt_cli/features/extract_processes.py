@@ -10,27 +10,27 @@ from vlmt_cli.base.processes import pool_of, spawn
 from vlmt_cli.base.progress import Progress
 from vlmt_cli.features.extract import Extracted
 
-Work = Callable[[Progress], Extracted]
+Part = Callable[[Progress], Extracted]
 
 
-def in_processes(works: Sequence[Work], total: int, progress: Progress | None) -> list[Extracted]:
+def in_processes(parts: Sequence[Part], total: int, progress: Progress | None) -> list[Extracted]:
     """Do each work in a process of its own; when one fails, the others stop after the batch that they are at.
 
     Args:
-        works: functions that travel to other processes; each tells how many photos are done.
+        parts: functions that travel to other processes; each tells how many photos are done.
         total: photos of all works.
         progress: told how many photos are done, of how many.
 
     Raises:
         VlmtError: as a work does, or a process died.
     """
-    if not works:
+    if not parts:
         return []
     context = spawn()
-    done, stop = context.Array("Q", len(works)), context.Event()
-    pool = pool_of(len(works), _begin_process, done, stop)
+    done, stop = context.Array("Q", len(parts)), context.Event()
+    pool = pool_of(len(parts), _begin_process, done, stop)
     try:
-        futures: list[Future[Extracted]] = [pool.submit(_run_in_process, i, work) for i, work in enumerate(works)]
+        futures: list[Future[Extracted]] = [pool.submit(_run_in_process, i, part) for i, part in enumerate(parts)]
         while wait(futures, 0.5, FIRST_EXCEPTION).not_done and not _errors(futures):
             if progress:
                 progress("", sum(done[:]), total)
@@ -61,7 +61,7 @@ def _begin_process(done: Any, stop: Any) -> None:
     _shared = done, stop
 
 
-def _run_in_process(i: int, work: Work) -> Extracted:
+def _run_in_process(i: int, part: Part) -> Extracted:
     done, stop = _shared
 
     def report(name: str, number: int, total: int) -> None:
@@ -69,4 +69,4 @@ def _run_in_process(i: int, work: Work) -> Extracted:
         if stop.is_set():
             raise _StopError
 
-    return work(report)
+    return part(report)

@@ -75,8 +75,8 @@ def run(job: Job, progress: Progress | None = None) -> Extracted:
         for i, device in enumerate(job.devices)
     ]
     parts = [part for part in parts if part.files]
-    works = [functools.partial(_run_part, part) for part in parts]
-    results = in_processes(works, sum(len(part.files) for part in parts), progress)
+    runs = [functools.partial(_run_part, part) for part in parts]
+    results = in_processes(runs, sum(len(part.files) for part in parts), progress)
     _collect(folder, job.store)
     return _sum(results, meta_of_store(job.store), already)
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from vlmt_cli.training.work import Work
+from vlmt_cli.training.loop_task import LoopTask
 
 if TYPE_CHECKING:
     from vlmt_cli.training.loop import Loop
@@ -43,12 +43,12 @@ class Affinity:
         began = time.perf_counter()
         loop = self.loop
         model: nn.Module = loop.model.module
-        parts = {task: self._parts(work, iteration) for task, work in loop.works.items()}
+        parts = {task: self._parts(loop_task, iteration) for task, loop_task in loop.loop_tasks.items()}
         model.eval()
         try:
             record = measure(
                 model,
-                loop.works,
+                loop.loop_tasks,
                 parts,
                 step_sizes(model, loop.optimizer, loop.plan.rate(iteration)),
                 loop.choices.clip,
@@ -59,8 +59,8 @@ class Affinity:
         seconds = round(time.perf_counter() - began, 3)
         loop.emit({"kind": "affinity", "iteration": iteration, "seconds": seconds, **record})
 
-    def _parts(self, work: Work, iteration: int) -> list[Any]:
-        return [part.to(self.loop.fabric.device, torch.float32) for part in work.make(FAR + iteration)]
+    def _parts(self, loop_task: LoopTask, iteration: int) -> list[Any]:
+        return [part.to(self.loop.fabric.device, torch.float32) for part in loop_task.make(FAR + iteration)]
 
     def _together(self, value: Tensor) -> Tensor:
         """Average over processes."""
@@ -71,7 +71,7 @@ class Affinity:
 
 def measure(
     model: nn.Module,
-    works: dict[str, Work],
+    loop_tasks: dict[str, LoopTask],
     parts: dict[str, list[Any]],
     sizes: dict[str, Tensor | float],
     clip: float | None = None,
@@ -92,11 +92,11 @@ def measure(
         trunk, and ``trunk`` for all of it, N lists of N.
     """
     shared = {name: parameter for name, parameter in model.named_parameters() if name in sizes}
-    tasks = list(works)
+    tasks = list(loop_tasks)
     gradients = []
     losses = []
     for task in tasks:
-        loss = batch_loss(model, works[task], parts[task])
+        loss = batch_loss(model, loop_tasks[task], parts[task])
         gradients_found = torch.autograd.grad(loss, list(shared.values()), allow_unused=True)
         flat = [
             together(torch.zeros_like(parameter) if gradient is None else gradient)
@@ -107,26 +107,26 @@ def measure(
     lookahead = []
     with torch.no_grad():
         for task, gradient in zip(tasks, gradients, strict=True):
-            scale = works[task].plan.scale
+            scale = loop_tasks[task].plan.scale
             norm = scale * torch.cat([tensor.flatten() for tensor in gradient]).norm()
             scale = scale if clip is None else scale * min(1.0, clip / float(norm.clamp(min=1e-12)))
             steps = [scale * sizes[name] * tensor for name, tensor in zip(shared, gradient, strict=True)]
             before = [parameter.clone() for parameter in shared.values()]
             for parameter, step in zip(shared.values(), steps, strict=True):
                 parameter.sub_(step)
-            after = [together(batch_loss(model, works[other], parts[other])) for other in tasks]
+            after = [together(batch_loss(model, loop_tasks[other], parts[other])) for other in tasks]
             for parameter, old in zip(shared.values(), before, strict=True):
                 parameter.copy_(old)
             lookahead.append([1 - float(new / old) for new, old in zip(after, losses, strict=True)])
     return {"tasks": tasks, "lookahead": lookahead, "cosine": dict(_cosines(list(shared), gradients))}
 
 
-def batch_loss(model: nn.Module, work: Work, parts: Sequence[Any]) -> Tensor:
+def batch_loss(model: nn.Module, loop_task: LoopTask, parts: Sequence[Any]) -> Tensor:
     """Return a task's loss on a batch."""
-    counts = work.counts(list(parts))
+    counts = loop_task.counts(list(parts))
     total = torch.zeros(())
     for part in parts:
-        for name, (value, _) in work.sums(model, part).items():
+        for name, (value, _) in loop_task.sums(model, part).items():
             total = total.to(value.device) + value / max(counts[name], 1)
     return total
 

@@ -34,12 +34,12 @@ from vlmt_cli.training.affinity import Affinity
 from vlmt_cli.training.environment import environment_here, with_environment
 from vlmt_cli.training.job import Job, Listener, split_hash_of
 from vlmt_cli.training.loop import DivergedError, Loop, first_state, read_state
+from vlmt_cli.training.loop_task import Splits, load_splits, make_loop_task
 from vlmt_cli.training.optimizer import freeze, load_optimizer, make_optimizer
 from vlmt_cli.training.plan import Plan, make_plan
 from vlmt_cli.training.processes import interrupts, precision_of
 from vlmt_cli.training.saver import Saver
 from vlmt_cli.training.start import StartingPoint, make_start, settled_by
-from vlmt_cli.training.work import Splits, load_splits, make_work
 from vlmt_cli.trunks.vilbert import compile_layers
 
 DIVERGED = "diverged"
@@ -75,8 +75,8 @@ def train_here(fabric: Fabric, job: Job) -> bool:
     checkpoint = with_environment(checkpoint, environment_here(fabric.device, fabric.world_size, job.seed))
     process = Process(fabric.device, fabric.global_rank, fabric.world_size)
     memory = _memory(reader, plan.tasks, fabric) if on_gpu else lambda: None
-    works = {
-        task: make_work(task, plan.tasks[task], splits[task], settled, encoder, reader, process, job.seed, memory)
+    loop_tasks = {
+        task: make_loop_task(task, plan.tasks[task], splits[task], settled, encoder, reader, process, job.seed, memory)
         for task in recipe.tasks
     }
     with _report(fabric, job) as tell, interrupts() as interrupted:
@@ -93,7 +93,7 @@ def train_here(fabric: Fabric, job: Job) -> bool:
             fabric,
             model,
             optimizer,
-            works,
+            loop_tasks,
             plan,
             choices,
             state,

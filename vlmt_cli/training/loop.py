@@ -21,9 +21,9 @@ from vlmt_cli.runs.best import Best
 from vlmt_cli.runs.recipe_sections import TrainingChoices
 from vlmt_cli.training.batches import Prefetcher
 from vlmt_cli.training.dsg import VARIANTS, Controller
+from vlmt_cli.training.loop_task import LoopTask
 from vlmt_cli.training.optimizer import clip_gradients, drop_foreign_gradients, set_rate
 from vlmt_cli.training.plan import Plan
-from vlmt_cli.training.work import Work
 
 Emit = Callable[[dict[str, Any]], None]
 
@@ -103,7 +103,7 @@ class Loop:
     Attributes:
         fabric: devices, precision and the other processes.
         model, optimizer: set up by it.
-        works: each task's.
+        loop_tasks: each task's.
         plan: of the run.
         choices: of the recipe.
         state: how far it is.
@@ -119,7 +119,7 @@ class Loop:
     fabric: Fabric
     model: Any
     optimizer: Any
-    works: dict[str, Work]
+    loop_tasks: dict[str, LoopTask]
     plan: Plan
     choices: TrainingChoices
     state: LoopState
@@ -137,7 +137,8 @@ class Loop:
         pool = ThreadPoolExecutor(2)
         try:
             prefetchers = {
-                task: Prefetcher(work.make, self.state.batches[task], pool) for task, work in self.works.items()
+                task: Prefetcher(loop_task.make, self.state.batches[task], pool)
+                for task, loop_task in self.loop_tasks.items()
             }
             return self._iterate(prefetchers)
         finally:
@@ -145,7 +146,7 @@ class Loop:
 
     def _iterate(self, prefetchers: dict[str, Prefetcher[list[Any]]]) -> bool:
         state, plan, choices = self.state, self.plan, self.choices
-        tallies = {task: Tally() for task in self.works}
+        tallies = {task: Tally() for task in self.loop_tasks}
         logged, saved = time.perf_counter(), self.clock()
         waited = 0.0
         while not self._is_over():
@@ -172,9 +173,9 @@ class Loop:
                 now, total = time.perf_counter(), sum(prefetcher.waited for prefetcher in prefetchers.values())
                 self._log(iteration, tallies, (total - waited) / max(now - logged, 1e-9))
                 logged, waited = now, total
-                tallies = {task: Tally() for task in self.works}
+                tallies = {task: Tally() for task in self.loop_tasks}
             if last:
-                for task in self.works:
+                for task in self.loop_tasks:
                     if iteration % plan.tasks[task].evaluate_every:
                         self._validate(task, iteration, steer=False)
             if validated or last:
@@ -191,18 +192,18 @@ class Loop:
     def _update(self, task: str, iteration: int, batches: Prefetcher[list[Any]], tally: Tally) -> None:
         """Train one batch of a task, in as many parts as it was cut into, and update once."""
         began, number = time.perf_counter(), batches.number
-        work, fabric = self.works[task], self.fabric
+        loop_task, fabric = self.loop_tasks[task], self.fabric
         parts = [part.to(fabric.device, torch.float32) for part in batches.take()]
         # Dropout's numbers depend on nothing that came before.
         torch.manual_seed(zlib.crc32(f"{self.seed} {task} {number} {fabric.global_rank}".encode()))
-        counts = self._counts(work, parts)
+        counts = self._counts(loop_task, parts)
         losses: dict[str, Tensor] = {}
         for index, part in enumerate(parts):
             with fabric.no_backward_sync(self.model, enabled=index < len(parts) - 1):
-                sums = work.sums(self.model, part)
+                sums = loop_task.sums(self.model, part)
                 named = {name: total / counts[name].clamp(min=1) for name, (total, _) in sums.items()}
                 # Processes' gradients are averaged, and the counts are of all of them together.
-                loss = torch.stack(list(named.values())).sum() * (work.plan.scale * fabric.world_size)
+                loss = torch.stack(list(named.values())).sum() * (loop_task.plan.scale * fabric.world_size)
                 fabric.backward(loss)
             for name, value in named.items():
                 losses[name] = losses.get(name, 0) + value.detach()
@@ -212,22 +213,22 @@ class Loop:
         values_of = dict(zip(names, values.tolist(), strict=True))
         if not all(value - value == 0 for value in values_of.values()):
             raise DivergedError(task, iteration, number, values_of, parts)
-        drop_foreign_gradients(self.model.module.heads, work.head)
+        drop_foreign_gradients(self.model.module.heads, loop_task.head)
         if self.choices.clip is not None:
             clip_gradients(fabric, self.model, self.optimizer.optimizer, self.choices.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         tally.updates += 1
-        tally.examples += work.plan.batch_size
+        tally.examples += loop_task.plan.batch_size
         tally.seconds += time.perf_counter() - began
         for name, value in values_of.items():
             tally.losses[name] = tally.losses.get(name, 0.0) + value
         for name, share in getattr(parts[0], "shares", {}).items():
             tally.shares[name] = tally.shares.get(name, 0.0) + float(share)
 
-    def _counts(self, work: Work, parts: list[Any]) -> dict[str, Tensor]:
+    def _counts(self, loop_task: LoopTask, parts: list[Any]) -> dict[str, Tensor]:
         """What each loss is divided by: counts over all parts and processes."""
-        own = work.counts(parts)
+        own = loop_task.counts(parts)
         names = list(own)
         counts = torch.tensor([own[name] for name in names], dtype=torch.float32, device=self.fabric.device)
         total = self.fabric.all_reduce(counts, reduce_op="sum")
@@ -235,9 +236,9 @@ class Loop:
         return dict(zip(names, total, strict=True))
 
     def _validate(self, task: str, iteration: int, steer: bool = True) -> None:
-        controller, work = self.state.controllers[task], self.works[task]
-        score = work.validate(self.model)
-        if work.steering:  # a mean over no examples says nothing
+        controller, loop_task = self.state.controllers[task], self.loop_tasks[task]
+        score = loop_task.validate(self.model)
+        if loop_task.steering:  # a mean over no examples says nothing
             self.state.scores[task] = score
         before = controller.state
         after = controller.observe(score) if steer else before
@@ -249,7 +250,7 @@ class Loop:
                 "score": score,
                 "state": after,
                 "before": before,
-                "n": work.steering,
+                "n": loop_task.steering,
             }
         )
 
@@ -260,11 +261,13 @@ class Loop:
         the mean says of every validation, whichever task's it is, whether the model as a whole has become better.
         """
         state = self.state
-        if state.scores.keys() < self.works.keys():
+        if state.scores.keys() < self.loop_tasks.keys():
             return
-        score = sum(state.scores[task] for task in self.works) / len(self.works)
+        score = sum(state.scores[task] for task in self.loop_tasks) / len(self.loop_tasks)
         if score > (state.best.score if state.best else -math.inf):  # which no NaN is
-            state.best = Best(iteration=iteration, score=score, tasks={task: state.scores[task] for task in self.works})
+            state.best = Best(
+                iteration=iteration, score=score, tasks={task: state.scores[task] for task in self.loop_tasks}
+            )
             self.keep(state.best)
             self.emit({"kind": "best", "iteration": iteration, "score": score})
 

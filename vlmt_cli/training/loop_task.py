@@ -34,7 +34,7 @@ Sums = dict[str, tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
-class Work:
+class LoopTask:
     """One task in the loop.
 
     Attributes:
@@ -97,7 +97,7 @@ def spread(examples: int, most: int | None) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, examples - 1, min(most or examples, examples)).round().astype(np.int64))
 
 
-def make_work(
+def make_loop_task(
     task: str,
     plan: TaskPlan,
     splits: Splits,
@@ -107,7 +107,7 @@ def make_work(
     process: Process,
     seed: int,
     memory: Callable[[], Tensor | None],
-) -> Work:
+) -> LoopTask:
     """Make a task ready for the loop.
 
     Args:
@@ -134,7 +134,7 @@ def make_work(
 
     if task == PRETRAINING:
         source = Captions(splits.train, reader, encoder, recipe.masking)
-        return Work(
+        return LoopTask(
             task,
             "pretraining",
             plan,
@@ -187,4 +187,4 @@ def make_work(
     def counts(parts: list[Batch]) -> dict[str, float]:
         return {"loss": float(sum(map(len, parts)))}
 
-    return Work(task, TASKS[task].head, plan, make, counts, sums, validate, len(splits.steering))
+    return LoopTask(task, TASKS[task].head, plan, make, counts, sums, validate, len(splits.steering))
