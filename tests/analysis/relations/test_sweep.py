@@ -228,5 +228,5 @@ def test_bad_metrics_are_named(tmp_path):
     folder = write_run(tmp_path / "pairs" / "a", RECIPE, {"vqa": 0.5})
     text = (folder / "metrics.jsonl").read_text()
     (folder / "metrics.jsonl").write_text("nonsense\n" + text)
-    with pytest.raises(DataError, match=r"metrics.jsonl:1: is not valid JSON; delete the line"):
+    with pytest.raises(DataError, match=r"metrics.jsonl:1: is not valid JSON .*; delete the line"):
         find(wanted("a"), tmp_path, "pairs", tmp_path)
