@@ -45,8 +45,8 @@ def test_runs_are_finished_half_done_or_missing(tmp_path):
 @pytest.mark.parametrize(
     ("recipe", "seed", "what"),
     [
-        (make_recipe("pairs", SETTING, "training.learning_rate=0.5", tasks=["vqa"]), 0, "its training.learning_rate"),
-        (make_recipe("pairs", SETTING, tasks=["gqa"]), 0, "its tasks"),
+        (make_recipe("pairs", SETTING, "training.learning_rate=0.5", tasks=["vqa"]), 0, "training.learning_rate is"),
+        (make_recipe("pairs", SETTING, tasks=["gqa"]), 0, "tasks is"),
         (RECIPE, 7, "its seed is 7, not 0"),
     ],
 )
