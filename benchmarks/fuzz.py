@@ -150,8 +150,9 @@ def readers(folder: Path) -> dict[str, tuple[list[Path], Callable[[], object]]]:
     from vlmt_cli.clean.question import read_answer
     from vlmt_cli.clean.split_folder import read_report
     from vlmt_cli.clean.verdicts import read_verdicts
-    from vlmt_cli.datasets import prepare
+    from vlmt_cli.datasets.official import all_datasets
     from vlmt_cli.datasets.options import Options
+    from vlmt_cli.datasets.prepared import read_manifest
     from vlmt_cli.evaluation.scores import by_task, read_scores
     from vlmt_cli.runs.best import read_best
     from vlmt_cli.runs.checkpoint import load_checkpoint
@@ -179,9 +180,9 @@ def readers(folder: Path) -> dict[str, tuple[list[Path], Callable[[], object]]]:
         "verdicts": ([split / "verdicts.txt"], lambda: read_verdicts(split / "verdicts.txt")),
         "image list": ([split / "images.txt"], lambda: read_image_list(split / "images.txt")),
         "data recipe": ([split / "data.yaml"], lambda: load_recipe(str(split / "data.yaml"), Options)),
-        "manifest.json": ([split / "manifest.json"], lambda: prepare._manifest(split)),
+        "manifest.json": ([split / "manifest.json"], lambda: read_manifest(split)),
     }
-    for name, dataset in prepare.all_datasets().items():
+    for name, dataset in all_datasets().items():
         for base in (folder / "raw", folder / "real"):
             raw = base / (dataset.folder or name)
             known = {file for names in (*dataset.files, *dataset.also) for file in names.split("|")}
