@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 from handmade import GAME_OF_THE_OTHER_RELEASE, INSTANCES, Lines, official, read, rows, write
 
-from vlmt_cli.datasets.tables import CLIPPED, DROPPED, LEFT_OUT, RETRIEVAL, Examples
+from vlmt_cli.datasets.tables import CLIPPED, DROPPED, RETRIEVAL, TARGET_DROPPED, Examples
 from vlmt_cli.datasets.texts import LONGEST, tidy
 
 IMPOSSIBLE = {
@@ -43,7 +43,7 @@ def all_rows(examples):
 
 @pytest.mark.parametrize("case", IMPOSSIBLE)
 @pytest.mark.parametrize(("name", "files"), [("refcoco", refcoco), ("guesswhat", guesswhat)])
-def test_an_impossible_box_is_lost_alone_unless_it_is_the_target(tmp_path, name, files, case):
+def test_an_impossible_box_is_lost_alone_and_no_image_with_it(tmp_path, name, files, case):
     sound = all_rows(read(name, write(tmp_path / "sound", files({}))))
     example = next(row for row in sound.values() if len(row["candidates"]) > 1)
     ids = [11, 12] if name == "refcoco" else [each["id"] for each in GAME_OF_THE_OTHER_RELEASE["objects"]]
@@ -52,15 +52,18 @@ def test_an_impossible_box_is_lost_alone_unless_it_is_the_target(tmp_path, name,
         found = read(name, write(tmp_path / str(number), files({number: IMPOSSIBLE[case]})))
         after = all_rows(found)
         assert found.notes[DROPPED] == 1
-        assert found.notes.get(LEFT_OUT, 0) == len(sound) - len(after)
+        assert after.keys() == sound.keys()
+        assert found.notes.get(TARGET_DROPPED, 0) == sum(row["target"] is None for row in after.values())
         for row in after.values():
             before = sound[row["example_id"]]
-            assert row["candidates"][row["target"]] == row["box"] == before["box"]
+            assert row["images"] == before["images"]
             assert all(box in before["candidates"] for box in row["candidates"])
-        if example["example_id"] in after:
-            assert len(after[example["example_id"]]["candidates"]) == len(example["candidates"]) - 1
-        else:
-            times_lost += 1
+            if row["target"] is None:
+                assert row["box"] is None
+            else:
+                assert row["candidates"][row["target"]] == row["box"] == before["box"]
+        assert len(after[example["example_id"]]["candidates"]) == len(example["candidates"]) - 1
+        times_lost += after[example["example_id"]]["target"] is None
     assert times_lost == 1 < len(ids)
 
 

@@ -37,8 +37,8 @@ from vlmt_cli.datasets.crosswalks import flickr_links
 from vlmt_cli.datasets.options import Options
 from vlmt_cli.datasets.source import Int64, find, read_json_lines
 from vlmt_cli.datasets.tables import (
-    LEFT_OUT,
     REFERRING,
+    TARGET_DROPPED,
     Examples,
     Xywh,
     box_array,
@@ -48,6 +48,7 @@ from vlmt_cli.datasets.tables import (
     lists,
     note,
     sound_corners,
+    targets,
 )
 
 FILE = "guesswhat.{}.jsonl"
@@ -133,7 +134,7 @@ def _table(path: Path, games: list[Game], keys: pa.Array, notes: dict[str, int])
     position = np.cumsum(stays) - 1
     sizes = np.bincount(game_of[order][stays], minlength=len(games))
     has_goal = stays[meant]
-    note(notes, LEFT_OUT, int((~has_goal).sum()))
+    note(notes, TARGET_DROPPED, int((~has_goal).sum()))
     boxes = box_array(corners)
     return example_table(
         REFERRING,
@@ -141,11 +142,10 @@ def _table(path: Path, games: list[Game], keys: pa.Array, notes: dict[str, int])
         example_id=ids.take(pa.array(won)),
         images=keys.take(pa.array(won)),
         text=_dialogues(path, games, won),
-        box=boxes.take(pa.array(order[meant])),
         candidates=lists(sizes, boxes.take(pa.array(order[stays]))),
-        target=position[meant] - (np.cumsum(sizes) - sizes),
         category=[objects[i].category for i in order[meant]],
-    ).filter(pa.array(has_goal))
+        **targets(boxes, order[meant], position[meant] - (np.cumsum(sizes) - sizes), has_goal),
+    )
 
 
 def _corners(

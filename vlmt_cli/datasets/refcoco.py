@@ -34,8 +34,8 @@ from vlmt_cli.datasets.crosswalks import CocoImage, flickr_links
 from vlmt_cli.datasets.options import Options
 from vlmt_cli.datasets.source import Int64, find, read_json, typed
 from vlmt_cli.datasets.tables import (
-    LEFT_OUT,
     REFERRING,
+    TARGET_DROPPED,
     Examples,
     Xywh,
     box_array,
@@ -45,6 +45,7 @@ from vlmt_cli.datasets.tables import (
     lists,
     note,
     sound_corners,
+    targets,
 )
 
 REFS = "refs({}).p"
@@ -150,40 +151,33 @@ def _splits(
     objects_path: Path,
     notes: dict[str, int],
 ) -> dict[str, pa.Table]:
-    """Read the sentences of one file of references, by split; those about an impossible box are left out."""
+    """Read the sentences of one file of references, by split."""
     refs, objects = typed(path, _plain(read_pickle(path)), list[Ref]), instances.annotations
     row = _rows_of_refs(refs, objects, path, objects_path)
     text = _text(refs, path)
-    if not is_sound.all():
-        is_meant = is_sound[row]
-        note(notes, LEFT_OUT, sum(len(ref.sentences) for ref, meant in zip(refs, is_meant, strict=True) if not meant))
-        text = [
-            each for each, meant in zip(text, np.repeat(is_meant, list(map(_sentences, refs))), strict=True) if meant
-        ]
-        refs = [ref for ref, meant in zip(refs, is_meant, strict=True) if meant]
-        objects = [each for each, stays in zip(objects, is_sound, strict=True) if stays]
-        row, corners = (np.cumsum(is_sound) - 1)[row[is_meant]], corners[is_sound]
     boxes = box_array(corners)
 
-    # One list of candidates an image, in the order of the annotations.
+    # One list of candidates an image, in the order of the annotations; empty where none of its boxes is possible.
     image_of = np.array([each.image_id for each in objects], dtype=np.int64)
     in_order = np.argsort(image_of, kind="stable")
-    images, starts, sizes = np.unique(image_of[in_order], return_index=True, return_counts=True)
+    images, image_number = np.unique(image_of, return_inverse=True)
+    in_order = in_order[is_sound[in_order]]
+    sizes = np.bincount(image_number[in_order], minlength=len(images))
     candidates = lists(sizes, boxes.take(pa.array(in_order)))
-    position = np.empty(len(objects), dtype=np.int64)
-    position[in_order] = np.arange(len(objects)) - np.repeat(starts, sizes)
+    position = np.zeros(len(objects), dtype=np.int64)
+    position[in_order] = np.arange(len(in_order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
 
     said = np.repeat(np.arange(len(refs)), [len(ref.sentences) for ref in refs])
     meant = row[said]
+    note(notes, TARGET_DROPPED, int((~is_sound[meant]).sum()))
     table = example_table(
         REFERRING,
         path,
         example_id=pa.array((each.sent_id for ref in refs for each in ref.sentences), pa.int64()),
         images=image_keys("coco", [ref.image_id for ref in refs], path).take(pa.array(said)),
         text=text,
-        box=boxes.take(pa.array(meant)),
-        candidates=candidates.take(pa.array(np.searchsorted(images, image_of[meant]))),
-        target=position[meant],
+        candidates=candidates.take(pa.array(image_number[meant])),
+        **targets(boxes, meant, position[meant], is_sound[meant]),
         category=_names(instances.categories, objects, objects_path).take(pa.array(meant)),
     )
     split = pa.array([ref.split for ref in refs], pa.string()).take(pa.array(said))
@@ -219,10 +213,6 @@ def _names(categories: list[Category], objects: list[Annotation], path: Path) ->
 def _plain(refs: Any) -> Any:
     """Take a dict of references by their ids for their list."""
     return list(refs.values()) if isinstance(refs, dict) else refs
-
-
-def _sentences(ref: Ref) -> int:
-    return len(ref.sentences)
 
 
 def _text(refs: list[Ref], path: Path) -> list[str]:

@@ -24,7 +24,7 @@ _COMMON: list[Any] = [("example_id", pa.string()), ("images", pa.list_(pa.string
 BOX = pa.list_(pa.float32(), 4)
 DROPPED = "boxes dropped: not finite, empty, inverted or outside the image"
 CLIPPED = "boxes clipped to the image"
-LEFT_OUT = "examples left out, as the box that they mean was dropped"
+TARGET_DROPPED = "examples whose own box was dropped: neither trained on nor scored, and their images still count"
 """What readers note of boxes that are impossible (``base.boxes``)."""
 
 Xywh = tuple[float, float, float, float]
@@ -145,6 +145,23 @@ def corners_of(xywh: Sequence[Sequence[float]] | NDArray[np.float32]) -> NDArray
 def box_array(corners: NDArray[np.float32]) -> pa.Array:
     """Turn (N, 4) corners into N boxes."""
     return pa.FixedSizeListArray.from_arrays(pa.array(corners.ravel()), 4)
+
+
+def targets(
+    boxes: pa.Array, meant: NDArray[np.int64], positions: NDArray[np.int64], is_sound: NDArray[np.bool_]
+) -> dict[str, pa.Array]:
+    """Make the columns ``box`` and ``target`` of N examples; both are null where the box was dropped.
+
+    Args:
+        boxes: all of the file.
+        meant: the row among them of each example's right box, (N,).
+        positions: where that is among the example's candidates, (N,).
+        is_sound: which examples' right boxes stay, (N,).
+    """
+    return {
+        "box": boxes.take(pa.array(meant, mask=~is_sound)),
+        "target": pa.array(positions, pa.int32(), mask=~is_sound),
+    }
 
 
 def sound_corners(

@@ -28,8 +28,8 @@ from vlmt_cli.base.keys import image_keys
 from vlmt_cli.datasets.options import Options
 from vlmt_cli.datasets.source import Int64, find, read_json
 from vlmt_cli.datasets.tables import (
-    LEFT_OUT,
     REFERRING,
+    TARGET_DROPPED,
     Examples,
     box_array,
     corners_of,
@@ -37,6 +37,7 @@ from vlmt_cli.datasets.tables import (
     lists,
     note,
     sound_corners,
+    targets,
 )
 
 FILE = "dataset_v7w_pointing.json"
@@ -88,8 +89,10 @@ def read(raw: Path, options: Options) -> Examples:
     corners = corners_of([(box.x, box.y, box.width, box.height) for box in file.boxes])
     corners, is_sound = sound_corners(corners, notes)
     boxes = box_array(corners)
-    answer = pa.array(rows[np.arange(len(rows)), target])
+    answer = rows[np.arange(len(rows)), target]
     stays = is_sound[rows]
+    has_answer = stays[np.arange(len(rows)), target]
+    note(notes, TARGET_DROPPED, int((~has_answer).sum()))
     before = np.take_along_axis(np.cumsum(stays, axis=1), target[:, None], axis=1).ravel() - 1
     table = example_table(
         REFERRING,
@@ -97,14 +100,11 @@ def read(raw: Path, options: Options) -> Examples:
         example_id=pa.array([pair.qa_id for pair in pairs], pa.int64()),
         images=image_keys("vg", pa.array([image.image_id for image in file.images], pa.int64()), path).take(shown),
         text=[pair.question for pair in pairs],
-        box=boxes.take(answer),
         candidates=lists(stays.sum(1), boxes.take(pa.array(rows[stays]))),
-        target=np.maximum(before, 0),
-        category=pa.array([box.name for box in file.boxes], pa.string()).take(answer),
+        category=pa.array([box.name for box in file.boxes], pa.string()).take(pa.array(answer)),
+        **targets(boxes, answer, before, has_answer),
     )
-    has_answer = pa.array(stays[np.arange(len(rows)), target])
-    note(notes, LEFT_OUT, int(pc.sum(pc.invert(has_answer)).as_py() or 0))
-    split = pc.if_else(has_answer, pa.array([image.split for image in file.images], pa.string()).take(shown), None)
+    split = pa.array([image.split for image in file.images], pa.string()).take(shown)
     parts = {name: table.filter(pc.equal(split, name)) for name in SPLITS}
     return Examples({name: part for name, part in parts.items() if len(part)}, notes=notes)
 

@@ -38,7 +38,7 @@ def known(task: str, table: pa.Table) -> NDArray[np.bool_]:
 
 
 def columns(part: Part) -> tuple[Columns, NDArray[np.bool_]]:
-    """Return N right boxes, (N, 4), each example's candidates and which of them is right; all can be trained on.
+    """Return N right boxes, (N, 4), each example's candidates and which of them is right; and which can be trained on.
 
     ``given`` says whose candidates are shown although they are not chosen among, (N,).
     """
@@ -47,12 +47,19 @@ def columns(part: Part) -> tuple[Columns, NDArray[np.bool_]]:
     flat = candidates.flatten().flatten().to_numpy(zero_copy_only=False).reshape(-1, 4)
     is_boxed = np.isin(part.names.astype(str), list(part.boxed)) if len(part.boxed) else np.zeros(len(part.names), bool)
     made = {
-        "box": part.table["box"].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, 4),
+        "box": _corners(part.table["box"]),
         "candidates": Lists(flat, offsets - offsets[0]),
         "right": part.table["target"].fill_null(-1).to_numpy().astype(np.int64),
         "given": is_boxed[part.codes],
     }
-    return made, np.ones(len(part.table), bool)
+    return made, known(part.task, part.table)
+
+
+def _corners(boxes: pa.ChunkedArray) -> NDArray[np.float32]:
+    """Return N boxes, (N, 4); not a number where there is none."""
+    corners = np.full((len(boxes), 4), np.nan, np.float32)
+    corners[scoring.mask(pc.is_valid(boxes))] = boxes.combine_chunks().flatten().to_numpy(False).reshape(-1, 4)
+    return corners
 
 
 def decode(
@@ -95,13 +102,14 @@ def judge(task: str, split: str, table: pa.Table, predicted: Mapping[str, Any], 
 def chance(train: Examples, test: Examples, boxes_of: "BoxesOf") -> float:
     """Return how often a random candidate is the right one, or a random region overlaps it by IoU > 0.5."""
     if test.task in AMONG_CANDIDATES:
-        return float((1 / np.diff(test.columns["candidates"].offsets)).mean())
-    rows = np.arange(len(test))
+        sizes = np.diff(test.columns["candidates"].offsets)
+        return float((1 / sizes[sizes > 0]).mean())
+    rows = np.flatnonzero(~np.isnan(test.columns["box"][:, 0]))
     total = 0.0
     for row, image in zip(rows, test.images(rows), strict=True):
         ious = iou_of_arrays(boxes_of(image), test.columns["box"][row : row + 1])
         total += float((ious > IOU).mean())
-    return total / len(test)
+    return total / len(rows)
 
 
 def iou(a_N4: Column, b_N4: Column, plus_one: bool = False) -> ScoreColumn:
