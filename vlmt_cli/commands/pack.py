@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vlmt_cli.commands.options import DATA, DataFolder, Json
+from vlmt_cli.commands.options import DATA, DataFolder, Json, check_data
 
 FORMATS = ("lmdb", "tensorpack", "tsv", "arrays", "hdf5")
 
@@ -77,6 +77,8 @@ def pack(
         raise UsageError("the store to make is missing", todo="name it after the features: vlmt pack SOURCE STORE")
     if partial and not hard_negatives:
         raise UsageError("--partial goes with --hard-negatives")
+    if hard_negatives:
+        check_data(data)
     if not source.exists():
         raise DataError("there is no such file or folder", where=source, todo="name the features to pack")
     if store is None:

@@ -168,7 +168,7 @@ def test_maps_that_are_not_there(attention, arguments, message):
         ({"task": ("new", 20)}, "20 task tokens, and new is number 20"),
         ({"features_VF": torch.zeros(5, 7)}, "features of width 7, and the model takes 6"),
         ({"features_VF": torch.zeros(4, 6)}, "4 rows of features for 5 boxes"),
-        ({"features_VF": torch.full((5, 6), torch.nan)}, "no numbers"),
+        ({"features_VF": torch.full((5, 6), torch.nan)}, "NaN or infinite"),
     ],
 )
 def test_what_does_not_fit_the_model(model, features, changes, message):
