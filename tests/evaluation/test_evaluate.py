@@ -380,7 +380,7 @@ def test_a_run_is_scored_on_what_it_was_trained_on(data, tmp_path):
     (tmp_path / "st" / "recipe.yaml").write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
     result, _ = quick(source, data, None, None)
     assert result.scores.tasks.keys() == {"snli_ve"} and result.paper == "ST clean"
-    assert set(result.left_out.values()) == {"the run was not trained on them"} and len(result.left_out) == 11
+    assert result.left_out == {}  # nobody asked for the others
     without = predictions(tmp_path / "st", "snli_ve", "test")
     (tmp_path / "st" / "recipe.yaml").unlink()
     result, _ = quick(source, data, None, "all")
