@@ -104,7 +104,7 @@ def test_missing_files_are_listed_and_available_goes_on_and_says_so(vlmt, own_wo
     code, out, _ = vlmt("clean", "--data", own_world, "--available", "--json")
     warnings = json.loads(out)["warnings"]
     assert code == 0
-    assert "Clean only among vqa" in warnings[0] and "nlvr2/train.json" in warnings[0]
+    assert "Clean of the test images of vqa" in warnings[0] and "nlvr2/train.json" in warnings[0]
     assert "image_data.json is missing" in warnings[1] and "COCO images under other ids" in warnings[1]
 
 

@@ -75,7 +75,7 @@ def verdict(report: "Report") -> str:
         f"{removed:,} of {examples:,} train, val and pre-training examples ({share:.1f}%) showed test images of"
         f" {', '.join(report.union) or 'no dataset'}, and are removed; test sets are untouched. {_left(report)}"
         + (" That is as far as ids and Visual Genome's crosswalk show, as in the paper." if report.identity == "paper"
-           else f" By ids and Visual Genome's crosswalk alone, as in the paper, it would be {by_paper:,}.")
+           else f" With ids and Visual Genome's crosswalk alone, as in the paper, {by_paper:,} would be removed.")
     )  # fmt: skip
 
 

@@ -291,7 +291,7 @@ def _clean(
     console.print(f"Written to {target}: {written}", markup=False)
     if read_beside := [name for name, each in examples.items() if to and each.beside]:
         console.print(
-            f"Their examples, as they are not those in {data / 'examples'}: {target / 'examples'},"
-            f" {', '.join(read_beside)}",
+            f"The examples of {', '.join(read_beside)} are in {target / 'examples'}, as they differ from those in"
+            f" {data / 'examples'}.",
             markup=False,
         )

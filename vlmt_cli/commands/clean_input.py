@@ -130,6 +130,6 @@ def warnings_of(
     warnings = blind_spots(splits, links, examples["vg_images"].manifest.notes.get(IMAGES, 0))
     if missing:
         datasets = ", ".join(dict.fromkeys(split.dataset for split in splits))
-        files = f"Clean only among {datasets}, as far as their files are there. Missing: {', '.join(missing)}."
+        files = f"Clean of the test images of {datasets} alone, and files are missing: {', '.join(missing)}."
         warnings.insert(0, files)
     return warnings
