@@ -1,5 +1,6 @@
 """vlmt clean --check: it asks what the split was made for, reads contents, and no problem hides a leak."""
 
+import gzip
 import json
 import os
 import shlex
@@ -69,6 +70,33 @@ def test_a_file_that_changed_at_equal_size_and_time_is_named(vlmt, cleaned):
     assert code == 0 and "trusted by size and time" in out.replace("\n", " ")
     assert vlmt("clean", "--data", cleaned)[0] == 0  # as the error says
     assert vlmt("clean", "--check", "--data", cleaned)[0] == 0
+
+
+def test_a_file_that_was_packed_since_is_the_same_file(vlmt, cleaned):
+    path = cleaned / "raw" / "vg_qa" / "question_answers.json"
+    content = path.read_bytes()
+    path.unlink()
+    packed = path.with_name(f"{path.name}.gz")
+    packed.write_bytes(gzip.compress(content))
+    code, out, err = vlmt("clean", "--check", "--data", cleaned)
+    assert code == 0 and out.startswith("Clean") and "came after" not in err
+    packed.write_bytes(gzip.compress(content.replace(b"What", b"That", 1)))
+    code, _, err = vlmt("clean", "--check", "--data", cleaned)
+    assert code == 3 and "raw/vg_qa/question_answers.json is gone" in err
+    assert "raw/vg_qa/question_answers.json.gz came after the split was made." in err
+
+
+def test_only_test_files_that_came_since_have_test_images(vlmt, own_world):
+    files = {path: path.read_bytes() for path in (own_world / "raw" / "vqa").iterdir() if "questions" in path.name}
+    asked = {part: path for path in files for part in ("val2014", "test2015") if part in path.name}
+    for path in asked.values():
+        path.unlink()
+    assert vlmt("clean", "--data", own_world, "--datasets", "vqa", "--available")[0] == 0
+    for part, more in (("val2014", "."), ("test2015", "; the test images of vqa test were looked for, too.")):
+        asked[part].write_bytes(files[asked[part]])
+        _, _, err = vlmt("clean", "--check", "--data", own_world)
+        assert f"raw/vqa/{asked[part].name} came after the split was made{more}" in err
+        asked[part].unlink()
 
 
 def test_a_test_image_that_came_in_quietly_is_a_leak(vlmt, cleaned):

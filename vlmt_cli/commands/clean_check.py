@@ -92,8 +92,9 @@ def _look_again(data: Path, folder: Path, report: "Report", fast: bool) -> "Chec
         for warning in warnings_of(splits, links, examples, missing):
             say(f"Warning: {warning}")
         checked = check_split(folder, splits, links, question.identity)
-        for file in sorted(set(now := files_of(data, examples)) - set(report.files)):
-            say(f"Warning: raw/{file} was not there when the split was made; its test images were looked for, too.")
+        now = _under_old_names(data, report.files, files_of(data, examples))
+        for warning in _new_files(data, report, examples, now):
+            say(f"Warning: {warning}")
         problems = [*_changed(report.files, now), *_edited(examples), *_changed_lists(question)]
     # Which official file changed says more than that examples did.
     return replace(checked, problems=[*problems, *checked.problems])
@@ -105,6 +106,40 @@ def _options_of(report: "Report", folder: Path) -> "Options":
 
     where = f"{folder / 'report.json'}: options"
     return parse(Options, report.question.options or {}, where, todo="run vlmt clean again")
+
+
+def _under_old_names(data: Path, before: dict[str, str], now: dict[str, str]) -> dict[str, str]:
+    """Return files with their SHA-256; those that were only packed since (``.gz``) under the name that they had.
+
+    Of a file that was unpacked since, the packed bytes cannot be made again: it stays another one.
+    """
+    from vlmt_cli.datasets.official import sha256_of_packed
+
+    same = {
+        file: plain
+        for file in now
+        if (plain := file.removesuffix(".gz")) != file
+        and plain in before.keys() - now.keys()
+        and sha256_of_packed(data / "raw" / file) == before[plain]
+    }
+    return {same.get(file, file): before[same[file]] if file in same else sha256 for file, sha256 in now.items()}
+
+
+def _new_files(data: Path, report: "Report", examples: "dict[str, Prepared]", now: dict[str, str]) -> list[str]:
+    """Say which official files came since the split was made, and which test sets with them."""
+    from vlmt_cli.clean.splits import role_of
+    from vlmt_cli.datasets.official import raw_folder
+
+    known = {(split.dataset, split.split) for split in report.splits}
+    added, warnings = now.keys() - report.files.keys(), []
+    for name, tables in examples.items():
+        folder = raw_folder(data, name).name
+        new = [f"raw/{folder}/{file}" for file in tables.manifest.sha256 if f"{folder}/{file}" in added]
+        tests = [split for split in tables.manifest.splits if role_of(split) == "test" and (name, split) not in known]
+        too = f"; the test images of {name} {', '.join(tests)} were looked for, too" if tests else ""
+        if new:
+            warnings.append(f"{', '.join(new)} came after the split was made{too}.")
+    return warnings
 
 
 def _changed(before: dict[str, str], now: dict[str, str]) -> list[str]:

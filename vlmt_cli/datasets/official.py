@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.opening import open_file
+from vlmt_cli.base.packed import open_packed
 from vlmt_cli.datasets.source import find
 from vlmt_cli.datasets.table import CROSSWALKS, DATASETS, Dataset
 
@@ -65,6 +66,15 @@ def size_and_time(path: Path) -> tuple[int, int]:
     """Return the size and time of change of a file, or of all files of a folder together."""
     stats = [entry.stat() for entry in os.scandir(path)] if path.is_dir() else [path.stat()]
     return sum(stat.st_size for stat in stats), max((stat.st_mtime_ns for stat in stats), default=0)
+
+
+def sha256_of_packed(path: Path) -> str:
+    """Return the SHA-256 of what a ``.gz`` unpacks to. Raises a DataError when it cannot be read."""
+    digest = hashlib.sha256()
+    with open_packed(path) as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def sha256_of(path: Path) -> str:
