@@ -39,6 +39,17 @@ def test_show_prints_the_first_examples_in_words(vlmt, world):
     assert f"{first[0]['label']} ({name})" in out
 
 
+def test_show_counts_the_examples_without_an_answer_in_the_list(vlmt, own_world):
+    assert vlmt("clean", "--data", own_world, "--datasets", "vqa,vg_qa")[0] == 0
+    path = own_world / "examples" / "vqa" / "answers.json"
+    listed = json.loads(path.read_text())
+    rows = json.loads(vlmt("data", "show", "vg_qa", "-n", "100000", "--json", "--data", own_world)[1])
+    path.write_text(json.dumps(listed[:1]))
+    others = sum(row["answers"][0] != listed[0] for row in rows)
+    _, out, _ = vlmt("data", "show", "vg_qa", "--data", own_world)
+    assert others and f"in the list of vqa, and which are not trained on: {others:,}\n" in out
+
+
 def test_explain_finds_an_image_under_its_other_names(vlmt, world):
     image = json.loads(vlmt("data", "show", "refcoco", "testA", "-n", "1", "--data", world, "--json")[1])[0]["images"][
         0

@@ -131,9 +131,8 @@ def show(
             show_masking(examples.path(split), f"{dataset} {split}", path, count, data, features, as_json)
         else:
             labels = DATASETS[dataset].labels
-            _show_examples(
-                examples.path(split), f"{dataset} {split}", labels, count, as_json, _counted(examples.manifest)
-            )
+            notes = _counted(examples.manifest) | _unanswerable(data, dataset, examples.path(split))
+            _show_examples(examples.path(split), f"{dataset} {split}", labels, count, as_json, notes)
 
 
 def _show_examples(
@@ -218,6 +217,30 @@ def _counted(manifest: "Manifest") -> dict[str, int]:
     from vlmt_cli.datasets.crosswalks import IMAGES
 
     return {note: number for note, number in manifest.notes.items() if note != IMAGES}
+
+
+def _unanswerable(data: Path, dataset: str, table: Path) -> dict[str, int]:
+    """Count the examples of a split that have answers, none of which is in the list of their head."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    from vlmt_cli.base.documents import read_json
+    from vlmt_cli.datasets.prepared import examples_folder
+    from vlmt_cli.datasets.table import DATASETS
+    from vlmt_cli.datasets.tables import note
+
+    notes: dict[str, int] = {}
+    owner = DATASETS[dataset].vocabulary
+    if owner and (path := examples_folder(data, owner) / "answers.json").exists():
+        answers = pq.read_table(table, columns=["answers"])["answers"].combine_chunks()
+        rows, known = (
+            pc.list_parent_indices(answers),
+            pc.is_in(answers.flatten(), pa.array(read_json(path), pa.string())),
+        )
+        lacking = len(rows.unique()) - len(rows.filter(known).unique())
+        note(notes, f"examples none of whose answers is in the list of {owner}, and which are not trained on", lacking)
+    return notes
 
 
 def _readable(value: object) -> str:
