@@ -1,13 +1,15 @@
 """What a recipe may say, and that a run keeps all of it."""
 
+from dataclasses import replace
+
 import pytest
 import yaml
 from pydantic import ValidationError
 
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.recipes import load_recipe, recipes_folder
-from vlmt_cli.datasets.table import GROUPS, TWELVE
-from vlmt_cli.runs.recipe import RECIPE, Recipe, read_recipe, write_recipe
+from vlmt_cli.datasets.table import GROUPS, TASKS, TWELVE
+from vlmt_cli.runs.recipe import RECIPE, Recipe, check_tokens, read_recipe, write_recipe
 
 PRESETS = sorted({path.stem for path in recipes_folder().glob("*.yaml")} - {"data", "mini"})
 
@@ -48,6 +50,16 @@ def test_a_run_keeps_its_whole_recipe(preset, tmp_path):
         (tmp_path / RECIPE).write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
         again = read_recipe(tmp_path)
         assert again == recipe and again.hash() == recipe.hash() and again.training.gap == 5
+
+
+def test_two_tasks_never_share_a_token_of_their_own(monkeypatch):
+    monkeypatch.setitem(TASKS, "okvqa", replace(TASKS["vqa"], token=2))
+    tasks = Recipe(tasks="vqa, okvqa, vg_qa").tasks
+    advice = r"okvqa and vg_qa have the same task token, row 2; .* \(0, 3, 5, 6, 14, 16, 19\)"
+    with pytest.raises(UsageError, match=advice):
+        check_tokens(tasks, "dataset", 20)
+    check_tokens(tasks, "group", 20)
+    check_tokens(tasks, "none", 20)
 
 
 def test_every_choice_is_in_the_hash():

@@ -37,7 +37,7 @@ class Dataset:
 
     Attributes:
         title: its name in print.
-        short: its name where twelve of them stand beside each other.
+        short: its name in tables that have a column for each dataset.
         read: turns the official files in a folder into examples.
         files: the official files below ``raw/<dataset>/`` that reading all of it takes, each with the address that it
             comes from; ``|`` stands between the names that one file goes by.
@@ -49,7 +49,7 @@ class Dataset:
         schema: of its example tables; None for a crosswalk, which has none.
         images: how many an example shows.
         group: its task group, a key of ``tasks.groups.GROUPS``; G1 to G4 are the paper's (section 2.1).
-        official: the splits that the paper's and the official test score is of.
+        official: the splits that the test score is computed on, in the paper and by the dataset's authors.
         secret: whether only a server knows the answers of those.
         candidates: the boxes of its examples are what the answer is chosen among, are shown while training only, or
             there are none.
@@ -58,8 +58,8 @@ class Dataset:
         head: the model's head that answers; tasks of one group may share it. Empty where no task is trained on it.
         labels: the names of the head's classes, where they are the same whatever the data.
         vocabulary: the dataset whose answer list the head has instead; empty where it has none.
-        token: the row of the task embedding, as in the authors' weights (section 3.2). Rows 0, 3, 5, 6, 14, 16 and 19
-            are free.
+        token: the row of the task embedding, as in the authors' weights (section 3.2). Each task
+            has a row of its own; ``free_tokens`` returns those that no task has.
         batch_size, learning_rate: as tuned for single-task training (table 8).
         max_tokens: to which a text is cut, CLS and SEP included, the task token not.
     """
@@ -344,6 +344,12 @@ def short_title(name: str) -> str:
 
 TASKS = {name: dataset for name, dataset in DATASETS.items() if dataset.head}
 """The datasets that a model trains on and is scored on; task and dataset share a name."""
+
+
+def free_tokens(rows: int) -> list[int]:
+    """Return which of so many rows of the task embedding no task has."""
+    return sorted(set(range(rows)) - {task.token for task in TASKS.values()})
+
 
 LABELS = {row.head: list(row.labels) for row in TASKS.values() if row.labels}
 """The classes of the heads that have the same ones whatever the data."""

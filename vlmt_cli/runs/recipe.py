@@ -5,6 +5,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,11 +13,11 @@ import yaml
 from pydantic import model_validator
 
 from vlmt_cli.base.documents import read_yaml
-from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.files import write_text
 from vlmt_cli.base.recipes import RECIPE_VERSION
 from vlmt_cli.base.schema import check_version, nearest, parse, version_of
-from vlmt_cli.datasets.table import GROUPS, TASKS, TWELVE
+from vlmt_cli.datasets.table import GROUPS, TASKS, TWELVE, free_tokens
 from vlmt_cli.runs.recipe_sections import FeatureChoices, MaskingChoices, ModelChoices, Section, TrainingChoices
 
 RECIPE = "recipe.yaml"
@@ -139,3 +140,25 @@ def task_token(task: str, kind: str) -> int | None:
         return TASKS[task].token
     group = GROUPS.get(TASKS[task].group, (task,))
     return min(TASKS[name].token for name in group)
+
+
+def check_tokens(tasks: Sequence[str], kind: str, rows: int) -> None:
+    """Check that no two tasks share a task token, but for those of one group where tokens are of groups.
+
+    Args:
+        tasks: of a recipe.
+        kind: ``dataset``, ``group`` or ``none``.
+        rows: how many task tokens the model has.
+
+    Raises:
+        UsageError: two do.
+    """
+    first: dict[int, str] = {}
+    for task in tasks:
+        if (token := task_token(task, kind)) is None:
+            continue
+        other = first.setdefault(token, task)
+        if other != task and (kind == "dataset" or TASKS[other].group != TASKS[task].group):
+            free = ", ".join(map(str, free_tokens(rows))) or "none"
+            todo = f"give one of them a free row in datasets/table.py ({free}), or train them in two runs"
+            raise UsageError(f"{other} and {task} have the same task token, row {token}", todo=todo)

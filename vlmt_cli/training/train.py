@@ -19,15 +19,16 @@ from vlmt_cli.runs.best import find_weights
 from vlmt_cli.runs.checkpoint import load_checkpoint
 from vlmt_cli.runs.folders import CONFIG, IN_USE, STATE, start_of
 from vlmt_cli.runs.metrics import first_seed
-from vlmt_cli.runs.recipe import RECIPE, read_recipe
+from vlmt_cli.runs.recipe import RECIPE, check_tokens, read_recipe
 from vlmt_cli.runs.recipe_sections import TrainingChoices
 from vlmt_cli.runs.tokenizer import read_tokenizer
 from vlmt_cli.tasks.tables import read_columns
 from vlmt_cli.tasks.text import word_tokenizer
-from vlmt_cli.training.contradictions import check_against
+from vlmt_cli.training.contradictions import check_against, forms_of
 from vlmt_cli.training.in_process import train_here
 from vlmt_cli.training.job import Job, split_hash_of
 from vlmt_cli.training.processes import check_devices, make_fabric, signals_go_to_children
+from vlmt_cli.trunks.config import PRESETS
 
 
 def train(job: Job) -> bool:
@@ -122,6 +123,9 @@ def prepare(job: Job) -> Job:
     checkpoint = load_checkpoint(job.run) if job.resume else load_model(start, "last") if start else None
     if checkpoint is not None and start is not None:
         check_against(recipe, checkpoint, start)
+    if not job.resume:
+        kind = recipe.model.settled(**forms_of(checkpoint, recipe) if checkpoint else {}).task_token
+        check_tokens(recipe.tasks, kind, PRESETS["base"].task_tokens)
     named = recipe.model.settled().tokenizer
     if checkpoint is not None:
         assert checkpoint.tokenizer is not None
