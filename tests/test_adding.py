@@ -12,26 +12,57 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from adding import okvqa
+from handmade import write
 
+from vlmt_cli.base.errors import DataError
+from vlmt_cli.datasets.options import Options
 from vlmt_cli.datasets.table import TWELVE
 
 PROJECT = Path(__file__).parents[1]
 NEW = Path(__file__).parent / "adding"
 ROWS = """
     "okvqa": Dataset(
-        title="OK-VQA", short="OK-VQA", read=okvqa.read, schema=tables.VQA, group="G1", metric="VQA accuracy",
-        files={name.format(year): "https://okvqa.allenai.org/download.html"
-               for name in (okvqa.QUESTIONS, okvqa.ANNOTATIONS) for year in ("train2014", "val2014")},
-        head="vqa", vocabulary="vqa", token=3, batch_size=128, learning_rate=4e-5, max_tokens=26,
+        title="OK-VQA",
+        short="OK-VQA",
+        read=okvqa.read,
+        schema=tables.VQA,
+        group="G1",
+        metric="VQA accuracy",
+        files={
+            name.format(year): "https://okvqa.allenai.org/download.html"
+            for name in (okvqa.QUESTIONS, okvqa.ANNOTATIONS)
+            for year in ("train2014", "val2014")
+        },
+        head="vqa",
+        vocabulary="vqa",
+        token=3,
+        batch_size=128,
+        learning_rate=4e-5,
+        max_tokens=26,
     ),
     "refclef": Dataset(
-        title="RefClef", short="RefClef", read=refclef.read, schema=tables.REFERRING, group="G3",
-        files={refclef.FILE: "https://github.com/lichengunc/refer"}, metric=_BOX, head="referring", token=5,
+        title="RefClef",
+        short="RefClef",
+        read=refclef.read,
+        schema=tables.REFERRING,
+        group="G3",
+        files={refclef.FILE: "https://github.com/lichengunc/refer"},
+        metric=_BOX,
+        head="referring",
+        token=5,
     ),
     "aokvqa": Dataset(
-        title="A-OKVQA", short="A-OKVQA", read=aokvqa.read, schema=aokvqa.SCHEMA, group="MC",
+        title="A-OKVQA",
+        short="A-OKVQA",
+        read=aokvqa.read,
+        schema=aokvqa.SCHEMA,
+        group="MC",
         files={aokvqa.FILE.format(split): "https://github.com/allenai/aokvqa" for split in ("train", "val", "test")},
-        head="choice", labels=aokvqa.CHOICES, token=6, max_tokens=40,
+        head="choice",
+        labels=aokvqa.CHOICES,
+        token=6,
+        max_tokens=40,
     ),
 """
 
@@ -138,6 +169,39 @@ def test_three_datasets_a_group_and_a_column_cost_what_is_said(project, data):
     scores = json.loads((Path(run) / "scores.json").read_text())["tasks"]
     assert list(scores) == ["nlvr2", "okvqa", "refclef", "aokvqa"]
     assert all(0 <= task["score"]["value"] <= 1 for task in scores.values())
+
+
+ASKED, ANNOTATED = (name.format("val2014") for name in (okvqa.QUESTIONS, okvqa.ANNOTATIONS))
+QUESTION = {"image_id": 5, "question": "What is it?", "question_id": 51}
+ANNOTATION = {"question_id": 51, "answers": [{"answer": "A dog."}] * 10}
+
+
+def test_test_images_are_known_without_annotations(tmp_path):
+    for files, answers in (({}, []), ({ANNOTATED: {"annotations": [ANNOTATION]}}, ["dog"])):
+        write(tmp_path, {ASKED: {"questions": [QUESTION]}} | files)
+        [row] = okvqa.read(tmp_path, Options()).splits["test"].to_pylist()
+        assert (row["example_id"], row["images"], row["answers"]) == ("51", ["coco:5"], answers)
+
+
+@pytest.mark.parametrize(
+    ("question", "annotations", "error"),
+    [
+        (QUESTION, [], f"question 51 has no annotation in {ANNOTATED}"),
+        (QUESTION | {"image_id": -3}, [ANNOTATION], f"{ASKED}: record 0: 'coco:-3' is not an image key"),
+    ],
+)
+def test_a_damaged_file_is_named_with_its_record(tmp_path, question, annotations, error):
+    write(tmp_path, {ASKED: {"questions": [question]}, ANNOTATED: {"annotations": annotations}})
+    with pytest.raises(DataError, match=error):
+        okvqa.read(tmp_path, Options())
+
+
+def test_the_rows_are_written_as_ruff_writes_them(tmp_path):
+    rows = tmp_path / "rows.py"
+    rows.write_text(f"DATASETS = {{{ROWS}}}\n")
+    subprocess.run(
+        [sys.executable, "-m", "ruff", "format", "--check", "--config", PROJECT / "pyproject.toml", rows], check=True
+    )
 
 
 def test_the_twelve_stay_the_twelve(project):

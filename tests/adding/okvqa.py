@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from vlmt_cli.base.errors import DataError
 from vlmt_cli.datasets.answers import normalise_answer
 from vlmt_cli.datasets.options import Options
 from vlmt_cli.datasets.source import find, read_json
@@ -47,16 +48,23 @@ class Annotations(msgspec.Struct):
 
 
 def read(raw: Path, options: Options) -> Examples:
-    """Read OK-VQA: a tenth of train2014, the last by id, is held out for validation; val2014 is the test set."""
+    """Read OK-VQA: a tenth of train2014, the last by id, is held out for validation; val2014 is the test set.
+
+    The test images are known from the questions alone: without annotations they are test images all the same.
+    """
     examples = Examples()
     for year in ("train2014", "val2014"):
         asked, answered = find(raw, QUESTIONS.format(year)), find(raw, ANNOTATIONS.format(year))
-        if asked and answered:
-            annotations = read_json(answered, Annotations).annotations
+        if asked and (answered or year == "val2014"):
+            annotations = read_json(answered, Annotations).annotations if answered else []
             answers = {annotation.question_id: annotation.answers for annotation in annotations}
             rows = []
             for question in sorted(read_json(asked, Questions).questions, key=lambda question: question.question_id):
-                counts = Counter(normalise_answer(answer.answer) for answer in answers[question.question_id])
+                if answered and question.question_id not in answers:
+                    what = f"question {question.question_id} has no annotation in {answered.name}"
+                    raise DataError(what, where=asked, todo="download both files again")
+                said = answers.get(question.question_id, [])
+                counts = Counter(normalise_answer(answer.answer) for answer in said)
                 rows.append(
                     {
                         "example_id": str(question.question_id),

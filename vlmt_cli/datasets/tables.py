@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from vlmt_cli.base.boxes import sound_boxes
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.identity import LINKS
+from vlmt_cli.base.keys import check_image_key
 from vlmt_cli.base.words import quoted
 
 _COMMON: list[Any] = [("example_id", pa.string()), ("images", pa.list_(pa.string())), ("text", pa.string())]
@@ -81,8 +82,13 @@ def example_rows(schema: pa.Schema, where: object, rows: Sequence[Mapping[str, A
         rows: N dicts; fields of the schema that they lack are null.
 
     Raises:
-        DataError: an example id occurs twice.
+        DataError: an example id occurs twice, or an image key names no image.
     """
+    checked: set[str] = set()
+    for number, row in enumerate(rows):
+        for key in row["images"]:
+            if key not in checked:
+                checked.add(check_image_key(key, f"{where}: record {number}"))
     table = pa.Table.from_pylist(list(rows), schema=schema)
     check_unique(table["example_id"], where)
     return table
