@@ -9,6 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from vlmt_cli.base.errors import DataError
+from vlmt_cli.datasets.clean_command import clean_command
+from vlmt_cli.tasks.tables import require_in_split
+
 
 def files(folder):
     return {file.relative_to(folder): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
@@ -27,7 +31,8 @@ def here(cleaned, tmp_path, monkeypatch):
 QUESTIONS = {
     "--identity paper": "takes paper identity instead of strict",
     "--set vqa.minval=7": "sets vqa.minval to 7 instead of 3000",
-    "--datasets vqa,coco": "leaves out vg_qa",
+    "--datasets vqa,coco": "leaves out vg_qa, gqa, flickr30k, refcoco, refcoco+, refcocog, visual7w, "
+    "guesswhat, nlvr2, snli_ve",
     "--datasets all,flickr30k_entities": "adds flickr30k_entities",
     "--image-list mine:detector=list.txt": "adds the image list mine:detector",
     "--near-duplicates coco=photos": "compares image files",
@@ -38,13 +43,12 @@ QUESTIONS = {
 def test_it_is_refused_and_the_error_says_what_would_be_lost(vlmt, here, question):
     before = files(here)
     split = json.loads((here / "clean" / "report.json").read_text())["split_hash"]
-    run = here / "runs" / "mine"
-    run.mkdir(parents=True)
-    (run / "lineage.json").write_text(json.dumps({"stages": [{"name": "mine", "split_hash": split}]}))
+    for folder in (here / "runs" / "mine", here / "runs" / "mine" / "best"):  # one run, whose best weights are beside
+        folder.mkdir(parents=True)
+        (folder / "lineage.json").write_text(json.dumps({"stages": [{"name": "mine", "split_hash": split}]}))
     code, _, err = vlmt("clean", "--data", here, *shlex.split(question))
     assert code == 2 and err.count("\n") == 1
     assert QUESTIONS[question] in err and split[:16] in err and "1 run was trained on (mine)" in err
-    assert "vqa, vg_qa, gqa" in err
     shutil.rmtree(here / "runs")
     assert files(here) == before
 
@@ -77,9 +81,27 @@ def test_what_only_trains_stays_in_a_split_that_is_made_again(vlmt, here):
     """The user's own command, after the demo's: what is kept of the twelve is the same with captions beside them."""
     assert vlmt("clean", "--data", here, "--datasets", "all,conceptual_captions", "--replace")[0] == 0
     before = files(here / "clean")
-    code, _, err = vlmt("clean", "--data", here, "--datasets", "all")
-    assert code == 0 and "conceptual_captions stays in the split" in err
-    assert files(here / "clean") == before
+    for more in ((), ("--replace",)):
+        code, _, err = vlmt("clean", "--data", here, "--datasets", "all", *more)
+        assert code == 0 and "conceptual_captions stays in the split" in err
+        assert files(here / "clean") == before
+
+
+def test_the_advice_for_a_lacking_dataset_keeps_what_the_split_holds(vlmt, here):
+    assert (
+        vlmt("clean", "--data", here, "--datasets", "vqa,flickr30k_entities", "--identity", "paper", "--replace")[0]
+        == 0
+    )
+    command = clean_command(here, "conceptual_captions", "vqa")
+    assert command == (
+        f"vlmt clean --datasets vqa,flickr30k_entities,conceptual_captions --identity paper --data {here} --replace"
+    )
+    assert vlmt(*shlex.split(command)[1:])[0] == 0
+    report = json.loads((here / "clean" / "report.json").read_text())
+    assert report["question"]["datasets"] == ["vqa", "flickr30k_entities", "conceptual_captions"]
+    assert clean_command(here, "vqa") == command.removesuffix(" --replace")  # it is there, and nothing is replaced
+    with pytest.raises(DataError, match=r"has no coco, nlvr2; run vlmt clean --datasets vqa,.*coco,nlvr2 .*--replace"):
+        require_in_split(here, ["coco", "vqa", "nlvr2"])
 
 
 def test_files_that_are_gone_take_nothing_out_of_a_split(vlmt, here):

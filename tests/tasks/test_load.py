@@ -7,9 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from handmade import write
 
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.datasets.table import AMONG_CANDIDATES, GROUPS, TASKS, TWELVE
+from vlmt_cli.datasets.table import AMONG_CANDIDATES, DATASETS, GROUPS, TASKS, TWELVE
 from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.features.store import FeatureStore
 from vlmt_cli.tasks.load import answers_of, keys_of_images, load_examples, make_batch
@@ -276,6 +277,19 @@ def test_what_is_for_testing_keeps_examples_without_an_answer(load, trained_worl
 def test_a_split_that_is_not_there_is_named(load):
     with pytest.raises(DataError, match=r"dev\.parquet: there is no such example table; make it with vlmt clean"):
         load("vqa", "dev", "validate")
+
+
+def test_what_to_do_about_a_missing_answer_vocabulary(tmp_path):
+    with pytest.raises(DataError, match=r"no answer vocabulary; run vlmt clean --datasets all .*, as vg_qa takes"):
+        answers_of(tmp_path, "vg_qa")
+    (tmp_path / "examples" / "vqa").mkdir(parents=True)
+    (tmp_path / "examples" / "vqa" / "manifest.json").touch()
+    for name in DATASETS["vqa"].files:
+        with pytest.raises(DataError, match=f"the reader of vqa made no answer vocabulary; put .*vqa/{name}"):
+            answers_of(tmp_path, "vg_qa")
+        write(tmp_path / "raw" / "vqa", {name: "{}"})
+    with pytest.raises(DataError, match=r"vocabulary; set Examples\.answers there, and run vlmt clean --datasets all"):
+        answers_of(tmp_path, "vqa")
 
 
 def test_img_is_never_the_region_that_is_meant():

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vlmt_cli.clean.question import CleanQuestion, ImageFiles, ImageList
+    from vlmt_cli.clean.question import CleanQuestion, ExistingSplit, ImageFiles, ImageList
     from vlmt_cli.clean.splits import Split
     from vlmt_cli.datasets.options import Options
 
@@ -74,7 +74,7 @@ def _absolute(folder: str) -> str:
 
 
 def datasets_to_clean(data: Path, to: Path | None, asked: "CleanQuestion", replace: bool) -> list[str]:
-    """Refuse to replace a split that answers another question.
+    """Refuse to replace a split that answers another question, unless ``replace`` says so.
 
     Returns:
         The datasets to clean: those asked for, and those that the split has beside them without a test set, as what is
@@ -86,6 +86,7 @@ def datasets_to_clean(data: Path, to: Path | None, asked: "CleanQuestion", repla
     from vlmt_cli.base.errors import UsageError
     from vlmt_cli.clean.question import differences, read_answer
     from vlmt_cli.commands.show import say
+    from vlmt_cli.datasets.official import raw_files
 
     target = to or data / "clean"
     if to and to.resolve() == (data / "clean").resolve():
@@ -94,12 +95,14 @@ def datasets_to_clean(data: Path, to: Path | None, asked: "CleanQuestion", repla
     if to and not is_split and (not to.is_dir() or any(entry.name != "examples" for entry in to.iterdir())):
         raise UsageError("holds other files", where=to, todo="name a new folder with --to")
     previous = read_answer(target)
-    if previous is None or replace:
+    if previous is None:
         return asked.datasets
     more = [name for name in previous.only_trained_on if name not in asked.datasets]
+    if replace:  # where its files are gone, there is nothing to keep
+        more = [name for name in more if raw_files(data, name)]
     wider = asked.model_copy(update={"datasets": [*asked.datasets, *more]})
-    if different := differences(previous.question, wider):
-        raise _other_question(data, target, different)
+    if not replace and (different := differences(previous.question, wider)):
+        raise _other_question(data, target, previous, different)
     if more:
         say(f"{', '.join(more)} stays in the split: it is there, and has no test images to take out of others.")
     return wider.datasets
@@ -127,33 +130,30 @@ def command_of(asked: "CleanQuestion", available: bool, to: Path | None = None) 
     return shlex.join([*words, *(["--to", str(to)] if to else [])])
 
 
-def _other_question(data: Path, target: Path, different: list[str]) -> Exception:
-    """Return the error that says in what a question differs, and what its answer would replace."""
+def _other_question(data: Path, target: Path, previous: "ExistingSplit", different: list[str]) -> Exception:
+    """Return the error that says in what a question differs, and which split its answer would replace."""
     from vlmt_cli.base.errors import UsageError
-    from vlmt_cli.clean.question import read_answer
 
-    previous = read_answer(target)
-    assert previous is not None
     runs = _runs_trained_on(previous.split_hash, data)
     named = f"{', '.join(runs[:3])}{', ...' if runs[3:] else ''}"
     trained = f", which {len(runs)} {'run was' if len(runs) == 1 else 'runs were'} trained on ({named})" if runs else ""
-    datasets = previous.question.datasets
-    what = (
-        f"holds the answer to another question: this one {', '.join(different)}. It would replace the split of"
-        f" {', '.join(datasets)} under {previous.question.identity} identity, {previous.split_hash[:16]}{trained}"
-    )
+    what = f"holds split {previous.split_hash[:16]}{trained}, and this command {', '.join(different)}"
     number = 2
     while (free := target.with_name(f"{target.name}-{number}")).exists():
         number += 1
-    todo = f"keep both with --to {shlex.quote(str(free))}, or give up the first with --replace"
+    elsewhere = f"write the new one elsewhere with --to {shlex.quote(str(free))}, which training does not read"
+    todo = f"replace it with --replace, or {elsewhere}"
     return UsageError(what, where=target, todo=todo)
 
 
 def _runs_trained_on(split_hash: str, data: Path) -> list[str]:
-    """Return the runs beside the data, and here, whose lineage names a split."""
+    """Return the runs beside the data, and here, whose lineage names a split; the best weights of a run are not one."""
+    from vlmt_cli.runs.best import BEST
+
     folders = dict.fromkeys(path.resolve() for path in (data / "runs", Path("runs")))
     files = [path for folder in folders for pattern in ("*", "*/*") for path in folder.glob(f"{pattern}/lineage.json")]
-    return [path.parent.name for path in sorted(files) if split_hash in path.read_text(errors="replace")]
+    trained = [path.parent for path in sorted(files) if split_hash in path.read_text(errors="replace")]
+    return [run.name for run in trained if not (run.name == BEST and run.parent in trained)]
 
 
 def refuse_to_lose(data: Path, target: Path, splits: "list[Split]") -> None:
@@ -169,4 +169,4 @@ def refuse_to_lose(data: Path, target: Path, splits: "list[Split]") -> None:
     if previous and (
         lost := [f"{dataset} {split}" for dataset, split in previous.roles if (dataset, split) not in now]
     ):
-        raise _other_question(data, target, [f"leaves out {', '.join(lost)}, whose files are gone"])
+        raise _other_question(data, target, previous, [f"leaves out {', '.join(lost)}, whose files are gone"])

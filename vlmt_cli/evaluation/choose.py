@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vlmt_cli.base.errors import DataError
+from vlmt_cli.datasets.clean_command import clean_command
 from vlmt_cli.datasets.table import AMONG_CANDIDATES, TASKS
 from vlmt_cli.features.coverage import images_of
 from vlmt_cli.tasks.groups import rules_of
@@ -127,7 +128,7 @@ def _choose_splits(data: Path, task: str, split: str | None, submission: bool) -
     folder = data / "examples" / task
     prepared = [path.stem for path in sorted(folder.glob("*.parquet")) if path.stem != "links"]
     if not prepared:
-        raise _LacksError("there are no examples", where=folder, todo="read them with vlmt clean")
+        raise _LacksError("there are no examples", where=folder, todo=f"run {clean_command(data, task)}")
     # "test" is any test set, unless the dataset has one of just this name.
     is_official = split is None or (split == TEST and TEST not in prepared)
     wanted = TASKS[task].official if is_official else (str(split),)

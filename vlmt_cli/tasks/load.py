@@ -16,6 +16,8 @@ from vlmt_cli.base import origin
 from vlmt_cli.base.documents import read_json
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.origin import KEEP_FILE
+from vlmt_cli.datasets.clean_command import clean_command
+from vlmt_cli.datasets.official import missing_files
 from vlmt_cli.datasets.table import AMONG_CANDIDATES, DATASETS, TASKS
 from vlmt_cli.features.coverage import examples_with_features
 from vlmt_cli.features.hard_negatives import DATASETS as HARD_NEGATIVES
@@ -23,7 +25,7 @@ from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.tasks.batch import Batch
 from vlmt_cli.tasks.examples import Examples, Part, lists_of
 from vlmt_cli.tasks.groups import head_of, rules_of
-from vlmt_cli.tasks.tables import clean_command, read_columns
+from vlmt_cli.tasks.tables import read_columns
 from vlmt_cli.tasks.text import TextEncoder, tokens_of
 
 Purpose = Literal["train", "validate", "test"]
@@ -122,7 +124,7 @@ def kept_rows(data: Path, task: str, split: str, table: pa.Table) -> NDArray[np.
         raise DataError("there is no clean split", where=keep, todo=todo)
     rows = origin.kept_rows(data, task, split, table["example_id"], table["images"])
     if not len(rows):
-        raise DataError(f"the clean split has no {task} {split}", where=keep, todo=f"run {clean_command(task)}")
+        raise DataError(f"the clean split has no {task} {split}", where=keep, todo=f"run {clean_command(data, task)}")
     return rows
 
 
@@ -136,8 +138,13 @@ def answers_of(data: Path, task: str) -> list[str] | None:
     try:
         return msgspec.convert(read_json(path, again), list[str])
     except FileNotFoundError as error:
-        todo = f"read {owner} with vlmt clean, as {task} shares its answers"
-        raise DataError("there is no answer vocabulary", where=path, todo=todo) from error
+        if not (path.parent / "manifest.json").exists():
+            todo = f"run {clean_command(data, owner)}, as {task} takes its answers from {owner}"
+            raise DataError("there is no answer vocabulary", where=path, todo=todo) from error
+        absent = missing_files(data, owner)
+        todo = f"put {', '.join(absent)} into {data / 'raw'}" if absent else "set Examples.answers there"
+        what = f"the reader of {owner} made no answer vocabulary"
+        raise DataError(what, where=path, todo=f"{todo}, and run {clean_command(data, owner)}") from error
     except msgspec.ValidationError as error:
         raise DataError(f"is damaged ({error})", where=path, todo=again) from error
 

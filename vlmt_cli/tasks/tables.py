@@ -1,17 +1,28 @@
 """Reading example tables and other Parquet files. No torch here: scoring predictions needs none."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.datasets.table import TWELVE
+from vlmt_cli.base.origin import KEEP_FILE, read_origin
+from vlmt_cli.datasets.clean_command import clean_command
 
 
-def clean_command(dataset: str) -> str:
-    """Return the command that cleans a dataset along with the twelve."""
-    return "vlmt clean --datasets all" + ("" if dataset in TWELVE else f",{dataset}")
+def require_in_split(data: Path, tasks: Sequence[str]) -> None:
+    """Check that the clean split has all tasks of a training, so that one error names all that it lacks.
+
+    Raises:
+        DataError: it lacks some, or cannot be read.
+    """
+    keep = data / "clean" / KEEP_FILE
+    if keep.exists():
+        kept = read_origin(keep, f"{tasks[0]} train").kept
+        if lacking := [task for task in tasks if task not in kept]:
+            todo = f"run {clean_command(data, *lacking)}"
+            raise DataError(f"the clean split has no {', '.join(lacking)}", where=keep, todo=todo)
 
 
 def read_columns(path: Path, columns: list[str] | None) -> pa.Table:
@@ -19,7 +30,7 @@ def read_columns(path: Path, columns: list[str] | None) -> pa.Table:
     try:
         return pq.read_table(path, columns=columns)
     except FileNotFoundError as error:
-        todo = f"make it with {clean_command(path.parent.name)}"
+        todo = f"make it with {clean_command(path.parents[2], path.parent.name)}"
         raise DataError("there is no such example table", where=path, todo=todo) from error
     except (OSError, pa.ArrowException, KeyError) as error:
         reason = str(error).splitlines()[0][:160]

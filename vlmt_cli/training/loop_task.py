@@ -24,6 +24,7 @@ from vlmt_cli.tasks.batch import Batch
 from vlmt_cli.tasks.examples import Examples
 from vlmt_cli.tasks.groups import head_of
 from vlmt_cli.tasks.load import answers_of, load_examples, make_batch
+from vlmt_cli.tasks.tables import require_in_split
 from vlmt_cli.tasks.text import TextEncoder
 from vlmt_cli.training.batches import BatchOrder
 from vlmt_cli.training.plan import TaskPlan
@@ -78,6 +79,8 @@ def load_splits(
 ) -> dict[str, Splits]:
     """Load the train and validation splits of a recipe's tasks. Errors are ``load_examples``'s."""
     loaded = {}
+    if recipe.split == "clean":
+        require_in_split(data, recipe.tasks)
     for task in recipe.tasks:
         load = functools.partial(
             load_examples,

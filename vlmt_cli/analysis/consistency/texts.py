@@ -16,6 +16,7 @@ from vlmt_cli.analysis.consistency.names import TASK_SPLITS
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.identity import HOW, same_image
 from vlmt_cli.base.origin import verify_split_if_any
+from vlmt_cli.datasets.clean_command import clean_command
 from vlmt_cli.evaluation.leaks import read_links
 from vlmt_cli.features.coverage import images_of
 from vlmt_cli.tasks.groups import rules_of
@@ -112,7 +113,7 @@ def _splits(data: Path, task: str) -> list[str]:
     folder = data / "examples" / task
     prepared = [split for split in TASK_SPLITS[task] if (folder / f"{split}.parquet").exists()]
     if not prepared:
-        todo = f"read {', '.join(TASK_SPLITS)} with vlmt clean"
+        todo = f"run {clean_command(data, *TASK_SPLITS)}"
         raise DataError(f"there is no {' or '.join(TASK_SPLITS[task])} of {task}", where=folder, todo=todo)
     return prepared
 
