@@ -162,13 +162,14 @@ def _table(result: "Evaluation", in_full: bool, paper: bool) -> "Table":
 
 def _notes(result: "Evaluation", contaminated: bool) -> list[str]:
     """Say what the numbers of the table do not."""
+    from vlmt_cli.datasets.table import TASKS
     from vlmt_cli.evaluation.scores import COLUMNS, LEAKED, UNKNOWN, is_leaked
 
     notes = []
     for choice in result.choices:
         if choice.secret:
             hint = "" if choice.submitted else "; --submission writes the file for the server"
-            what = f"the answers of {choice.secret} are secret"
+            what = f"the answers of {choice.secret} are {'secret' if TASKS[choice.task].secret else 'not known'}"
             notes.append(f"{COLUMNS[choice.task]} is scored on {choice.name}: {what}{hint}.")
     tasks = result.scores.tasks
     if any(is_leaked(task) for task in tasks.values()):

@@ -142,7 +142,7 @@ def _choose_splits(data: Path, task: str, split: str | None, submission: bool) -
     if not lacking and any(_is_known(data, task, name) for name in wanted):
         return Choice(task, wanted, submitted)
     if STAND_IN not in prepared or not _is_known(data, task, STAND_IN):
-        what = f"the answers of {wanted[0]} are secret, and there is no {STAND_IN}"
+        what = f"the answers of {wanted[0]} are {'secret' if is_secret else 'not known'}, and there is no {STAND_IN}"
         raise _LacksError(what, where=folder, todo="read it with vlmt clean")
     return Choice(task, (STAND_IN,), submitted, wanted[0])
 
