@@ -17,6 +17,7 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.files import write_parquet
 from vlmt_cli.base.origin import KEEP_FILE, kept_rows
 from vlmt_cli.base.progress import Progress
+from vlmt_cli.datasets.clean_command import clean_command
 from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.features.coverage import read_examples
 from vlmt_cli.features.store import FeatureStore
@@ -92,12 +93,15 @@ def clean_train_images(data: Path, dataset: str) -> pa.Array:
     keep, path = data / "clean" / KEEP_FILE, data / "examples" / dataset / "train.parquet"
     if not keep.exists():
         raise DataError("there is no clean split", where=keep, todo="make one with vlmt clean")
+    lacking = DataError(
+        f"the clean split has no train images of {dataset}", where=keep, todo=f"run {clean_command(data, dataset)}"
+    )
     if not path.exists():
-        raise DataError(f"the clean split has no train images of {dataset}", where=keep, todo="clean it, too")
+        raise lacking
     examples = read_examples(path)
     kept = kept_rows(data, dataset, "train", examples["example_id"], examples["images"])
     if not len(kept):
-        raise DataError(f"the clean split has no train images of {dataset}", where=keep, todo="clean it, too")
+        raise lacking
     images = examples["images"].combine_chunks()
     keys = images.take(pa.array(kept)).flatten().unique()
     return keys.take(pc.sort_indices(keys))
