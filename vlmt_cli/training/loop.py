@@ -195,7 +195,7 @@ class Loop:
         loop_task, fabric = self.loop_tasks[task], self.fabric
         parts = [part.to(fabric.device, torch.float32) for part in batches.take()]
         # Dropout's numbers depend on nothing that came before.
-        torch.manual_seed(zlib.crc32(f"{self.seed} {task} {number} {fabric.global_rank}".encode()))
+        _seed(fabric.device, zlib.crc32(f"{self.seed} {task} {number} {fabric.global_rank}".encode()))
         counts = self._counts(loop_task, parts)
         losses: dict[str, Tensor] = {}
         for index, part in enumerate(parts):
@@ -305,6 +305,13 @@ class Loop:
         wishes = torch.tensor([float(self.interrupted()), float(is_late)], device=self.fabric.device)
         stop, late = torch.as_tensor(self.fabric.all_reduce(wishes, reduce_op="sum")).tolist()
         return stop > 0, late > 0
+
+
+def _seed(device: torch.device, seed: int) -> None:
+    """Seed the CPU and the device in use; ``torch.manual_seed`` formats a stack for every kind that is not there."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
 
 
 class DivergedError(VlmtError):
