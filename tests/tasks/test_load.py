@@ -288,7 +288,7 @@ def test_what_to_do_about_a_missing_answer_vocabulary(tmp_path):
         with pytest.raises(DataError, match=f"the reader of vqa made no answer vocabulary; put .*vqa/{name}"):
             answers_of(tmp_path, "vg_qa")
         write(tmp_path / "raw" / "vqa", {name: "{}"})
-    with pytest.raises(DataError, match=r"vocabulary; set Examples\.answers there, and run vlmt clean --datasets all"):
+    with pytest.raises(DataError, match=r"vocabulary; let the reader set Examples\.answers, then run vlmt clean"):
         answers_of(tmp_path, "vqa")
 
 

@@ -142,9 +142,9 @@ def answers_of(data: Path, task: str) -> list[str] | None:
             todo = f"run {clean_command(data, owner)}, as {task} takes its answers from {owner}"
             raise DataError("there is no answer vocabulary", where=path, todo=todo) from error
         absent = missing_files(data, owner)
-        todo = f"put {', '.join(absent)} into {data / 'raw'}" if absent else "set Examples.answers there"
-        what = f"the reader of {owner} made no answer vocabulary"
-        raise DataError(what, where=path, todo=f"{todo}, and run {clean_command(data, owner)}") from error
+        files = f"put {', '.join(absent)} into {data / 'raw'}, or " if absent else ""
+        todo = f"{files}let the reader set Examples.answers, then run {clean_command(data, owner)}"
+        raise DataError(f"the reader of {owner} made no answer vocabulary", where=path, todo=todo) from error
     except msgspec.ValidationError as error:
         raise DataError(f"is damaged ({error})", where=path, todo=again) from error
 
