@@ -168,7 +168,8 @@ def _notes(result: "Evaluation", contaminated: bool) -> list[str]:
     notes = []
     for choice in result.choices:
         if choice.secret:
-            hint = "" if choice.submitted else "; --submission writes the file for the server"
+            can_submit = TASKS[choice.task].submission and not choice.submitted
+            hint = "; --submission writes the file for the server" if can_submit else ""
             what = f"the answers of {choice.secret} are {'secret' if TASKS[choice.task].secret else 'not known'}"
             notes.append(f"{COLUMNS[choice.task]} is scored on {choice.name}: {what}{hint}.")
     tasks = result.scores.tasks
