@@ -9,10 +9,12 @@ import torch
 from evaluation.tiny_run import image_list, make_checkpoint, make_data, make_run, table
 from rich.console import Console
 
+from vlmt_cli.base.recipes import load_recipe
 from vlmt_cli.commands import show
 from vlmt_cli.datasets.table import TWELVE
 from vlmt_cli.runs.checkpoint_writer import save_pretrained, save_single_file
 from vlmt_cli.runs.lineage import Lineage
+from vlmt_cli.runs.recipe import Recipe, write_recipe
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +24,9 @@ def data(trained_world, tmp_path_factory):
 
 @pytest.fixture
 def clean_run(data, tmp_path):
-    return make_run(tmp_path / "at", data, ["cc:1"])
+    run = make_run(tmp_path / "at", data, ["cc:1"])
+    write_recipe(tmp_path / "at", load_recipe("all-tasks", Recipe))
+    return run
 
 
 @pytest.fixture
@@ -74,6 +78,13 @@ def test_a_narrow_terminal_has_a_row_a_metric(vlmt, data, clean_run, monkeypatch
     code, out, _ = vlmt("evaluate", "--model", clean_run, "--data", data, "--tasks", "all", "--paper")
     assert code == 0 and "95% interval" in out and "…" not in out
     assert next(line.split()[-1] for line in out.splitlines() if "NLVR2" in line) == "78.44"
+
+
+def test_a_run_of_no_row_stands_alone(vlmt, data, clean_run, tmp_path):
+    gap = ["training.gap=8"]
+    write_recipe(tmp_path / "at", load_recipe("all-tasks", Recipe, gap).overridden(gap))
+    code, out, _ = vlmt("evaluate", "--model", clean_run, "--data", data, "--tasks", "nlvr2", "--paper")
+    assert code == 0 and "reproduces no row of the paper's table 2" in out and "78.44" not in out
 
 
 def test_a_leak_ends_with_4(vlmt, data, leaky_run, tmp_path):

@@ -9,6 +9,8 @@ from pydantic import ValidationError
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.recipes import load_recipe, recipes_folder
 from vlmt_cli.datasets.table import GROUPS, TASKS, TWELVE
+from vlmt_cli.evaluation.scores import paper_rows
+from vlmt_cli.paper import table
 from vlmt_cli.runs.recipe import RECIPE, Recipe, check_tokens, read_recipe, write_recipe
 
 PRESETS = sorted({path.stem for path in recipes_folder().glob("*.yaml")} - {"data", "mini"})
@@ -135,3 +137,40 @@ def test_a_strategy_other_than_ddp_is_refused_by_name(tmp_path):
 def test_pretraining_needs_the_sizes_that_table_8_does_not_have():
     with pytest.raises(ValidationError, match=r"not in table 8: give training\.batch_size"):
         Recipe(tasks="conceptual_captions", training={"learning_rate": 1e-4})
+
+
+def test_every_recipe_says_which_rows_of_the_paper_it_reproduces():
+    runs = {row["run"] for row in table("table10_ablations")}
+    rows = {"table2": set(paper_rows()), "table3": {"pairs", "triples"}, **dict.fromkeys(("table6", "table10"), runs)}
+    rows |= {"table11": runs, "table12": runs, "table5": {row["model"] for row in table("table5_hdc")}}
+    named = {}
+    for path in recipes_folder().glob("*.yaml"):
+        if path.stem not in ("data", "mini", "pretrain"):
+            assert "reproduces:" in path.read_text(), path
+            for claim in load_recipe(path.stem, Recipe).reproduces:
+                number, _, row = claim.partition(" ")
+                assert row in rows[number], claim
+                assert named.setdefault(claim, path.stem) == path.stem, claim  # one recipe a row
+    assert {claim.partition(" ")[2] for claim in named if claim.startswith("table2")} == rows["table2"]
+
+
+@pytest.mark.parametrize(
+    ("preset", "keys", "given", "row"),
+    [
+        ("all-tasks", [], {}, "AT clean"),
+        ("all-tasks", ["training.iterations=300"], {}, "AT clean"),
+        ("all-tasks", ["training.gap=8"], {}, None),
+        ("all-tasks", [], {"tasks": ["vqa", "nlvr2"]}, None),
+        ("all-tasks", [], {"tasks": ["G1", "G2", "G3"]}, None),
+        ("gap-8", [], {}, None),
+        ("curriculum", [], {}, None),
+        ("table-5", [], {}, None),
+        ("all-tasks-without-g4", [], {}, "AT w/o G4 clean"),
+        ("single-task", ["split=full"], {"tasks": ["gqa"]}, "ST full"),
+        ("all-to-single", [], {"tasks": ["vqa"]}, "AT->ST clean"),
+        ("group-task", [], {"tasks": ["G3"]}, "GT clean"),
+        ("group-task", [], {"tasks": ["vqa", "nlvr2"]}, None),
+    ],
+)
+def test_a_run_stands_beside_the_row_that_its_recipe_names(preset, keys, given, row):
+    assert load_recipe(preset, Recipe, keys, **given).overridden(keys).paper_row("table2") == row

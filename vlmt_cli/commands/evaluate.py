@@ -134,6 +134,8 @@ def evaluate(
     console.print(_table(result, intervals or contaminated or bool(limit), paper))
     if limit:
         console.print(f"Scores of at most the first {limit:,} examples of each split: to try it, not to report.")
+    if paper and result.paper is None:
+        console.print("The run reproduces no row of the paper's table 2, so that none stands beside it.")
     for line in [*_notes(result, contaminated), f"Written to {result.folder}: scores.json, predictions/"]:
         console.print(line, markup=False)
     for path in result.submissions:
@@ -152,7 +154,7 @@ def _table(result: "Evaluation", in_full: bool, paper: bool) -> "Table":
     tasks, title = result.scores.tasks, "Scores in %"
     if not in_full:
         model = Path(result.scores.model).name
-        wide = table(*table2({model: tasks}, (result.paper,) if paper else ()), title)
+        wide = table(*table2({model: tasks}, (result.paper,) if paper and result.paper else ()), title)
         console = stdout()
         is_narrow = Measurement.get(console, console.options.update_width(1000), wide).maximum > console.width
         if len(tasks) > len(TWELVE) // 2 and not is_narrow:

@@ -126,7 +126,7 @@ def launch(name: str, folder: str, over: dict[str, Any], options: TrainingOption
     from vlmt_cli.runs.recipe import Recipe
 
     keys = [*(options.keys or ()), *([f"training.limit={options.limit}"] if options.limit else [])]
-    recipe = load_recipe(name, Recipe, keys, options.scale, **over)
+    recipe = load_recipe(name, Recipe, keys, options.scale, **over).overridden(keys)
     asked = Computing(options.device, options.gpus, options.processes, options.launcher)
     check_computing(asked, numbered=False)
     sbatch = read_launcher(options.launcher, options.sbatch)

@@ -25,7 +25,7 @@ from vlmt_cli.evaluation.contamination import contrast
 from vlmt_cli.evaluation.leaks import Seen, find_seen, guard, read_links, training_of
 from vlmt_cli.evaluation.question import named_tasks
 from vlmt_cli.evaluation.run import Process
-from vlmt_cli.evaluation.scores import SCORES_FILE, Scores, TaskScore, make_scores, paper_rows, write_scores
+from vlmt_cli.evaluation.scores import SCORES_FILE, Scores, TaskScore, make_scores, write_scores
 from vlmt_cli.evaluation.setup import LoadedModel, open_model
 from vlmt_cli.evaluation.submission import write_submission
 from vlmt_cli.features.coverage import images_of
@@ -53,7 +53,7 @@ class Evaluation:
         choices: the splits of each task.
         left_out: why each other task was not scored.
         submissions: the files written.
-        paper: the row of the paper's table 2 that such a model stands beside.
+        paper: the row of the paper's table 2 that the run reproduces, as its recipe says; None where it is none.
     """
 
     scores: Scores
@@ -61,7 +61,7 @@ class Evaluation:
     choices: list[Choice]
     left_out: dict[str, str]
     submissions: list[Path]
-    paper: str
+    paper: str | None
 
 
 class _Part(NamedTuple):
@@ -208,7 +208,9 @@ def evaluate(
         seed=seed,
     )
     write_scores(setting.folder / SCORES_FILE, scores)
-    return Evaluation(scores, setting.folder, choices, left_out, submissions, _paper_row(recipe))
+    return Evaluation(
+        scores, setting.folder, choices, left_out, submissions, recipe.paper_row("table2") if recipe else None
+    )
 
 
 def _trained(recipe: Recipe | None) -> list[str]:
@@ -222,12 +224,6 @@ def _folder_of(source: str, data: Path) -> Path:
         return path
     beside = path if path.is_file() else runs_folder(data) / path.name
     return beside.with_name(f"{path.stem if path.is_file() else path.name}-evaluation")
-
-
-def _paper_row(recipe: Recipe | None) -> str:
-    rows = {len(TWELVE): "AT", len(TWELVE) - 2: "AT w/o G4", 1: "ST"}
-    row = f"{rows.get(len(recipe.tasks), 'GT')} {recipe.split}" if recipe else "AT clean"
-    return row if row in paper_rows() else "AT clean"
 
 
 def _load(setting: _Setting, choice: Choice, split: str) -> _Part:

@@ -25,6 +25,11 @@ RECIPE = "recipe.yaml"
 PRETRAINING = "conceptual_captions"
 _LOGGING = {"log_every", "save_every", "save_minutes", "tensorboard", "wandb", "affinity_every"}
 """Keys of ``training`` that affect logging and saving only."""
+_SAME_ROW = {f"training.{key}" for key in (*_LOGGING, "iterations", "epochs", "limit", "workers", "accumulate")} | {
+    "split"
+}
+"""Keys that may be overridden in a run that still reproduces the recipe's row: how long and how it computes. Rows of
+both splits are named with them."""
 
 
 class Recipe(Section):
@@ -36,12 +41,15 @@ class Recipe(Section):
         start: the weights to begin with: a checkpoint, or null for initial ones. ``auto`` is the run ``pretrain``
             beside this one where there is one, else initial weights.
         start_weights: which weights of a run to begin with, where it has both: its best, or its last.
+        reproduces: the rows of the paper's tables that it is, such as ``table2 AT clean``; of one table those of both
+            splits, where the paper has both.
     """
 
     tasks: tuple[str, ...] = TWELVE
     split: Literal["clean", "full"] = "clean"
     start: str | None = "auto"
     start_weights: Literal["best", "last"] = "best"
+    reproduces: tuple[str, ...] = ()
     model: ModelChoices = ModelChoices()
     features: FeatureChoices = FeatureChoices()
     masking: MaskingChoices = MaskingChoices()
@@ -91,9 +99,33 @@ class Recipe(Section):
         """Whether this is pre-training."""
         return self.tasks == (PRETRAINING,)
 
+    def overridden(self, keys: Sequence[str]) -> "Recipe":
+        """Return the recipe without its rows of the paper, if ``--set``'s keys make another experiment of it."""
+        if all(key.partition("=")[0] in _SAME_ROW for key in keys):
+            return self
+        return self.model_copy(update={"reproduces": ()})
+
+    def paper_row(self, table: str) -> str | None:
+        """Return the row of a table of the paper, such as ``AT clean`` of ``table2``, that this reproduces, if any.
+
+        The tasks are the row's own: one task for ``ST``, a whole group for ``GT``, all twelve for ``AT``.
+        """
+        rows = [row.removeprefix(f"{table} ") for row in self.reproduces if row.startswith(f"{table} ")]
+        rows = [row for row in rows if row.endswith(f" {self.split}") or not row.endswith((" clean", " full"))]
+        return next((row for row in rows if self._has_tasks_of(row)), None)
+
+    def _has_tasks_of(self, row: str) -> bool:
+        name = row.removesuffix(" clean").removesuffix(" full")
+        if name.endswith("ST"):
+            return len(self.tasks) == 1 and self.tasks[0] in TWELVE
+        if name == "GT":
+            return self.tasks in GROUPS.values()
+        return set(self.tasks) == {task for task in TWELVE if "w/o G4" not in name or TASKS[task].group != "G4"}
+
     def hash(self) -> str:
         """Return the SHA-256 of all choices, in whatever order they were made."""
-        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+        choices = self.model_dump(mode="json", exclude={"reproduces"})
+        return hashlib.sha256(json.dumps(choices, sort_keys=True).encode()).hexdigest()
 
 
 def write_recipe(run: Path, recipe: Recipe) -> None:
@@ -119,7 +151,9 @@ def read_recipe(run: Path) -> Recipe:
 def keys_of(recipe: Recipe) -> dict[str, Any]:
     """Return the keys that make a run what it is, with their values; how it began, its lineage says better."""
     flat: dict[str, Any] = {}
-    for key, value in recipe.model_dump(mode="json", exclude={"start": True, "training": _LOGGING}).items():
+    for key, value in recipe.model_dump(
+        mode="json", exclude={"start": True, "reproduces": True, "training": _LOGGING}
+    ).items():
         section = value if isinstance(value, dict) else {None: value}
         flat |= {f"{key}.{name}" if name else key: choice for name, choice in section.items()}
     return flat
