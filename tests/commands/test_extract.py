@@ -161,6 +161,7 @@ def test_what_the_papers_detector_cannot_do_is_said(vlmt, images, own, arguments
         (("--detector", "vg-x152", "--weights", "nothing.pth"), 3, "nothing.pth: there is no such file"),
         (("--merge",), 3, "there are no shards"),
         (("--boxes", "nothing.jsonl"), 3, "cannot be read"),
+        (("--boxes", "visual7"), 2, "no dataset with boxes of this name; did you mean visual7w?"),
     ],
 )
 def test_what_cannot_be_is_said(vlmt, images, arguments, code, reason):

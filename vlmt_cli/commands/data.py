@@ -102,6 +102,7 @@ def show(
     """
     from vlmt_cli.base.errors import DataError, UsageError
     from vlmt_cli.base.recipes import load_recipe
+    from vlmt_cli.base.schema import nearest
     from vlmt_cli.commands.reading import examples_of
     from vlmt_cli.datasets.official import addresses, missing_files, raw_folder
     from vlmt_cli.datasets.options import Options
@@ -111,7 +112,7 @@ def show(
     if not masking and (to or features):
         raise UsageError(f"{'--to' if to else '--features'} goes with --masking")
     if dataset not in DATASETS:
-        raise UsageError(f"there is no dataset {dataset!r}", todo=f"choose among {', '.join(DATASETS)}")
+        raise UsageError(f"there is no dataset {dataset!r}", todo=nearest(dataset, DATASETS))
     options = load_recipe(recipe, Options, keys or ())
     check_data(data)
     if len(missing := missing_files(data, dataset)) == len(DATASETS[dataset].files) and not prepared(data, dataset):

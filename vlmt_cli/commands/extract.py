@@ -191,6 +191,7 @@ def _workers(extractor: str, devices: list[str]) -> int:
 
 def _boxes(boxes: str | None, form: str | None, data: Path) -> "dict[str, BoxArray] | None":
     from vlmt_cli.base.errors import UsageError
+    from vlmt_cli.base.schema import nearest
     from vlmt_cli.features.given_boxes import ALL_CANDIDATES, FORMS, WITH_CANDIDATES, candidate_boxes, read_boxes
 
     is_file = boxes is not None and boxes not in (*WITH_CANDIDATES, ALL_CANDIDATES)
@@ -200,6 +201,11 @@ def _boxes(boxes: str | None, form: str | None, data: Path) -> "dict[str, BoxArr
         raise UsageError(f"there is no box format {form!r}", todo=f"choose {' or '.join(FORMS)}")
     if boxes is None:
         return None
+    if is_file and not Path(boxes).suffix and not Path(boxes).exists():
+        known = (*WITH_CANDIDATES, ALL_CANDIDATES)
+        raise UsageError(
+            f"there is no file {boxes!r}, and no dataset with boxes of this name", todo=nearest(boxes, known)
+        )
     return read_boxes(Path(boxes), form or FORMS[0]) if is_file else candidate_boxes(data / "examples", boxes)
 
 
