@@ -58,7 +58,7 @@ def test_doctor_exits_with_3_when_something_is_damaged(vlmt, tsv, tmp_path):
     data.write_bytes(data.read_bytes().replace(features, bytes([features[0] ^ 1]) + features[1:]))
     code, out, err = vlmt("doctor", tmp_path / "s", "--data", tmp_path)
     assert code == 3 and "Damaged: 1 x the record's checksum is wrong: coco:11" in out
-    assert "1 records are damaged" in err and err.count("\n") == 1
+    assert "1 record is damaged" in err and err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ def doctor(
     import msgspec
 
     from vlmt_cli.base.errors import DataError
+    from vlmt_cli.base.words import be, count
     from vlmt_cli.commands.reading import stale_split
     from vlmt_cli.commands.show import progress, say
     from vlmt_cli.features.doctor import examine
@@ -47,7 +48,9 @@ def doctor(
         _show(report)
     if report.is_damaged:
         records = sum(problem.count for problem in report.problems.values())
-        what = "; ".join([*report.store_problems, *([f"{records:,} records are damaged"] if records else [])])
+        what = "; ".join(
+            [*report.store_problems, *([f"{count(records, 'record')} {be(records)} damaged"] if records else [])]
+        )
         raise DataError(what, where=features, todo="pack or extract them again, into a new store")
 
 
