@@ -77,6 +77,7 @@ def copy_store(source, path, change=lambda key, regions: regions, **meta):
         (["--set", "training.gap=0"], "training.gap: input should be greater than 0"),
         (["--set", "training.learning_rates.vqqa=1"], "training.learning_rates: there is no task 'vqqa'; did you mean"),
         (["--set", "training.order=curiculum"], "training: there is no order 'curiculum'; give training.curriculum"),
+        (["--set", "training.order=[G9]"], "training: there is no order ['G9']; give training.curriculum"),
         (["--set", "training.curriculum=[G9]"], "training.curriculum.0: input should be 'G1', 'G2', 'G3' or 'G4'"),
         (["--set", "training.curriculum=[G4,G1]"], "training.curriculum names G4, of which no task is trained"),
         (["--set", "training.order=curriculum"], "training.curriculum names G3, of which no task is trained"),

@@ -160,7 +160,7 @@ class TrainingChoices(Section):
             values["curriculum"] = values["curriculum"].replace(",", " ").split()
         if "order" in values:
             order = values.pop("order")
-            if order not in ORDERS:
+            if not isinstance(order, str) or order not in ORDERS:
                 raise ValueError(f"there is no order {order!r}; give training.curriculum, such as [G3]")
             if values.get("curriculum"):
                 raise ValueError("order and curriculum exclude each other; leave order out")
