@@ -22,12 +22,11 @@ from vlmt_cli.features.tensor_files import check_finite, only_tensors, unwrapped
 from vlmt_cli.runs.checkpoint import Checkpoint, parse_model_config
 from vlmt_cli.runs.lineage import Beginning, Lineage, Stage, by_module, to_json
 from vlmt_cli.runs.tensors import compare_tensors, file_hash, fitting, make_model, on_cpu, shapes_of
-from vlmt_cli.tasks.config import HEADS, ModelConfig
+from vlmt_cli.tasks.config import ANSWERS, HEADS, ModelConfig
 from vlmt_cli.trunks.authors import NAMES, TIED, authors_shapes, from_authors, tidy, to_authors, unread_shapes
 from vlmt_cli.trunks.authors_config import TASK_TOKENS, config_from_authors, config_from_shapes, config_to_authors
 from vlmt_cli.trunks.config import parse_config
 
-PAPER_ANSWERS = {"vqa": 3129, "gqa": 1533}
 ANSWER_FILES = {"vqa": "VQA's trainval_label2ans.pkl", "gqa": "GQA's trainval_label2ans.pkl"}
 WORD = "bert.embeddings.word_embeddings.weight"
 TASK_EMBEDDING = "bert.embeddings.task_embeddings.weight"
@@ -72,7 +71,7 @@ def read_config(values: Any, state: Mapping[str, Tensor], where: Path, partial: 
         trunk = config_from_authors({"task_specific_tokens": TASK_EMBEDDING in state, **values}, where)
     heads = tuple(head for head in HEADS if any(name.startswith(_prefixes(head)) for name in state))
     answers = {}
-    for head, size in PAPER_ANSWERS.items():
+    for head, size in ANSWERS.items():
         bias = state.get(f"{NAMES[f'heads.{head}.outer']}.bias")
         answers[head] = len(bias) if bias is not None and bias.dim() == 1 and len(bias) else size
     return ModelConfig(

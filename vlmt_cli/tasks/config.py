@@ -10,6 +10,8 @@ from vlmt_cli.trunks.config import Size, ViLBERTConfig
 
 HEADS = tuple(dict.fromkeys(TASKS[name].head for name in TWELVE))
 """The six heads of the paper's model (section 3.2)."""
+ANSWERS = {"vqa": 3129, "gqa": 1533}
+"""The lengths of the paper's two answer vocabularies."""
 
 
 class ModelConfig(BaseModel):
@@ -30,7 +32,7 @@ class ModelConfig(BaseModel):
     trunk: ViLBERTConfig
     heads: tuple[str, ...] = HEADS
     pretraining: bool = False
-    answers: dict[str, Size] = {"vqa": 3129, "gqa": 1533}
+    answers: dict[str, Size] = ANSWERS
     task_token: Literal["dataset", "group", "none"] = "dataset"
     entailment_head: Literal["mlp", "linear"] = "mlp"
     verification_loss: Literal["softmax", "binary"] = "softmax"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from vlmt_cli.analysis.relations.seeds import OverSeeds, ScoreSource, scores_of
-from vlmt_cli.datasets.table import GROUPS, TWELVE
+from vlmt_cli.datasets.table import DATASETS, GROUPS, TWELVE
 from vlmt_cli.evaluation.scores import averages
 from vlmt_cli.paper import table
 from vlmt_cli.runs.best import BestOrLast
@@ -83,7 +83,7 @@ def ablation_table(
     """
     mine = {key: folder for key, folder in runs.items() if key[0] in TABLES[number]}
     scores, source = scores_of(mine, weights)
-    tasks_of_table = [task for task in TWELVE if number != "12" or task not in ("nlvr2", "snli_ve")]
+    tasks_of_table = [task for task in TWELVE if number != "12" or DATASETS[task].group != "G4"]
     rows = []
     for recipe, (title, recipes) in TABLES[number].items():
         if recipe not in only:
