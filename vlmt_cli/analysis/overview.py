@@ -1,6 +1,6 @@
 """What a data folder and its runs came to, as the sections of a report page. Nothing is trained here."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from vlmt_cli.base.origin import verify_split
 from vlmt_cli.clean.heatmap import percent
 from vlmt_cli.clean.split_folder import read_report
 from vlmt_cli.datasets.table import TASKS, short_title
-from vlmt_cli.evaluation.scores import Scores, read_scores
+from vlmt_cli.evaluation.scores import LEAKED, UNKNOWN, Scores, TaskScore, mark_of, read_scores
 from vlmt_cli.evaluation.setup import open_model
 from vlmt_cli.tasks.groups import rules_of
 from vlmt_cli.tasks.load import answers_of, load_examples
@@ -75,6 +75,7 @@ def score_rows(scores: Scores, guesses: dict[str, float]) -> list[Score]:
             score.score.high,
             guesses[task],
             rules_of(task).CHANCE,
+            mark_of(score),
         )
         for task, score in scores.tasks.items()
     ]
@@ -83,15 +84,24 @@ def score_rows(scores: Scores, guesses: dict[str, float]) -> list[Score]:
 def scores_section(title: str, scores: Scores, guesses: dict[str, float]) -> Section:
     """Show one model's scores on all tasks."""
     intro = (
-        "One model, all tasks, on their test sets, which no training saw; VQA's test answers are secret, so that it is"
-        " scored on val. The orange mark is the chance baseline."
+        "One model, all tasks, each on the split that is named: the official test set, or validation where the test"
+        f" answers are secret. {marks_explained(scores.tasks.values())} The orange mark is the chance baseline."
     )
     return Section(title, intro, score_table(score_rows(scores, guesses)))
 
 
+def marks_explained(scores: Iterable[TaskScore]) -> str:
+    """Say what the marks behind some scores mean, or that training saw none of their images."""
+    marks = "".join(map(mark_of, scores))
+    said = [f"{LEAKED} training saw some of these images."] if LEAKED in marks else []
+    said += [f"{UNKNOWN} training may have seen some: its images are not known."] if UNKNOWN in marks else []
+    return " ".join(said) or "Training saw none of these images."
+
+
 def models_section(runs: Path, models: Sequence[tuple[str, Sequence[str]]], tasks: Sequence[str]) -> Section:
     """Show several models side by side on some tasks, as table 2 does; a model may be one run or one a task."""
-    rows = []
+    rows: list[list[str]] = []
+    shown: list[TaskScore] = []
     for name, folders in models:
         listed = {
             task: score
@@ -99,10 +109,12 @@ def models_section(runs: Path, models: Sequence[tuple[str, Sequence[str]]], task
             for task, score in read_scores(runs / folder).tasks.items()
             if task in tasks
         }
-        rows.append([name, *(_percent(vars(listed[task].score)) if task in listed else "-" for task in tasks)])
+        shown += listed.values()
+        cells = {task: _percent(vars(score.score)) + mark_of(score) for task, score in listed.items()}
+        rows.append([name, *(cells.get(task, "-") for task in tasks)])
     intro = (
         "Trained alone (ST), on all twelve tasks (AT), and on all and then alone (AT->ST); in percent. The single-task"
-        " models had few iterations here: see how it is done, not who wins."
+        f" models had few iterations here: see how it is done, not who wins. {marks_explained(shown)}"
     )
     header = ["model", *(TASKS[task].short for task in tasks)]
     return Section("ST, AT, AT->ST", intro, plain_table(header, rows))

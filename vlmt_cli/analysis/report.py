@@ -83,6 +83,7 @@ class Score:
         value, low, high: from 0 to 1.
         chance: the baseline's score.
         guess: which baseline.
+        mark: what stands behind the score (``evaluation.scores.mark_of``).
     """
 
     task: str
@@ -92,6 +93,7 @@ class Score:
     high: float
     chance: float
     guess: str
+    mark: str = ""
 
 
 def write_page(path: Path, title: str, intro: str, sections: Sequence[Section], foot: str = "") -> None:
@@ -123,7 +125,7 @@ def score_table(scores: Sequence[Score]) -> str:
     """Lay out tasks' scores as bars, with a mark at the baseline."""
     rows = "".join(
         f'<tr><td>{html.escape(score.task)}</td><td class="words">{html.escape(score.metric)}</td>'
-        f"<td><b>{100 * score.value:.1f}</b></td><td>{100 * score.low:.1f} to {100 * score.high:.1f}</td>"
+        f"<td><b>{100 * score.value:.1f}{score.mark}</b></td><td>{100 * score.low:.1f} to {100 * score.high:.1f}</td>"
         f'<td>{100 * score.chance:.1f}</td><td class="words">{html.escape(score.guess)}</td>'
         f'<td><span class="bar"><i style="width:{100 * score.value:.1f}%"></i>'
         f'<b style="left:{100 * score.chance:.1f}%"></b></span></td></tr>'

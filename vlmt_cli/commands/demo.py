@@ -226,12 +226,13 @@ def _report(folder: Path, analyses: bool) -> None:
     write_page(page, "vlmt: one model, twelve tasks", intro, sections, f"Made by vlmt demo; runs are in {run.parent}.")
     header = ["task", "metric", "score %", "95%", "baseline %", "which baseline"]
     stdout().print(table(header, list(map(_cells, rows)), "One model on twelve tasks", left=2))
+    stdout().print(overview.marks_explained(scores.tasks.values()), markup=False)
     say(f"Open {page}")
 
 
 def _cells(row: "Score") -> list[str]:
-    numbers = (f"{100 * row.value:.1f}", f"{100 * row.low:.1f} to {100 * row.high:.1f}", f"{100 * row.chance:.1f}")
-    return [row.task, row.metric, *numbers, row.guess]
+    interval = f"{100 * row.low:.1f} to {100 * row.high:.1f}"
+    return [row.task, row.metric, f"{100 * row.value:.1f}{row.mark}", interval, f"{100 * row.chance:.1f}", row.guess]
 
 
 def _analysed(folder: Path) -> "Iterator[Section]":

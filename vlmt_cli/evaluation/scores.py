@@ -231,7 +231,7 @@ def by_task(tasks: Mapping[str, TaskScore], paper: str | None = None) -> tuple[l
 
     for name in (name for name in COLUMNS if name in tasks):
         task = tasks[name]
-        measured = _measured(task.score, _mark(task))
+        measured = _measured(task.score, mark_of(task))
         add(COLUMNS[name], task.split, task.metric, *measured, column=name)
         for extra, value in task.extra.items():
             add("", "", extra, *(_measured(value) if isinstance(value, Estimate) else [f"{value:g}", "", ""]))
@@ -258,7 +258,7 @@ def _cells(tasks: Mapping[str, TaskScore], intervals: bool) -> dict[str, str]:
     """Return what stands in the column of each task, group mean and average."""
     cells = {}
     for name, task in tasks.items():
-        percent, interval, _ = _measured(task.score, _mark(task))
+        percent, interval, _ = _measured(task.score, mark_of(task))
         cells[name] = f"{percent} {interval}" if intervals else percent
     return cells | _average_cells(_values(tasks))
 
@@ -284,7 +284,8 @@ def _measured(estimate: Estimate, mark: str = "") -> list[str]:
     return [_percent(estimate.value) + mark, interval, f"{estimate.n:,}"]
 
 
-def _mark(task: TaskScore) -> str:
+def mark_of(task: TaskScore) -> str:
+    """Return what stands behind a score: ``LEAKED``, ``UNKNOWN``, both or nothing."""
     return LEAKED * is_leaked(task) + UNKNOWN * bool(task.unknown_stages)
 
 
