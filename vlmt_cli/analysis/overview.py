@@ -1,4 +1,4 @@
-"""What a data folder and its runs came to, as the sections of a report page. Nothing is trained here."""
+"""The results of a data folder and its runs, as the sections of a report page. Nothing is trained here."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path

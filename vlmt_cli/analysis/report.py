@@ -1,6 +1,6 @@
-"""One self-contained HTML page of what a folder's runs came to: leaks, scores, schedules, examples.
+"""One self-contained HTML page of a folder's results: leaks, scores, schedules, examples.
 
-Sections are made from what is there; nothing is trained or measured here.
+Sections are made from existing results; nothing is trained or measured here.
 """
 
 import base64

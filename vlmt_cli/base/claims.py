@@ -1,4 +1,4 @@
-"""One process at a time in a folder; another one is told who is there and leaves it alone."""
+"""A lock on a folder for one process at a time; a second process gets an error that names the first."""
 
 import contextlib
 import errno

@@ -1,4 +1,4 @@
-"""Opening files that others made: a pipe, a socket or a device in place of one is refused before anything waits."""
+"""Opening files that others made: a pipe, a socket or a device in place of one is refused instead of blocking."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""Whether a clean split and the examples beside it are of one making.
+"""Whether a clean split was made from the examples beside it.
 
 A split names examples by their row in ``examples/<dataset>/<split>.parquet``. Were these tables made anew from other
 official files, the same rows would be other examples, test images among them. So ``clean/keep.parquet`` carries hashes

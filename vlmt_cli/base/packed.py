@@ -1,4 +1,4 @@
-"""Files that are packed with gzip, unpacked in a stream: one that grows beyond reason is refused while it is small."""
+"""Files that are packed with gzip, unpacked in a stream: a decompression bomb is refused early."""
 
 import gzip
 import io

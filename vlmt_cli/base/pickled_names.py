@@ -1,4 +1,4 @@
-"""What a pickle of plain data may import, and what stands for it: functions of ours that check what they are given.
+"""The names that a pickle of plain data may import, and our replacements, which check their arguments.
 
 Nothing that a pickle names is imported. A pickle of an array names numpy's ``_reconstruct``, ``ndarray`` and ``dtype``,
 and fills them with a state in which a byte can become a pointer: numpy itself is not made for bytes that lie.

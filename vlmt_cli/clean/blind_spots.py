@@ -1,4 +1,4 @@
-"""What a clean split cannot see for lack of crosswalk files, counted on the images at hand."""
+"""Overlap that a clean split misses for lack of crosswalk files, counted on the images at hand."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The proof: a split on disk is looked at again, against the images and links as they are now.
+"""The check of a split on disk, against the images and links of the present official files.
 
 Removal works with masks and tables; this looks each kept image up among the test images.
 """

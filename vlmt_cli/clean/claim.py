@@ -1,4 +1,4 @@
-"""What a report claims, and no more: how far images were compared, and what stands open."""
+"""What a report claims: how far images were compared, and what remains open."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Hashes of image files: of their pixels, and of their look.
+"""Hashes of image files: of exact pixels, and perceptual ones.
 
 The perceptual hash holds the signs, about their median, of the 256 lowest frequencies
 of a 64 x 64 grey version (a DCT hash as ``imagehash.phash(hash_size=16)``, but with the
@@ -104,7 +104,7 @@ def hash_images(
         cache: a Parquet file that remembers hashes by path, size and time of change, so
             that only new files are decoded. What is done when this is interrupted is kept.
         workers: processes that decode.
-        progress: told how many files are done, of how many to decode.
+        progress: called with how many files are done, of how many to decode.
 
     Returns:
         A table of ``HASHES`` in the order of the files, ``pixels`` the SHA-256 of size and

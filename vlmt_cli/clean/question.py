@@ -1,4 +1,4 @@
-"""What a clean split was asked for: kept in its report, so that a check asks the same and nothing else replaces it."""
+"""The options that a clean split was made with: kept in its report, for checks and against overwriting."""
 
 import hashlib
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""``vlmt analyze ablations``: what each choice is worth."""
+"""``vlmt analyze ablations``: the effect of each design choice."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any

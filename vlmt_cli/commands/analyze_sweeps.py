@@ -1,4 +1,4 @@
-"""What the commands of sweeps share: runs are found, planned, asked for and trained."""
+"""What the commands of sweeps share: finding, planning, confirming and training the runs."""
 
 import json
 import sys
@@ -45,7 +45,7 @@ def sweep(
         trains: whether missing ones may be trained.
 
     Returns:
-        Their folders; None when only the plan was asked for.
+        Their folders; None with ``--plan``, which trains nothing.
 
     Raises:
         DataError: no run is finished, and nobody said that they should be trained.

@@ -50,7 +50,7 @@ def clean(
     ] = None,
     allow_list: Annotated[Path | None, typer.Option(hidden=True, help="The old name of --verdicts.")] = None,
     to: Annotated[
-        Path | None, typer.Option("--to", help="Write the split to this folder, and leave DATA as it is.")
+        Path | None, typer.Option("--to", help="Write the split to this folder, and leave DATA unchanged.")
     ] = None,
     replace: Annotated[
         bool,

@@ -1,4 +1,4 @@
-"""``vlmt clean --check``: is the split that is there still clean? It says itself what it was made of."""
+"""``vlmt clean --check``: is the existing split still clean? Its report says how it was made."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def check(data: Path, folder: Path, fast: bool, as_json: bool) -> None:
-    """Check a split: what was asked is in its report.
+    """Check a split with the options that its report states.
 
     Args:
         data: the data folder; what changed in it is read into a temporary folder.
@@ -21,7 +21,7 @@ def check(data: Path, folder: Path, fast: bool, as_json: bool) -> None:
         as_json: print the result as JSON.
 
     Raises:
-        LeakError: a kept example shows a test image, whatever else is wrong.
+        LeakError: a kept example shows a test image; this comes before any other error.
         DataError: the split, or what it was made of, is not what it was.
     """
     import json

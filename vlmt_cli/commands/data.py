@@ -1,4 +1,4 @@
-"""``vlmt data``: what is there, what it looks like, and which datasets share an image."""
+"""``vlmt data``: which files are present, what the examples look like, and which datasets share an image."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ app = typer.Typer(help="Look at datasets: files, examples, images.", no_args_is_
 
 @app.command()
 def status(data: DataFolder = DATA, as_json: Json = False) -> None:
-    """Show which official files are there, which are missing, and what was read from them.
+    """Show which official files are present, which are missing, and what was read from them.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""The steps of ``vlmt demo``: what is complete is not done again, and what is half-done goes on."""
+"""The steps of ``vlmt demo``: complete steps are not repeated, interrupted ones resume."""
 
 import json
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from vlmt_cli.commands.show import say
 from vlmt_cli.runs.folders import settle
 
 MANIFEST = "demo.json"
-"""What the demo was asked for, and which of its steps are complete."""
+"""The options of the demo, and which of its steps are complete."""
 
 
 class Steps:
@@ -19,7 +19,7 @@ class Steps:
 
     Args:
         folder: of the demo.
-        options: what it is asked for; the steps of a folder are all of the same.
+        options: of the demo; all steps in a folder have the same.
 
     Raises:
         UsageError: the folder holds a demo of other options, or somebody's own data.
@@ -54,12 +54,12 @@ class Steps:
             self.complete(command)
 
     def train(self, command: str, run: str, work: Callable[[Path, bool], None]) -> None:
-        """Do a training, or what is left of it.
+        """Do a training, or the rest of one that was interrupted.
 
         Args:
             command: as for ``do``, without the run.
             run: its name.
-            work: trains into a folder; told whether a run goes on there.
+            work: trains into a folder; its argument says whether a run is resumed there.
         """
         from vlmt_cli.runs.recipe import RECIPE
 

@@ -1,4 +1,4 @@
-"""What commands compute on: one reading of ``--device``, ``--gpus``, ``--processes``, ``--launcher`` and ``--sbatch``.
+"""The devices of a command, from ``--device``, ``--gpus``, ``--processes``, ``--launcher`` and ``--sbatch``.
 
 What can be said without torch is said first, as importing it takes seconds.
 """
@@ -34,7 +34,7 @@ Sbatch = Annotated[
 
 @dataclass(frozen=True)
 class Computing:
-    """What is asked for.
+    """The devices that the options request.
 
     Attributes:
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
@@ -50,12 +50,12 @@ class Computing:
 
     @property
     def asked_gpus(self) -> int:
-        """How many GPUs are asked for by name; 0 where ``auto`` or the CPU is."""
+        """How many GPUs are requested by name; 0 for ``auto`` and the CPU."""
         return self.gpus or int(self.device.startswith("cuda"))
 
 
 def check_computing(asked: Computing, numbered: bool = True) -> None:
-    """Check what is asked for, without torch.
+    """Check the requested devices, without torch.
 
     Args:
         asked: by the command line.
@@ -78,7 +78,7 @@ def check_computing(asked: Computing, numbered: bool = True) -> None:
 
 
 def check_gpus(asked: Computing) -> None:
-    """Raise a UsageError where GPUs are asked for and this machine surely has none; torch is not asked."""
+    """Raise a UsageError where GPUs are requested and this machine surely has none, without importing torch."""
     if asked.asked_gpus and asked.launcher != "slurm" and gpus_surely_missing():
         raise _too_few(asked, 0)
 

@@ -1,4 +1,4 @@
-"""``vlmt doctor``: is a store of features sound, and whose images are in it?"""
+"""``vlmt doctor``: is a feature store sound, and which datasets' images does it cover?"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

@@ -1,4 +1,4 @@
-"""What stands in the way of a training on this machine, and one command line that works here instead.
+"""What prevents a training on this machine, and one command line that works here instead.
 
 All that can be known without importing torch is looked at before anything runs, so that the advice is whole: who
 follows it does not meet the next error.
@@ -23,7 +23,7 @@ _DRAWN = "miniworld.json"
 
 @dataclass(frozen=True)
 class Obstacle:
-    """One thing in the way.
+    """One obstacle.
 
     Attributes:
         what: is wrong.

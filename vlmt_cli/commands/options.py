@@ -39,7 +39,9 @@ Datasets = Annotated[
         autocompletion=completion.datasets,
     ),
 ]
-Available = Annotated[bool, typer.Option("--available", help="Take the datasets and splits whose files are there.")]
+Available = Annotated[
+    bool, typer.Option("--available", help="Use only the datasets and splits whose files are present.")
+]
 ImageLists = Annotated[
     list[str] | None,
     typer.Option(

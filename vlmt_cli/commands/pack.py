@@ -1,4 +1,4 @@
-"""``vlmt pack``: features that exist, into a store."""
+"""``vlmt pack``: existing features, into a store."""
 
 from pathlib import Path
 from typing import Annotated
@@ -49,7 +49,7 @@ def pack(
     data: DataFolder = DATA,
     as_json: Json = False,
 ) -> None:
-    """Import features into a store, whatever form they come in.
+    """Import features of any supported format into a store.
 
     An interrupted command resumes when it is run again; files packed one after another make one store. Damaged records
     are left out, counted, and named in STORE.problems.jsonl. Pickles are read without running anything in them.

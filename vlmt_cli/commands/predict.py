@@ -192,7 +192,7 @@ def _illustrate(
     data: Path,
     facts: list[str],
 ) -> None:
-    """Write the page and the picture that were asked for."""
+    """Write the requested page and picture."""
     from vlmt_cli.commands.show import say
     from vlmt_cli.evaluation.predict_page import write_prediction_page
     from vlmt_cli.evaluation.predict_picture import draw_boxes
@@ -267,7 +267,7 @@ def _corners(box: tuple[float, ...]) -> str:
 
 
 def _unmarked(cell: str) -> str:
-    """Return a text that a terminal shows as it is: no markup, and nothing that steers the terminal."""
+    """Escape a text for the terminal: no markup, and no control characters."""
     from rich.markup import escape
 
     from vlmt_cli.base.words import escaped

@@ -1,4 +1,4 @@
-"""``vlmt pretrain``: Conceptual Captions to a model that tasks begin with."""
+"""``vlmt pretrain``: Conceptual Captions to the model that task training starts from."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Reading official files in commands that only look: what a clean split was made of stays as it is."""
+"""Reading official files in commands that only show them: the examples of a clean split are not changed."""
 
 import tempfile
 from collections.abc import Collection, Iterator, Sequence

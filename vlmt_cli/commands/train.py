@@ -101,7 +101,7 @@ def train(
 
 
 def launch(name: str, folder: str, over: dict[str, Any], options: TrainingOptions) -> None:
-    """Train a recipe, and show what came of it.
+    """Train a recipe, and show the result.
 
     Args:
         name: of the recipe.

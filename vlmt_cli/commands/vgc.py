@@ -222,7 +222,7 @@ def _number(estimate: "Estimate | None") -> str:
 
 
 def _plain(name: str) -> str:
-    """Return a name that rich shows as it is."""
+    """Return a name that rich shows without reading markup in it."""
     from rich.markup import escape
 
     return escape(name)

@@ -67,7 +67,7 @@ def choose(
         data: the data folder.
         tasks: that may be scored.
         required: those of them that must be.
-        split: a split to score instead of the test set; ``test`` is the test set, whatever its name.
+        split: a split to score instead of the test set; ``test`` is the test set under any name.
         submission: whether to write submission files.
 
     Returns:

@@ -35,7 +35,7 @@ class Contamination:
 def seen_in_training(
     images: Column, training: Iterable[str] | Column, links: pa.Table, how: str = HOW[-1]
 ) -> NDArray[np.bool_]:
-    """Say which of N test examples show an image that training showed, under whatever name.
+    """Say which of N test examples show an image that training showed, under any name.
 
     Args:
         images: N lists of image keys, the column of an example table.

@@ -1,4 +1,4 @@
-"""A checkpoint on the test sets: predictions, official scores, and what the checkpoint's training saw of them.
+"""A checkpoint on the test sets: predictions, official scores, and which test images its training saw.
 
 Everything is chosen, loaded and checked before the first batch runs, so that nothing fails an hour later.
 """
@@ -45,7 +45,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What came of it.
+    """The result of an evaluation.
 
     Attributes:
         scores: also in ``scores.json``.
@@ -132,8 +132,8 @@ def evaluate(
         device: ``cpu``, ``cuda`` or ``cuda:1``.
         batch_size: examples at a time.
         resamples, seed: of the intervals.
-        progress: told a task's name and how many of its examples are done, of pairs in retrieval.
-        say: told what a person should know, a line each.
+        progress: called with a task's name and how many of its examples are done, of pairs in retrieval.
+        say: called with each line that the user should see.
 
     Raises:
         LeakError: training saw test images.

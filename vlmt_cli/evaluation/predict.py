@@ -85,7 +85,7 @@ def predict(
             one by one.
         texts: questions, phrases, dialogues, captions or statements, as the task has them; each goes with each photo.
         top: how many answers, boxes, photos or texts to return of each; of the classes of NLVR2 and SNLI-VE all.
-        progress: told how many photos were ranked, of how many.
+        progress: called with how many photos were ranked, of how many.
 
     Returns:
         For each photo (or NLVR2's pair) each text's answers or boxes. Of retrieval, for each text the photos; for a

@@ -1,4 +1,4 @@
-"""A page that shows photos with what a model says of them (as figures 3, 8 and 9 do).
+"""A page that shows photos with a model's answers (as figures 3, 8 and 9 do).
 
 One HTML file that needs nothing else: each picture is inside it once, nothing is loaded from anywhere, and its
 content security policy forbids it to. Texts, answers and names of files are data, never markup.

@@ -1,4 +1,4 @@
-"""Photos to the regions that a model knows: through the extractor that its lineage names, or from a feature store.
+"""Photos to a model's region features: through the extractor that its lineage names, or from a feature store.
 
 Features of another extractor mean nothing to a model, so that they are refused.
 """
@@ -64,7 +64,7 @@ def see(
         networks: what to make it of, for files.
         stores: feature stores, for image keys; of other extractors' than the model's none is read.
         boxes: (C, 4) in pixels, to choose among; only with one photo.
-        progress: told how many files are done, of how many.
+        progress: called with how many files are done, of how many.
 
     Returns:
         The photos, in the order given, and what a person should know about how their regions came about.

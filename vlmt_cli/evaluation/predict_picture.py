@@ -1,4 +1,4 @@
-"""A photo with the boxes that texts were found to mean, drawn on it."""
+"""A photo with the boxes that the model chose for texts, drawn on it."""
 
 from collections.abc import Sequence
 from pathlib import Path

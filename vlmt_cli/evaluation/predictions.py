@@ -1,4 +1,4 @@
-"""What a model says of photos and texts, as ``vlmt predict --json`` writes it."""
+"""A model's answers about photos and texts, as ``vlmt predict --json`` writes them."""
 
 import msgspec
 

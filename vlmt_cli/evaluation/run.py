@@ -1,4 +1,4 @@
-"""Run a model over examples, on one process or many: scores and predictions come out exact and in order."""
+"""Run a model over examples, in one process or several; scores and predictions are the same, and in order."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

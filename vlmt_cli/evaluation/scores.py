@@ -1,4 +1,4 @@
-"""``scores.json``: what a model scored, and all that it takes to believe it; and its rows as table 2 has them."""
+"""``scores.json``: a model's scores, with all that checking them needs; and their rows as in table 2."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -73,7 +73,7 @@ class Scores(_Model):
         weights: of a run, whether its best were scored or its last; None of a model that has only one kind.
         tasks: by name.
         groups: the mean of each task group that is complete, as tables 6 and 10 have it; of G2 over Recall@1.
-        average: the mean of the twelve tasks (table 2); None unless all are there.
+        average: the mean of the twelve tasks (table 2); None unless all have scores.
         split_hash: of the clean split that the model was last trained on; None when it was the full one, or unknown.
         recipe_hash: of the recipe that made the model; None when unknown.
         leaks_allowed: whether test images that training saw were let in.

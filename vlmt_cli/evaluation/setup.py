@@ -1,4 +1,4 @@
-"""What it takes to run a model on prepared data: its tokenizer, its recipe, and features that mean something to it."""
+"""What it takes to run a model on prepared data: its tokenizer, its recipe, and features of the extractor it was trained with."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +94,7 @@ def token_kind(checkpoint: Checkpoint) -> str:
 
 
 def make_reader(recipe: Recipe, data: Path, fixed: bool = False) -> RegionReader:
-    """Open the feature stores that a recipe names or that are there.
+    """Open the feature stores that a recipe names, or those in the data folder.
 
     Raises:
         UsageError: no store, or several, could be meant; or a task needs candidates' features and there are none.

@@ -1,4 +1,4 @@
-"""Files for the servers and scripts that keep a test set's answers, in the form that each dataset's row names."""
+"""Submission files for the servers and scripts that score a test set, in the form that each dataset's row names."""
 
 from pathlib import Path
 

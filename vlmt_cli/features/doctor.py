@@ -1,4 +1,4 @@
-"""Examining a store: is every record what it says, and whose images are there?"""
+"""Examining a store: whether every record is sound, and which datasets' images it covers."""
 
 import hashlib
 import struct
@@ -29,7 +29,7 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 class StoreReport(msgspec.Struct, frozen=True):
-    """What was found.
+    """The result of examining a store.
 
     Attributes:
         path: of the store.
@@ -126,7 +126,7 @@ def _problem(regions: Regions, meta: Meta) -> str | None:
 
 
 def _damaged(pages: list[str]) -> list[str]:
-    """Say what is wrong with the pages of the file, whatever records lay on them."""
+    """Say what is wrong with the pages of the file, independent of the records on them."""
     more = f", and {len(pages) - _NAMED:,} more" if len(pages) > _NAMED else ""
     return [f"the file is damaged: {', '.join(pages[:_NAMED])}{more}"] if pages else []
 

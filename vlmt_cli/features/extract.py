@@ -65,7 +65,7 @@ def extract(
     workers: int = 0,
     progress: Progress | None = None,
 ) -> Extracted:
-    """Extract the regions of photos into a store; goes on with a store that is there.
+    """Extract the regions of photos into a store; an existing store is continued.
 
     Args:
         files: the photos; of several with one key the first counts.
@@ -74,7 +74,7 @@ def extract(
         batch: photos at a time.
         boxes: image key to (R, 4) in pixels, of those that regions are wanted of; None for the extractor's own.
         workers: processes that decode photos beside the one that runs the extractor.
-        progress: told how many photos are done, of how many.
+        progress: called with how many photos are done, of how many.
 
     Raises:
         DataError: the store holds other features.

@@ -19,7 +19,7 @@ def in_processes(parts: Sequence[Part], total: int, progress: Progress | None) -
     Args:
         parts: functions that travel to other processes; each tells how many photos are done.
         total: photos of all works.
-        progress: told how many photos are done, of how many.
+        progress: called with how many photos are done, of how many.
 
     Raises:
         VlmtError: as a work does, or a process died.

@@ -1,4 +1,4 @@
-"""What turns photos into regions: the pair of functions that ``extract`` drives, and who they are."""
+"""What turns photos into regions: the pair of functions that ``extract`` drives, and their names and hashes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -39,7 +39,7 @@ def read_boxes(path: Path, form: str = FORMS[0]) -> dict[str, BoxArray]:
     Args:
         path: Parquet with the columns ``image`` (key) and ``boxes`` (lists of four numbers in pixels), or JSON lines
             with these fields: ``{"image": "coco:9", "boxes": [[0.5, 1, 20, 30.5]]}``.
-        form: ``xyxy``, or ``xywh``. Which one a file has cannot be told from it.
+        form: ``xyxy``, or ``xywh``. A file does not say which one it has.
 
     Returns:
         Image key to (R, 4), ``[x1, y1, x2, y2]``, in the order of the file.
@@ -109,7 +109,7 @@ def candidate_boxes(examples: Path, dataset: str) -> dict[str, BoxArray]:
 
 
 class FittedBoxes(NamedTuple):
-    """What is left of the boxes that were given for a photo.
+    """The usable ones among the boxes that were given for a photo.
 
     Attributes:
         boxes: clipped to the photo, (R, 4).

@@ -1,4 +1,4 @@
-"""Somebody's LMDB, read without the LMDB library.
+"""LMDBs from any source, read without the LMDB library.
 
 The library maps the file and believes every number in it: a damaged page kills the process. Here pages are read one by
 one, and each number is checked before it is followed, so that what is damaged is named and the rest is read.

@@ -1,4 +1,4 @@
-"""The ``pixels`` extractor for drawn pictures, such as the synthetic world's: no weights, nothing but the pixels.
+"""The ``pixels`` extractor for drawn pictures, such as the synthetic world's: no weights, only pixel statistics.
 
 Boxes are ``proposals``; a region's feature tells of its crop's colours, outline and size, never of its place; its
 class scores say how near the crop is to each of some clusters of crops, and serve as what masked regions must be

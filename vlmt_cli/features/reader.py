@@ -27,12 +27,12 @@ class RegionBatch(NamedTuple):
     Attributes:
         features_BVF: row 0 is IMG, the mean of the detected ones.
         boxes_BV5: corners as shares of the image's sides, and the share of its area.
-        mask_BV: which rows are there.
+        mask_BV: which rows are real, not padding.
         pixels_BV4: the boxes in pixels; IMG's is the image.
         places_BC: the rows of each image's candidates; 0 beyond their number.
-        candidates_BC: which candidates are there.
+        candidates_BC: which candidates are real, not padding.
         counts_B: detected regions of each image.
-        scores_BVC: class scores of detected regions, where they were asked for.
+        scores_BVC: class scores of detected regions, where they were requested.
     """
 
     features_BVF: Tensor

@@ -95,7 +95,7 @@ def submit(
         shards: how many cluster jobs.
         launcher: ``slurm``, or ``local`` for processes of this machine.
         options: further options of sbatch, such as ``{"partition": "gpu", "time": "04:00:00"}``.
-        progress: told how many shards are done, of how many.
+        progress: called with how many shards are done, of how many.
 
     Raises:
         VlmtError: a cluster job failed; the shards that are done stay, and running it again does the others.
@@ -134,7 +134,7 @@ def merge(store: Path, progress: Progress | None = None) -> Meta:
 
     Args:
         store: the store that the shards were named after; it may hold images already.
-        progress: told how many shards are done, of how many.
+        progress: called with how many shards are done, of how many.
 
     Raises:
         DataError: there are no shards, some are missing, unfinished, damaged or of another extractor.

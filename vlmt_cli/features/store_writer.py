@@ -31,7 +31,7 @@ class StoreWriter:
     gone on with, and a full disk leaves the records before it.
 
     Raises:
-        DataError: the store that is there holds other features.
+        DataError: the existing store holds other features.
     """
 
     def __init__(self, path: Path | str, meta: Meta) -> None:

@@ -1,4 +1,4 @@
-"""Files that are complete or not there, and the pieces that several official formats share."""
+"""Files written atomically, and the pieces that several official formats share."""
 
 import gzip
 import json

@@ -65,11 +65,11 @@ class Weights:
 
 
 def find_weights(source: str | Path, kind: BestOrLast = "best") -> Weights:
-    """Say which weights of a source to load: the best where it has them, unless the last are asked for.
+    """Say which weights of a source to load: the best where it has them, unless the last are requested.
 
     Args:
         source: a run folder, the folder ``best`` in one, a ``.pt`` or a hub id.
-        kind: what is asked for; a source that has only one kind ignores it.
+        kind: which are requested; a source that has only one kind ignores it.
 
     Raises:
         DataError: ``validation.json`` is damaged.

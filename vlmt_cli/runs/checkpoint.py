@@ -1,4 +1,4 @@
-"""A checkpoint: weights with everything that gives them meaning, as a run folder or as one ``.pt``.
+"""A checkpoint: weights with all that is needed to use them, as a run folder or as one ``.pt``.
 
 ==================  ==================================================================
 model.safetensors   weights, by our names

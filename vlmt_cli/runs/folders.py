@@ -58,7 +58,7 @@ def find_run(name: str | Path, data: Path) -> str:
 
 
 def settle(run: Path) -> None:
-    """Bring back what a process that was killed in the middle of a save has left of a run.
+    """Restore a run whose process was killed in the middle of a save.
 
     Raises:
         VlmtError: another process trains there.
@@ -110,7 +110,7 @@ def is_hub_id(name: str) -> bool:
 
 
 def check_checkpoint(source: str | Path, data: Path | None = None) -> None:
-    """Look whether a checkpoint is there, without reading it.
+    """Check that a checkpoint exists, without reading it.
 
     Args:
         source: a run folder, a file or a hub id.

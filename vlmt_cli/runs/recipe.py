@@ -123,7 +123,7 @@ class Recipe(Section):
         return set(self.tasks) == {task for task in TWELVE if "w/o G4" not in name or TASKS[task].group != "G4"}
 
     def hash(self) -> str:
-        """Return the SHA-256 of all choices, in whatever order they were made."""
+        """Return the SHA-256 of all choices; their order does not matter."""
         choices = self.model_dump(mode="json", exclude={"reproduces"})
         return hashlib.sha256(json.dumps(choices, sort_keys=True).encode()).hexdigest()
 
@@ -160,7 +160,7 @@ def keys_of(recipe: Recipe) -> dict[str, Any]:
 
 
 def difference_of(asked: Recipe, recorded: Recipe) -> str | None:
-    """Name the first key in which a run differs from what is asked for; None where there is none."""
+    """Name the first key in which a run differs from the requested recipe; None where there is none."""
     now, before = keys_of(asked), keys_of(recorded)
     different = (key for key in now if now[key] != before[key])
     return next((f"{key} is {before[key]} in the run, not {now[key]}" for key in different), None)

@@ -104,7 +104,7 @@ def encode_column(texts: pa.Array, encoder: TextEncoder, longest: int) -> Tokens
 
 
 def tokens_of(table: Path, encoder: TextEncoder, longest: int, cache: Path) -> Tokens:
-    """Return the tokens of an example table's texts, from the cache where they are there.
+    """Return the tokens of an example table's texts, from the cache where it has them.
 
     Args:
         table: the Parquet file, which has a column ``text``.

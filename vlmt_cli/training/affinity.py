@@ -1,4 +1,4 @@
-"""Which tasks pull in one direction, measured while they train together.
+"""Which tasks' gradients agree, measured while they train together.
 
 Every so many iterations, on a fresh batch of every task:
 

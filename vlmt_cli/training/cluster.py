@@ -1,4 +1,4 @@
-"""A run as a job of a SLURM cluster, which is requeued and goes on by itself until it has come to its end.
+"""A run as a job of a SLURM cluster, which is requeued and resumes by itself until it is complete.
 
 SLURM sends each process a signal some minutes before a job's time is up, or when it makes room for another job. The run
 is saved then, and submitit requeues the job, which finds the run in its folder. So does a job that SLURM itself starts
@@ -49,7 +49,7 @@ class ClusterJob:
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """A training that goes on with whatever its run folder holds."""
+    """A training that resumes from its run folder."""
 
     job: Job
 
@@ -68,7 +68,7 @@ def train_on_cluster(
         job: as for ``train``; its folder, data and this program must have the same paths on every machine.
         launcher: ``slurm``, or ``local`` for processes of this machine.
         sbatch: further options of sbatch.
-        report: makes what is told of every line of metrics.
+        report: makes the function that gets every line of metrics.
 
     Returns:
         Whether the run came to its end.

@@ -1,7 +1,7 @@
-"""What a recipe asks of the model, against the checkpoint that a run starts from.
+"""Contradictions between a recipe and the checkpoint that a run starts from.
 
 A checkpoint decides the size of the trunk, and the forms of what it was trained with. A recipe that names another
-value (not ``auto``) is refused: nothing that was asked for is ignored.
+value (not ``auto``) is refused: no option is ignored silently.
 """
 
 import shlex

@@ -1,4 +1,4 @@
-"""What a training runs on, for its lineage.
+"""Hardware and versions of a training, for its lineage.
 
 What a seed promises: on a CPU, the same recipe, data, seed, start, versions, instruction set, number of processes and
 threads give the same weights, bit for bit, however often a run was interrupted. With another number of threads or

@@ -1,4 +1,4 @@
-"""A training as it is asked for, in the form in which it travels between processes."""
+"""A requested training, in the form in which it is sent between processes."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -25,7 +25,7 @@ class Job:
         devices: what to compute on.
         tokenizer: a ``tokenizer.json``, as text.
         start: the weights to begin with, a folder or a file; None for initial ones.
-        report: makes what is told of every line of metrics, in the first process.
+        report: makes the function that gets every line of metrics, in the first process.
     """
 
     recipe: Recipe

@@ -96,7 +96,7 @@ def mask_regions(
 
     Args:
         boxes_BV4: (B, V, 4) in pixels; as shares of an image's sides they have the same overlap.
-        region_mask_BV: which regions are there; IMG is not one of them.
+        region_mask_BV: which regions are real, not padding; IMG is not one of them.
         generator: decides; it samples the same regions with and without ``neighbours``.
         share: of regions, to be sampled.
         overlap: the IoU above which a region is a neighbour.
@@ -117,7 +117,7 @@ def img_feature(features_BVF: Tensor, visible_BV: Tensor) -> Tensor:
 
     Args:
         features_BVF: the regions' features, masked or not.
-        visible_BV: ``MaskedRegions.visible_BV``, or all regions that are there where nothing is masked.
+        visible_BV: ``MaskedRegions.visible_BV``, or all real regions where nothing is masked.
 
     Returns:
         Their mean, (B, F), of the features' type; zero where none may be seen, as for any feature that is not.

@@ -1,4 +1,4 @@
-"""The processes of a run: one a GPU, started here, by torchrun or by SLURM; and what interrupts them."""
+"""The processes of a run: one per GPU, started here, by torchrun or by SLURM; and what interrupts them."""
 
 import contextlib
 import logging

@@ -52,7 +52,7 @@ def train(job: Job) -> bool:
 def opened(job: Job) -> Iterator[Job]:
     """Keep other processes out of a job's run folder, and say what is left to do there.
 
-    Of the processes of one run the first claims the folder; all learn what came of it.
+    Of the processes of one run the first claims the folder; all processes get the result.
 
     Yields:
         The job as it is trained: where it resumes, with the recipe of the run.

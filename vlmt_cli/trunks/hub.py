@@ -1,4 +1,4 @@
-"""The Hugging Face hub: whether a file can be had, at once."""
+"""The Hugging Face hub: checks whether a file can be downloaded, without retries."""
 
 SECONDS = 5.0
 
@@ -7,7 +7,7 @@ def reach(repository: str, name: str) -> None:
     """Look whether a file is in the hub's cache on this machine or on the hub itself, with a single short request.
 
     The hub's client retries a download for half a minute when there is no network. This fails at once instead, with
-    whatever error that client has for it.
+    any error of that client.
 
     Args:
         repository: a hub id, such as ``bert-base-uncased``.

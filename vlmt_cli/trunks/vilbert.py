@@ -40,7 +40,7 @@ class Stream(NamedTuple):
         x_ND: the states of its real rows before the first co-attention layer.
         qkv_N3D: that layer's projections of them; None when the model has no such layer.
         rows: where the rows stand.
-        maps: the attention maps of the layers so far, when they were asked for.
+        maps: the attention maps of the layers so far, when they were requested.
     """
 
     x_ND: Tensor
@@ -61,10 +61,10 @@ class Encoded:
 
     Attributes:
         pooled_text, pooled_vision: CLS and IMG, (B, D).
-        text, vision: final states of the real rows, (N, D) and (M, D); None when only the pooled ones were asked for.
+        text, vision: final states of the real rows, (N, D) and (M, D); None when only the pooled ones were requested.
         text_rows, vision_rows: where these stand.
-        maps: attention maps, when they were asked for.
-        after_co: (text, vision) after each co-attention layer, when they were asked for.
+        maps: attention maps, when they were requested.
+        after_co: (text, vision) after each co-attention layer, when they were requested.
     """
 
     pooled_text: Tensor

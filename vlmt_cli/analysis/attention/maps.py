@@ -1,4 +1,4 @@
-"""What attends to what (section 8.10, figures 10 to 13): every attention map of one text and one image.
+"""Attention between words and regions (section 8.10, figures 10 to 13): every attention map of one text and one image.
 
 A map is (queries, keys): each of its rows is a distribution over the keys. Four kinds, by what asks and what it
 asks: within the text, from text to image, from image to text, within the image. Layers and heads count from 0, as in

@@ -1,4 +1,4 @@
-"""A page to look around in the attention maps of one text and one image (figures 10 to 13).
+"""An interactive page of the attention maps of one text and one image (figures 10 to 13).
 
 One HTML file that needs nothing else: photo, maps and program are inside it, nothing is loaded from anywhere, and its
 content security policy forbids it to. The names of tokens and regions, the text and the photo are data to the page,

@@ -1,4 +1,4 @@
-"""A page of the worst contradictions: a question answered and the same thing not found, or the reverse (section 8.8).
+"""A page of the worst contradictions: a right answer about a thing that is not located, or the reverse (section 8.8).
 
 One HTML file that needs nothing else: pictures are inside it, nothing is loaded from anywhere, and its content security
 policy forbids it to.

@@ -1,4 +1,4 @@
-"""From what a model said to what it got right, and to the contradictions that are shown of it (section 8.8).
+"""Which of a model's predictions are right, and the contradictions to show (section 8.8).
 
 Shapes: Q questions, E expressions, in the order of ``vgc_texts.Texts``.
 """

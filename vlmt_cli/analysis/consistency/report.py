@@ -1,4 +1,4 @@
-"""``vgc.json``: MT-VGC of some models, and all that it takes to believe it."""
+"""``vgc.json``: MT-VGC of models, with all that reproducing and checking it needs."""
 
 from dataclasses import dataclass
 from pathlib import Path

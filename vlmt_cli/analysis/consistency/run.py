@@ -85,7 +85,7 @@ def run_vgc(
         batch_size: examples at a time.
         gallery: contradictions to show of each model, at most, with photos of ``<data>/images``; 0 writes no page.
         resamples, seed: of the intervals.
-        progress: told what is being predicted, and how many examples of all are done.
+        progress: called with what is being predicted, and how many examples of all are done.
 
     Raises:
         UsageError: there is no such rule, checkpoint or store.

@@ -52,7 +52,7 @@ class Texts:
 
 
 def find_texts(data: Path) -> Texts:
-    """Find them in the example tables of a data folder, whatever cleaning made of these.
+    """Find them in the example tables of a data folder, also those that cleaning removes.
 
     An image is known by its key, and under another key by the identity links of all prepared datasets.
 

@@ -1,4 +1,4 @@
-"""What each choice is worth: tables 6, 10, 11 and 12 from runs, beside the paper's.
+"""The effect of each design choice: tables 6, 10, 11 and 12 from runs, beside the paper's.
 
 A row is a recipe; a group's column is the mean of its tasks, "All" that of all of them, as the paper has it. Two of the
 paper's printed averages are not these: table 6 swaps the averages of curriculum and anti-curriculum, and table 12

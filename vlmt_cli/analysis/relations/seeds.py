@@ -1,4 +1,4 @@
-"""What runs scored, and numbers over seeds: a mean and, from two seeds on, its interval.
+"""Scores of runs, and their mean over seeds with, from two seeds on, its interval.
 
 Seeds are independent repetitions, and every number here is first worked out within a seed, whose runs begin with the
 same weights and see a task's examples in the same order. Student's t over these numbers is then honest for two seeds,

@@ -1,4 +1,4 @@
-"""Many runs for one analysis: which are wanted, which are there, what the others will take.
+"""Many runs for one analysis: which are needed, which exist, how long the others will take.
 
 Each run is a folder ``<runs>/<sweep>/<name>``. A finished one is used, a half-done one goes on, a missing one is
 trained (``sweep_run``), so that a sweep which was killed does only what is left when it is started again. A run of the

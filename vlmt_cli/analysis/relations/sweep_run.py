@@ -63,10 +63,10 @@ class SweepJob:
     trainer: Trainer
 
     def __call__(self, report: Callable[[], AbstractContextManager[Listener]] | None = None) -> bool:
-        """Train the run, or what is left of it; returns whether it came to its end.
+        """Train the run or resume it; returns whether it is complete.
 
         Args:
-            report: makes what is told of every line of metrics.
+            report: makes the function that gets every line of metrics.
 
         Raises:
             VlmtError: as ``train`` does, among others where another process trains the run.
@@ -91,7 +91,7 @@ def run_sweep(
         data: the data folder.
         launch: where.
         trainer: trains one run; it must be a function of a module, for other processes to find it.
-        tell: told how many runs are done, how many iterations of all of them, and how many there are.
+        tell: called with how many runs are done, how many iterations of all of them, and how many there are.
 
     Returns:
         Whether all came to their end; after Ctrl-C or SIGTERM they are saved and go on when this is called again.

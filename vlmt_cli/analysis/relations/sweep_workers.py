@@ -1,4 +1,4 @@
-"""Processes that work off a list of tasks, each of them one after another on its own GPU or share of the cores.
+"""Worker processes that share a list of runs, each with its own GPU or share of the cores.
 
 A process that dies takes only its own task with it, and an interrupt lets every task save what it has.
 """

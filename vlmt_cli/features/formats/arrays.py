@@ -1,4 +1,4 @@
-"""A file an image: ``.npy`` and ``.npz``, by several tools.
+"""One file per image: ``.npy`` and ``.npz``, as several tools write them.
 
 COCO_val2014_000000262148.npy, by the authors' extract_features.py: an array of no dimension around a pickled dict
     {"bbox": float32 (100, 4) x1 y1 x2 y2, "num_boxes": 100, "objects": int64 (100,), "image_width": 640,

@@ -1,4 +1,4 @@
-"""What a reader of somebody's feature files gives, and how it takes fields that may be anything."""
+"""What a reader of foreign feature files returns, and how it checks their fields."""
 
 import binascii
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""What the detector is built with: the authors' YAML, or the values that it is known to have."""
+"""What the detector is built with: the authors' YAML, or the known values."""
 
 import ast
 import math

@@ -1,4 +1,4 @@
-"""The region proposal network's anchors, and what it makes of them."""
+"""The region proposal network's anchors, and its proposals."""
 
 from collections.abc import Sequence
 

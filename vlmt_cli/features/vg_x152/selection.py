@@ -1,4 +1,4 @@
-"""Which of the proposals a photo keeps: those that a class is surest of, after NMS within each class.
+"""Which of the proposals a photo keeps: those with the highest class score, after NMS within each class.
 
 The authors' script runs NMS once for each of 1,600 classes, remembers for each box the highest probability of a class
 in which it survived, and keeps the hundred boxes of the highest one. The same hundred come out when the pairs of box

@@ -1,6 +1,6 @@
-"""The released file of weights: read without running anything, and accepted only when it is all there.
+"""The released file of weights: read without running anything, and accepted only when complete.
 
-The authors' own loader takes any file: what it does not find stays random, and nobody is told. Here every tensor that
+The authors' own loader takes any file: tensors that the file lacks silently stay random. Here every tensor that
 the config asks for must be there in its shape, and what is there besides must be of the attribute head, which takes
 part in training only.
 """
