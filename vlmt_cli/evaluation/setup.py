@@ -1,4 +1,4 @@
-"""What it takes to run a model on prepared data: its tokenizer, its recipe, and features of the extractor it was trained with."""
+"""What running a model on prepared data needs: its tokenizer, its recipe, and features of the same extractor."""
 
 from dataclasses import dataclass
 from pathlib import Path
