@@ -19,12 +19,12 @@ def ablations(
         str, typer.Option("--table", help="6: tokens and schedules. 10: the same by task. 11: gaps. 12: without G4.")
     ] = "6",
     only: Annotated[str | None, typer.Option("--only", help="Recipes of the table, with commas; else all.")] = None,
-    train: Annotated[bool, typer.Option("--train", help="Train what is missing.")] = False,
+    train: Annotated[bool, typer.Option("--train", help="Train missing runs.")] = False,
     sweep: SweepName = "ablations",
     *,
     options: SweepOptions,
 ) -> None:
-    """Say what each choice is worth (tables 6, 10, 11 and 12), from runs of the recipes of these names.
+    """Show the effect of each design choice (tables 6, 10, 11 and 12), from runs of the recipes in the tables.
 
     Runs are looked for in RUNS and its sweeps, such as those that vlmt train --preset no-dsg leaves. With --train or
     --yes missing ones are trained, in RUNS/SWEEP; as for pairs, it asks before more than ten minutes of work.

@@ -19,10 +19,10 @@ def affinity(
     runs: Runs = None,
     as_json: Json = False,
 ) -> None:
-    """Say which tasks help each other from one run: look-ahead affinity and the cosine of gradients.
+    """Show which tasks help each other, from one run: look-ahead affinity and the cosine of gradients.
 
-    The run must have measured them: vlmt train --set training.affinity_every=100. With measured pairs beside it, the
-    rank correlation says how well one run tells what a sweep does.
+    The run must have measured them: vlmt train --set training.affinity_every=100. If there are
+    also results of vlmt analyze pairs, a rank correlation says how well this one run predicts them.
 
     Examples:
 

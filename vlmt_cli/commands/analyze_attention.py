@@ -50,7 +50,7 @@ def attention(
     detector_weights: DetectorWeights = None,
     weights: Weights = "best",
 ) -> None:
-    """Write a page to look around in all attention maps (figures 10 to 13): every layer, every head.
+    """Write an interactive page of all attention maps (figures 10 to 13): every layer, every head.
 
     Examples:
 

@@ -26,7 +26,7 @@ def overlap(
     paper: Paper = False,
     as_json: Json = False,
 ) -> None:
-    """Show which test images are in which training images (table 1), and in any of a mixture's.
+    """Show which test images are in which training images (table 1), and in those of any combination of datasets.
 
     Examples:
 

@@ -33,9 +33,9 @@ def pairs(
     *,
     options: SweepOptions,
 ) -> None:
-    """Say which tasks help each other (table 3): every pair of tasks against each task alone.
+    """Show which tasks help each other (table 3): every pair of tasks against each task alone.
 
-    Trains what is missing, each run in its own folder RUNS/SWEEP/NAME; finished runs are used, half-done ones go on.
+    Trains missing runs, each in its own folder RUNS/SWEEP/NAME; finished runs are reused, interrupted ones resume.
     Asks before more than ten minutes of work; without a terminal, only --yes trains. Everything goes into
     RUNS/SWEEP.parquet and a heat-map RUNS/SWEEP.png.
 
@@ -65,7 +65,7 @@ def triples(
     *,
     options: SweepOptions,
 ) -> None:
-    """Say whether gains add up (table 3): every triple of tasks against the sum of its pairs.
+    """Show whether gains add up (table 3): every triple of tasks against the sum of its pairs.
 
     As vlmt analyze pairs, whose runs and files it shares, with the triples trained as well.
 

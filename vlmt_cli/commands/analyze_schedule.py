@@ -43,8 +43,9 @@ def schedule(
 ) -> None:
     """Show what dynamic stop-and-go did in a run, and what another gap or threshold would have done.
 
-    Draws when each task went and stopped (figure 2 left), a small dataset's drift and sizes against updates (figure
-    6); with single-task runs, curves of both (figures 4 and 7); with runs of other gaps, these (figure 2 right).
+    Draws when each task was in state go or stop (figure 2 left), a small dataset's drift and sizes against updates
+    (figure 6); with single-task runs, curves of both (figures 4 and 7); with runs of other gaps, these (figure 2
+    right).
 
     Examples:
 

@@ -24,7 +24,8 @@ Nodes = Annotated[
     int, typer.Option("--nodes", min=1, help="Machines: started by torchrun or srun, or by --launcher slurm.")
 ]
 Launcher = Annotated[
-    str | None, typer.Option("--launcher", help="slurm: as jobs of a cluster. local: the same on this machine, to try.")
+    str | None,
+    typer.Option("--launcher", help="slurm: as jobs of a cluster. local: the same jobs on this machine, as a test."),
 ]
 Sbatch = Annotated[
     list[str] | None,

@@ -133,7 +133,9 @@ def evaluate(
     console = stdout()
     console.print(_table(result, intervals or contaminated or bool(limit), paper))
     if limit:
-        console.print(f"Scores of at most the first {limit:,} examples of each split: to try it, not to report.")
+        console.print(
+            f"Scores of at most the first {limit:,} examples of each split: a quick test, not a result to report."
+        )
     if paper and result.paper is None:
         console.print("The run reproduces no row of the paper's table 2, so that none stands beside it.")
     for line in [*_notes(result, contaminated), f"Written to {result.folder}: scores.json, predictions/"]:

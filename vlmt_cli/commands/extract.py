@@ -76,7 +76,7 @@ def extract(
     ] = None,
     device: Device = "auto",
     gpus: Gpus = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Take the first photos only, to try it.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Take only the first N photos, for a quick test.")] = None,
     shard: Annotated[str | None, typer.Option(help="Extract one part of the photos, such as 3/64.")] = None,
     merge: Annotated[bool, typer.Option("--merge", help="Merge the shards of the store, and remove them.")] = False,
     launcher: Launcher = None,

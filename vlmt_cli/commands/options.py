@@ -26,7 +26,9 @@ RecipeName = Annotated[
     str,
     typer.Option("--preset", "--recipe", help="Recipe, by name or as a YAML file.", autocompletion=completion.recipes),
 ]
-Scale = Annotated[str | None, typer.Option(help="A recipe to lay over this one: mini, for the synthetic world.")]
+Scale = Annotated[
+    str | None, typer.Option(help="A second recipe, whose keys override this one's: mini, for the synthetic world.")
+]
 _KEYS = "Override a recipe key: --set {}. Repeat it for more."
 DataKeys = Annotated[list[str] | None, typer.Option("--set", help=_KEYS.format("vqa.minval=5000"))]
 Keys = Annotated[list[str] | None, typer.Option("--set", help=_KEYS.format("training.gap=8"))]
@@ -65,7 +67,7 @@ Runs = Annotated[
 MultiTaskRun = Annotated[Path | None, typer.Argument(help="A multi-task run; else RUNS/all-tasks.", show_default=False)]
 Limit = Annotated[
     int | None,
-    typer.Option("--limit", min=1, help="Take the first examples of each task and split only, to try it."),
+    typer.Option("--limit", min=1, help="Take only the first N examples of each task and split, for a quick test."),
 ]
 Partial = Annotated[bool, typer.Option("--partial", help="Leave out examples whose images have no features.")]
 Weights = Annotated[

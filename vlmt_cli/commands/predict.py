@@ -59,7 +59,7 @@ def predict(
     data: DataFolder = DATA,
     as_json: Json = False,
 ) -> None:
-    """Ask a model about photos of your own.
+    """Run a model on photos of your own.
 
     vqa, vg_qa and gqa answer questions; refcoco, refcoco+, refcocog, visual7w, guesswhat and flickr30k_entities find
     the region that a text means; coco and flickr30k rank photos for a caption, and captions for a photo; nlvr2 says

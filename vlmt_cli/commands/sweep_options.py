@@ -39,7 +39,7 @@ class SweepOptions:
     plan: Annotated[
         bool, typer.Option("--plan", help="Show what would be trained and for how long, and train nothing.")
     ] = False
-    yes: Annotated[bool, typer.Option("--yes", help="Train what is missing without asking.")] = False
+    yes: Annotated[bool, typer.Option("--yes", help="Train missing runs without asking.")] = False
     weights: Weights = "best"
     paper: Paper = False
     as_json: Json = False
