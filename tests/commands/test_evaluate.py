@@ -87,6 +87,22 @@ def test_a_run_of_no_row_stands_alone(vlmt, data, clean_run, tmp_path):
     assert code == 0 and "reproduces no row of the paper's table 2" in out and "78.44" not in out
 
 
+def test_some_tasks_join_the_scores_of_others_of_the_same_checkpoint(vlmt, data, clean_run, tmp_path):
+    evaluate = ("evaluate", "--model", clean_run, "--data", data, "--tasks")
+    file = tmp_path / "at" / "scores.json"
+    assert vlmt(*evaluate, "nlvr2")[0] == 0 and vlmt(*evaluate, "snli_ve")[0] == 0
+    together = json.loads(file.read_text())
+    assert list(together["tasks"]) == ["nlvr2", "snli_ve"] and together["groups"].keys() == {"G4"}
+    assert vlmt(*evaluate, "snli_ve")[0] == 0 and json.loads(file.read_text()) == together
+    before = file.read_text()
+    other = make_checkpoint(data, ["cc:1"])
+    next(other.model.parameters()).data.add_(1)
+    save_pretrained(tmp_path / "at", other)
+    code, _, err = vlmt(*evaluate, "nlvr2")
+    assert code == 2 and "holds other tasks' scores, of weights with hash" in err and file.read_text() == before
+    assert vlmt(*evaluate, "nlvr2,snli_ve")[0] == 0  # nothing would be lost
+
+
 def test_a_leak_ends_with_4(vlmt, data, leaky_run, tmp_path):
     arguments = ("evaluate", "--model", leaky_run, "--data", data, "--tasks", "snli_ve,gqa")
     code, out, err = vlmt(*arguments)

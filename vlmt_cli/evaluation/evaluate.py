@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,7 @@ from vlmt_cli.evaluation.bootstrap import RESAMPLES, Estimate, by_image, estimat
 from vlmt_cli.evaluation.choose import Choice, choose, table_of
 from vlmt_cli.evaluation.contamination import contrast
 from vlmt_cli.evaluation.leaks import Seen, find_seen, guard, read_links, training_of
+from vlmt_cli.evaluation.merge import merged, scores_to_keep
 from vlmt_cli.evaluation.question import named_tasks
 from vlmt_cli.evaluation.run import Process
 from vlmt_cli.evaluation.scores import SCORES_FILE, Scores, TaskScore, make_scores, write_scores
@@ -33,6 +34,7 @@ from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.runs.best import BestOrLast
 from vlmt_cli.runs.folders import runs_folder
 from vlmt_cli.runs.recipe import Recipe
+from vlmt_cli.runs.tensors import tensors_hash
 from vlmt_cli.tasks.examples import Examples
 from vlmt_cli.tasks.groups import head_of, rules_of
 from vlmt_cli.tasks.load import load_examples
@@ -169,6 +171,15 @@ def evaluate(
         say(f"Warning: the training images of {' and '.join(seen.unknown)} are unknown: any test image may be one")
     has_leaks = guard(images, seen, allow_leak or contrasted, say)
 
+    last = checkpoint.lineage.stages[-1] if checkpoint.lineage.stages else None
+    protocol: dict[str, Any] = {
+        "weights": model.weights.kind,
+        "split_hash": last.split_hash if last else None,
+        "recipe_hash": last.recipe_hash if last else None,
+        "weights_hash": tensors_hash(checkpoint.model.state_dict()),
+        "resamples": resamples,
+        "seed": seed,
+    }
     process = Process(torch.device(device))
     setting = _Setting(
         data=data,
@@ -183,6 +194,9 @@ def evaluate(
         seed=seed,
         say=say,
     )
+    before = (
+        scores_to_keep(setting.folder, protocol, [choice.task for choice in choices]) if tasks is not None else None
+    )
     loaded = {choice.task: [_load(setting, choice, name) for name in choice.all_splits] for choice in choices}
     checkpoint.model.to(process.device).eval()
     scored: dict[str, TaskScore] = {}
@@ -195,18 +209,9 @@ def evaluate(
             score = scored[choice.task] = _score(setting, choice, judged, seen)
             seconds = time.perf_counter() - began
             say(f"{choice.task} {score.split}: {score.score.value:.2%} of {score.score.n:,}, in {seconds:.0f} s")
-    last = checkpoint.lineage.stages[-1] if checkpoint.lineage.stages else None
-    scores = make_scores(
-        source,
-        scored,
-        weights=model.weights.kind,
-        split_hash=last.split_hash if last else None,
-        recipe_hash=last.recipe_hash if last else None,
-        leaks_allowed=has_leaks,
-        resamples=resamples,
-        resampled="image",
-        seed=seed,
-    )
+    scores = make_scores(source, scored, leaks_allowed=has_leaks, resampled="image", **protocol)
+    if before is not None:
+        scores = merged(scores, before)
     write_scores(setting.folder / SCORES_FILE, scores)
     return Evaluation(
         scores, setting.folder, choices, left_out, submissions, recipe.paper_row("table2") if recipe else None

@@ -76,6 +76,7 @@ class Scores(_Model):
         average: the mean of the twelve tasks (table 2); None unless all have scores.
         split_hash: of the clean split that the model was last trained on; None when it was the full one, or unknown.
         recipe_hash: of the recipe that made the model; None when unknown.
+        weights_hash: SHA-256 of the weights; None in older files.
         leaks_allowed: whether test images that training saw were let in.
         resamples, resampled, seed: of the intervals: how often, what, and with which seed.
         versions: of ``vlmt`` and ``torch``.
@@ -89,6 +90,7 @@ class Scores(_Model):
     average: float | None
     split_hash: str | None
     recipe_hash: str | None
+    weights_hash: str | None = None
     leaks_allowed: bool
     resamples: PositiveInt
     resampled: Literal["image", "example"]
@@ -114,6 +116,7 @@ def make_scores(
     weights: BestOrLast | None = None,
     split_hash: str | None,
     recipe_hash: str | None,
+    weights_hash: str | None = None,
     leaks_allowed: bool,
     resamples: int,
     resampled: Literal["image", "example"],
@@ -129,6 +132,7 @@ def make_scores(
         average=average,
         split_hash=split_hash,
         recipe_hash=recipe_hash,
+        weights_hash=weights_hash,
         leaks_allowed=leaks_allowed,
         resamples=resamples,
         resampled=resampled,
