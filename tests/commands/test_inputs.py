@@ -122,7 +122,7 @@ def advised(capsys, *arguments):
 def test_what_train_advises_without_gpus_and_network_works(elsewhere, capsys):
     short = ["--limit", "20", "--set", "training.iterations=1"]
     line, command = advised(capsys, "train", "--task", "vqa", "--gpus", "8", *short)
-    assert "2 things are in the way here: (1) 8 GPUs were asked for, and this machine has none; (2) bert" in line
+    assert "2 obstacles on this machine: (1) 8 GPUs were requested, and this machine has none; (2) bert" in line
     assert "bert-base-uncased is neither a folder here nor available from the hub (no network)" in line
     assert run(*command) == 0
     folder = elsewhere / "demo" / "runs" / "all-tasks-vqa"

@@ -91,7 +91,7 @@ def copy_store(source, path, change=lambda key, regions: regions, **meta):
         (["--task", "vqa", "--group", "G1"], "--task and --group exclude each other"),
         (["--device", "tpu"], "there is no device 'tpu'; choose auto, cpu or cuda"),
         (["--device", "cpu", "--gpus", "2"], "--gpus and --device cpu exclude each other; give --processes"),
-        (["--gpus", "64"], "64 GPUs were asked for, and this machine has "),
+        (["--gpus", "64"], "64 GPUs were requested, and this machine has "),
     ],
 )
 def test_a_wrong_option_names_the_nearest_right_one(options, message, refused):

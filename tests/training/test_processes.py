@@ -151,10 +151,10 @@ def test_an_error_that_one_process_alone_meets_is_told_in_its_words(trained_worl
 @pytest.mark.parametrize(
     ("there", "asked", "message"),
     [
-        (0, 8, "8 GPUs were asked for, and this machine has none; give --device cpu, and --processes for --gpus"),
-        (1, 2, "2 GPUs were asked for, and this machine has 1; give --gpus 1"),
-        (4, 8, "8 GPUs were asked for, and this machine has 4; give --gpus 4"),
-        (0, 1, "a GPU was asked for, and this machine has none; give --device cpu, and --processes for --gpus"),
+        (0, 8, "8 GPUs were requested, and this machine has none; give --device cpu, and --processes for --gpus"),
+        (1, 2, "2 GPUs were requested, and this machine has 1; give --gpus 1"),
+        (4, 8, "8 GPUs were requested, and this machine has 4; give --gpus 4"),
+        (0, 1, "a GPU was requested, and this machine has none; give --device cpu, and --processes for --gpus"),
     ],
 )
 def test_fewer_gpus_than_asked_for_is_one_line(there, asked, message, trained_world, tmp_path, monkeypatch):

@@ -53,5 +53,5 @@ def printable(text: object, most: int = 80) -> str:
 
 
 def too_few_gpus(asked: int, count: int) -> str:
-    """Say that a machine has fewer GPUs than asked for: ``8 GPUs were asked for, and this machine has 2``."""
-    return f"{'a GPU was' if asked == 1 else f'{asked} GPUs were'} asked for, and this machine has {count or 'none'}"
+    """Say that a machine has fewer GPUs than requested: ``8 GPUs were requested, and this machine has 2``."""
+    return f"{'a GPU was' if asked == 1 else f'{asked} GPUs were'} requested, and this machine has {count or 'none'}"

@@ -1,4 +1,4 @@
-"""``vlmt analyze overlap``: table 1 for any mixture."""
+"""``vlmt analyze overlap``: table 1 for any combination of datasets."""
 
 from vlmt_cli.commands.options import (
     DATA,

@@ -52,7 +52,7 @@ def refuse(obstacles: list[Obstacle], data: Path, scale: str | None) -> None:
     what = obstacles[0].what
     if len(obstacles) > 1:
         numbered = "; ".join(f"({number}) {obstacle.what}" for number, obstacle in enumerate(obstacles, 1))
-        what = f"{len(obstacles)} things are in the way here: {numbered}"
+        what = f"{len(obstacles)} obstacles on this machine: {numbered}"
     raise obstacles[0].kind(what, todo=f"run instead: {command(without, instead)}")
 
 

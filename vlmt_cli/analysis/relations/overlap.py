@@ -1,4 +1,4 @@
-"""Table 1 for any mixture: which test images are in which training images, and in any of them together."""
+"""Table 1 for any datasets: which test images are in which training images, and in any of them together."""
 
 import numpy as np
 from numpy.typing import NDArray

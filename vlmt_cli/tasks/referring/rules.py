@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vlmt_cli.tasks.groups import BoxesOf
 
 COLUMNS = ("box", "candidates", "target")
-CHANCE = "any region"
+CHANCE = "random box"
 PREDICTS = "boxes"
 IOU = 0.5
 

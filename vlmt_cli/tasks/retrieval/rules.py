@@ -21,7 +21,7 @@ from vlmt_cli.tasks.examples import Columns, Examples, Lists, Part
 from vlmt_cli.tasks.scoring import Judged, Measure, ScoreColumn, check_lengths, named, one_array
 
 COLUMNS: tuple[str, ...] = ()
-CHANCE = "any image"
+CHANCE = "random image"
 PREDICTS = "ranking"
 
 KS = (1, 5, 10)
