@@ -19,7 +19,7 @@ from vlmt_cli.features.compare import compare_stores, match
 from vlmt_cli.features.coverage import examples_with_features
 from vlmt_cli.features.doctor import examine
 from vlmt_cli.features.record import Regions, encode
-from vlmt_cli.features.store import META
+from vlmt_cli.features.store import META, FeatureStore
 from vlmt_cli.features.store_writer import StoreWriter
 
 MADE = images(30, most=6)
@@ -185,3 +185,20 @@ def test_boxes_that_choose_each_other_are_partners():
 def test_a_damaged_file_ends_nothing_and_is_said(tmp_path, seed):
     said = examine_damaged(seed, tmp_path)
     assert re.match(r"damaged: |refused: |sound, and", said)
+
+
+@pytest.mark.parametrize(
+    ("flags", "size", "what"),
+    [(1, 0x7FFFFFFF, "which does not exist"), (2, None, "a tree of its own"), (4, None, "a tree of its own")],
+)
+def test_a_record_that_the_library_would_follow_out_of_the_file_is_refused(tmp_path, flags, size, what):
+    path = write(tmp_path / "s", images(30, most=40))
+    file = path / "data.mdb"
+    data = bytearray(file.read_bytes())
+    for key in re.finditer(b"coco:", data):
+        low, high, _, length = struct.unpack_from("<4H", data, key.start() - 8)
+        low, high = (low, high) if size is None else (size & 0xFFFF, size >> 16)
+        struct.pack_into("<4H", data, key.start() - 8, low, high, flags, length)
+    file.write_bytes(data)
+    with pytest.raises(DataError, match=f"is damaged .*{what}.*vlmt doctor"):
+        FeatureStore(path)

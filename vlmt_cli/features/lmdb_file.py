@@ -21,8 +21,8 @@ from vlmt_cli.base.opening import open_file
 
 _MAGIC, _VERSION = 0xBEEFC0DE, 1
 # After the page's header: magic, version, address, map size; of the tree of free pages the page size, entries and root;
-# of the tree of records entries and root; the last page and the transaction.
-_DESCRIPTION = struct.Struct("<16xII8x8xI28xQQ32xQQQQ")
+# of the tree of records flags, entries and root; the last page and the transaction.
+_DESCRIPTION = struct.Struct("<16xII8x8xI28xQQ4xH26xQQQQ")
 _HEADER = struct.Struct("<Q2xHHH")
 _PAGES = struct.Struct("<Q2xHI")
 _NODE = struct.Struct("<HHHH")
@@ -36,6 +36,7 @@ _AGAIN = "download or copy it again"
 class _Description(NamedTuple):
     page_size: int
     free_root: int
+    flags: int
     entries: int
     root: int
     last_page: int
@@ -92,12 +93,14 @@ class Lmdb:
 
     def damage(self) -> list[str]:
         """Return what is wrong with the pages of both trees, that of free pages included; values are not read."""
-        found = []
+        found = ["its description is damaged"] if self._description.flags else []
         for root in (self._description.root, self._description.free_root):
             for _, node in self._nodes(root):
                 if isinstance(node, str):
                     found.append(node)
-                elif node.flags & _ELSEWHERE and not 1 < node.number <= self._description.last_page:
+                elif node.flags & _TREE:
+                    found.append("a record is a tree of its own")
+                elif node.flags & _ELSEWHERE and not self._is_there(node.number, _HEADER.size + node.size):
                     found.append(f"a value lies on page {node.number:,}, which does not exist")
         return found
 
@@ -164,16 +167,17 @@ class Lmdb:
 
     def _read(self, number: int, length: int) -> bytes:
         """Read bytes from the beginning of a page. Raises a ValueError when they are not all there."""
-        size = self._description.page_size
-        if (
-            not 1 < number <= self._description.last_page
-            or -(-length // size) > self._description.last_page + 1 - number
-        ):
+        if not self._is_there(number, length):
             raise ValueError(f"page {number:,} lies beyond the last")
-        data = os.pread(self._descriptor, length, number * size)
+        data = os.pread(self._descriptor, length, number * self._description.page_size)
         if len(data) < length:
             raise ValueError(f"page {number:,} lies beyond the end of the file")
         return data
+
+    def _is_there(self, number: int, length: int) -> bool:
+        """Whether the file says that it has so many bytes from the beginning of a page."""
+        pages = -(-length // self._description.page_size)
+        return 1 < number <= self._description.last_page + 1 - pages
 
 
 class _Node(NamedTuple):
@@ -246,7 +250,7 @@ def _described(file: Path) -> _Description | None:
 def _description(data: bytes) -> _Description | None:
     if len(data) < _DESCRIPTION.size:
         return None
-    magic, version, page_size, _, free_root, entries, root, last_page, transaction = _DESCRIPTION.unpack(data)
+    magic, version, page_size, _, free_root, flags, entries, root, last_page, transaction = _DESCRIPTION.unpack(data)
     if magic != _MAGIC or version != _VERSION or page_size not in [1 << power for power in range(8, 17)]:
         return None
-    return _Description(page_size, free_root, entries, root, last_page, transaction)
+    return _Description(page_size, free_root, flags, entries, root, last_page, transaction)

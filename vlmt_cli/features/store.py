@@ -20,7 +20,7 @@ from torch import Tensor
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.words import printable
-from vlmt_cli.features.lmdb_file import check_length
+from vlmt_cli.features.lmdb_file import check_pages
 from vlmt_cli.features.record import Regions, decode
 
 SCHEMA = 1
@@ -64,7 +64,7 @@ class FeatureStore:
         self.path = Path(path)
         if not may_be_lmdb(self.path):
             raise DataError("there is no feature store", where=self.path, todo="make one with vlmt pack or extract")
-        check_length(self.path)
+        check_pages(self.path)  # to the LMDB library a damaged page can be the end of the process
         try:
             with _environment(self.path).begin(buffers=True) as transaction:
                 self.meta = read_meta(transaction, self.path)
