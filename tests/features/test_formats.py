@@ -397,6 +397,10 @@ def test_what_is_no_feature_file_is_said(tmp_path):
     (tmp_path / "text").write_text("hello")
     (tmp_path / "few").write_text("a\tb\tc\n")
     (tmp_path / "half.h5").write_bytes(b"\x89HDF\r\n\x1a\n123")
+    with h5py.File(tmp_path / "index.h5", "w") as file:
+        file["features"] = np.ones((2, 1, 4), "f4")
+    data = (tmp_path / "index.h5").read_bytes()
+    (tmp_path / "index.h5").write_bytes(data.replace(b"TREE", b"FREE").replace(b"SNOD", b"SNOW"))
     (tmp_path / "folder").mkdir()
     lmdb.open(str(tmp_path / "empty")).close()
     for name, said in {
@@ -404,6 +408,7 @@ def test_what_is_no_feature_file_is_said(tmp_path):
         "text": "none of the formats",
         "few": "its first line has 3 fields",
         "half.h5": "cannot be read as HDF5",
+        "index.h5": "cannot be read as HDF5",
         "folder": r"has no \.npy",
         "empty": "there is no record",
     }.items():

@@ -63,6 +63,7 @@ SOUND = Regions(np.array([[0, 0, 10, 10]], "f4"), np.ones((1, 4), "f4"), 20, 20)
         ({"scores": np.ones((2, 4), "f4")}, "class scores have shape"),
         ({"boxes": np.zeros((0, 4), "f4"), "features": np.zeros((0, 4), "f4")}, "no region"),
         ({"width": 0}, "0 x 20 pixels"),
+        ({"height": 1 << 32}, "20 x 4294967296 pixels"),
         ({"features": np.full((1, 4), np.nan, "f4")}, "features hold values that are NaN or infinite"),
         ({"boxes": np.array([[0, 0, np.inf, 10]], "f4")}, "boxes hold values that are NaN or infinite"),
         ({"features": np.full((1, 4), 7e4, "f4")}, "too large for float16"),

@@ -31,6 +31,7 @@ from vlmt_cli.base.errors import DataError
 _HEADER = struct.Struct("<4s7I")
 _MAGIC = b"VLF1"
 _FLOAT, _HALF = np.dtype("<f4"), np.dtype("<f2")
+_LONGEST_SIDE = 1 << 31  # pixels
 _LARGEST = np.finfo(np.float16).max
 _MANY = 8
 _ROUNDING = 1  # pixels: detectors clip to the last pixel or to the border, and some round
@@ -65,7 +66,7 @@ def problem(regions: Regions) -> str | None:
         return f"class scores have shape {scores.shape} for {len(boxes)} boxes"
     if not len(boxes):
         return "the image has no region"
-    if regions.width < 1 or regions.height < 1:
+    if not (1 <= regions.width <= _LONGEST_SIDE and 1 <= regions.height <= _LONGEST_SIDE):
         return f"the image is {regions.width} x {regions.height} pixels"
     for name, values in (("boxes", boxes), ("features", features), ("class scores", scores)):
         if values is not None and not np.isfinite(values).all():

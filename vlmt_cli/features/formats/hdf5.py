@@ -63,8 +63,12 @@ def entries(path: Path, options: PackOptions) -> Generator[Entry]:
             rows = _rows(path, data["ids"], options.ids)
             for n, (name, row, facts) in enumerate(rows, 1):
                 yield Entry(name, partial(_read, data, row, facts), n / len(rows))
-    except OSError as error:
-        raise DataError(f"cannot be read as HDF5 ({error})", where=path, todo="download it again") from error
+    except DataError:
+        raise
+    except Exception as error:  # of damaged files h5py raises whatever their bytes run into
+        raise DataError(
+            f"cannot be read as HDF5 ({printable(error, 200)})", where=path, todo="download it again"
+        ) from error
 
 
 def _dataset(file: h5py.File, names: tuple[str, ...]) -> h5py.Dataset | None:
