@@ -202,3 +202,14 @@ def test_a_report_of_an_older_vlmt_is_called_that_and_cleaning_again_helps(vlmt,
     assert vlmt("clean", "--data", cleaned, "--identity", "paper")[0] == 2
     assert vlmt("clean", "--data", cleaned)[0] == 0
     assert vlmt("clean", "--check", "--data", cleaned)[0] == 0
+
+
+def test_a_report_of_a_dataset_that_is_not_known_is_named(vlmt, cleaned):
+    path = cleaned / "clean" / "report.json"
+    report = json.loads(path.read_text())
+    report["question"]["datasets"].append("mars")
+    path.write_text(json.dumps(report))
+    code, _, err = vlmt("clean", "--check", "--data", cleaned)
+    assert code == 3 and "names the dataset 'mars', which this vlmt does not know; run vlmt clean again" in err
+    code, _, err = vlmt("clean", "--data", cleaned)
+    assert code == 2 and "answer to another question" in err and "--replace" in err

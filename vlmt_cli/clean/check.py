@@ -110,12 +110,13 @@ def find_returned(folder: Path) -> tuple[int, list[Leak]]:
     Returns:
         How many there are, and the first of each split.
     """
-    try:
-        removed = pq.read_table(folder / REMOVED_FILE)
-    except (OSError, pa.ArrowException):
-        return 0, []
     keep = _named(read_keep(folder / KEEP_FILE))
-    rows = _named(removed.select(KEEP.names)).append_column("place", pa.array(np.arange(len(removed))))
+    try:
+        removed = pq.read_table(folder / REMOVED_FILE, columns=[*KEEP.names, "hits"])
+        rows = _named(removed.select(KEEP.names))
+    except (OSError, pa.ArrowException, KeyError):
+        return 0, []
+    rows = rows.append_column("place", pa.array(np.arange(len(removed))))
     places = [
         rows.join(keep, ["dataset", "split", column], join_type="left semi")["place"].to_numpy()
         for column in ("example_id", "row")
@@ -123,7 +124,7 @@ def find_returned(folder: Path) -> tuple[int, list[Leak]]:
     returned = np.unique(np.concatenate(places))
     first: dict[tuple[str, str], Leak] = {}
     for row in removed.take(pa.array(returned)).slice(0, _LOOKED_AT).to_pylist():
-        hit = row["hits"][0]
+        hit = (row["hits"] or [{"image": "?", "test_set": "?"}])[0]
         leak = Leak(row["dataset"], row["split"], row["example_id"], hit["image"], hit["test_set"], hit["image"])
         first.setdefault((leak.dataset, leak.split), leak)
     return len(returned), list(first.values())
@@ -153,9 +154,12 @@ def read_keep(path: Path) -> pa.Table:
     if not path.exists():
         raise DataError("there is no clean split", where=path.parent, todo="make one with vlmt clean")
     try:
-        return pq.read_table(path, schema=KEEP)
+        keep = pq.read_table(path, schema=KEEP)
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"cannot be read ({error})", where=path, todo="make it again with vlmt clean") from error
+    if any(column.null_count for column in keep.columns):
+        raise DataError("has empty cells", where=path, todo="make it again with vlmt clean")
+    return keep
 
 
 def kept_examples(keep: pa.Table, split: Split, path: Path) -> NDArray[np.bool_]:

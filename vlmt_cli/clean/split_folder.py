@@ -10,9 +10,11 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.files import atomic_folder, bring_back, write_parquet, write_text
 from vlmt_cli.base.origin import KEEP_FILE, verify_split
 from vlmt_cli.base.schema import parse
+from vlmt_cli.base.words import quoted
 from vlmt_cli.clean import heatmap, markdown
 from vlmt_cli.clean.removal import Removal, keep_table, origin_of
 from vlmt_cli.clean.report import Report
+from vlmt_cli.datasets.official import all_datasets
 
 REMOVED_FILE = "removed.parquet"
 REPORT_FILE = "report.json"
@@ -49,7 +51,11 @@ def read_report(folder: Path) -> Report:
         values = read_json(path, "make the split again with vlmt clean")
     except FileNotFoundError as error:
         raise DataError("there is no clean split", where=folder, todo="make one with vlmt clean") from error
-    return parse(Report, values, path, todo="run vlmt clean again")
+    report = parse(Report, values, path, todo="run vlmt clean again")
+    if unknown := sorted(set(report.question.datasets) - all_datasets().keys()):
+        what = f"names the dataset {quoted(unknown[0])}, which this vlmt does not know"
+        raise DataError(what, where=path, todo="run vlmt clean again")
+    return report
 
 
 def verified_report(data: Path) -> Report | None:

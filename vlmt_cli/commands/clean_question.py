@@ -86,7 +86,7 @@ def datasets_to_clean(data: Path, to: Path | None, asked: "CleanQuestion", repla
     from vlmt_cli.base.errors import UsageError
     from vlmt_cli.clean.question import differences, read_answer
     from vlmt_cli.commands.show import say
-    from vlmt_cli.datasets.official import raw_files
+    from vlmt_cli.datasets.official import all_datasets, raw_files
 
     target = to or data / "clean"
     if to and to.resolve() == (data / "clean").resolve():
@@ -97,7 +97,8 @@ def datasets_to_clean(data: Path, to: Path | None, asked: "CleanQuestion", repla
     previous = read_answer(target)
     if previous is None:
         return asked.datasets
-    more = [name for name in previous.only_trained_on if name not in asked.datasets]
+    known = all_datasets().keys()
+    more = [name for name in previous.only_trained_on if name in known and name not in asked.datasets]
     if replace:  # where its files are gone, there is nothing to keep
         more = [name for name in more if raw_files(data, name)]
     wider = asked.model_copy(update={"datasets": [*asked.datasets, *more]})
