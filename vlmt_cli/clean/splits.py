@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.keys import read_image_list
+from vlmt_cli.datasets.tables import check_columns
 
 ROLES = ("train", "val", "test", "pretrain", "detector")
 CLEANED_ROLES = ("train", "val", "pretrain")
@@ -75,6 +76,7 @@ def read_split(dataset: str, name: str, path: Path, joins: tuple[str, ...] = IDE
     except (OSError, pa.ArrowException) as error:
         todo = f"delete {path.parent} and run the command again"
         raise DataError(f"is damaged ({str(error).splitlines()[0]})", where=path, todo=todo) from error
+    check_columns(table, path)
     images = table["images"].combine_chunks()
     split = Split(dataset, name, role_of(name), table["example_id"].combine_chunks(), images, path, joins)
     if len(split) and (np.diff(split.offsets) < 1).any():

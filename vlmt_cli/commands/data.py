@@ -141,12 +141,23 @@ def _show_examples(
 ) -> None:
     import json
 
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from vlmt_cli.base.errors import DataError
+    from vlmt_cli.base.words import printable
     from vlmt_cli.commands.show import stdout
+    from vlmt_cli.datasets.tables import check_columns
 
-    file = pq.ParquetFile(path)
-    rows = next(file.iter_batches(batch_size=count)).to_pylist() if file.metadata.num_rows else []
+    try:
+        file = pq.ParquetFile(path)
+        batches = [next(file.iter_batches(batch_size=count))] if file.metadata.num_rows else []
+    except (OSError, pa.ArrowException) as error:
+        todo = f"delete {path.parent} and run the command again"
+        raise DataError(f"is damaged ({printable(error)})", where=path, todo=todo) from error
+    first = pa.Table.from_batches(batches, file.schema_arrow)
+    check_columns(first, path)
+    rows = first.to_pylist()
     if as_json:
         print(json.dumps(rows, indent=2))
         return

@@ -19,7 +19,7 @@ from vlmt_cli.base.boxes import sound_boxes
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.identity import LINKS
 from vlmt_cli.base.keys import check_image_key
-from vlmt_cli.base.words import quoted
+from vlmt_cli.base.words import printable, quoted
 
 _COMMON: list[Any] = [("example_id", pa.string()), ("images", pa.list_(pa.string())), ("text", pa.string())]
 BOX = pa.list_(pa.float32(), 4)
@@ -40,6 +40,21 @@ REFERRING = pa.schema(
 )
 # The label's index in the dataset's LABELS, -1 where it is unknown; the premise is SNLI-VE's caption.
 VERIFICATION = pa.schema([*_COMMON, ("label", pa.int8()), ("premise", pa.string())])
+
+_NEVER_NULL = VQA.names
+_TYPES = {field.name: field.type for schema in (VQA, REFERRING, VERIFICATION) for field in schema}
+
+
+def check_columns(table: pa.Table, path: Path) -> None:
+    """Raise a DataError when a column of an example table holds something else than its schema says."""
+    todo = f"delete {path.parent} and run vlmt clean again"
+    for column in table.schema:
+        expected = _TYPES.get(column.name, column.type)
+        if column.type != expected or pa.types.is_null(column.type):
+            what = f"is damaged (the column {quoted(column.name)} is {printable(column.type)})"
+            raise DataError(what, where=path, todo=todo)
+        if column.name in _NEVER_NULL and table[column.name].null_count:
+            raise DataError(f"is damaged (the column {column.name} has empty cells)", where=path, todo=todo)
 
 
 @dataclass

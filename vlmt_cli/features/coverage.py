@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from vlmt_cli.base.errors import DataError
+from vlmt_cli.datasets.tables import check_columns
 
 if TYPE_CHECKING:
     from vlmt_cli.features.store import FeatureStore
@@ -101,7 +102,9 @@ def images_of(path: Path) -> pa.ListArray:
 def read_examples(path: Path, *columns: str) -> pa.Table:
     """Read columns of an example table, by default ids and images. Raises a DataError when it is damaged."""
     try:
-        return pq.read_table(path, columns=list(columns or ("example_id", "images")))
+        table = pq.read_table(path, columns=list(columns or ("example_id", "images")))
     except (OSError, pa.ArrowException, KeyError) as error:
         todo = f"delete {path.parent} and run vlmt clean again"
         raise DataError(f"is damaged ({str(error).splitlines()[0]})", where=path, todo=todo) from error
+    check_columns(table, path)
+    return table

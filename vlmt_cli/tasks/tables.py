@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.origin import KEEP_FILE, read_origin
 from vlmt_cli.datasets.clean_command import clean_command
+from vlmt_cli.datasets.tables import check_columns
 
 
 def require_in_split(data: Path, tasks: Sequence[str]) -> None:
@@ -28,10 +29,12 @@ def require_in_split(data: Path, tasks: Sequence[str]) -> None:
 def read_columns(path: Path, columns: list[str] | None) -> pa.Table:
     """Read columns of a Parquet file, None for all. Raises a DataError when it is damaged or lacks one."""
     try:
-        return pq.read_table(path, columns=columns)
+        table = pq.read_table(path, columns=columns)
     except FileNotFoundError as error:
         todo = f"make it with {clean_command(path.parents[2], path.parent.name)}"
         raise DataError("there is no such example table", where=path, todo=todo) from error
     except (OSError, pa.ArrowException, KeyError) as error:
         reason = str(error).splitlines()[0][:160]
         raise DataError(f"is damaged ({reason})", where=path, todo="delete it and run the command again") from error
+    check_columns(table, path)
+    return table
