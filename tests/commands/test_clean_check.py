@@ -212,4 +212,4 @@ def test_a_report_of_a_dataset_that_is_not_known_is_named(vlmt, cleaned):
     code, _, err = vlmt("clean", "--check", "--data", cleaned)
     assert code == 3 and "names the dataset 'mars', which this vlmt does not know; run vlmt clean again" in err
     code, _, err = vlmt("clean", "--data", cleaned)
-    assert code == 2 and "answer to another question" in err and "--replace" in err
+    assert code == 2 and "--to" in err and "--replace" in err

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.base.opening import check_file
+from vlmt_cli.base.opening import check_file, open_file
 from vlmt_cli.base.words import printable
 
 AGAIN = "download or export the file again"
 _AROUND = ("model_state_dict", "state_dict", "model", "module", "net", "weights")
 _PREFIXES = ("module.", "_orig_mod.", "model.")
 _DEEPEST = 8
+_LONGEST_HEADER = 4 << 20  # bytes; the paper's model takes a fortieth of it
 
 
 class _Inert:
@@ -43,6 +44,8 @@ def read_torch_file(path: Path, inert: Sequence[str] = ()) -> Any:
     check_file(path)
     if not path.is_file():
         raise DataError("there is no such file", where=path)
+    if zipfile.is_zipfile(path):
+        _check_zip(path)
     stand_ins: list[Any] = [(_Inert, name) for name in inert]
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(stand_ins):
@@ -55,7 +58,18 @@ def read_torch_file(path: Path, inert: Sequence[str] = ()) -> Any:
             raise DataError(what, where=path, todo="distrust whoever gave you this file") from error
         if "Weights only load failed" in message:
             _damaged(path, "it holds something that is not plain data; nothing was run", error)
-        _damaged(path, message.partition(". ")[0][:120] or type(error).__name__, error)
+        _damaged(path, printable(message.partition(". ")[0], 120) or type(error).__name__, error)
+
+
+def _check_zip(path: Path) -> None:
+    """Refuse a zip that torch never writes and whose entries may unpack to any size."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            entries = file.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        _damaged(path, printable(error), error)
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise DataError("is a compressed zip, which torch.save never writes", where=path, todo=AGAIN)
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -66,10 +80,14 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     check_file(path)
     if not path.is_file():
         raise DataError("there is no such file", where=path)
+    with open_file(path) as file:
+        length = int.from_bytes(file.read(8), "little")
+    if _LONGEST_HEADER < length < path.stat().st_size:
+        raise DataError(f"its header has {length:,} bytes, as that of no model has", where=path, todo=AGAIN)
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        _damaged(path, " ".join(str(error).split())[:120], error)
+        _damaged(path, printable(" ".join(str(error).split()), 120), error)
 
 
 def unwrapped(content: Any) -> Any:

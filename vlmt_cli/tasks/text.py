@@ -19,6 +19,7 @@ from torch import Tensor
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.files import locked, write_parquet
+from vlmt_cli.base.words import printable
 from vlmt_cli.tasks.tables import read_columns
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -32,14 +33,19 @@ class TextEncoder:
         text: a ``tokenizer.json``.
 
     Raises:
-        DataError: it has no CLS, SEP or PAD.
+        DataError: it is not a tokenizer, or has no CLS, SEP or PAD.
     """
 
     def __init__(self, text: str) -> None:
         from tokenizers import Tokenizer
 
         self.text = text
-        self.tokenizer = Tokenizer.from_str(text)
+        try:
+            self.tokenizer = Tokenizer.from_str(text)
+        except Exception as error:  # the library has no error of its own
+            raise DataError(
+                f"is not a tokenizer ({printable(error)})", where="tokenizer", todo="take BERT's"
+            ) from error
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
         ids = {token: number for token in SPECIAL if (number := self.tokenizer.token_to_id(token)) is not None}
