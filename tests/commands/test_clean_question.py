@@ -147,3 +147,8 @@ def test_a_folder_that_does_not_exist_is_an_error_and_is_not_made(vlmt, tmp_path
         code, out, err = vlmt(*command.split(), "--data", "typo")
         assert code == 3 and "typo" in err and not out, command
         assert not list(tmp_path.iterdir()), command
+
+
+def test_a_device_in_place_of_an_image_list_is_refused(vlmt, cleaned):
+    code, _, err = vlmt("clean", "--image-list", "a:train=/dev/zero", "--data", cleaned)
+    assert code == 3 and "/dev/zero: is a device, not a file" in err

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from vlmt_cli.base.documents import read_json
 from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.opening import read_file
 
 
 class _Model(BaseModel):
@@ -53,7 +54,7 @@ class CleanQuestion(_Model):
 def list_hash(path: Path) -> str:
     """Return the SHA-256 of a small file. Raises a DataError when it cannot be read."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return hashlib.sha256(read_file(path)).hexdigest()
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror or error})", where=path) from error
 
