@@ -11,5 +11,6 @@ def test_a_page_shows_its_title_as_text_and_forbids_what_it_does_not_need():
     assert still.index("font: 15px") < still.index("p { margin: 0 }") < still.index("<p>body</p>")
     assert "script-src" not in still and "script-src 'unsafe-inline'" in moving
     assert "prefers-color-scheme" in still and "prefers-color-scheme" not in moving
+    assert "\x1b" not in html_page("a\x1b[31m", "<p>\x1b\x9b31m</p>") and "\n" in still
     for page in (still, moving):
         assert "default-src 'none'" in page and "width=device-width" in page

@@ -66,7 +66,7 @@ def test_explain_finds_an_image_under_its_other_names(vlmt, world):
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "hint"),
     [
-        (["show", "vqa3"], 2, "choose among vqa"),
+        (["show", "vqa3"], 2, "did you mean vqa"),
         (["show", "vqa", "testA"], 2, "choose val, train, test"),
         (["explain", "../../etc/passwd"], 3, "is not an image key"),
         (["explain", "262148"], 3, "such as coco:262148"),

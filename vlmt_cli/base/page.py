@@ -3,7 +3,10 @@
 Pages share colours, which follow the reader's light or dark setting, fonts and margins; each adds its own style.
 """
 
+import re
 from html import escape
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 _LIGHT = """:root { --page: #f6f6f4; --card: #fff; --ink: #1d1d1f; --soft: #6b6b70; --line: #dedede; --well: #ececea;
   --accent: #0a63c9; --pale: #a9c6ea; --warn: #fff3d6; --mark: #ffe9a8; --yes: #1c7c3c; --no: #c4302b }
@@ -40,12 +43,13 @@ def html_page(title: str, body: str, style: str = "", *, scripts: bool = False, 
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'" + _SCRIPTS * scripts
     scheme = '<meta name="color-scheme" content="light dark">\n' if dark else ""
     css = _LIGHT + _DARK * dark + _STYLE + style
-    return (
+    page = (
         '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n{scheme}'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         f"<title>{escape_html(title)}</title>\n<style>\n{css}</style>\n{body}\n</html>\n"
     )
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", page)  # they would steer a terminal that shows the file
 
 
 def escape_html(plain: str) -> str:

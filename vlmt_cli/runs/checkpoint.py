@@ -45,6 +45,8 @@ from vlmt_cli.tasks.config import ModelConfig
 from vlmt_cli.tasks.multitask import MultiTaskModel
 
 FORMAT = "vlmt checkpoint 1"
+_LARGEST = {CONFIG: 1 << 24, LINEAGE: 1 << 24}
+"""Bytes: parsing what no checkpoint holds would take long."""
 FILES = (WEIGHTS, CONFIG, LABELS, TOKENIZER, LINEAGE, UNREAD, CARD)
 
 
@@ -236,4 +238,8 @@ def _read_text(path: Path) -> str:
 
 
 def _read_json(path: Path) -> Any:
+    """Read a file of a checkpoint, if it is of a size that its schema can have."""
+    most = _LARGEST.get(path.name, 1 << 28)
+    if path.exists() and (size := path.stat().st_size) > most:
+        raise DataError(f"is {size:,} bytes, where such a file has {most:,} at most", where=path)
     return parse_json(_read_text(path), path)
