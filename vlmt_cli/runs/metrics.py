@@ -17,10 +17,13 @@ Further kinds come from callbacks, such as ``affinity``.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import UnionType
 from typing import Any
+
+import msgspec
 
 from vlmt_cli.base.documents import parse_json, read_text
 from vlmt_cli.base.errors import DataError
@@ -32,6 +35,8 @@ METRICS = "metrics.jsonl"
 METRICS_VERSION = 1
 """In each line of kind ``start``; lines without it are of version 1."""
 
+_DECODER = msgspec.json.Decoder()
+_LONG_NUMBER = re.compile(r"\d{19}")
 _NEEDED = {
     "train": ("iteration", "task", "loss"),
     "validation": ("iteration", "task", "score"),
@@ -99,6 +104,16 @@ def _check_fields(record: dict[str, Any], where: str) -> None:
             raise DataError(what, where=where, todo="delete the line")
 
 
+def _parse(line: str, where: str) -> Any:
+    """Parse a line: at full speed if it is plain, else with the checks that name what is wrong."""
+    if not _LONG_NUMBER.search(line):
+        try:
+            return _DECODER.decode(line)
+        except (msgspec.DecodeError, RecursionError, UnicodeError):  # NaN, too, which JSON has not
+            pass
+    return parse_json(line, where, "delete the line", nan=True)
+
+
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
     try:
         text = read_text(path, "delete the line")
@@ -110,7 +125,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
             continue
         where = f"{path}:{number}"
         try:
-            record = parse_json(line, where, "delete the line", nan=True)
+            record = _parse(line, where)
         except DataError:
             if number == len(lines):
                 return
