@@ -1,5 +1,6 @@
 """Fixtures of all tests."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -43,3 +44,9 @@ def trained_world(tmp_path_factory) -> Path:
     ):
         assert run(*command, "--data", str(folder)) == 0
     return folder
+
+
+def pytest_collection_finish():
+    """Leave the modules that were imported out of every later garbage collection: there are a million objects."""
+    gc.collect()
+    gc.freeze()
