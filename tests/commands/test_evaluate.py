@@ -95,11 +95,17 @@ def test_some_tasks_join_the_scores_of_others_of_the_same_checkpoint(vlmt, data,
     assert list(together["tasks"]) == ["nlvr2", "snli_ve"] and together["groups"].keys() == {"G4"}
     assert vlmt(*evaluate, "snli_ve")[0] == 0 and json.loads(file.read_text()) == together
     before = file.read_text()
+    code, _, err = vlmt(*evaluate, "snli_ve", "--split", "val")
+    assert code == 2 and "has snli_ve scored on test, which val would replace" in err and file.read_text() == before
     other = make_checkpoint(data, ["cc:1"])
     next(other.model.parameters()).data.add_(1)
     save_pretrained(tmp_path / "at", other)
     code, _, err = vlmt(*evaluate, "nlvr2")
-    assert code == 2 and "holds other tasks' scores, of weights with hash" in err and file.read_text() == before
+    assert (
+        code == 2
+        and "holds other tasks' scores, with another hash of its weights" in err
+        and file.read_text() == before
+    )
     assert vlmt(*evaluate, "nlvr2,snli_ve")[0] == 0  # nothing would be lost
 
 

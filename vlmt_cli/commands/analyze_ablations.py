@@ -54,9 +54,9 @@ def ablations(
     if wrong := [recipe for recipe in recipes if recipe not in TABLES[number]]:
         todo = f"choose among {', '.join(TABLES[number])}"
         raise UsageError(f"table {number} has no recipe {wrong[0]!r}", todo=todo)
-    wanted = {}
+    wanted, keys = {}, options.keys or ()
     for recipe in recipes:
-        loaded = beginning_with(load_recipe(recipe, Recipe, options.keys or (), options.scale), options.folder)
+        loaded = beginning_with(load_recipe(recipe, Recipe, keys, options.scale).overridden(keys), options.folder)
         for seed in range(options.seeds):
             wanted[recipe, seed] = Wanted(f"{recipe}-seed{seed}", loaded, seed)
     runs = find_or_train(options, sweep, wanted, lambda _: True, trains=train or options.yes)

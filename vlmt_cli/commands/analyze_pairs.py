@@ -130,7 +130,8 @@ def _measure(together: int, tasks: str, recipe: str, name: str, options: SweepOp
         # A task alone has nothing to stop for, and trains as the recipe single-task: until it has converged.
         until = ["training.stop_when_converged=true"] if len(names) == 1 else []
         keys = [*until, *(options.keys or ()), *(["training.gap=1"] if alone else [])]
-        return beginning_with(load_recipe(recipe, Recipe, keys, options.scale, tasks=list(names)), options.folder)
+        loaded = load_recipe(recipe, Recipe, keys, options.scale, tasks=list(names)).overridden(options.keys or ())
+        return beginning_with(loaded, options.folder)
 
     wanted = wanted_runs(items, make_recipe, options.seeds, 3)
     runs = sweep(options, name, wanted, lambda key: len(key[0]) <= together)

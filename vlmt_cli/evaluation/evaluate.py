@@ -23,7 +23,7 @@ from vlmt_cli.evaluation.bootstrap import RESAMPLES, Estimate, by_image, estimat
 from vlmt_cli.evaluation.choose import Choice, choose, table_of
 from vlmt_cli.evaluation.contamination import contrast
 from vlmt_cli.evaluation.leaks import Seen, find_seen, guard, read_links, training_of
-from vlmt_cli.evaluation.merge import merged, scores_to_keep
+from vlmt_cli.evaluation.merge import check_splits, merged, scores_to_keep
 from vlmt_cli.evaluation.question import named_tasks
 from vlmt_cli.evaluation.run import Process
 from vlmt_cli.evaluation.scores import SCORES_FILE, Scores, TaskScore, make_scores, write_scores
@@ -194,9 +194,9 @@ def evaluate(
         seed=seed,
         say=say,
     )
-    before = (
-        scores_to_keep(setting.folder, protocol, [choice.task for choice in choices]) if tasks is not None else None
-    )
+    before = None
+    if tasks is not None or split is not None:
+        before = scores_to_keep(setting.folder, protocol, {choice.task: choice.name for choice in choices})
     loaded = {choice.task: [_load(setting, choice, name) for name in choice.all_splits] for choice in choices}
     checkpoint.model.to(process.device).eval()
     scored: dict[str, TaskScore] = {}
@@ -211,6 +211,7 @@ def evaluate(
             say(f"{choice.task} {score.split}: {score.score.value:.2%} of {score.score.n:,}, in {seconds:.0f} s")
     scores = make_scores(source, scored, leaks_allowed=has_leaks, resampled="image", **protocol)
     if before is not None:
+        check_splits(setting.folder, before, {task: score.split for task, score in scored.items()})
         scores = merged(scores, before)
     write_scores(setting.folder / SCORES_FILE, scores)
     return Evaluation(
