@@ -53,7 +53,7 @@ def array_of(raw: Any, dtype: np.dtype[Any], shape: Any, is_fortran: bool = Fals
         raise ValueError(f"an array of shape {printable(repr(sides), 40)} and {dtype} in {size} bytes")
     flat: NDArray[Any] = np.frombuffer(raw, dtype) if len(raw) else np.empty(0, dtype)
     if dtype.kind == "U" and flat.size and flat.view(np.dtype("u4").newbyteorder(dtype.byteorder)).max() > _LAST_LETTER:
-        raise ValueError("an array of texts with letters that do not exist")
+        raise ValueError("an array of texts with characters outside Unicode")
     return flat.reshape(sides, order="F" if is_fortran else "C")
 
 
@@ -63,8 +63,8 @@ def objects_of(items: Any, shape: Any) -> NDArray[Any]:
     if not isinstance(items, list) or math.prod(sides) != len(items):
         raise ValueError(f"an array of shape {printable(repr(sides), 40)} with another number of objects")
     flat = np.empty(len(items), object)
-    for place, item in enumerate(items):  # numpy would take an item that is a list apart
-        flat[place] = item
+    for row, item in enumerate(items):  # numpy would take an item that is a list apart
+        flat[row] = item
     return flat.reshape(sides)
 
 

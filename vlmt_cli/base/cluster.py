@@ -36,7 +36,7 @@ def read_shard(text: str) -> tuple[int, int]:
     """Read ``--shard 3/64``: the number of a part, from 1, and how many there are.
 
     Raises:
-        UsageError: it is not of this form, or there is no such part.
+        UsageError: it has another form, or the number is not one from 1 to OF.
     """
     match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
     if not match or not 1 <= int(match[1]) <= int(match[2]):

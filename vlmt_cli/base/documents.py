@@ -85,7 +85,7 @@ def read_yaml(path: Path) -> Any:
     """
     text = read_text(path)
     if len(text) > _LARGEST_YAML:
-        raise DataError(f"is longer than {_LARGEST_YAML:,} letters, as no recipe is", where=path)
+        raise DataError(f"has more than {_LARGEST_YAML:,} characters, which is too long for a recipe", where=path)
     return parse_yaml(text, path)
 
 
@@ -105,7 +105,7 @@ def parse_yaml(text: str, where: object) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice, of which the last would win in silence."""
+    """Refuses a key that stands twice, of which the last would silently win."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()

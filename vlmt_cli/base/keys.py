@@ -31,7 +31,7 @@ _IDS = {
 SOURCES = tuple(_IDS)
 _LONGEST_NAME = 255
 _LONGEST_ID = 200
-"""Letters of an id, which is a part of file names."""
+"""Characters of an id, which is a part of file names."""
 _ANY_SOURCE = r"[a-z][a-z0-9_]*"
 _ANY_ID = _IDS["cc"]
 

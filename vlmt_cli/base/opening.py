@@ -17,7 +17,7 @@ _KINDS = (
 
 
 def check_file(path: Path | str) -> None:
-    """Refuse what is not a regular file, or a link to one; what is missing is left to whoever opens it.
+    """Refuse a pipe, a socket, a device or a folder. A missing file is no error here: opening it raises.
 
     Raises:
         DataError: it is a pipe, a socket, a device or a folder.

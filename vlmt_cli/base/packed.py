@@ -13,7 +13,7 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.opening import open_file
 
 MOST_GROWTH = 100
-"""How many times its packed size a file may have; annotation files have 5 to 20 times."""
+"""How many times its packed size a file may have; those of the datasets here have 3 to 20."""
 ALWAYS_ALLOWED = 64 << 20
 """Bytes that any file may unpack to."""
 
@@ -51,7 +51,7 @@ class _Unpacked(io.RawIOBase):
         count = self._packed.readinto(buffer)
         self._done += count
         if self._done > self._most:
-            todo = "distrust whoever gave you this file; if it is sound, unpack it yourself"
-            what = f"unpacks to more than {MOST_GROWTH} times its size, as no annotation file does"
+            todo = "do not trust where it came from; if you do, unpack it with gunzip"
+            what = f"unpacks to more than {MOST_GROWTH} times its size; annotation files unpack to 3 to 20 times"
             raise DataError(what, where=self._path, todo=todo)
         return count

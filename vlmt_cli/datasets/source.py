@@ -4,7 +4,6 @@ msgspec skips what a record type does not name without building it, checks the
 types of what it does name, and says where a record is wrong.
 """
 
-import gc
 import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import Annotated, Any, TypeVar, cast, get_args, get_origin
 
 import msgspec
 
+from vlmt_cli.base.collecting import gc_paused
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.opening import open_file
 from vlmt_cli.base.packed import open_packed
@@ -157,15 +157,17 @@ def _of_another_form(path: Path, data: Bytes, kind: Any) -> Any:
     # Two names of a record's fields make columns; a struct around a list of records has a list's name alone.
     listed = next((get_args(each.type)[0] for each in _fields(kind) if get_origin(each.type) is list), None)
     names = {each.name for each in _fields(record or listed)}
-    if (found := columns(bytes(data))) is None or len(names & found.keys()) < 2:
+    if (by_name := columns(bytes(data))) is None or len(names & by_name.keys()) < 2:
         return None
+    what = "holds columns, as Hugging Face's datasets and pandas write them, not records"
+    todo = "write records (pandas: orient='records')"
+    if get_origin(kind) is not list:
+        raise DataError(what, where=path, todo=todo)
     try:
-        assert get_origin(kind) is list
-        rows = [dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True)]
+        rows = [dict(zip(by_name, row, strict=True)) for row in zip(*by_name.values(), strict=True)]
         return msgspec.json.decode(msgspec.json.encode(rows), type=kind, strict=False)
-    except (AssertionError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        what = "holds columns, as Hugging Face's datasets and pandas write them, not records"
-        raise DataError(what, where=path, todo="write records (pandas: orient='records')") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise DataError(what, where=path, todo=todo) from error
 
 
 def _fields(kind: Any) -> "tuple[msgspec.structs.FieldInfo, ...]":
@@ -189,16 +191,9 @@ def _buffer(path: Path) -> Iterator[memoryview | bytes]:
 
 @contextmanager
 def _carefully(path: Path) -> Iterator[None]:
-    """Turn the errors of reading ``path`` into DataErrors, and let the garbage collector rest.
-
-    It would walk through millions of new records again and again and find no cycle.
-    """
-    collecting = gc.isenabled()
-    gc.disable()
+    """Turn the errors of reading ``path`` into DataErrors, and pause the garbage collector."""
     try:
-        yield
+        with gc_paused():
+            yield
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror or error})", where=path) from error
-    finally:
-        if collecting:
-            gc.enable()
