@@ -143,8 +143,8 @@ SCORE = "heads.vqa.outer.weight"
         (lambda t: t.update(extra=torch.ones(1), other=torch.ones(1)), "2 unexpected (extra, other)"),
         (lambda t: t.update({SCORE: torch.ones(2, 128)}), f"1 misshapen ({SCORE}: float32 [2, 128], not [3, 128])"),
         (lambda t: t.update({SCORE: torch.ones(3, 128).int()}), f"1 misshapen ({SCORE}: int32 [3, 128], not"),
-        (lambda t: t[SCORE].view(-1)[5:6].fill_(torch.nan), f"{SCORE} holds weights that are infinite or no numbers"),
-        (lambda t: t[SCORE].view(-1)[5:6].fill_(-torch.inf), f"{SCORE} holds weights that are infinite"),
+        (lambda t: t[SCORE].view(-1)[5:6].fill_(torch.nan), f"{SCORE} holds weights that are NaN or infinite"),
+        (lambda t: t[SCORE].view(-1)[5:6].fill_(-torch.inf), f"{SCORE} holds weights that are NaN or infinite"),
         (lambda t: [t.pop(name) for name in list(t) if "co_layers" in name], "text_qkv.bias, "),
     ],
 )

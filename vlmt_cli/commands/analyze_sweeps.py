@@ -113,7 +113,7 @@ def _as_they_are(options: SweepOptions, name: str, wanted: Mapping[Key, Wanted])
 
 
 def _lacking(options: SweepOptions, name: str, wanted: Wanted) -> obstacles.Obstacle | None:
-    """What a run would begin with, and cannot be had."""
+    """Return what a run needs to start from and this machine cannot get; None where it has all."""
     own = options.folder / name / wanted.name
     if start_of(wanted.recipe, own, options.data) is not None:
         return None

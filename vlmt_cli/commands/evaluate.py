@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
     from vlmt_cli.evaluation.evaluate import Evaluation
 
+_PAPERS_PARAMETERS = 270e6
+"""Of each of its models (table 2: 270M of one model, 3B of twelve)."""
+
 
 def evaluate(
     model: Annotated[str, typer.Option("--model", help="A run folder, a .pt, or a hub id.")],
@@ -138,6 +141,8 @@ def evaluate(
         )
     if paper and result.paper is None:
         console.print("The run reproduces no row of the paper's table 2, so that none stands beside it.")
+    elif paper and result.parameters < _PAPERS_PARAMETERS / 2:
+        console.print(f"The paper's models have some 270 million parameters, this one has {result.parameters:,}.")
     for line in [*_notes(result, contaminated), f"Written to {result.folder}: scores.json, predictions/"]:
         console.print(line, markup=False)
     for path in result.submissions:

@@ -99,17 +99,19 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
     The command line, and callers in Python, give each field by its own name; a field without a default is required.
     """
     parameters = inspect.signature(command, eval_str=True).parameters.values()
-    groups: dict[str, Any] = {one.name: one.annotation for one in parameters if is_dataclass(one.annotation)}
+    groups: dict[str, Any] = {
+        parameter.name: parameter.annotation for parameter in parameters if is_dataclass(parameter.annotation)
+    }
     shown: list[inspect.Parameter] = []
-    for one in parameters:
-        if group := groups.get(one.name):
+    for parameter in parameters:
+        if group := groups.get(parameter.name):
             hints = get_type_hints(group, include_extras=True)
             shown += [
-                inspect.Parameter(field.name, one.kind, default=field.default, annotation=hints[field.name])
+                inspect.Parameter(field.name, parameter.kind, default=field.default, annotation=hints[field.name])
                 for field in fields(group)
             ]
         else:
-            shown.append(one)
+            shown.append(parameter)
 
     @wraps(command)
     def takes_fields(*arguments: Any, **given: Any) -> None:
@@ -119,7 +121,7 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
         command(*arguments, **given)
 
     takes_fields.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
-    takes_fields.__annotations__ = {one.name: one.annotation for one in shown}
+    takes_fields.__annotations__ = {parameter.name: parameter.annotation for parameter in shown}
     return takes_fields
 
 

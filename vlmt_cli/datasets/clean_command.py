@@ -21,12 +21,12 @@ def clean_command(data: Path, *lacking: str) -> str:
         words = []
     if "--datasets" not in words:  # no split, or one of an older vlmt
         words = ["vlmt", "clean", "--datasets", _ALL]
-    place = words.index("--datasets") + 1
-    names = [name for word in words[place].split(",") for name in (TWELVE if word == _ALL else [word])]
+    position = words.index("--datasets") + 1
+    names = [name for word in words[position].split(",") for name in (TWELVE if word == _ALL else [word])]
     more = [name for name in dict.fromkeys(lacking) if name not in names]
     names += more
     if set(TWELVE) <= set(names):
         names = [_ALL, *(name for name in names if name not in TWELVE)]
-    words[place] = ",".join(names)
+    words[position] = ",".join(names)
     replaces = more and (data / "clean" / KEEP_FILE).exists()
     return shlex.join([*words, "--data", str(data), *(["--replace"] if replaces else [])])

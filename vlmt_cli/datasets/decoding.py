@@ -1,4 +1,4 @@
-"""JSON as people have it: decoded at full speed where it is as it should be, and looked at again where it is not.
+"""JSON as people have it: valid JSON at full speed, and everything else once more, with care.
 
 What strict decoding refuses is tried again with a byte order mark left out, with numbers that are written as text or
 as ``7.0``, and with NaN and Infinity, which JSON does not have. These matter in fields that are read alone: a box with
@@ -107,7 +107,7 @@ def complain(
                 complain(path, f"record {quoted(key)}", bytes(value), kind.__args__[1], here, is_tamed)
     what, at = _parts(error)
     if is_tamed and _is_stand_in(data, error):
-        what = "is NaN or infinite, as no number of a file can be"
+        what = "is NaN or infinite"
     if what == "Input data was truncated" and re.search(rb"\\u[dD][89a-fA-F]", data):
         what = "is cut short, or a text in it has half of a surrogate pair (\\ud800)"
     todo = f"correct that record, or {AGAIN}" if isinstance(error, msgspec.ValidationError) else AGAIN
@@ -194,16 +194,16 @@ def _counts(data: Bytes, keys: tuple[str, ...]) -> dict[str, int]:
 
 def _not_finite(data: Bytes) -> list[tuple[int, int]]:
     """Find the numbers that are not finite, and stand in no text: where each begins and ends."""
-    found = [match.span() for match in _NOT_FINITE.finditer(data)]
-    if not found:
+    spans = [match.span() for match in _NOT_FINITE.finditer(data)]
+    if not spans:
         return []
     content = np.frombuffer(data, np.uint8)
     quotes = np.flatnonzero(content == ord('"'))
     after_slash = quotes[(quotes > 0) & (content[quotes - 1] == ord("\\"))]
     escaped = [at for at in after_slash.tolist() if _slashes_before(data, at) % 2]
     quotes = np.setdiff1d(quotes, escaped, assume_unique=True)
-    outside = np.searchsorted(quotes, [start for start, _ in found]) % 2 == 0
-    return [span for span, is_outside in zip(found, outside.tolist(), strict=True) if is_outside]
+    outside = np.searchsorted(quotes, [start for start, _ in spans]) % 2 == 0
+    return [span for span, is_outside in zip(spans, outside.tolist(), strict=True) if is_outside]
 
 
 def _slashes_before(data: Bytes, at: int) -> int:

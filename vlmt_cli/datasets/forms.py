@@ -29,10 +29,10 @@ def columns(data: memoryview | bytes) -> dict[str, list[msgspec.Raw]] | None:
     """
     kind = dict[str, list[msgspec.Raw] | dict[str, msgspec.Raw]]
     try:
-        found = msgspec.json.decode(data, type=kind)
+        by_name = msgspec.json.decode(data, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    lists = {name: list(column.values()) if isinstance(column, dict) else column for name, column in found.items()}
-    is_numbered = all(not isinstance(column, dict) or "0" in column for column in found.values())
+    lists = {name: list(column.values()) if isinstance(column, dict) else column for name, column in by_name.items()}
+    is_numbered = all(not isinstance(column, dict) or "0" in column for column in by_name.values())
     lengths = {len(column) for column in lists.values()}
     return lists if is_numbered and len(lengths) == 1 and 0 not in lengths else None

@@ -58,12 +58,12 @@ _FORMAT = 5
 
 @cache
 def reader_hash(name: str) -> str:
-    """Hash the source of a dataset's reader, of the modules beside it that it uses, and so on.
+    """Hash the source of a dataset's reader, of the rule for texts, and of the modules here that they use, and so on.
 
     Comments count as well: reading once too often does no harm.
     """
     known: dict[str, ModuleType] = {}
-    waiting = [all_datasets()[name].read.__module__]
+    waiting = [all_datasets()[name].read.__module__, tidy.__module__]
     while waiting:
         module = sys.modules[waiting.pop()]
         if module.__name__ in known:
@@ -108,8 +108,8 @@ def prepare(
         DataError: an official file is damaged; nothing of its dataset is written.
     """
     with ThreadPoolExecutor(min(len(names), os.cpu_count() or 1) if thorough else 1) as pool:
-        places = [examples_folder(data, name) for name in names]
-        reasons = pool.map(lambda name, folder_of: _stale(data, name, options, folder_of, thorough), names, places)
+        current = [examples_folder(data, name) for name in names]
+        reasons = pool.map(lambda name, folder: _stale(data, name, options, folder, thorough), names, current)
         stale = {name: reason for name, reason in zip(names, reasons, strict=True) if reason}
     folders = {
         name: beside / name

@@ -117,8 +117,8 @@ def _read(raw: Path, refs_file: str, test_of: str | None = None) -> Examples:
     boxes, is_sound = _boxes(instances, notes)
     splits = _splits(path, instances, boxes, is_sound, objects_path, notes)
     if test_of and refs_file != REFS.format(test_of) and (other := find(raw, REFS.format(test_of))):
-        theirs = _splits(other, instances, boxes, is_sound, objects_path, notes)
-        splits |= {f"test-{test_of}": theirs["test"]} if "test" in theirs else {}
+        other_splits = _splits(other, instances, boxes, is_sound, objects_path, notes)
+        splits |= {f"test-{test_of}": other_splits["test"]} if "test" in other_splits else {}
     urls = [image.flickr_url for image in instances.images]
     links = flickr_links([image.id for image in instances.images], urls, objects_path)
     return Examples(splits, links=links, notes=notes)

@@ -1,7 +1,7 @@
 """Texts as no official file has them, and what becomes of them.
 
 A text without a word stays, as its example still shows its image. Control characters become spaces. What is longer than
-``LONGEST`` letters is cut there; no model reads so much. Each is counted in the notes.
+``LONGEST`` characters is cut there; no model reads so much. Each is counted in the notes.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from vlmt_cli.datasets.tables import Examples, note
 
 LONGEST = 10_000
-"""Letters of a text; GuessWhat's longest dialogues have about 2,000."""
+"""Characters of a text; GuessWhat's longest dialogues have about 2,000."""
 _COLUMNS = ("text", "premise", "category")
 _CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 
@@ -25,10 +25,10 @@ def tidy(examples: Examples) -> None:
                 empty = pc.equal(pc.binary_length(pc.utf8_trim_whitespace(texts)), 0)
                 note(examples.notes, f"texts in {split} without a word, kept", pc.sum(empty).as_py() or 0)
             tidied = _without_control(texts, split, examples.notes)
-            is_long = pc.greater(pc.binary_length(tidied), LONGEST)  # bytes: at least as many as letters
+            is_long = pc.greater(pc.binary_length(tidied), LONGEST)  # bytes: at least as many as characters
             if pc.any(is_long, min_count=0).as_py():
                 cut = pc.utf8_slice_codeunits(tidied, 0, LONGEST)
-                note(examples.notes, f"texts in {split} of over {LONGEST:,} letters, cut", _differ(cut, tidied))
+                note(examples.notes, f"texts in {split} of over {LONGEST:,} characters, cut", _differ(cut, tidied))
                 tidied = cut
             if tidied is not texts:
                 table = table.set_column(table.column_names.index(name), table.schema.field(name), tidied)
@@ -49,5 +49,5 @@ def _may_have_control(texts: pa.StringArray) -> bool:
     return bool(content.min(initial=255) < ord(" ") or (content == 127).any())
 
 
-def _differ(one: pa.ChunkedArray, other: pa.ChunkedArray) -> int:
-    return int(pc.sum(pc.not_equal(one, other)).as_py() or 0)
+def _differ(texts: pa.ChunkedArray, other: pa.ChunkedArray) -> int:
+    return int(pc.sum(pc.not_equal(texts, other)).as_py() or 0)

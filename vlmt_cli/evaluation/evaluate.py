@@ -56,6 +56,7 @@ class Evaluation:
         left_out: why each other task was not scored.
         submissions: the files written.
         paper: the row of the paper's table 2 that the run reproduces, as its recipe says; None where it is none.
+        parameters: how many the model has.
     """
 
     scores: Scores
@@ -64,6 +65,7 @@ class Evaluation:
     left_out: dict[str, str]
     submissions: list[Path]
     paper: str | None
+    parameters: int
 
 
 class _Part(NamedTuple):
@@ -214,9 +216,9 @@ def evaluate(
         check_splits(setting.folder, before, {task: score.split for task, score in scored.items()})
         scores = merged(scores, before)
     write_scores(setting.folder / SCORES_FILE, scores)
-    return Evaluation(
-        scores, setting.folder, choices, left_out, submissions, recipe.paper_row("table2") if recipe else None
-    )
+    row = recipe.paper_row("table2") if recipe else None
+    parameters = sum(parameter.numel() for parameter in checkpoint.model.parameters())
+    return Evaluation(scores, setting.folder, choices, left_out, submissions, row, parameters)
 
 
 def _trained(recipe: Recipe | None) -> list[str]:

@@ -99,8 +99,8 @@ def examine(
     is_readable = len(counts) == len(keys) and not damage
     comparison = None
     if other:
-        for one in (path, other):
-            check_pages(one)
+        for store in (path, other):
+            check_pages(store)
         comparison = compare_stores(FeatureStore(path), FeatureStore(other), {key for key, _ in wrong})
     return StoreReport(
         path=str(path),

@@ -1,4 +1,4 @@
-"""Parts of an extraction in processes of their own, which end together and with their parent."""
+"""Parts of an extraction, each in its own process; they end together and with their parent."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
@@ -14,15 +14,15 @@ Part = Callable[[Progress], Extracted]
 
 
 def in_processes(parts: Sequence[Part], total: int, progress: Progress | None) -> list[Extracted]:
-    """Do each work in a process of its own; when one fails, the others stop after the batch that they are at.
+    """Run each part in its own process; when one fails, the others stop after their present batch.
 
     Args:
         parts: functions that travel to other processes; each tells how many photos are done.
-        total: photos of all works.
+        total: photos of all parts.
         progress: called with how many photos are done, of how many.
 
     Raises:
-        VlmtError: as a work does, or a process died.
+        VlmtError: as a part does, or a process died.
     """
     if not parts:
         return []

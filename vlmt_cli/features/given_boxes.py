@@ -104,8 +104,8 @@ def candidate_boxes(examples: Path, dataset: str) -> dict[str, BoxArray]:
     distinct = np.unique(np.column_stack([image, boxes]).astype(np.float64), axis=0)
     images, first = np.unique(distinct[:, 0].astype(np.int64), return_index=True)
     parts = np.split(distinct[:, 1:].astype(np.float32), first[1:])
-    names = keys.dictionary.to_pylist()
-    return {names[image]: part for image, part in zip(images.tolist(), parts, strict=True)}
+    key_of = keys.dictionary.to_pylist()
+    return {key_of[image]: part for image, part in zip(images.tolist(), parts, strict=True)}
 
 
 class FittedBoxes(NamedTuple):

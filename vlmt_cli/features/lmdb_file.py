@@ -93,16 +93,16 @@ class Lmdb:
 
     def damage(self) -> list[str]:
         """Return what is wrong with the pages of both trees, that of free pages included; values are not read."""
-        found = ["its description is damaged"] if self._description.flags else []
+        problems = ["its description is damaged"] if self._description.flags else []
         for root in (self._description.root, self._description.free_root):
             for _, node in self._nodes(root):
                 if isinstance(node, str):
-                    found.append(node)
+                    problems.append(node)
                 elif node.flags & _TREE:
-                    found.append("a record is a tree of its own")
+                    problems.append("a record is a tree of its own")
                 elif node.flags & _ELSEWHERE and not self._is_there(node.number, _HEADER.size + node.size):
-                    found.append(f"a value lies on page {node.number:,}, which does not exist")
-        return found
+                    problems.append(f"a value lies on page {node.number:,}, which does not exist")
+        return problems
 
     def _nodes(self, root: int) -> "Iterator[tuple[int, _Node | str]]":
         """Go through the leaves of a tree: page number and node, or what is damaged."""
@@ -141,8 +141,8 @@ class Lmdb:
             if kind == _BRANCH:
                 node = _Node(data[at + _NODE.size : start], 0, whole | flags << 32, whole, b"")
             elif flags & _ELSEWHERE:
-                place = data[start : start + 8]
-                node = _Node(data[at + _NODE.size : start], flags, int.from_bytes(place, "little"), whole, b"")
+                page_bytes = data[start : start + 8]
+                node = _Node(data[at + _NODE.size : start], flags, int.from_bytes(page_bytes, "little"), whole, b"")
                 start += 8
             else:
                 node = _Node(data[at + _NODE.size : start], flags, 0, whole, data[start : start + whole])
@@ -235,16 +235,16 @@ def _file(path: Path) -> Path:
 
 def _described(file: Path) -> _Description | None:
     """Return the description of the latest transaction, or None where the file is not an LMDB."""
-    found: list[_Description | None] = []
+    descriptions: list[_Description | None] = []
     try:
         with open_file(file) as stream:
-            found.append(_description(stream.read(_DESCRIPTION.size)))
-            for size in [found[0].page_size] if found[0] else _USUAL_SIZES:
+            descriptions.append(_description(stream.read(_DESCRIPTION.size)))
+            for size in [descriptions[0].page_size] if descriptions[0] else _USUAL_SIZES:
                 stream.seek(size)
-                found.append(_description(stream.read(_DESCRIPTION.size)))
+                descriptions.append(_description(stream.read(_DESCRIPTION.size)))
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", where=file) from error
-    return max((one for one in found if one is not None), key=lambda one: one.transaction, default=None)
+    return max(filter(None, descriptions), key=lambda description: description.transaction, default=None)
 
 
 def _description(data: bytes) -> _Description | None:

@@ -55,7 +55,7 @@ def read_torch_file(path: Path, inert: Sequence[str] = ()) -> Any:
         message = " ".join(str(error).split())
         if asked := re.search(r"GLOBAL (\S+)", message):
             what = f"the file asks to import {printable(asked[1])}, which weights never need; nothing was run"
-            raise DataError(what, where=path, todo="distrust whoever gave you this file") from error
+            raise DataError(what, where=path, todo="do not trust where it came from") from error
         if "Weights only load failed" in message:
             _damaged(path, "it holds something that is not plain data; nothing was run", error)
         _damaged(path, printable(message.partition(". ")[0], 120) or type(error).__name__, error)
@@ -83,7 +83,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     with open_file(path) as file:
         length = int.from_bytes(file.read(8), "little")
     if _LONGEST_HEADER < length < path.stat().st_size:
-        raise DataError(f"its header has {length:,} bytes, as that of no model has", where=path, todo=AGAIN)
+        raise DataError(f"its header has {length:,} bytes, too many for a model", where=path, todo=AGAIN)
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
@@ -104,7 +104,7 @@ def unwrapped(content: Any) -> Any:
             break
         content = inner
     while content and all(isinstance(name, str) for name in content):
-        prefix = next((one for one in _PREFIXES if all(name.startswith(one) for name in content)), "")
+        prefix = next((candidate for candidate in _PREFIXES if all(name.startswith(candidate) for name in content)), "")
         if not prefix:
             break
         content = {name.removeprefix(prefix): value for name, value in content.items()}
@@ -127,7 +127,7 @@ def check_finite(tensors: Mapping[str, Tensor], where: object) -> None:
         if tensor.numel() and tensor.is_floating_point():
             low, high = tensor.aminmax()  # neither hides a NaN or an infinity
             if not (low.isfinite() and high.isfinite()):
-                raise DataError(f"{name} holds weights that are infinite or no numbers", where=where, todo=AGAIN)
+                raise DataError(f"{name} holds weights that are NaN or infinite", where=where, todo=AGAIN)
 
 
 def some(names: Sequence[str], count: int = 3) -> str:

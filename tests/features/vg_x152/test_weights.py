@@ -129,7 +129,7 @@ def test_files_that_do_not_fit(write, tensors, change, said):
 def test_weights_that_are_no_numbers(name, value):
     released = random_released()
     released.tensors[name].view(-1)[0] = value
-    with pytest.raises(DataError, match=r"random.pth: .* infinite or no numbers"):
+    with pytest.raises(DataError, match=r"random.pth: .* NaN or infinite"):
         fold(released, "cpu", torch.float32)
 
 

@@ -58,7 +58,7 @@ def in_lmdb(file: Lmdb, keys: bytes, entry: Callable[[str, bytes, float], Entry]
 
 def listed_in_vain(file: Lmdb, listed: Any, prefix: str) -> Iterator[Entry]:
     """Make an entry of each key in a list of keys that has no record."""
-    there = file.intact_keys()
+    existing = file.intact_keys()
     if not isinstance(listed, (list, tuple)):
         yield damaged("keys", f"the keys are {type(listed).__name__}, not a list", 1)
         return
@@ -67,7 +67,7 @@ def listed_in_vain(file: Lmdb, listed: Any, prefix: str) -> Iterator[Entry]:
             yield damaged("keys", f"a key is {type(key).__name__}, not text", 1)
             continue
         name = readable(key) if isinstance(key, bytes) else str(key)
-        if name.encode(errors="backslashreplace") not in there:
+        if name.encode(errors="backslashreplace") not in existing:
             yield damaged(f"{prefix}{name}", "listed among the keys, but there is no record", 1)
 
 
