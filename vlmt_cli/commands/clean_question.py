@@ -1,4 +1,4 @@
-"""What ``vlmt clean`` is asked, and the split that is there: another question never replaces an answer."""
+"""The question of ``vlmt clean``, which is its options and files, against that of the existing split."""
 
 import shlex
 from pathlib import Path
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def question_of(
     names: list[str], identity: str, options: "Options", lists: "list[ImageList]", files: "ImageFiles | None"
 ) -> "CleanQuestion":
-    """Put together what is asked."""
+    """Return the question that the options ask."""
     from vlmt_cli.clean.question import CleanQuestion, options_for
     from vlmt_cli.datasets.table import DATASETS
 
@@ -45,7 +45,7 @@ def refuse_contradiction(
     lists: "list[ImageList]",
     files: "ImageFiles | None",
 ) -> None:
-    """Refuse to check a split for another question than it answers: its report says which one that is.
+    """Refuse to check a split with other options than it was made with, which its report states.
 
     Raises:
         UsageError: what the command line gives is not what the split was asked for.
@@ -74,14 +74,14 @@ def _absolute(folder: str) -> str:
 
 
 def datasets_to_clean(data: Path, to: Path | None, asked: "CleanQuestion", replace: bool) -> list[str]:
-    """Refuse to replace a split that answers another question, unless ``replace`` says so.
+    """Refuse to replace a split that was made with other options, unless ``replace`` says so.
 
     Returns:
         The datasets to clean: those asked for, and those that the split has beside them without a test set, as what is
         kept of the others does not depend on these.
 
     Raises:
-        UsageError: the split there answers another question, or the folder holds something else.
+        UsageError: the existing split was made with other options, or the folder holds something else.
     """
     from vlmt_cli.base.errors import UsageError
     from vlmt_cli.clean.question import differences, read_answer
@@ -105,7 +105,7 @@ def datasets_to_clean(data: Path, to: Path | None, asked: "CleanQuestion", repla
     if not replace and (different := differences(previous.question, wider)):
         raise _other_question(data, target, previous, different)
     if more:
-        say(f"{', '.join(more)} stays in the split: it is there, and has no test images to take out of others.")
+        say(f"Kept in the split, having no test set: {', '.join(more)}")
     return wider.datasets
 
 
