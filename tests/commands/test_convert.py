@@ -188,7 +188,10 @@ def fails(vlmt, files, *arguments, code=3):
         (changed(vil_logit__weight=None, vil_logit__bias=None), "2 missing (vil_logit.weight, vil_logit.bias)"),
         (changed(dyLinear__weight=torch.ones(1)), "1 unexpected (dyLinear.weight)"),
         (changed(vil_logit__weight=torch.ones(1, 7)), "1 misshapen (vil_logit.weight: float32 [1, 7], not [1, 30])"),
-        (changed(**{CLASSIFIER: THEIRS[CLASSIFIER] * torch.nan}), f"{CLASSIFIER} holds weights that are infinite"),
+        (
+            changed(**{CLASSIFIER: THEIRS[CLASSIFIER] * torch.nan}),
+            f"{CLASSIFIER} holds weights that are NaN or infinite",
+        ),
         (changed(cls__predictions__decoder__weight=torch.ones(200, 32)), "is tied to the word embedding"),
         (changed(linguisic_logit__bias=torch.ones(2)), "1 misshapen (linguisic_logit.bias"),
         ({"a": "text"}, "'a' is not a tensor"),

@@ -48,7 +48,7 @@ from vlmt_cli.datasets.tables import (
     lists,
     note,
     sound_corners,
-    targets,
+    target_columns,
 )
 
 FILE = "guesswhat.{}.jsonl"
@@ -144,7 +144,7 @@ def _table(path: Path, games: list[Game], keys: pa.Array, notes: dict[str, int])
         text=_dialogues(path, games, won),
         candidates=lists(sizes, boxes.take(pa.array(order[stays]))),
         category=[objects[i].category for i in order[meant]],
-        **targets(boxes, order[meant], position[meant] - (np.cumsum(sizes) - sizes), has_goal),
+        **target_columns(boxes, order[meant], position[meant] - (np.cumsum(sizes) - sizes), has_goal),
     )
 
 

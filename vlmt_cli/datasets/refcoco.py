@@ -45,7 +45,7 @@ from vlmt_cli.datasets.tables import (
     lists,
     note,
     sound_corners,
-    targets,
+    target_columns,
 )
 
 REFS = "refs({}).p"
@@ -177,7 +177,7 @@ def _splits(
         images=image_keys("coco", [ref.image_id for ref in refs], path).take(pa.array(said)),
         text=text,
         candidates=candidates.take(pa.array(image_number[meant])),
-        **targets(boxes, meant, position[meant], is_sound[meant]),
+        **target_columns(boxes, meant, position[meant], is_sound[meant]),
         category=_names(instances.categories, objects, objects_path).take(pa.array(meant)),
     )
     split = pa.array([ref.split for ref in refs], pa.string()).take(pa.array(said))

@@ -168,7 +168,7 @@ def box_array(corners: NDArray[np.float32]) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(pa.array(corners.ravel()), 4)
 
 
-def targets(
+def target_columns(
     boxes: pa.Array, meant: NDArray[np.int64], positions: NDArray[np.int64], is_sound: NDArray[np.bool_]
 ) -> dict[str, pa.Array]:
     """Make the columns ``box`` and ``target`` of N examples; both are null where the box was dropped.

@@ -37,7 +37,7 @@ from vlmt_cli.datasets.tables import (
     lists,
     note,
     sound_corners,
-    targets,
+    target_columns,
 )
 
 FILE = "dataset_v7w_pointing.json"
@@ -102,7 +102,7 @@ def read(raw: Path, options: Options) -> Examples:
         text=[pair.question for pair in pairs],
         candidates=lists(stays.sum(1), boxes.take(pa.array(rows[stays]))),
         category=pa.array([box.name for box in file.boxes], pa.string()).take(pa.array(answer)),
-        **targets(boxes, answer, before, has_answer),
+        **target_columns(boxes, answer, before, has_answer),
     )
     split = pa.array([image.split for image in file.images], pa.string()).take(shown)
     parts = {name: table.filter(pc.equal(split, name)) for name in SPLITS}

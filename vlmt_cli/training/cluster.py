@@ -106,7 +106,7 @@ def train_on_cluster(
         result: Result = first.result()
     except Exception as error:  # submitit's
         last = str(error).strip().splitlines()[-1][-200:]
-        raise VlmtError(f"the job failed ({last})", where=first.paths.stderr, todo="go on with --resume") from error
+        raise VlmtError(f"the job failed ({last})", where=first.paths.stderr, todo="resume with --resume") from error
     if isinstance(result, BaseException):
         raise result
     return result

@@ -47,6 +47,7 @@ DIVERGED = "diverged"
 
 
 def train_here(fabric: Fabric, job: Job) -> bool:
+    """Train in this process, which is one of the run's; returns whether the run came to its end."""
     recipe, choices = job.recipe, job.recipe.training
     encoder = TextEncoder(job.tokenizer)
     on_gpu = fabric.device.type == "cuda"

@@ -35,7 +35,7 @@ def train(job: Job) -> bool:
     """Train a recipe into a run folder.
 
     Returns:
-        Whether it came to its end; an interrupted run goes on with ``resume``.
+        Whether it came to its end; an interrupted run continues with ``resume``.
 
     Raises:
         UsageError: the folder holds a run already, there are fewer GPUs than asked for, or the recipe does not fit
@@ -90,7 +90,7 @@ def _with_what_is_there(job: Job) -> Job:
         if not (job.run / STATE).exists():  # it was killed before it first saved, and begins anew
             job = replace(job, resume=False, seed=first_seed(job.run, job.seed))
     elif (job.run / CONFIG).exists():
-        todo = "go on with it with --resume, or name another folder with --run"
+        todo = "resume it with --resume, or name another folder with --run"
         raise UsageError("holds a run already", where=job.run, todo=todo)
     return job
 
@@ -157,5 +157,5 @@ def _in_its_words(error: Exception, run: Path) -> VlmtError:
     for kind in kinds:
         if name == f"{kind.__module__}.{kind.__name__}":
             return kind(words)
-    todo = "go on with --resume; --debug shows all of it"
+    todo = "resume with --resume; --debug shows all of it"
     return VlmtError(f"a process of the run died ({last})", where=run, todo=todo)

@@ -204,9 +204,10 @@ def compare_models(
 
     measured = {name: (sums(outcome, overlap), sums(outcome, shares)) for name, outcome in outcomes.items()}
     differences = []
-    for (theirs, (weighted, unweighted)), (ours, (our_weighted, our_unweighted)) in combinations(measured.items(), 2):
-        both, kappa = above(our_weighted, weighted)
-        differences.append(Difference(ours, theirs, both, above(our_unweighted, unweighted)[0], kappa))
+    for before, model in combinations(measured, 2):
+        both, kappa = above(measured[model][0], measured[before][0])
+        unweighted, _ = above(measured[model][1], measured[before][1])
+        differences.append(Difference(model, before, both, unweighted, kappa))
     return differences
 
 
