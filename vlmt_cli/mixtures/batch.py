@@ -1,0 +1,141 @@
+"""What a reader of a mixture gives: batches of records, and the images that they show.
+
+A mixture is one or more files of one form. A *record* is one row of such a file: any number of images, and some text.
+Records are numbered from 0 in each file, in the file's order; packed lists of records count as one.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+IMAGES = pa.schema(
+    [
+        ("record", pa.int64()),  # the record's number in its file
+        ("position", pa.int32()),  # which of the record's images, from 0
+        ("name", pa.string()),  # the image's file name or id, as it stands there
+        ("url", pa.string()),  # its address, as it stands there
+        ("sha256", pa.string()),  # of the image's file, 64 small hexadecimal digits
+        ("md5", pa.string()),  # of the image's file, 32 small hexadecimal digits
+        ("data", pa.binary()),  # the image's file, where ``Wanted.data`` asks for it
+    ]
+)
+"""A batch's images: ``record``, ``position``, and whichever of the other columns the file has."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a reader gives beyond records and names; each costs time."""
+
+    texts: bool = False
+    data: bool = False
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file or folder of records, and what the list that names it says about it.
+
+    Args:
+        path: the file; a folder for the forms that are folders.
+        form: its key in ``FORMS``.
+        root: what stands before the names of its images, such as ``./data/coco/train2014/``.
+        sampling: how the list samples it, as it stands there: ``first:10%``, ``%50``.
+        member_of: the list that names it.
+    """
+
+    path: Path
+    form: str
+    root: str = ""
+    sampling: str | None = None
+    member_of: Path | None = None
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """A record that could not be read: its number, and what is wrong with it."""
+
+    record: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Batch:
+    """N records of one file, and the I images that they show.
+
+    Args:
+        first: the number of the first record.
+        records: N, damaged ones included.
+        images: I rows of ``IMAGES``, ordered by record and position.
+        ids: N strings, the records' own ids; null where a record has none.
+        texts: N lists of strings, what is said in each record, turn by turn; None unless asked for.
+        spans: N rows of first and last byte (exclusive) of each record in the unpacked file; None where the form is
+            not text.
+        videos: how many videos the records show, which are not compared.
+        damaged: the records that could not be read; they show no image here.
+    """
+
+    first: int
+    records: int
+    images: pa.RecordBatch
+    ids: pa.Array
+    texts: pa.Array | None = None
+    spans: NDArray[np.int64] | None = None
+    videos: int = 0
+    damaged: tuple[Damaged, ...] = ()
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What of a file is written back.
+
+    Args:
+        records: by record of the file, whether it stays.
+        images: for the records that stay but lose images: which positions stay, in order.
+    """
+
+    records: NDArray[np.bool_]
+    images: dict[int, list[int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Form:
+    """One form of mixture.
+
+    Args:
+        title: what people call it.
+        is_form: whether a file is of this form, by its path and the first 64 kB of what it unpacks to; a folder has
+            none.
+        read: the batches of a file. Raises DataError with file and record.
+        write: writes a file again without what is not kept. Text keeps every record byte for byte; Parquet and Arrow
+            keep equal values, schema and metadata; tars keep their members byte for byte. ``to`` is written whole or
+            not at all.
+        can_drop_images: whether a record of several images may lose one of them (``Kept.images``).
+    """
+
+    title: str
+    is_form: Callable[[Path, bytes], bool]
+    read: Callable[[Source, Wanted], Iterator[Batch]]
+    write: Callable[[Source, Kept, Path], None]
+    can_drop_images: bool = False
+
+
+@dataclass(frozen=True)
+class ListForm:
+    """A form of file that lists other files: a mixture of mixtures.
+
+    Args:
+        title: what people call it.
+        is_form: as ``Form.is_form``.
+        members: the files that it names, each with its root and sampling; paths are taken relative to the list's
+            folder where they are not absolute. Raises DataError for a path that climbs above a root that it states,
+            and for a list that names itself, over however many steps.
+        write: writes the list again with other paths for its members: list, new path by member, target.
+    """
+
+    title: str
+    is_form: Callable[[Path, bytes], bool]
+    members: Callable[[Path], list[Source]]
+    write: Callable[[Path, dict[Path, Path], Path], None]

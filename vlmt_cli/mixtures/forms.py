@@ -1,0 +1,9 @@
+"""The forms of mixtures, and which of them a file is."""
+
+from vlmt_cli.mixtures.batch import Form, ListForm
+
+FORMS: dict[str, Form] = {}
+"""Files of records, in the order in which they are tried."""
+
+LISTS: dict[str, ListForm] = {}
+"""Files that list files of records; they are tried first."""
