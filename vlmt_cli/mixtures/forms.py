@@ -1,8 +1,11 @@
 """The forms of mixtures, and which of them a file is."""
 
 from vlmt_cli.mixtures.batch import Form, ListForm
+from vlmt_cli.mixtures.parquet import PARQUET
 
-FORMS: dict[str, Form] = {}
+FORMS: dict[str, Form] = {
+    "parquet": PARQUET,
+}
 """Files of records, in the order in which they are tried."""
 
 LISTS: dict[str, ListForm] = {}

@@ -1,0 +1,158 @@
+"""Which columns of a table name images, and the images of a batch of its rows.
+
+Tables that people train on agree on little, so columns are known by their names in any case, by their type (the image
+feature of Hugging Face is ``struct<bytes, path>``), or, where neither helps, by what their first values look like.
+
+=========  ============================================================================================
+images     the images themselves: ``struct<bytes, path>``, a path, an address, bytes, or a list of them
+names      a record's file name or image id beside them: ``file_name``, ``image_source``, ``image_id``
+urls       ``URL``, ``url``, ``image_url``
+sha256     ``sha256``, ``image_sha256``, ``sha256hash``; md5 likewise; other hashes are not used
+ids        the record's own: ``id``, ``uid``, ``question_id``, ``key``
+texts      ``conversations``, ``messages``, ``texts``, ``text``, ``caption``, ``question``, ``answer``
+=========  ============================================================================================
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import types
+
+from vlmt_cli.base.image_names import SUFFIXES
+
+_IMAGES = re.compile(
+    r"(?:left_|right_|decoded_|pil_|main_|jpg_)?(?:image|img|picture|photo)s?(?:_?\d+|_bytes|_list)?|jpe?g|png|webp"
+)
+_NAMES = (
+    "file_name file_names filename filenames image_path image_paths img_path path paths filepath file_path image_file"
+    " image_files image_name image_names img_name image_filename image_source original_filename image_open_images_id"
+    " image_id image_ids imageid img_id cocoid coco_id"
+).split()
+_URLS = "image_url image_urls img_url url urls flickr_url coco_url".split()
+_SHA256 = "image_sha256 sha256 sha256hash".split()
+_MD5 = "image_md5 md5 md5hash".split()
+_IDS = "id uid question_id questionid sample_id example_id key __key__".split()
+_TEXTS = (
+    "conversations conversation messages texts text txt caption captions sentences prompt query question questions"
+    " chosen rejected response answer answers"
+).split()
+_LOOKS_LIKE = {"urls": r"^https?://", "names": rf"(?i)(?:{'|'.join(map(re.escape, SUFFIXES))})$"}
+
+
+@dataclass(frozen=True)
+class Roles:
+    """The columns of a table by what they say of images and records, the best first."""
+
+    images: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    urls: tuple[str, ...] = ()
+    sha256: tuple[str, ...] = ()
+    md5: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+
+    def columns(self, texts: bool) -> list[str]:
+        """Return the columns to read."""
+        every = [column for field in fields(self) for column in getattr(self, field.name)]
+        return [column for column in every if texts or column not in self.texts]
+
+
+def roles_of(schema: pa.Schema, sample: Callable[[list[str]], pa.Table]) -> Roles | None:
+    """Say which columns of a table name images.
+
+    Args:
+        schema: of the table.
+        sample: returns some rows of the named columns; it is called only where no column is known by its name.
+
+    Returns:
+        The roles; without images where the table holds text alone, and None where nothing is known of it.
+    """
+    by_name = {name.lower(): name for name in reversed(schema.names)}
+    kinds = {name: schema.field(name).type for name in by_name.values()}
+
+    def named(names: Sequence[str], is_fit: Callable[[pa.DataType], bool]) -> tuple[str, ...]:
+        return tuple(by_name[name] for name in names if name in by_name and is_fit(kinds[by_name[name]]))
+
+    features = _image_features(schema)
+    images = tuple(name for name in by_name.values() if _is_image(name, kinds[name], features))
+    roles = Roles(
+        tuple(sorted(images, key=schema.names.index)),
+        named(_NAMES, lambda kind: _is_text(_item(kind)) or types.is_integer(_item(kind))),
+        named(_URLS, lambda kind: _is_text(_item(kind))),
+        named(_SHA256, lambda kind: _is_text(_item(kind))),
+        named(_MD5, lambda kind: _is_text(_item(kind))),
+        named(_IDS, lambda kind: _is_text(kind) or types.is_integer(kind))[:1],
+        named(_TEXTS, _has_text),
+    )
+    lists = [name for name in (*roles.urls, *roles.names) if _item(kinds[name]) is not kinds[name]]
+    if lists and not roles.images:
+        return replace(roles, images=(lists[0],))
+    if roles.images or roles.names or roles.urls:
+        return roles
+    looks = _by_content([name for name, kind in kinds.items() if _is_text(kind)], sample)
+    if looks["urls"] or looks["names"]:
+        return replace(roles, names=looks["names"], urls=looks["urls"])
+    return roles if any(types.is_nested(kinds[name]) for name in roles.texts) else None
+
+
+def leaves(roles: Roles, paths: Iterable[str], texts: bool, data: bool) -> list[str]:
+    """Return those of a Parquet file's column paths that hold what is wanted: of images' structs the path alone."""
+    paths = list(paths)
+    chosen = []
+    for column in roles.columns(texts):
+        below = [path for path in paths if path == column or path.startswith(f"{column}.")]
+        if column in roles.images and not data:
+            below = [path for path in below if path.endswith(".path")] or below
+        chosen += below
+    return list(dict.fromkeys(chosen))
+
+
+def _by_content(columns: list[str], sample: Callable[[list[str]], pa.Table]) -> dict[str, tuple[str, ...]]:
+    """Say which columns hold addresses, and which the names of image files, in most of their first values."""
+    looks: dict[str, tuple[str, ...]] = {"urls": (), "names": ()}
+    rows = sample(columns) if columns else pa.table({})
+    for column in columns:
+        values = rows[column].cast(pa.string()).drop_null()
+        for role, pattern in _LOOKS_LIKE.items():
+            if len(values) and 2 * pc.sum(pc.match_substring_regex(values, pattern)).as_py() > len(values):
+                looks[role] += (column,)
+                break
+    return looks
+
+
+def _image_features(schema: pa.Schema) -> set[str]:
+    """Return the columns that the features of Hugging Face call images, or lists of images."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        return {name for name, feature in features.items() if '"_type": "Image"' in json.dumps(feature)}
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+        return set()
+
+
+def _is_image(name: str, kind: pa.DataType, features: set[str]) -> bool:
+    item = _item(kind)
+    if types.is_struct(item):
+        parts = {field.name for field in item}
+        has_image = {"bytes", "path"} <= parts and not re.search("audio|video|sound", name.lower())
+        return has_image or (bool(parts & {"bytes", "path"}) and name in features)
+    fits = _is_text(item) or types.is_binary(item) or types.is_large_binary(item) or types.is_null(item)
+    return fits and (name in features or _IMAGES.fullmatch(name.lower()) is not None)
+
+
+def _item(kind: pa.DataType) -> pa.DataType:
+    is_list = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+    return kind.value_type if is_list else kind
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    kind = kind.value_type if types.is_dictionary(kind) else kind
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
+
+
+def _has_text(kind: pa.DataType) -> bool:
+    item = _item(kind)
+    return any(_is_text(field.type) for field in item) if types.is_struct(item) else _is_text(item)
