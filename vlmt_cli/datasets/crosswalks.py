@@ -21,6 +21,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vlmt_cli.base.addresses import flickr_photos, normal_addresses
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.identity import LINKS, links_table
 from vlmt_cli.base.keys import image_keys
@@ -87,19 +88,14 @@ def read_coco(raw: Path, options: Options) -> Examples:
 
 def flickr_links(coco_ids: list[int], flickr_urls: list[str | None], where: Path) -> pa.Table:
     """Link COCO images to the Flickr photos that their addresses name."""
-    return links_table(image_keys("coco", coco_ids, where), _photos(pa.array(flickr_urls, pa.string())), "flickr")
+    photos = flickr_photos(pa.array(flickr_urls, pa.string()))
+    return links_table(image_keys("coco", coco_ids, where), photos, "flickr")
 
 
 def address_links(images: pa.Array, urls: pa.Array) -> pa.Table:
     """Link N images to the addresses that they were downloaded from, and to the Flickr photos among them."""
-    addresses = links_table(images, _named("url", urls), "url")
-    return pa.concat_tables([addresses, links_table(images, _photos(urls), "flickr")])
-
-
-def _photos(urls: pa.Array) -> pa.Array:
-    """Name the photo of a Flickr address, ``http://farm9.staticflickr.com/8186/8119368305_4e622c8349_z.jpg``."""
-    photo = pc.extract_regex(urls, r"^https?://[^/]*flickr\.com/(?:[^?#]*/)?(?P<photo>\d+)_[0-9a-f]+")
-    return _named("flickr", pc.struct_field(photo, "photo"))
+    addresses = links_table(images, normal_addresses(urls), "url")
+    return pa.concat_tables([addresses, links_table(images, flickr_photos(urls), "flickr")])
 
 
 def _numbered(source: str, ids: Iterable[int | None]) -> pa.Array:

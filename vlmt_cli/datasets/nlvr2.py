@@ -8,7 +8,7 @@ train.json (dev, test1 and test2 alike), JSON lines whatever the name says
 From https://github.com/lil-lab/nlvr. 86,373 train, 6,982 dev and 6,967 test pairs; 8,056 test images (tables 7 and 8).
 An image's name is the identifier without its last number, and -img0 (left) or -img1 (right).
 
-Traps: labels are the strings "True" and "False"; the same photograph may have several names, and 45 addresses are in
+Traps: labels are the strings "True" and "False"; the same photograph may have several names, and 48 addresses are in
 both dev and test1, so that identity by address finds leaks that names hide; train may lack the addresses; the paper's
 test set is test1, which the authors call test.json; ``dev`` is called val here. test2, hidden at first, is public by
 now: 91 dev examples show photos of it, so that it joins where its file is there.

@@ -1,0 +1,91 @@
+"""Addresses of images: their normal form, and the Flickr photo or official image that they name.
+
+The normal form of an address, ``https://host/path?query``: ``http`` counts as ``https``, the host stands in small
+letters and without the default port, what stands after ``#`` and spaces around it are gone, ``&amp;`` is ``&``.
+Nothing else changes: paths and queries may tell images apart by capital letters and by order.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_PLAIN = r"^https?://[a-z0-9._-]+/[^#&\s]*$"
+_ADDRESS = (
+    r"^(?i:https?:)?//(?:[^/?#\s@]*@)?(?P<host>[^/?#\s@:]+)(?P<port>(?::[0-9]+)?)(?P<rest>(?:[/?][^#]*)?)(?:#.*)?$"
+)
+_LONGEST = 8192
+
+# live.staticflickr.com/65535/ID_SECRET_z.jpg, farm9.static.flickr.com/8186/ID_SECRET.jpg, flickr.com/photos/USER/ID
+_HOST = r"^https?://(?:[a-z0-9-]+\.)*(?:static)?flickr\.com/"
+_PHOTO = rf"(?i){_HOST}(?:(?:[^?#]*/)?(?P<file>[0-9]+)_[0-9a-f]+|photos/[^/?#]+/(?P<page>[0-9]+)(?:[/?#]|$))"
+_OFFICIAL = (
+    ("cocodataset", r"(?i)^https?://images\.cocodataset\.org/.*?(?:^|[/_])0*(?P<id>[0-9]{1,12})\.jpg$", "coco"),
+    (
+        "mscoco.org",
+        r"(?i)^https?://(?:www\.)?mscoco\.org/(?:images/|.*?[/_]0*)(?P<id>[1-9][0-9]{0,11})(?:\.jpg)?$",
+        "coco",
+    ),
+    ("/VG_100K", r"(?i)^https?://.*/VG_100K(?:_2)?/(?P<id>[1-9][0-9]{0,11})\.jpg$", "vg"),
+)
+
+
+def flickr_photos(urls: pa.Array) -> pa.Array:
+    """Name the Flickr photos of N addresses, ``flickr:8119368305``; null where an address names none."""
+    photo = _where_it_may_be(urls, "lickr.com/", _photo_ids)
+    return pc.binary_join_element_wise("flickr", photo, ":")
+
+
+def normal_addresses(urls: pa.Array) -> pa.Array:
+    """Bring N addresses into their normal form, ``url:https://host/path``; null for what is not an address."""
+    urls = urls.cast(pa.string())
+    is_plain = pc.match_substring_regex(urls, _PLAIN).fill_null(True)
+    is_open = pc.starts_with(urls, "http:").fill_null(False)
+    normal = pc.binary_replace_slice(urls, 0, len("https"), "url:https")
+    normal = pc.replace_with_mask(
+        normal, is_open, pc.binary_replace_slice(urls.filter(is_open), 0, len("http"), "url:https")
+    )
+    if pc.all(is_plain, min_count=0).as_py():
+        return normal
+    others = pc.invert(is_plain)
+    return pc.replace_with_mask(normal, others, _normalised(urls.filter(others)))
+
+
+def official_images(urls: pa.Array) -> pa.Array:
+    """Name the images that N official addresses of COCO and Visual Genome are of; null for other addresses."""
+    keys = pa.nulls(len(urls), pa.string())
+    for hint, pattern, source in _OFFICIAL:
+        ids = _where_it_may_be(urls, hint, partial(_group, pattern, "id"))
+        keys = pc.coalesce(keys, pc.binary_join_element_wise(source, ids, ":"))
+    return keys
+
+
+def _normalised(urls: pa.Array) -> pa.Array:
+    urls = pc.utf8_trim_whitespace(urls)
+    urls = pc.if_else(pc.less_equal(pc.binary_length(urls), _LONGEST), urls, None)
+    urls = pc.replace_substring(urls, "&amp;", "&")
+    parts = pc.extract_regex(urls, _ADDRESS)
+    host, port, rest = (pc.struct_field(parts, name) for name in ("host", "port", "rest"))
+    port = pc.if_else(pc.is_in(port, value_set=pa.array([":80", ":443"])), "", port)
+    rest = pc.if_else(pc.starts_with(rest, "/"), rest, pc.binary_join_element_wise("/", rest, ""))
+    return pc.binary_join_element_wise("url:https://", pc.utf8_lower(host), port, rest, "")
+
+
+def _photo_ids(urls: pa.Array) -> pa.Array:
+    parts = pc.extract_regex(urls, _PHOTO)
+    file, page = (pc.struct_field(parts, name) for name in ("file", "page"))
+    ids = pc.utf8_ltrim(pc.if_else(pc.equal(file, ""), page, file), "0")
+    return pc.if_else(pc.equal(ids, ""), None, ids)
+
+
+def _group(pattern: str, name: str, urls: pa.Array) -> pa.Array:
+    return pc.struct_field(pc.extract_regex(urls, pattern), name)
+
+
+def _where_it_may_be(urls: pa.Array, hint: str, extract: Callable[[pa.Array], pa.Array]) -> pa.Array:
+    """Extract from the few rows that hold a substring; null in the others."""
+    urls = urls.cast(pa.string())
+    may_be = pc.match_substring(urls, hint).fill_null(False)
+    nothing = pa.nulls(len(urls), pa.string())
+    return pc.replace_with_mask(nothing, may_be, extract(urls.filter(may_be)))
