@@ -27,6 +27,10 @@ _IDS = {
     "flickr30k": _NUMBER,
     "nlvr2": r"[A-Za-z0-9]+(?:-[0-9]+)+-img[01]",
     "cc": r"[A-Za-z0-9_](?:[A-Za-z0-9_-]|\.[A-Za-z0-9_-])*",
+    "openimages": r"[0-9a-f]{16}",
+    "sam": _NUMBER,
+    "vizwiz": r"VizWiz_(?:train|val|test)_[0-9]+",
+    "visdial": r"(?:val|test)2018_[0-9]+",
 }
 SOURCES = tuple(_IDS)
 _LONGEST_NAME = 255
@@ -63,6 +67,11 @@ def image_keys(source: str, ids: Sequence[int] | Sequence[str] | pa.Array, where
             f"{quoted(bad)} is not an image id", where=f"{where}: record {record}", todo="correct or remove that record"
         )
     return pc.binary_join_element_wise(source, names, ":").take(distinct.indices)
+
+
+def has_official_id(keys: pa.Array, source: str) -> pa.Array:
+    """Say of N image keys whether they have an id of the form that a source's ids have."""
+    return pc.match_substring_regex(keys, rf"^{source}:(?:{_IDS[source]})\z")
 
 
 def right_source(source: str) -> str | None:
