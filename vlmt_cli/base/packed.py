@@ -20,7 +20,7 @@ ALWAYS_ALLOWED = 64 << 20
 
 @contextmanager
 def open_packed(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for reading; one named ``.gz`` is unpacked while it is read.
+    """Open a file for reading; one named ``.gz`` or ``.tgz`` is unpacked while it is read.
 
     Raises:
         DataError: it is a pipe or a device, a ``.gz`` that is damaged, or one that unpacks to more than
@@ -28,7 +28,7 @@ def open_packed(path: Path) -> Iterator[BinaryIO]:
         OSError: it cannot be opened.
     """
     with open_file(path) as file:
-        if path.suffix != ".gz":
+        if path.suffix not in (".gz", ".tgz"):
             yield file
             return
         try:

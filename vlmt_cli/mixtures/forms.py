@@ -2,11 +2,15 @@
 
 from vlmt_cli.mixtures.arrow_folder import ARROW
 from vlmt_cli.mixtures.batch import Form, ListForm
+from vlmt_cli.mixtures.img2dataset import IMG2DATASET
 from vlmt_cli.mixtures.parquet import PARQUET
+from vlmt_cli.mixtures.webdataset import WEBDATASET
 
 FORMS: dict[str, Form] = {
     "parquet": PARQUET,
     "arrow": ARROW,
+    "img2dataset": IMG2DATASET,
+    "webdataset": WEBDATASET,
 }
 """Files of records, in the order in which they are tried."""
 

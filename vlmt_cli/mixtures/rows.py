@@ -1,6 +1,7 @@
 """The records of a batch of a table's rows: Arrow in, Arrow out, and no Python for a single row."""
 
 import base64
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -60,6 +61,11 @@ def batch_of(rows: pa.RecordBatch, roles: Roles, first: int, wanted: Wanted) -> 
         _texts(n, [columns[name] for name in roles.texts]) if wanted.texts else None,
         damaged=tuple(Damaged(first + record, reason) for record, reason in damaged.items()),
     )
+
+
+def is_official(name: str) -> bool:
+    """Whether a name says by itself which image it is."""
+    return re.search(_OFFICIAL, name) is not None
 
 
 def _images(n: int, columns: dict[str, pa.Array], roles: Roles, wanted: Wanted) -> Part:

@@ -1,0 +1,239 @@
+"""webdataset: tar files whose members belong together by what stands before the first dot of their names.
+
+    000010005.jpg  000010005.txt  000010005.json          a record of three members
+    coco/train2017/000000033471.jpg                       a record of its own
+
+``__key__`` is that stem. A record's images are its members with an image's suffix. A JSON member may say more of the
+image: ``url``, ``sha256``, ``md5`` and ``file_name``. Members without a suffix, folders and ``__meta__`` belong to no
+record, here as for the readers of webdataset, and are always written back.
+"""
+
+import gzip
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from vlmt_cli.base.files import atomic
+from vlmt_cli.base.image_names import SUFFIXES
+from vlmt_cli.base.packed import open_packed
+from vlmt_cli.base.words import quoted
+from vlmt_cli.mixtures.batch import IMAGES, Batch, Damaged, Form, Kept, Source, Wanted
+from vlmt_cli.mixtures.rows import LONGEST, is_official
+from vlmt_cli.mixtures.tar_file import BLOCK, RECORD, Member, Tar, opened
+
+_PARTS = re.compile(r"((?:.*/|)[^.]+)[.]([^/]*)", re.DOTALL)
+_META = re.compile(r"__[^/]*__(?:$|/)")
+_VIDEOS = ("mp4", "webm", "avi", "mov", "mkv")
+_TEXTS = ("txt", "text", "caption")
+_LARGEST_JSON = 64 << 20
+_LARGEST_IMAGE = 1 << 30
+_RECORDS = 1 << 14
+_BYTES = 64 << 20
+"""Records and bytes of a batch, at most about."""
+_FIELDS = {
+    "name": ("file_name", "filename", "image_path", "image", "path", "original_filename", "image_id"),
+    "url": ("url", "URL", "image_url", "original_url"),
+    "sha256": ("sha256", "image_sha256"),
+    "md5": ("md5", "image_md5"),
+}
+_HASHES = {"sha256": re.compile(r"[0-9a-f]{64}"), "md5": re.compile(r"[0-9a-f]{32}")}
+
+
+@dataclass
+class _Record:
+    key: str
+    images: list[dict[str, Any]] = field(default_factory=list)
+    beside: dict[str, Any] = field(default_factory=dict)
+    texts: list[str] = field(default_factory=list)
+    videos: int = 0
+    problem: str | None = None
+
+
+def is_form(path: Path, head: bytes) -> bool:
+    """Whether a file begins with the header of a tar file."""
+    if len(head) < BLOCK or not head[0]:
+        return False
+    stored = head[148:156].replace(b"\0", b" ").strip()
+    total = sum(head[:BLOCK]) - sum(head[148:156]) + 8 * 32
+    return bool(stored) and not stored.strip(b"01234567") and int(stored, 8) == total
+
+
+def read(source: Source, wanted: Wanted) -> Iterator[Batch]:
+    """Read the records of an archive.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    first, size = 0, 0
+    records: list[_Record] = []
+    with opened(source.path) as tar:
+        for number, key, suffix, member in numbered(tar):
+            if number is None:
+                continue
+            if number == first + len(records):
+                if len(records) >= _RECORDS or size > _BYTES:
+                    yield _batch(first, records, wanted)
+                    first, size, records = number, 0, []
+                records.append(_Record(key))
+            size += _add(records[-1], suffix, member, tar, wanted)
+    if records:
+        yield _batch(first, records, wanted)
+
+
+def write(source: Source, kept: Kept, to: Path) -> None:
+    """Write an archive again without the records that are not kept; the others byte for byte, with their headers."""
+    with opened(source.path) as tar:
+        ranges = _merged(
+            [(m.start, m.end) for number, _, _, m in numbered(tar) if number is None or kept.records[number]]
+        )
+    with atomic(to) as temporary, open(temporary, "wb") as plain, open_packed(source.path) as file:
+        if source.path.suffix in (".gz", ".tgz"):
+            with gzip.GzipFile("", "wb", 6, plain, mtime=0) as packed:
+                _copy(file, ranges, tar, cast(BinaryIO, packed))
+        else:
+            _copy(file, ranges, tar, plain)
+
+
+def numbered(tar: Tar) -> Iterator[tuple[int | None, str, str, Member]]:
+    """Give each member with the number of its record, its stem and its suffix; the number is None without a record."""
+    number, last = -1, None
+    for member in tar:
+        parts = _PARTS.fullmatch(member.name)
+        if parts is None or not (member.is_file or member.problem) or _META.search(member.name):
+            yield None, "", "", member
+            continue
+        if parts[1] != last:
+            number, last = number + 1, parts[1]
+            tar.record = number
+        yield number, parts[1], parts[2].lower(), member
+
+
+def keys(path: Path) -> list[str]:
+    """Return the stems of an archive's records."""
+    with opened(path) as tar:
+        every = {number: key for number, key, _, _ in numbered(tar) if number is not None}
+    return list(every.values())
+
+
+def _add(record: _Record, suffix: str, member: Member, tar: Tar, wanted: Wanted) -> int:
+    """Add what a member says to its record; returns how many bytes of it are held."""
+    last = suffix.rpartition(".")[2]
+    if member.problem:
+        record.problem = f"{quoted(member.name)} is {member.problem}"
+    elif f".{last}" in SUFFIXES:
+        if len(member.name) > LONGEST:
+            record.problem = f"{quoted(member.name)} is a name of {len(member.name):,} characters"
+        if wanted.data and member.size > _LARGEST_IMAGE:
+            record.problem = f"{quoted(member.name)} has {member.size:,} bytes"
+        else:
+            data = tar.data(member) if wanted.data else None
+            record.images.append({"name": member.name, "data": data})
+            return member.size if data is not None else 0
+    elif last == "json":
+        _add_json(record, member, tar, wanted)
+    elif last == "url" and member.size <= LONGEST:
+        record.beside.setdefault("url", tar.data(member).decode(errors="replace").strip())
+    elif last in _TEXTS and wanted.texts and member.size <= _LARGEST_JSON:
+        record.texts.append(tar.data(member).decode(errors="replace"))
+        return member.size
+    elif last in _VIDEOS:
+        record.videos += 1
+    return 0
+
+
+def _add_json(record: _Record, member: Member, tar: Tar, wanted: Wanted) -> None:
+    if member.size > _LARGEST_JSON:
+        record.problem = f"{quoted(member.name)} has {member.size:,} bytes"
+        return
+    try:
+        said = msgspec.json.decode(tar.data(member))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        record.problem = f"{quoted(member.name)} is not JSON ({error})"
+        return
+    if not isinstance(said, dict):
+        return
+    for kind, names in _FIELDS.items():
+        values = [value for name in names if isinstance(value := said.get(name), str) and len(value) <= LONGEST]
+        if kind in _HASHES:
+            values = [value.lower() for value in values if _HASHES[kind].fullmatch(value.lower())]
+        if values:
+            record.beside[kind] = values[0]
+    # The names of files that img2dataset writes are counters, and say nothing of the image.
+    record.beside["is_counter"] = "url" in record.beside and said.get("key") == record.key.rpartition("/")[2]
+    if wanted.texts:
+        record.texts += [said[name] for name in ("caption", "text") if isinstance(said.get(name), str)]
+        turns = said.get("conversations", said.get("messages"))
+        turns = [turn for turn in turns if isinstance(turn, dict)] if isinstance(turns, list) else []
+        spoken = [turn.get("value", turn.get("content")) for turn in turns]
+        record.texts += [text for text in spoken if isinstance(text, str)]
+
+
+def _images(record: _Record) -> list[dict[str, Any]]:
+    """Return the images of a record; what stands beside a single image is said of it."""
+    beside = {kind: value for kind, value in record.beside.items() if kind in _FIELDS}
+    if not record.images:
+        return [beside] if "url" in beside else []
+    if len(record.images) == 1:
+        image = record.images[0]
+        name = None if record.beside.get("is_counter") else image["name"]
+        if "name" in beside and (name is None or (is_official(beside["name"]) and not is_official(name))):
+            name = beside["name"]
+        return [beside | {"name": name, "data": image["data"]}]
+    return record.images
+
+
+def _batch(first: int, records: list[_Record], wanted: Wanted) -> Batch:
+    rows = [
+        {"record": first + number, "position": position, **image}
+        for number, record in enumerate(records)
+        if record.problem is None
+        for position, image in enumerate(_images(record))
+    ]
+    schema = pa.schema([part for part in IMAGES if part.name != "data" or wanted.data])
+    return Batch(
+        first,
+        len(records),
+        pa.RecordBatch.from_pylist(rows, schema),
+        pa.array([record.key for record in records], pa.string()),
+        pa.array([record.texts for record in records], pa.list_(pa.string())) if wanted.texts else None,
+        videos=sum(record.videos for record in records),
+        damaged=tuple(
+            Damaged(first + number, record.problem) for number, record in enumerate(records) if record.problem
+        ),
+    )
+
+
+def _merged(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Join ranges that touch each other."""
+    if not ranges:
+        return []
+    bounds: NDArray[np.int64] = np.array(ranges)
+    is_new = np.concatenate([[True], bounds[1:, 0] != bounds[:-1, 1]])
+    return list(zip(bounds[is_new, 0].tolist(), bounds[np.roll(is_new, -1), 1].tolist(), strict=True))
+
+
+def _copy(file: BinaryIO, ranges: list[tuple[int, int]], tar: Tar, to: BinaryIO) -> None:
+    """Copy ranges of bytes, and end the archive as it ended before."""
+    at = written = 0
+    for start, end in ranges:
+        for is_kept, stop in ((False, start), (True, end)):
+            while at < stop:
+                chunk = file.read(min(1 << 20, stop - at))
+                if is_kept:
+                    to.write(chunk)
+                at += len(chunk)
+        written += end - start
+    end_blocks = max(2 * BLOCK, tar.total - tar.end)
+    if tar.total % RECORD == 0:
+        end_blocks = 2 * BLOCK + -(written + 2 * BLOCK) % RECORD
+    to.write(bytes(end_blocks))
+
+
+WEBDATASET = Form("webdataset", is_form, read, write)
