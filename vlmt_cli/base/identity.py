@@ -10,6 +10,7 @@ crosswalk   Visual Genome says which COCO image this is (``image_data.json``)
 flickr      the same Flickr photo id: Flickr30k's file stem, Visual Genome's
             ``flickr_id``, COCO's ``flickr_url``
 url         the same address (NLVR2)
+file        the same image file, by its SHA-256 or MD5
 pixels      two image files with the same pixels
 perceptual  two image files that look the same
 judged      a person says that two images are the same
@@ -25,7 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-RELATIONS = ("crosswalk", "flickr", "url", "pixels", "perceptual", "judged")
+RELATIONS = ("crosswalk", "flickr", "url", "file", "pixels", "perceptual", "judged")
 PAPER_RELATIONS = ("crosswalk",)
 HOW = ("id", *RELATIONS)
 
