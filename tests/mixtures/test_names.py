@@ -35,6 +35,8 @@ NAMES = {
     "images/dev-850-0-img0.png": "nlvr2:dev-850-0-img0",
     "GCC_train_002582585.jpg": "cc:2582585",
     "wikiart/images/a_b.jpg": "wikiart:images-a_b",
+    "MME_Benchmark/posters/images/tt0120738.jpg": "mme:posters-images-tt0120738",
+    "mme/existence/000000541952.jpg": "coco:541952",
     "mine:a.b-1": "mine:a.b-1",
     "coco:262148": "coco:262148",
     "http://images.cocodataset.org/train2017/000000000009.jpg": "coco:9",

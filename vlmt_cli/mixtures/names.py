@@ -62,15 +62,17 @@ _FOLDERS = {
     "scienceqa": r"science_?qa",
     "geoqa": r"geo_?qa.*",
     "synthdog": r"synthdog.*",
+    "mme": r"mme(?:_benchmark.*)?",
 }
 _HINT = re.compile("|".join(f"(?P<{source}>{pattern})" for source, pattern in _FOLDERS.items()), re.ASCII)
 _NUMBERED = ("vg", "coco", "flickr30k", "cc")
 _SPEAKING_SOURCES = ("nlvr2", "sam", "vizwiz", "visdial")
 """Sources whose names all say what they are: whatever else lies in their folders is not known."""
-_NUMBER, _HEX, _OTHER = "number", "hex", "other"
+_NUMBER, _HEX, _BOOK, _OTHER = "number", "hex", "book", "other"
 _PATTERNS = {
     _NUMBER: r"^0*(?P<id>0|[1-9][0-9]{0,18})$",
     _HEX: r"^(?P<id>[0-9a-f]{16})$",
+    _BOOK: r"^(?P<id>[0-9]{9}[0-9Xx])$",
     _OTHER: r"^(?P<id>[A-Za-z0-9_](?:[A-Za-z0-9_-]|\.[A-Za-z0-9_-])*)$",
 }
 _TAIL = re.compile(r"(?:[A-Za-z0-9_-]+/)*[A-Za-z0-9_-]+", re.ASCII)
@@ -194,7 +196,7 @@ def _hint(folder: str) -> tuple[str, str] | None:
             if source in _SPEAKING_SOURCES:
                 return "speaking", ""
             if source in ("openimages", "ocrvqa"):
-                return (_HEX if source == "openimages" else _OTHER), f"{source}:"
+                return (_HEX if source == "openimages" else _BOOK), f"{source}:"
             # The names of other datasets repeat from folder to folder.
             tail = "/".join(parts[position + 1 :])
             if not tail:
@@ -206,17 +208,18 @@ def _hint(folder: str) -> tuple[str, str] | None:
 def _keys_by_folder(stems: pa.Array, hints: _Hints, folders: pa.Array) -> pa.Array:
     """Name the images that numbers and ids are in the folders in which they lie."""
     keys = pa.nulls(len(stems), pa.string())
-    for kind, pattern in _PATTERNS.items():
-        mine = pc.equal(hints.kinds, kind).fill_null(False)
-        keys = pc.replace_with_mask(keys, mine, _id_of(stems.filter(mine), pattern, hints.prefixes.filter(mine)))
     unknown = pc.is_null(hints.kinds)
-    looks = {
-        "coco:": (pc.and_(pc.equal(pc.binary_length(stems), 12), pc.starts_with(stems, "0")), _PATTERNS[_NUMBER]),
-        "openimages:": (pc.and_(pc.equal(pc.binary_length(stems), 16), pc.equal(folders, "")), _PATTERNS[_HEX]),
+    looks = {  # COCO's twelve digits also lie in the folders of datasets that took them
+        "coco:": (pc.equal(pc.binary_length(stems), 12), pc.starts_with(stems, "0"), _PATTERNS[_NUMBER]),
+        "openimages:": (pc.equal(pc.binary_length(stems), 16), pc.equal(folders, ""), _PATTERNS[_HEX]),
     }
-    for prefix, (may_be, pattern) in looks.items():
-        mine = pc.and_(unknown, may_be).fill_null(False)
+    for prefix, (is_long, may_be, pattern) in looks.items():
+        where = pc.or_kleene(unknown, pc.equal(hints.kinds, _OTHER)) if prefix == "coco:" else unknown
+        mine = pc.and_(pc.and_(where, is_long), may_be).fill_null(False)
         keys = pc.replace_with_mask(keys, mine, _id_of(stems.filter(mine), pattern, prefix))
+    for kind, pattern in _PATTERNS.items():
+        mine = pc.and_(pc.equal(hints.kinds, kind), pc.is_null(keys)).fill_null(False)
+        keys = pc.replace_with_mask(keys, mine, _id_of(stems.filter(mine), pattern, hints.prefixes.filter(mine)))
     return keys
 
 
