@@ -1,0 +1,75 @@
+"""What an index cannot see: the relations that a benchmark's images lack, and what that could hide."""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vlmt_cli.clean.index import Index
+
+_LACKS = {
+    ("vg", "crosswalk"): "which of its Visual Genome images are COCO images is not known: the same photo under COCO's"
+    " number is not recognised; put image_data.json below raw/vg_qa and run vlmt index add vg_images",
+    ("coco", "crosswalk"): "which of its COCO images are in Visual Genome is not known: the same photo under Visual"
+    " Genome's number is not recognised; put image_data.json below raw/vg_qa and run vlmt index add vg_images",
+    (
+        "coco",
+        "flickr",
+    ): "the Flickr photos of its COCO images are not known: an address at Flickr, or Flickr30k's name, is"
+    " not recognised as one; put COCO's captions_*2014.json below raw/coco and run vlmt index add coco_images",
+    (
+        "vg",
+        "flickr",
+    ): "the Flickr photos of its Visual Genome images are not known: an address at Flickr is not recognised"
+    " as one; put image_data.json below raw/vg_qa and run vlmt index add vg_images",
+    ("nlvr2", "url"): "the addresses of its images are not known: the same photo under another name is not recognised;"
+    " put NLVR2's files below raw/nlvr2 and run vlmt index add nlvr2",
+}
+_OWN_IDS = "its images are known by {} alone: the same photo under another name is not recognised"
+_SPOKEN = {
+    "openimages": "Open Images' ids",
+    "vizwiz": "VizWiz's names",
+    "gqa": "GQA's names",
+    "mme": "MME's names",
+    "cc": "the rows of Conceptual Captions",
+}
+
+
+def gaps_of(index: Index, name: str) -> list[str]:
+    """Say what the index lacks of one benchmark, and what that could hide: sentences without capital and full stop."""
+    benchmark, keys = index.benchmarks[name], index.images_of(name)
+    known = len(keys)
+    gaps = []
+    if benchmark.of is not None and known < benchmark.of:
+        gaps.append(f"{known:,} of {benchmark.of:,} images are known")
+    gaps += benchmark.missing
+    sources = pc.struct_field(pc.extract_regex(keys, r"^(?P<source>[a-z0-9_]+):"), "source")
+    for source in sorted(sources.unique().to_pylist()):
+        mine = keys.filter(pc.equal(sources, source))
+        if source not in ("coco", "vg", "nlvr2", "flickr30k") and not _linked(index, mine):
+            gaps.append(_OWN_IDS.format(_SPOKEN.get(source, f"{source}'s names")))
+        if source == "coco" and benchmark.coco_split == "test2015":
+            continue  # Visual Genome has none of them, and COCO publishes no addresses
+        gaps += [gap for (of, relation), gap in _LACKS.items() if of == source and not _linked(index, mine, relation)]
+    return gaps
+
+
+def train2017_of(index: Index, name: str) -> int | None:
+    """Count a benchmark's COCO images in COCO's train2017, which is train2014 and val2014 less val2017.
+
+    None where their split of 2014, or val2017, is not known.
+    """
+    split = index.benchmarks[name].coco_split
+    val2017 = index.images_of("coco2017-val")
+    if split is None or not len(val2017):
+        return None
+    keys = index.images_of(name)
+    mine = keys.filter(pc.starts_with(keys, "coco:"))
+    return 0 if split == "test2015" else pc.sum(pc.invert(pc.is_in(mine, value_set=val2017)), min_count=0).as_py()
+
+
+def _linked(index: Index, keys: pa.Array, relation: str | None = None) -> bool:
+    """Whether any of some images has a link of a relation, at either end."""
+    links = index.links
+    if relation:
+        links = links.filter(pc.equal(links["relation"], relation))
+    ends = [links[end].combine_chunks() for end in ("image", "alias")]
+    return any(pc.any(pc.is_in(keys, value_set=end), min_count=0).as_py() for end in ends)
