@@ -23,7 +23,9 @@ IMAGES = pa.schema(
         ("data", pa.binary()),  # the image's file, where ``Wanted.data`` asks for it
     ]
 )
-"""A batch's images: ``record``, ``position``, and whichever of the other columns the file has."""
+"""A batch's images: ``record``, ``position``, and whichever of the other columns the file has.
+
+Names may be dictionary-encoded, as they are in a file whose columns are."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from vlmt_cli.mixtures.arrow_folder import ARROW
 from vlmt_cli.mixtures.batch import Form, ListForm
 from vlmt_cli.mixtures.img2dataset import IMG2DATASET
 from vlmt_cli.mixtures.parquet import PARQUET
+from vlmt_cli.mixtures.table import TABLE
 from vlmt_cli.mixtures.webdataset import WEBDATASET
 
 FORMS: dict[str, Form] = {
@@ -11,6 +12,7 @@ FORMS: dict[str, Form] = {
     "arrow": ARROW,
     "img2dataset": IMG2DATASET,
     "webdataset": WEBDATASET,
+    "table": TABLE,
 }
 """Files of records, in the order in which they are tried."""
 

@@ -90,6 +90,8 @@ def _images(n: int, columns: dict[str, pa.Array], roles: Roles, wanted: Wanted) 
         values = [value for value in values if value.null_count < len(value)]
         if values:
             shown[kind] = _best(values) if kind == "name" else _first(values)
+    if "url" in shown:
+        shown["url"] = _decoded(shown["url"])
     for kind, length in (("sha256", 64), ("md5", 32)):
         if kind in shown:
             shown[kind] = _hashes(shown[kind], length)

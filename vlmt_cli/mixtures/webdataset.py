@@ -8,23 +8,19 @@ image: ``url``, ``sha256``, ``md5`` and ``file_name``. Members without a suffix,
 record, here as for the readers of webdataset, and are always written back.
 """
 
-import gzip
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import msgspec
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from vlmt_cli.base.files import atomic
 from vlmt_cli.base.image_names import SUFFIXES
-from vlmt_cli.base.packed import open_packed
 from vlmt_cli.base.words import quoted
 from vlmt_cli.mixtures.batch import IMAGES, Batch, Damaged, Form, Kept, Source, Wanted
+from vlmt_cli.mixtures.byte_ranges import merged, write_ranges
 from vlmt_cli.mixtures.rows import LONGEST, is_official
 from vlmt_cli.mixtures.tar_file import BLOCK, RECORD, Member, Tar, opened
 
@@ -90,15 +86,8 @@ def read(source: Source, wanted: Wanted) -> Iterator[Batch]:
 def write(source: Source, kept: Kept, to: Path) -> None:
     """Write an archive again without the records that are not kept; the others byte for byte, with their headers."""
     with opened(source.path) as tar:
-        ranges = _merged(
-            [(m.start, m.end) for number, _, _, m in numbered(tar) if number is None or kept.records[number]]
-        )
-    with atomic(to) as temporary, open(temporary, "wb") as plain, open_packed(source.path) as file:
-        if source.path.suffix in (".gz", ".tgz"):
-            with gzip.GzipFile("", "wb", 6, plain, mtime=0) as packed:
-                _copy(file, ranges, tar, cast(BinaryIO, packed))
-        else:
-            _copy(file, ranges, tar, plain)
+        members = [(m.start, m.end) for number, _, _, m in numbered(tar) if number is None or kept.records[number]]
+    write_ranges(source.path, merged(members), to, bytes(_end_blocks(tar, sum(end - start for start, end in members))))
 
 
 def numbered(tar: Tar) -> Iterator[tuple[int | None, str, str, Member]]:
@@ -210,30 +199,11 @@ def _batch(first: int, records: list[_Record], wanted: Wanted) -> Batch:
     )
 
 
-def _merged(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Join ranges that touch each other."""
-    if not ranges:
-        return []
-    bounds: NDArray[np.int64] = np.array(ranges)
-    is_new = np.concatenate([[True], bounds[1:, 0] != bounds[:-1, 1]])
-    return list(zip(bounds[is_new, 0].tolist(), bounds[np.roll(is_new, -1), 1].tolist(), strict=True))
-
-
-def _copy(file: BinaryIO, ranges: list[tuple[int, int]], tar: Tar, to: BinaryIO) -> None:
-    """Copy ranges of bytes, and end the archive as it ended before."""
-    at = written = 0
-    for start, end in ranges:
-        for is_kept, stop in ((False, start), (True, end)):
-            while at < stop:
-                chunk = file.read(min(1 << 20, stop - at))
-                if is_kept:
-                    to.write(chunk)
-                at += len(chunk)
-        written += end - start
-    end_blocks = max(2 * BLOCK, tar.total - tar.end)
+def _end_blocks(tar: Tar, written: int) -> int:
+    """Return how many zeros end an archive with so many bytes of members: two blocks, filled up where it was before."""
     if tar.total % RECORD == 0:
-        end_blocks = 2 * BLOCK + -(written + 2 * BLOCK) % RECORD
-    to.write(bytes(end_blocks))
+        return 2 * BLOCK + -(written + 2 * BLOCK) % RECORD
+    return max(2 * BLOCK, tar.total - tar.end)
 
 
 WEBDATASET = Form("webdataset", is_form, read, write)
