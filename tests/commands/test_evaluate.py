@@ -43,7 +43,7 @@ def test_the_whole_table(vlmt, data, clean_run, tmp_path):
     ours, paper = lines[3], lines[4]
     scores = json.loads((tmp_path / "at" / "scores.json").read_text())
     assert ours[0] == "at" and ours[-1] == f"{100 * scores['average']:.2f}"
-    assert ours[1] == f"{100 * scores['tasks']['vqa']['score']['value']:.2f}"
+    assert ours[1] == f"{100 * scores['tasks']['vqa']['score']['value']:.2f}†"
     assert paper[:5] == ["paper:", "AT", "clean", "72.57", "60.12"] and paper[-1] == "69.08"
     assert "VQA is scored on val: the answers of test are secret; --submission writes the file for the server." in out
     assert f"Written to {clean_run}: scores.json, predictions/" in out and "*" not in out and "?" not in out

@@ -142,7 +142,7 @@ def test_the_papers_numbers_make_the_papers_row():
 def test_intervals_leaks_and_further_tasks_show(measured):
     header, (row,) = table2({"mine": measured}, intervals=True, means=False)
     score = measured["vqa"].score
-    assert row[1] == f"{100 * score.value:.2f}* [{100 * score.low:.2f}, {100 * score.high:.2f}]"
+    assert row[1] == f"{100 * score.value:.2f}*† [{100 * score.low:.2f}, {100 * score.high:.2f}]"
     assert row[2] == "-" and "*" not in row[4]
     assert header[-1] == "\nGrounding" and row[-1] == row[4]
     header, rows = by_task(measured, "ST full")

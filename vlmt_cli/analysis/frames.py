@@ -11,7 +11,8 @@ import pandas as pd
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.evaluation.bootstrap import Estimate
-from vlmt_cli.evaluation.scores import SCORES_FILE, is_leaked, read_scores
+from vlmt_cli.evaluation.marks import is_leaked
+from vlmt_cli.evaluation.scores import SCORES_FILE, read_scores
 from vlmt_cli.runs.metrics import METRICS, is_finished, read_metrics
 from vlmt_cli.runs.recipe import RECIPE, keys_of, read_recipe
 

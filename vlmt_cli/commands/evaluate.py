@@ -172,7 +172,8 @@ def _table(result: "Evaluation", in_full: bool, paper: bool) -> "Table":
 def _notes(result: "Evaluation", contaminated: bool) -> list[str]:
     """Say what the numbers of the table do not."""
     from vlmt_cli.datasets.table import TASKS
-    from vlmt_cli.evaluation.scores import COLUMNS, LEAKED, UNKNOWN, is_leaked
+    from vlmt_cli.evaluation.marks import is_leaked, marks_explained
+    from vlmt_cli.evaluation.scores import COLUMNS
 
     notes = []
     for choice in result.choices:
@@ -182,10 +183,8 @@ def _notes(result: "Evaluation", contaminated: bool) -> list[str]:
             what = f"the answers of {choice.secret} are {'secret' if TASKS[choice.task].secret else 'not known'}"
             notes.append(f"{COLUMNS[choice.task]} is scored on {choice.name}: {what}{hint}.")
     tasks = result.scores.tasks
-    if any(is_leaked(task) for task in tasks.values()):
-        notes.append(f"{LEAKED} Training saw some of these images.")
-    if any(task.unknown_stages for task in tasks.values()):
-        notes.append(f"{UNKNOWN} Training may have seen some of these images: which it saw is not known.")
+    if explained := marks_explained(tasks.values()):
+        notes.append(explained)
     if contaminated and (clean := [COLUMNS[name] for name, task in tasks.items() if not is_leaked(task)]):
         notes.append(f"Training saw none of the images scored for {', '.join(clean)}.")
     return notes

@@ -181,7 +181,7 @@ def _parts(report: "ConsistencyReport", names: "Sequence[str]") -> "Table":
 
 def _remarks(report: "ConsistencyReport") -> list[str]:
     """Say what the numbers are of, and what they do not show."""
-    from vlmt_cli.evaluation.scores import LEAKED, UNKNOWN
+    from vlmt_cli.evaluation.marks import LEAKED, UNKNOWN
 
     first = next(iter(report.models.values())).consistency
     lines = [
@@ -204,7 +204,7 @@ def _remarks(report: "ConsistencyReport") -> list[str]:
 
 def _marked(name: str, model: "Measured") -> str:
     """Mark a model whose training saw these images, or may have."""
-    from vlmt_cli.evaluation.scores import LEAKED, UNKNOWN
+    from vlmt_cli.evaluation.marks import LEAKED, UNKNOWN
 
     return _plain(name) + LEAKED * bool(model.seen.images) + UNKNOWN * bool(model.seen.unknown)
 

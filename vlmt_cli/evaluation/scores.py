@@ -15,6 +15,7 @@ from vlmt_cli.base.schema import parse
 from vlmt_cli.datasets.table import GROUPS, TASKS, TWELVE
 from vlmt_cli.evaluation.bootstrap import Estimate
 from vlmt_cli.evaluation.contamination import Contamination
+from vlmt_cli.evaluation.marks import is_leaked, mark_of
 from vlmt_cli.paper import table
 from vlmt_cli.runs.best import BestOrLast
 
@@ -23,10 +24,6 @@ SCORES_FILE = "scores.json"
 _TABLE_2 = [name for name in next(iter(table("table2_results"))) if name in TASKS]
 COLUMNS = {name: TASKS[name].short for name in dict.fromkeys([*_TABLE_2, *TASKS])}
 """The columns of table 2 in its order, and what other tasks add."""
-LEAKED = "*"
-"""Marks a score on test images of which training saw some."""
-UNKNOWN = "?"
-"""Marks a score on test images of which training may have seen some."""
 NOTHING = "-"
 _CONTAMINATION = {"seen": "images seen in training", "unseen": "images not seen", "difference": "difference"}
 
@@ -195,8 +192,7 @@ def table2(
         means: whether a group's mean stands after its tasks.
 
     Returns:
-        The header, two lines a cell, task group above task; and the rows. ``LEAKED`` marks a score on test images of
-        which training saw some, ``UNKNOWN`` one where it may have.
+        The header, two lines a cell, task group above task; and the rows, with the marks of ``marks.mark_of``.
 
     Raises:
         UsageError: the paper has no such row.
@@ -248,11 +244,6 @@ def by_task(tasks: Mapping[str, TaskScore], paper: str | None = None) -> tuple[l
     return header, rows
 
 
-def is_leaked(task: TaskScore) -> bool:
-    """Whether training saw some of the images that the score is of."""
-    return task.contamination is not None and task.contamination.seen is not None
-
-
 def paper_rows() -> dict[str, dict[str, str]]:
     """Return table 2's rows by name: ``ST full``, ``ST clean``, ``GT clean``, ``AT clean``, ..."""
     return {f"{row['run']} {'clean' if row['clean'] == 'yes' else 'full'}": row for row in table("table2_results")}
@@ -286,11 +277,6 @@ def _average_cells(values: Mapping[str, float]) -> dict[str, str]:
 def _measured(estimate: Estimate, mark: str = "") -> list[str]:
     interval = f"[{_percent(estimate.low)}, {_percent(estimate.high)}]"
     return [_percent(estimate.value) + mark, interval, f"{estimate.n:,}"]
-
-
-def mark_of(task: TaskScore) -> str:
-    """Return what stands behind a score: ``LEAKED``, ``UNKNOWN``, both or nothing."""
-    return LEAKED * is_leaked(task) + UNKNOWN * bool(task.unknown_stages)
 
 
 def _percent(share: float) -> str:
