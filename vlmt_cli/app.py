@@ -24,6 +24,7 @@ from vlmt_cli.commands import (
     pack,
     predict,
     pretrain,
+    report,
     train,
     vgc,
 )
@@ -62,6 +63,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.add_typer(analyze.app, name="analyze")
 app.command("vgc")(vgc.vgc)
+app.command("report")(report.report)
 app.command("convert")(convert.convert)
 app.command("doctor")(doctor.doctor)
 

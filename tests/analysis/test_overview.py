@@ -2,24 +2,41 @@
 
 import numpy as np
 
-from vlmt_cli.analysis.overview import models_section, scores_section
+from vlmt_cli.analysis.overview import models_section, scores_section, seen_section
 from vlmt_cli.evaluation.bootstrap import estimate
 from vlmt_cli.evaluation.contamination import contrast
 from vlmt_cli.evaluation.scores import TaskScore, make_scores, write_scores
 
 
-def scores(leaked):
+def scores(seen, split="test"):
+    """Scores of 400 examples, half of them right, of which training saw the first."""
     right = (np.arange(400) % 2).astype(float)
-    leak = contrast(right, np.arange(400) < 100) if leaked else None
-    task = TaskScore(metric="VQA accuracy", split="val", score=estimate(right), contamination=leak)
-    made = {"split_hash": "ab" * 32, "recipe_hash": None, "leaks_allowed": leaked}
+    task = TaskScore(
+        metric="VQA accuracy", split=split, score=estimate(right), contamination=contrast(right, np.arange(400) < seen)
+    )
+    made = {"split_hash": "ab" * 32, "recipe_hash": None, "leaks_allowed": bool(seen)}
     return make_scores("at", {"vqa": task}, resamples=9, resampled="image", seed=0, **made)
 
 
-def test_a_leaked_score_is_marked_on_the_page(tmp_path):
-    seen, clean = (scores_section("Tasks", scores(leaked), {"vqa": 0.3}) for leaked in (True, False))
-    assert "50.0*" in seen.body and "* training saw some of these images" in seen.intro
-    assert "50.0*" not in clean.body and "Training saw none of these images" in clean.intro
-    write_scores(tmp_path / "at" / "scores.json", scores(True))
-    together = models_section(tmp_path, [("AT", ["at"])], ["vqa"])
-    assert ")*<" in together.body and "* training saw some" in together.intro
+def test_a_leaked_score_is_marked_on_the_page():
+    leaked, clean, validated = (
+        scores_section("Tasks", made, {"vqa": 0.3}) for made in (scores(100), scores(0), scores(100, "val"))
+    )
+    assert (
+        "50.0*<" in leaked.body and "hatched" in leaked.body and "* Training saw some of these images" in leaked.intro
+    )
+    assert "50.0<" in clean.body and "hatched" not in clean.body and "Training saw none of these images" in clean.intro
+    assert "50.0*†<" in validated.body and "† On validation images" in validated.intro
+
+
+def test_a_validation_score_stands_in_a_column_of_its_own(tmp_path):
+    for name, made in {"a": scores(0), "b": scores(100, "val")}.items():
+        write_scores(tmp_path / name / "scores.json", made)
+    body = models_section("Models", "", {name: [tmp_path / name] for name in "ab"}).body
+    assert "<th>VQA, test</th><th>VQA, val</th>" in body
+    assert "<td>b</td><td>-</td><td>50.0*† (" in body
+
+
+def test_seen_and_unseen_images_stand_beside_each_other():
+    body = seen_section({"a": scores(100), "b": scores(0)}).body
+    assert ") of 100</td>" in body and ") of 300</td>" in body and "<td>b</td>" not in body

@@ -7,6 +7,7 @@ from vlmt_cli.analysis.report import (
     Section,
     boxed_photo,
     card,
+    missing_list,
     overlap_list,
     plain_table,
     score_table,
@@ -18,9 +19,10 @@ HOSTILE = "<script>alert('x')</script> & \"so\""
 
 def test_texts_are_shown_as_they_are(tmp_path):
     score = Score(HOSTILE, HOSTILE, 0.5, 0.4, 0.6, 0.25, HOSTILE)
-    photo = boxed_photo(b"\x89PNG....", (10, 8), {'red"><script>': (1, 2, 3, 4)})
+    photo = boxed_photo('data:"><script>', (10, 8), {'red"><script>': [(1, 2, 3, 4)]})
     body = score_table([score]) + plain_table([HOSTILE], [[HOSTILE]])
     body += overlap_list({HOSTILE: {HOSTILE: HOSTILE}, "none of them": {}})
+    body += missing_list([(HOSTILE, HOSTILE)])
     body += card([photo], HOSTILE, HOSTILE, HOSTILE, False, HOSTILE)
     write_page(tmp_path / "page.html", HOSTILE, HOSTILE, [Section(HOSTILE, HOSTILE, body)], HOSTILE)
     page = (tmp_path / "page.html").read_text()

@@ -20,6 +20,7 @@ nav a { color: var(--accent); text-decoration: none; white-space: nowrap }
 .picture, .scroll { overflow-x: auto; max-width: 100% }
 .picture img { display: block; max-width: 100%; height: auto; background: #fff; border-radius: 6px;
   margin-bottom: .8rem }
+.scroll td:first-child, .scroll th:first-child { position: sticky; left: 0; background: var(--page) }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 th { text-align: left; color: var(--soft); font-weight: 500; font-size: .85rem; vertical-align: bottom }
 th, td { padding: .3rem 1rem .3rem 0; border-bottom: 1px solid var(--line); white-space: nowrap }
@@ -30,6 +31,7 @@ td.words, th.words { text-align: left; white-space: normal }
 .bar { display: inline-block; position: relative; width: 11rem; max-width: 100%; height: .75rem;
   background: var(--well); border-radius: 3px; vertical-align: middle }
 .bar i { position: absolute; left: 0; top: 0; bottom: 0; background: var(--accent); border-radius: 3px }
+.bar .hatched { background: repeating-linear-gradient(135deg, var(--accent) 0 3px, var(--pale) 3px 6px) }
 .bar b { position: absolute; top: -2px; bottom: -2px; width: 2px; background: #e66101 }
 .cards { grid-template-columns: repeat(auto-fill, minmax(min(100%, 15rem), 1fr)) }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 8px; overflow: hidden }
@@ -38,6 +40,7 @@ td.words, th.words { text-align: left; white-space: normal }
 .card small { color: var(--soft) }
 .right { color: var(--yes) } .wrong { color: var(--no) }
 footer { padding: 1.5rem 0; color: var(--soft); font-size: .85rem; overflow-wrap: anywhere }
+.lacks { padding-left: 1.1rem; overflow-wrap: anywhere }
 .narrow { display: none }
 @media (max-width: 700px) {
   .wide { display: none } .narrow { display: table }
@@ -57,6 +60,7 @@ footer { padding: 1.5rem 0; color: var(--soft); font-size: .85rem; overflow-wrap
   .scores .bar { display: block; width: 100%; margin: .25rem 0 }
 }
 """
+_HATCHED = ' class="hatched"'
 
 
 @dataclass(frozen=True)
@@ -81,9 +85,9 @@ class Score:
     Attributes:
         task, metric: what it is.
         value, low, high: from 0 to 1.
-        chance: the baseline's score.
+        chance: the baseline's score; None where it is not known.
         guess: which baseline.
-        mark: what stands behind the score (``evaluation.scores.mark_of``).
+        mark: what stands behind the score (``evaluation.marks.mark_of``).
     """
 
     task: str
@@ -91,7 +95,7 @@ class Score:
     value: float
     low: float
     high: float
-    chance: float
+    chance: float | None
     guess: str
     mark: str = ""
 
@@ -122,13 +126,13 @@ def picture(path: Path, alt: str) -> str:
 
 
 def score_table(scores: Sequence[Score]) -> str:
-    """Lay out tasks' scores as bars, with a mark at the baseline."""
+    """Lay out tasks' scores as bars, with a line at the baseline; bars of marked scores are hatched."""
     rows = "".join(
         f'<tr><td>{html.escape(score.task)}</td><td class="words">{html.escape(score.metric)}</td>'
         f"<td><b>{100 * score.value:.1f}{score.mark}</b></td><td>{100 * score.low:.1f} to {100 * score.high:.1f}</td>"
-        f'<td>{100 * score.chance:.1f}</td><td class="words">{html.escape(score.guess)}</td>'
-        f'<td><span class="bar"><i style="width:{100 * score.value:.1f}%"></i>'
-        f'<b style="left:{100 * score.chance:.1f}%"></b></span></td></tr>'
+        f'<td>{_share(score.chance)}</td><td class="words">{html.escape(score.guess)}</td>'
+        f'<td><span class="bar"><i{_HATCHED * bool(score.mark)} style="width:{100 * score.value:.1f}%"></i>'
+        f"{_line(score.chance)}</span></td></tr>"
         for score in scores
     )
     words = ("task", "metric", "which baseline")
@@ -137,11 +141,28 @@ def score_table(scores: Sequence[Score]) -> str:
     return f'<table class="scores"><tr>{head}</tr>{rows}</table>'
 
 
+def _share(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.1f}"
+
+
+def _line(share: float | None) -> str:
+    return "" if share is None else f'<b style="left:{100 * share:.1f}%"></b>'
+
+
 def plain_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Lay out rows of words and numbers."""
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
     body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
+
+
+def missing_list(lines: Sequence[tuple[str, str]]) -> str:
+    """List what a page lacks, each with the command that makes it, if any does."""
+    items = "".join(
+        f"<li>{html.escape(what)}{f': <code>{html.escape(command)}</code>' if command else ''}</li>"
+        for what, command in lines
+    )
+    return f'<ul class="lacks">{items}</ul>'
 
 
 def overlap_list(rows: Mapping[str, Mapping[str, str]]) -> str:
@@ -168,23 +189,21 @@ def card(photos: Sequence[str], title: str, text: str, answer: str, right: bool 
     )
 
 
-def boxed_photo(data: bytes, size: tuple[int, int], boxes: Mapping[str, Sequence[float]]) -> str:
+def boxed_photo(source: str, size: tuple[int, int], boxes: Mapping[str, Sequence[Sequence[float]]]) -> str:
     """Draw boxes on a photo, as SVG.
 
     Args:
-        data: the photo, PNG or JPEG.
-        size: its width and height in pixels.
-        boxes: colour to box, ``[x1, y1, x2, y2]`` in pixels.
+        source: the photo as a data URI; empty for plain grey.
+        size: the width and height that boxes are given in, in pixels.
+        boxes: colour to boxes, ``[x1, y1, x2, y2]``; later colours stand above earlier ones.
     """
-    kind = "png" if data[:4] == b"\x89PNG" else "jpeg"
-    source = base64.b64encode(data).decode()
     stroke = max(size) / 120
     drawn = "".join(
         f'<rect x="{x1:.1f}" y="{y1:.1f}" width="{x2 - x1:.1f}" height="{y2 - y1:.1f}" fill="none"'
         f' stroke="{html.escape(colour, quote=True)}" stroke-width="{stroke:.1f}"/>'
-        for colour, (x1, y1, x2, y2) in boxes.items()
+        for colour, same in boxes.items()
+        for x1, y1, x2, y2 in same
     )
-    return (
-        f'<svg viewBox="0 0 {size[0]} {size[1]}" xmlns="http://www.w3.org/2000/svg">'
-        f'<image href="data:image/{kind};base64,{source}" width="{size[0]}" height="{size[1]}"/>{drawn}</svg>'
-    )
+    shown = f'width="{size[0]}" height="{size[1]}"'
+    ground = f'<image href="{html.escape(source, quote=True)}" {shown}/>' if source else f'<rect {shown} fill="#8883"/>'
+    return f'<svg viewBox="0 0 {size[0]} {size[1]}" xmlns="http://www.w3.org/2000/svg">{ground}{drawn}</svg>'

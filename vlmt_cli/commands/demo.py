@@ -1,6 +1,5 @@
 """``vlmt demo``: the whole pipeline on a synthetic world."""
 
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from vlmt_cli.analysis.report import Score, Section
+    from vlmt_cli.analysis.report import Score
     from vlmt_cli.commands.demo_steps import Steps
 
 RUN = "all-tasks"
@@ -207,78 +206,61 @@ def _analyse(steps: "Steps") -> None:
 def _report(folder: Path, analyses: bool) -> None:
     """Write the page, and show each task's score beside the chance baseline."""
     from vlmt_cli.analysis import overview
-    from vlmt_cli.analysis.report import write_page
+    from vlmt_cli.analysis.run_report import write_report
     from vlmt_cli.commands.show import say, stdout, table
+    from vlmt_cli.evaluation.marks import marks_explained
     from vlmt_cli.evaluation.scores import read_scores
 
-    run = folder / "runs" / RUN
-    scores = read_scores(run)
-    guesses = overview.chances(run, folder, scores)
+    runs = folder / "runs"
+    scores = read_scores(runs / RUN)
+    guesses = overview.chances(runs / RUN, folder, scores)
     rows = overview.score_rows(scores, guesses)
-    sections = [overview.leaks_section(folder), overview.scores_section("Twelve tasks", scores, guesses)]
+    models = {"AT": [runs / RUN]}
     if analyses:
-        sections += _analysed(folder)
-    sections.append(overview.examples_section(run, folder, scores))
+        for name, preset in (("ST", "single-task"), ("AT->ST", "all-to-single")):
+            models[name] = [runs / f"{preset}-{task}" for task in CONSISTENT]
+        _attention(folder)
     page = folder / PAGE
-    intro = (
-        "A synthetic world with the official files of twelve vision-and-language datasets, from its leaks to one model."
+    write_report(
+        page,
+        [run for model in models.values() for run in model],
+        folder,
+        title="vlmt: one model, twelve tasks",
+        intro="A synthetic world with the official files of twelve vision-and-language datasets, from its leaks to one"
+        " model.",
+        models=models,
+        compared="Trained alone (ST), on all twelve tasks (AT), and on all and then alone (AT->ST); in percent. The"
+        " single-task models had few iterations here: see how it is done, not who wins.",
+        baselines=guesses,
+        foot=f"Made by vlmt demo; runs are in {runs}.",
     )
-    write_page(page, "vlmt: one model, twelve tasks", intro, sections, f"Made by vlmt demo; runs are in {run.parent}.")
     header = ["task", "metric", "score %", "95%", "baseline %", "which baseline"]
     stdout().print(table(header, list(map(_cells, rows)), "One model on twelve tasks", left=2))
-    stdout().print(overview.marks_explained(scores.tasks.values()), markup=False)
+    stdout().print(marks_explained(scores.tasks.values()), markup=False)
     say(f"Open {page}")
 
 
 def _cells(row: "Score") -> list[str]:
     interval = f"{100 * row.low:.1f} to {100 * row.high:.1f}"
-    return [row.task, row.metric, f"{100 * row.value:.1f}{row.mark}", interval, f"{100 * row.chance:.1f}", row.guess]
+    chance = "" if row.chance is None else f"{100 * row.chance:.1f}"
+    return [row.task, row.metric, f"{100 * row.value:.1f}{row.mark}", interval, chance, row.guess]
 
 
-def _analysed(folder: Path) -> "Iterator[Section]":
-    """The sections of what was compared."""
+def _attention(folder: Path) -> None:
+    """Draw where a model looks for one expression."""
     import pyarrow.parquet as pq
 
-    from vlmt_cli.analysis import overview
     from vlmt_cli.commands.analyze_attention import attention
 
-    runs = folder / "runs"
-    models = [("AT", [RUN])] + [
-        (name, [f"{preset}-{task}" for task in CONSISTENT])
-        for name, preset in (("ST", "single-task"), ("AT->ST", "all-to-single"))
-    ]
-    yield overview.models_section(runs, models, CONSISTENT)
-    yield overview.picture_section(
-        "Schedule",
-        "When each task trained in every iteration (thick) and when it was stopped and trained in every fourth (thin).",
-        runs / RUN / "schedule" / "stop-and-go.png",
-    )
-    yield overview.picture_section(
-        "Pairs and triples",
-        "How much better a task (row) gets when it is trained with others (columns) than alone, in percent.",
-        runs / "pairs.png",
-    )
-    yield overview.picture_section(
-        "Affinity",
-        "The same question asked of the one run of all tasks: what a step on one task does to another's loss.",
-        runs / RUN / "affinity.png",
-    )
-    yield overview.consistency_section(runs / "vgc" / "vgc.json")
+    run = folder / "runs" / RUN
     example = pq.read_table(folder / "examples" / "refcoco" / "testA.parquet").slice(0, 1).to_pylist()[0]
-    words, maps = runs / RUN / "attention_words.png", runs / RUN / "attention_maps.png"
     attention(
         example["images"][0],
         text=example["text"],
-        model=str(runs / RUN),
+        model=str(run),
         task="refcoco",
-        to=runs / RUN / "attention.html",
-        words=words,
-        maps=maps,
+        to=run / "attention.html",
+        words=run / "attention_words.png",
+        maps=run / "attention_maps.png",
         data=folder,
-    )
-    yield overview.pictures_section(
-        "Attention",
-        f"“{example['text']}”: the word that each region attends to most, and the four kinds of maps, averaged over"
-        f" layers and heads. {runs / RUN / 'attention.html'} is a page to look around in all of them.",
-        [words, maps],
     )

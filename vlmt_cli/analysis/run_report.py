@@ -1,0 +1,265 @@
+"""The report page of some runs: a section for all that they and their data have, a sentence for what they lack."""
+
+import json
+import shlex
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vlmt_cli.analysis import overview
+from vlmt_cli.analysis.chosen import examples_section
+from vlmt_cli.analysis.report import Section, missing_list, write_page
+from vlmt_cli.base.errors import VlmtError
+from vlmt_cli.datasets.table import TASKS
+from vlmt_cli.evaluation.marks import is_leaked
+from vlmt_cli.evaluation.scores import SCORES_FILE, Scores, read_scores
+from vlmt_cli.runs.folders import CONFIG
+from vlmt_cli.runs.recipe import RECIPE, read_recipe
+
+_MARKS = (RECIPE, CONFIG, SCORES_FILE)
+"""Any of these files makes a folder a run."""
+
+
+@dataclass(frozen=True)
+class Lack:
+    """What a page does not have: what, and the command that makes it, or the reason."""
+
+    what: str
+    command: str = ""
+
+
+@dataclass
+class RunReport:
+    """A page as it was written.
+
+    Attributes:
+        sections: in order.
+        lacks: what is not on it.
+    """
+
+    sections: list[Section] = field(default_factory=list)
+    lacks: list[Lack] = field(default_factory=list)
+
+    def add(self, what: str, command: str, make: Callable[[], Section]) -> None:
+        """Add a section, or, where its files are missing or damaged, say so."""
+        try:
+            self.sections.append(make())
+        except (VlmtError, OSError, KeyError, TypeError, ValueError, ImportError) as error:
+            reason = " ".join(str(error).split())[:300]
+            self.lacks.append(Lack(f"{what}: not shown ({reason})", command))
+
+
+def find_runs(paths: Iterable[Path]) -> tuple[list[Path], dict[Path, str]]:
+    """Tell run folders from what else is named.
+
+    Returns:
+        The runs, in order, each once; and for each other path why it is passed over.
+    """
+    runs: dict[Path, None] = {}
+    passed: dict[Path, str] = {}
+    for path in paths:
+        if not path.is_dir():
+            passed[path] = "not a folder" if path.exists() else "does not exist"
+        elif not any((path / name).is_file() for name in _MARKS):
+            inside = next((child for child in sorted(path.iterdir()) if (child / RECIPE).is_file()), None)
+            passed[path] = f"not a run, but a folder of runs such as {inside}" if inside else "not a run folder"
+        elif reason := _damage(path):
+            passed[path] = reason
+        else:
+            runs[path] = None
+    return list(runs), passed
+
+
+def _damage(run: Path) -> str:
+    try:
+        if (run / RECIPE).is_file():
+            read_recipe(run)
+        if (run / SCORES_FILE).is_file():
+            read_scores(run)
+    except (VlmtError, OSError) as error:
+        return str(error)
+    return ""
+
+
+def write_report(
+    page: Path,
+    runs: Sequence[Path],
+    data: Path,
+    *,
+    title: str = "",
+    intro: str = "",
+    models: Mapping[str, Sequence[Path]] | None = None,
+    compared: str = "",
+    examples: int = 2,
+    baselines: Mapping[str, float] | None = None,
+    foot: str = "",
+) -> RunReport:
+    """Write the page of some runs.
+
+    Args:
+        page: the HTML file.
+        runs: run folders (``find_runs``).
+        data: the data folder that they were trained on; what it lacks is left out.
+        title, intro, foot: in words.
+        models: runs that are compared, by name: one, or one a task. Else each run by itself.
+        compared: what to say above that comparison.
+        examples: how many right and wrong examples of each task to show.
+        baselines: of the run with most tasks, where they are known already (``overview.chances``).
+
+    Raises:
+        VlmtError: the page cannot be written.
+    """
+    report = RunReport()
+    scored = {run: read_scores(run) for run in runs if (run / SCORES_FILE).is_file()}
+    for run in runs:
+        if run not in scored and not _pretrains(run):
+            report.lacks.append(Lack(f"Scores of {run.name}", _vlmt("evaluate", "--model", run, "--data", data)))
+    command = _vlmt("clean", "--data", data)
+    report.add("Leaks", command, lambda: overview.leaks_section(data))
+    if scored:
+        _add_scores(report, scored, data, models, compared, baselines)
+    parents = list(dict.fromkeys(run.parent for run in runs))
+    main = max(runs, key=lambda run: len(_tasks(run, scored)))
+    if len(_tasks(main, scored)) > 1:
+        _add_multi_task(report, main, parents, data)
+    _add_consistency(report, runs, parents, scored, data)
+    _add_attention(report, main, data)
+    if scored and examples:
+        best = max(scored, key=lambda run: len(scored[run].tasks))
+        again = _vlmt("evaluate", "--model", best, "--data", data)
+        report.add("Examples", again, lambda: examples_section(best, data, scored[best], examples))
+    sections = list(report.sections)
+    if report.lacks:
+        body = missing_list([(lack.what, lack.command) for lack in report.lacks])
+        sections.append(Section("Not on this page", "What these runs and their data do not have yet.", body))
+    names = ", ".join(run.name for run in runs)
+    write_page(
+        page, title or f"Report of {names}"[:120], intro or f"{len(runs)} runs on {data}: {names}", sections, foot
+    )
+    return report
+
+
+def _add_scores(
+    report: RunReport,
+    scored: Mapping[Path, Scores],
+    data: Path,
+    models: Mapping[str, Sequence[Path]] | None,
+    compared: str,
+    baselines: Mapping[str, float] | None,
+) -> None:
+    main = max(scored, key=lambda run: len(scored[run].tasks))
+    known = baselines if baselines is not None else _baselines(report, main, data, scored[main])
+    count = len(scored[main].tasks)
+    title = f"{main.name}: {count} task{'s' * (count > 1)}"
+    report.sections.append(overview.scores_section(title, scored[main], known))
+    shown = models or {name: [run] for name, run in zip(_names(list(scored)), scored, strict=True)}
+    if len(shown) > 1:
+        intro = compared or "Scores in percent, with 95% intervals."
+        report.add("Models", "", lambda: overview.models_section("Models", intro, shown))
+    if any(is_leaked(task) for scores in scored.values() for task in scores.tasks.values()):
+        named = dict(zip(_names(list(scored)), scored.values(), strict=True))
+        report.sections.append(overview.seen_section(named))
+
+
+def _baselines(report: RunReport, run: Path, data: Path, scores: Scores) -> dict[str, float]:
+    try:
+        return overview.chances(run, data, scores)
+    except (VlmtError, OSError, ImportError) as error:  # other data, no features, the light core
+        report.lacks.append(Lack(f"Chance baselines: not computed ({' '.join(str(error).split())[:300]})"))
+        return {}
+
+
+def _add_multi_task(report: RunReport, run: Path, parents: Sequence[Path], data: Path) -> None:
+    """Add what ``vlmt analyze`` drew of a run of several tasks, and of the runs beside it."""
+    drawn = [parent / "pairs.png" for parent in parents]
+    pairs = next((path for path in drawn if path.is_file()), drawn[0])
+    at = ("--data", data)
+    for title, intro, path, command in (
+        (
+            "Schedule",
+            "When each task trained in every iteration (thick), and when it was stopped and trained in few (thin).",
+            run / "schedule" / "stop-and-go.png",
+            _vlmt("analyze", "schedule", run, *at),
+        ),
+        (
+            "Pairs and triples",
+            "How much better a task (row) gets when it is trained with others (columns) than alone, in percent.",
+            pairs,
+            _vlmt("analyze", "pairs", "--runs", run.parent, *at),
+        ),
+        (
+            "Affinity",
+            "The same question asked of one run: what a step on one task does to another's loss.",
+            run / "affinity.png",
+            _vlmt("analyze", "affinity", run, *at),
+        ),
+    ):
+        if not path.is_file():
+            report.lacks.append(Lack(title, command))
+        else:
+            report.add(title, command, lambda t=title, i=intro, p=path: overview.picture_section(t, i, p))  # type: ignore[misc]
+
+
+def _add_consistency(
+    report: RunReport, runs: Sequence[Path], parents: Sequence[Path], scored: Mapping[Path, Scores], data: Path
+) -> None:
+    candidates = [*(run / "vgc.json" for run in runs), *(parent / "vgc" / "vgc.json" for parent in parents)]
+    path = next((path for path in candidates if path.is_file()), None)
+    able = next((run for run in runs if {"vqa", "refcoco", "refcoco+"} <= set(_tasks(run, scored))), None)
+    command = _vlmt("vgc", "--model", able, "--data", data) if able else ""
+    if path:
+        report.add("Consistency", command, lambda: overview.consistency_section(path))
+    elif able:
+        report.lacks.append(Lack("Consistency", command))
+
+
+def _add_attention(report: RunReport, run: Path, data: Path) -> None:
+    pictures = [path for name in ("words", "maps") if (path := run / f"attention_{name}.png").is_file()]
+    page = run / "attention.html"
+    if pictures:
+        intro = (
+            "The word that each region attends to most, and the four kinds of maps, averaged over layers and heads."
+            f"{f' {page} is a page to look around in all of them.' if page.is_file() else ''}"
+        )
+        report.add("Attention", "", lambda: overview.pictures_section("Attention", intro, pictures))
+    elif not _pretrains(run):
+        outputs = ("--to", page, "--words", run / "attention_words.png", "--maps", run / "attention_maps.png")
+        command = f"{_vlmt('analyze', 'attention')} PHOTO --text TEXT {shlex.join(['--model', str(run)])}"
+        command += f" {shlex.join(map(str, (*outputs, '--data', data)))}"
+        report.lacks.append(Lack("Attention", command))
+
+
+def _tasks(run: Path, scored: Mapping[Path, Scores]) -> list[str]:
+    """The tasks that a run is trained on, or else scored on."""
+    if (run / RECIPE).is_file():
+        return [task for task in read_recipe(run).tasks if task in TASKS]
+    return list(scored[run].tasks) if run in scored else []
+
+
+def _pretrains(run: Path) -> bool:
+    return (run / RECIPE).is_file() and read_recipe(run).pretrains
+
+
+def _names(runs: Sequence[Path]) -> list[str]:
+    """Name runs by their folders, or by whole paths where two have one name."""
+    counts = Counter(run.name for run in runs)
+    return [run.name if counts[run.name] == 1 else str(run) for run in runs]
+
+
+def _vlmt(*words: object) -> str:
+    return shlex.join(["vlmt", *map(str, words)])
+
+
+def as_json(page: Path, report: RunReport, runs: Sequence[Path], passed: Mapping[Path, str]) -> str:
+    """Return what was written, and what was passed over, as JSON."""
+    return json.dumps(
+        {
+            "page": str(page),
+            "runs": [str(run) for run in runs],
+            "passed_over": [{"path": str(path), "reason": reason} for path, reason in passed.items()],
+            "sections": [section.title for section in report.sections],
+            "missing": [{"what": lack.what, "command": lack.command or None} for lack in report.lacks],
+        },
+        indent=2,
+    )
