@@ -68,7 +68,7 @@ def test_aliases_are_all_that_links_reach(index: Index) -> None:
 
 
 def test_an_index_is_read_as_it_was_written(tmp_path: Path) -> None:
-    texts = hash_texts(pa.array(["What?", None, "is it red", "Is it red?"]))
+    texts = hash_texts(pa.array(["What is it?", None, "is it red", "Is it red?"]))
     rows = image_rows("b", pa.array(["coco:2", "coco:1", "coco:2", "coco:2"]), texts)
     index = make_index({"b": Benchmark("B", "b", of=3)}, rows, index_of({}, [("vg:1", "coco:2", "crosswalk")]).links)
     write_index(tmp_path / "index.parquet", index)
@@ -77,14 +77,13 @@ def test_an_index_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert again.images["texts"].to_pylist() == [None, sorted({texts[0].as_py(), texts[2].as_py()})]
 
 
-def test_a_later_index_replaces_benchmarks_and_lists_that_hold_their_parts() -> None:
-    first = index_of({"r-test": ["coco:1", "coco:2"], "p": ["coco:9"]}, replaced_by=("r-A", "r-B"))
-    second = index_of({"r-A": ["coco:1"], "p": ["coco:8"]}, [("vg:3", "coco:1", "crosswalk")])
+def test_joined_indexes_lose_no_image_and_leave_out_what_their_parts_hold() -> None:
+    first = index_of({"r-test": ["coco:1", "coco:2"], "p": ["coco:9"]}, replaced_by=("r-A", "r-B"), of=2)
+    second = index_of({"r-A": ["coco:1"], "p": ["coco:8"]}, [("vg:3", "coco:1", "crosswalk")], of=1)
     joined = join_indexes([first, second])
-    assert joined.known == {"p": 1, "r-A": 1, "r-test": 2}
-    assert joined.images_of("p").to_pylist() == ["coco:8"]
+    assert joined.known == {"p": 2, "r-A": 1, "r-test": 2} and joined.benchmarks["p"].of == 2
     both = join_indexes([joined, index_of({"r-B": ["coco:2"]})])
-    assert both.known == {"p": 1, "r-A": 1, "r-B": 1}
+    assert both.known == {"p": 2, "r-A": 1, "r-B": 1}
     assert "vg:3" in aliases_of(both)["alias"].to_pylist()
 
 
@@ -140,14 +139,10 @@ def test_a_damaged_index_is_refused_in_one_line(tmp_path: Path) -> None:
 def test_texts_are_alike_by_letters_and_digits_alone() -> None:
     alike = ["Is it RED?", "<image>\nis it  red", "is-it-red!", "\uff49\uff53 it red"]
     assert len(set(hash_texts(pa.array(alike)).to_pylist())) == 1
-    assert hash_texts(pa.array(["Is it RED?", "?!", None, "x" * 3_000])).to_pylist() == [
-        928576347633203860,
-        None,
-        None,
-        None,
-    ]
-    rows, hashes = hash_parts(pa.array(["<image>\nIs it red?\nAnswer with a word.", None, "no"]))
-    assert set(rows.tolist()) == {0, 2} and 928576347633203860 in hashes[rows == 0]
+    hashes = hash_texts(pa.array(["Is it RED?", "?!", None, "x" * 3_000, "yes"])).to_pylist()
+    assert hashes == [928576347633203860, None, None, None, None]
+    rows, hashes = hash_parts(pa.array(["<image>\nIs it red?\nAnswer with a word.", None, "No."]))
+    assert set(rows.tolist()) == {0} and 928576347633203860 in hashes
 
 
 def test_what_an_index_lacks_is_said() -> None:

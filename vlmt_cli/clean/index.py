@@ -115,6 +115,7 @@ class Index:
 
 def make_index(benchmarks: Mapping[str, Benchmark], images: pa.Table, links: pa.Table) -> Index:
     """Put facts into the index's order, each once; the texts of an image that stands there twice are joined."""
+    assert all(map(_NAME.fullmatch, benchmarks)), benchmarks
     return Index(dict(sorted(benchmarks.items())), _sorted_images(images), _distinct(links, LINKS))
 
 
@@ -126,21 +127,30 @@ def image_rows(benchmark: str, images: pa.Array, texts: pa.Array | None = None) 
 
 
 def join_indexes(indexes: Iterable[Index]) -> Index:
-    """Join indexes; of benchmarks of one name the later index's counts, with all its images."""
+    """Join indexes; a benchmark of several has the images of all, and what the last says of it."""
     benchmarks: dict[str, Benchmark] = {}
-    images, links = IMAGES.empty_table(), LINKS.empty_table()
+    images, links = [IMAGES.empty_table()], [LINKS.empty_table()]
     for index in indexes:
-        names = pa.array(list(index.benchmarks), pa.string())
-        images = images.filter(pc.invert(pc.is_in(images["benchmark"], value_set=names)))
-        images, links = pa.concat_tables([images, index.images]), pa.concat_tables([links, index.links])
-        benchmarks |= index.benchmarks
+        images.append(index.images)
+        links.append(index.links)
+        for name, benchmark in index.benchmarks.items():
+            before = benchmarks.get(name, benchmark)
+            of = None if None in (before.of, benchmark.of) else max(before.of or 0, benchmark.of or 0)
+            split = benchmark.coco_split or before.coco_split
+            benchmarks[name] = msgspec.structs.replace(benchmark, of=of, coco_split=split)
     replaced = [
         name
         for name, benchmark in benchmarks.items()
         if benchmark.replaced_by and all(part in benchmarks for part in benchmark.replaced_by)
     ]
-    images = images.filter(pc.invert(pc.is_in(images["benchmark"], value_set=pa.array(replaced, pa.string()))))
-    return make_index({name: benchmarks[name] for name in benchmarks if name not in replaced}, images, links)
+    joined = make_index(benchmarks, pa.concat_tables(images), pa.concat_tables(links))
+    return without(joined, replaced)
+
+
+def without(index: Index, names: Iterable[str]) -> Index:
+    """Return an index without some benchmarks."""
+    gone = set(names)
+    return index.only([name for name in index.benchmarks if name not in gone])
 
 
 def choose(index: Index, against: str | None) -> list[str]:

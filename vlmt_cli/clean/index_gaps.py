@@ -6,24 +6,24 @@ import pyarrow.compute as pc
 from vlmt_cli.clean.index import Index
 
 _LACKS = {
-    ("vg", "crosswalk"): "which of its Visual Genome images are COCO images is not known: the same photo under COCO's"
+    ("vg", "crosswalk"): "which of the Visual Genome images are COCO images is not known: the same photo under COCO's"
     " number is not recognised; put image_data.json below raw/vg_qa and run vlmt index add vg_images",
-    ("coco", "crosswalk"): "which of its COCO images are in Visual Genome is not known: the same photo under Visual"
+    ("coco", "crosswalk"): "which of the COCO images are in Visual Genome is not known: the same photo under Visual"
     " Genome's number is not recognised; put image_data.json below raw/vg_qa and run vlmt index add vg_images",
     (
         "coco",
         "flickr",
-    ): "the Flickr photos of its COCO images are not known: an address at Flickr, or Flickr30k's name, is"
+    ): "the Flickr photos of the COCO images are not known: an address at Flickr, or Flickr30k's name, is"
     " not recognised as one; put COCO's captions_*2014.json below raw/coco and run vlmt index add coco_images",
     (
         "vg",
         "flickr",
-    ): "the Flickr photos of its Visual Genome images are not known: an address at Flickr is not recognised"
+    ): "the Flickr photos of the Visual Genome images are not known: an address at Flickr is not recognised"
     " as one; put image_data.json below raw/vg_qa and run vlmt index add vg_images",
-    ("nlvr2", "url"): "the addresses of its images are not known: the same photo under another name is not recognised;"
+    ("nlvr2", "url"): "the addresses of the images are not known: the same photo under another name is not recognised;"
     " put NLVR2's files below raw/nlvr2 and run vlmt index add nlvr2",
 }
-_OWN_IDS = "its images are known by {} alone: the same photo under another name is not recognised"
+_OWN_IDS = "images are known by {} alone: the same photo under another name is not recognised"
 _SPOKEN = {
     "openimages": "Open Images' ids",
     "vizwiz": "VizWiz's names",

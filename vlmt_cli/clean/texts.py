@@ -3,7 +3,8 @@
 The normal form of a text: Unicode's NFKC, small letters, and every run of characters that are neither letters nor
 digits becomes one space, none at either end. ``"<image>\\nWhat colour is it?"`` and ``"What colour is it"`` are the
 same: tags in angle brackets go first. The hash is BLAKE2b of the normal form in UTF-8 with a digest of 8 bytes, read as
-a big-endian number, so that it is the same on every machine. An empty text has none.
+a big-endian number, so that it is the same on every machine. A text of one word has none, unless that is long: "yes" is
+in every mixture.
 """
 
 from hashlib import blake2b
@@ -13,6 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+SHORTEST_WORD = 12
+"""Characters of a text without a space that is hashed."""
 LONGEST_TEXT = 2_000
 """Characters of a text in normal form that is hashed; longer ones, documents, are no question."""
 
@@ -23,7 +26,8 @@ def normal_texts(texts: pa.Array) -> pa.Array:
     plain = pc.utf8_lower(pc.utf8_normalize(plain, form="NFKC"))
     plain = pc.utf8_trim(pc.replace_substring_regex(plain, r"[^\pL\pN]+", " "), " ")
     length = pc.utf8_length(plain)
-    return pc.if_else(pc.and_(pc.greater(length, 0), pc.less_equal(length, LONGEST_TEXT)), plain, None)
+    says = pc.or_(pc.match_substring(plain, " "), pc.greater_equal(length, SHORTEST_WORD))
+    return pc.if_else(pc.and_(says, pc.less_equal(length, LONGEST_TEXT)), plain, None)
 
 
 def hash_texts(texts: pa.Array) -> pa.Array:
