@@ -21,6 +21,7 @@ from vlmt_cli.commands import (
     doctor,
     evaluate,
     extract,
+    index,
     pack,
     predict,
     pretrain,
@@ -55,6 +56,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("clean")(clean.clean)
 app.add_typer(data.app, name="data")
+app.add_typer(index.app, name="index")
 app.command("extract")(extract.extract)
 app.command("pack")(pack.pack)
 app.command("pretrain")(pretrain.pretrain)

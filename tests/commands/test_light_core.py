@@ -26,6 +26,8 @@ RUNS = [
     ("examples", "data show vqa -n 1"),
     ("examples", "data show refcoco val -n 1"),
     ("VQA", "analyze overlap --datasets vqa,coco"),
+    ("RefCOCOg umd test", "index"),
+    ("refcoco-testB", "index add all --val --to index.parquet"),
     ("clean", "--help"),
 ]
 REFUSED = [

@@ -1,0 +1,99 @@
+"""``vlmt index``: the benchmarks that are known, and adding to them in each form that people hold."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from vlmt_cli.clean.index import aliases_of, read_index
+from vlmt_cli.clean.texts import hash_texts
+
+QUESTION = "Is there a snowboard in the image?"
+FILES = {
+    "pope.json": json.dumps({"question_id": 1, "image": "COCO_val2014_000000000009.jpg", "text": QUESTION}),
+    "qwen.jsonl": json.dumps({"image": "data/COCO_train2014_000000000009.jpg", "sent": QUESTION, "bbox": [1, 2, 3, 4]}),
+    "mdetr.json": json.dumps(
+        {
+            "images": [{"file_name": "COCO_train2014_000000000009.jpg", "id": 0, "caption": QUESTION}],
+            "annotations": [],
+            "categories": [],
+        }
+    ),
+    "coco.json": json.dumps(
+        {"images": [{"file_name": "000000000009.jpg", "id": 9}], "annotations": [{"image_id": 9, "caption": QUESTION}]}
+    ),
+    "gqa.json": json.dumps({"1": {"imageId": "9", "question": QUESTION}}),
+    "columns.jsonl": json.dumps([{"image_id": 9, "question": QUESTION, "image": "x" * 5_000}]),
+    "kit.tsv": f"index\tquestion\timage_path\n0\t{QUESTION}\tval2014/COCO_val2014_000000000009.jpg\n",
+}
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_benchmarks_are_added_as_people_hold_them(vlmt, tmp_path: Path, file: str) -> None:
+    (tmp_path / file).write_text(FILES[file])
+    to = tmp_path / "index.parquet"
+    source = {"gqa.json": ["--source", "gqa"], "columns.jsonl": ["--source", "coco"]}.get(file, [])
+    assert vlmt("index", "add", f"mine={tmp_path / file}", "--to", to, *source)[0] == 0
+    index = read_index(to)
+    assert index.images_of("mine").to_pylist() == ["vg:9" if file == "gqa.json" else "coco:9"]
+    assert hash_texts(pa.array([QUESTION]))[0].as_py() in index.images["texts"].to_pylist()[0]
+    split = {"pope.json": "val2014", "kit.tsv": "val2014", "qwen.jsonl": "train2014", "mdetr.json": "train2014"}
+    assert index.benchmarks["mine"].coco_split == split.get(file)
+
+
+def test_parquet_and_folders_are_known_by_the_hashes_of_their_images(vlmt, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.new("RGB", (8, 8), "red").save(photos / "a b.png")
+    Image.new("RGB", (8, 8), "blue").save(photos / "COCO_val2014_000000000009.jpg")
+    (photos / "notes.txt").write_text("none")
+    data = (photos / "a b.png").read_bytes()
+    rows = [{"image": {"bytes": data, "path": None}, "question": QUESTION}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "test.parquet")
+    to = tmp_path / "index.parquet"
+    assert (
+        vlmt("index", "add", f"folder={photos}", f"table={tmp_path / 'test.parquet'}", "--images", "--to", to)[0] == 0
+    )
+    index = read_index(to)
+    assert index.images_of("folder").to_pylist() == ["coco:9", "folder:a-b-png"]
+    aliases = {tuple(row.values()) for row in aliases_of(index).to_pylist()}
+    alias = f"sha256:{hashlib.sha256(data).hexdigest()}"
+    assert {(alias, "folder", "folder:a-b-png", "file"), (alias, "table", "table:0", "file")} <= aliases
+    # Both hold the same file, so that each names the other's image, too.
+    assert ("folder:a-b-png", "table", "table:0", "file") in aliases
+
+
+def test_own_benchmarks_join_the_built_in_ones(vlmt, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("val2014/COCO_val2014_000000000009.jpg 9\nnobody/knows.jpg\n")
+    _, _, said = vlmt("index", "add", f"refcocog-test={tmp_path / 'list.txt'}", "--data", tmp_path / "data")
+    assert "1 image of the file cannot be named" in said
+    shown = json.loads(vlmt("index", "--data", tmp_path / "data", "--json")[1])
+    assert (shown["refcocog-test"]["known"], shown["coco-test"]["in_coco_train2017"]) == (2_588, 4_407)
+    assert shown["refcocog-test"]["family"] == "refcocog"
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("refcocp", "there is no dataset 'refcocp'; did you mean refcoco"),
+        ("a b=x", "cannot add 'a b=x'; write NAME=FILE"),
+        ("x=/none", "there is no such file"),
+        ("x=numbers.json", "names no image by a name that is known, such as '7'; say with --source"),
+        ("x=broken.json", "is not valid JSON"),
+        ("x=empty", "has no image files"),
+        ("nlvr2", "there is no official file of nlvr2; put nlvr2/train.json"),
+    ],
+)
+def test_what_cannot_be_added_is_said_in_one_line(vlmt, monkeypatch, tmp_path: Path, given: str, says: str) -> None:
+    (tmp_path / "data" / "raw").mkdir(parents=True)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "numbers.json").write_text('[{"image_id": 7}]')
+    (tmp_path / "broken.json").write_text('[{"image_id": 7}')
+    monkeypatch.chdir(tmp_path)
+    code, _, said = vlmt("index", "add", given)
+    assert says in said and said.count("\n") == 1
+    assert code in (2, 3) and not (tmp_path / "data" / "index.parquet").exists()

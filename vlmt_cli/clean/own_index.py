@@ -1,0 +1,207 @@
+"""Making an index of one's own: from official files, from benchmarks' files, and from folders of images."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from vlmt_cli.base.addresses import flickr_photos, normal_addresses, official_images
+from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.identity import LINKS, links_table, same_image
+from vlmt_cli.base.image_names import SUFFIXES
+from vlmt_cli.base.images import is_image
+from vlmt_cli.base.opening import read_file
+from vlmt_cli.clean.builtin_index import builtin_index
+from vlmt_cli.clean.index import Benchmark, Index, image_rows, join_indexes, make_index, read_index
+from vlmt_cli.clean.splits import role_of
+from vlmt_cli.clean.texts import hash_texts
+from vlmt_cli.datasets.prepared import Prepared
+from vlmt_cli.datasets.table import DATASETS
+from vlmt_cli.mixtures.benchmark_file import Shown, hashes_of, read_benchmark
+from vlmt_cli.mixtures.names import keys_of
+
+OWN = "index.parquet"
+"""The user's index, in the data folder."""
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
+_COCO_SPLITS = {"vqa": "test2015", "coco": "val2014", "refcoco": "train2014", "refcoco+": "train2014",
+                "refcocog": "train2014", "guesswhat": "trainval2014"}  # fmt: skip
+
+
+def known_index(data: Path | None = None, given: Sequence[Path] = ()) -> Index:
+    """Join the built-in index, the user's own in the data folder, and given files; the later counts."""
+    own = [data / OWN] if data is not None and (data / OWN).exists() else []
+    return join_indexes([builtin_index(), *(read_index(path) for path in [*own, *given])])
+
+
+def index_of_datasets(examples: Mapping[str, Prepared], val: bool) -> Index:
+    """Make an index of the test sets of official files, and of all identity links that they give.
+
+    Args:
+        examples: datasets, and crosswalks, as they were read.
+        val: whether validation sets join.
+    """
+    benchmarks: dict[str, Benchmark] = {}
+    rows, links = [image_rows("", pa.array([], pa.string()))], [LINKS.empty_table()]
+    for name, each in examples.items():
+        links.append(each.links())
+        for split in each.manifest.splits:
+            if role_of(split) != "test" and not (val and role_of(split) == "val"):
+                continue
+            table = pq.read_table(each.path(split), columns=["images", "text"])
+            images, texts = table["images"].combine_chunks(), hash_texts(table["text"].combine_chunks())
+            keys, said = images.flatten(), texts.take(pc.list_parent_indices(images))
+            benchmark = f"{name}-{split}"
+            is_test = role_of(split) == "test"
+            benchmarks[benchmark] = Benchmark(
+                f"{DATASETS[name].title} {split}",
+                name,
+                source="official files",
+                of=len(keys.unique()),
+                is_scored=is_test,
+                coco_split=_COCO_SPLITS.get(name) if is_test else None,
+            )
+            rows.append(image_rows(benchmark, keys, said))
+    return make_index(benchmarks, pa.concat_tables(rows), pa.concat_tables(links))
+
+
+def index_of_file(name: str, path: Path, source: str | None, images: bool, is_scored: bool = True) -> tuple[Index, int]:
+    """Make an index of one benchmark's file.
+
+    Args:
+        name: of the benchmark.
+        path: the file.
+        source: what bare numbers mean in it.
+        images: hash the images that it holds.
+        is_scored: whether it is a test set.
+
+    Returns:
+        The index, and how many of the file's images nothing names: neither a name nor an address nor a hash.
+
+    Raises:
+        DataError: it cannot be read, or no image in it can be named.
+    """
+    shown = read_benchmark(path, images)
+    keys = _keys(shown, source)
+    outside = [bool(urls or hashes) for urls, hashes in zip(shown.urls, shown.hashes, strict=True)]
+    own = [f"{_source_of(name)}:{number}" if known else None for number, known in enumerate(outside)]
+    keys = pc.coalesce(keys, pa.array(own, pa.string()))
+    if keys.null_count == len(keys):
+        example = next((names[0] for names in shown.names if names), "")
+        todo = "say with --source what its numbers mean, or hash the images that it holds with --images"
+        raise DataError(f"names no image by a name that is known, such as {example!r}", where=path, todo=todo)
+    links = [_outside_links(keys, shown.urls, "url"), _outside_links(keys, shown.hashes, "file")]
+    rows = pc.list_parent_indices(texts := pa.array(shown.texts, pa.list_(pa.string())))
+    said = image_rows(name, keys.take(rows), hash_texts(texts.flatten()))
+    images_known = pa.concat_tables([image_rows(name, keys), said])
+    images_known = images_known.filter(pc.is_valid(images_known["image"]))
+    count = len(images_known["image"].unique())
+    benchmark = Benchmark(
+        name, _family(name), source=path.name[:200], of=count, is_scored=is_scored, coco_split=_coco_split(shown)
+    )
+    return make_index({name: benchmark}, images_known, pa.concat_tables(links)), keys.null_count
+
+
+def index_of_folder(name: str, folder: Path, source: str | None, is_scored: bool = True) -> tuple[Index, int]:
+    """Make an index of a folder of images: by their official names, where they have them, and their files' hashes.
+
+    Returns:
+        The index, and how many files are passed over.
+
+    Raises:
+        DataError: there is no image in it.
+    """
+    shown, passed, root = Shown(), 0, folder.resolve()
+    for path in sorted(path for path in folder.rglob("*") if not path.is_dir()):
+        inside = path.is_file() and path.resolve().is_relative_to(root)
+        if not inside or not (path.name.lower().endswith(SUFFIXES) or is_image(str(path))):
+            passed += 1
+            continue
+        relative = str(path.relative_to(folder)).encode(errors="replace").decode()
+        shown.add([relative], [], hashes_of(read_file(path)), [])
+    if not len(shown):
+        raise DataError("has no image files", where=folder, todo="name a folder of images, or a file of a benchmark")
+    keys = keys_of(pa.array([names[0] for names in shown.names], pa.string()), str(folder), source=source).keys
+    own = pa.array([f"{_source_of(name)}:{_id_of(names[0])}" for names in shown.names], pa.string())
+    keys = pc.coalesce(keys, own)
+    benchmark = Benchmark(name, _family(name), source=folder.name[:200], of=len(keys.unique()), is_scored=is_scored)
+    return make_index({name: benchmark}, image_rows(name, keys), _outside_links(keys, shown.hashes, "file")), passed
+
+
+def without_idle_links(index: Index) -> Index:
+    """Leave out links that lead to no benchmark's image, so that a file to share stays small."""
+    nodes = pa.concat_arrays(
+        [
+            index.images["image"].combine_chunks(),
+            index.links["image"].combine_chunks(),
+            index.links["alias"].combine_chunks(),
+        ]
+    ).unique()
+    behind = list(same_image(nodes, index.links).values())[-1]
+    used = np.zeros(int(behind.max(initial=-1)) + 1, bool)
+    used[behind[pc.index_in(index.images["image"].combine_chunks(), nodes).to_numpy()]] = True
+    leads = used[behind[pc.index_in(index.links["image"].combine_chunks(), nodes).to_numpy()]]
+    return Index(index.benchmarks, index.images, index.links.filter(pa.array(leads)))
+
+
+def _keys(shown: Shown, source: str | None) -> pa.Array:
+    """Name N images by whichever of their names says most over the whole file, else by official addresses."""
+    longest = max(map(len, shown.names), default=0)
+    columns = [
+        pa.array([names[n] if n < len(names) else None for names in shown.names], pa.string()) for n in range(longest)
+    ]
+    named = [keys_of(column).keys for column in columns]
+    if source:
+        named += [keys_of(column, source=source).keys for column in columns]
+    urls = max(map(len, shown.urls), default=0)
+    addresses = [
+        pa.array([each[n] if n < len(each) else None for each in shown.urls], pa.string()) for n in range(urls)
+    ]
+    return pc.coalesce(pa.nulls(len(shown), pa.string()), *named, *map(official_images, addresses))
+
+
+def _outside_links(keys: pa.Array, aliases: Iterable[list[str]], relation: str) -> pa.Table:
+    """Link N images to their addresses, and the Flickr photos these name, or to their files' hashes."""
+    lists = pa.array(aliases, pa.list_(pa.string()))
+    flat, images = lists.flatten(), keys.take(pc.list_parent_indices(lists))
+    known = pc.is_valid(images)
+    flat, images = flat.filter(known), images.filter(known)
+    if relation != "url":
+        return links_table(images, flat, relation)
+    addresses = links_table(images, normal_addresses(flat), "url")
+    return pa.concat_tables([addresses, links_table(images, flickr_photos(flat), "flickr")])
+
+
+def _coco_split(shown: Shown) -> str | None:
+    """Return the split of 2014 that the names of COCO's images say; None where they say none, or several."""
+    flat = pa.array([name for names in shown.names for name in names], pa.string())
+    parts = pc.struct_field(pc.extract_regex(flat, r"COCO_(?P<part>(?:train|val|test)20[0-9]{2})_"), "part")
+    known = frozenset(filter(None, parts.unique().to_pylist()))
+    trained = {"train2014", "val2014"}
+    return (
+        "trainval2014"
+        if known == trained
+        else next(iter(known))
+        if len(known) == 1 and known <= {*trained, "test2015"}
+        else None
+    )
+
+
+def _source_of(name: str) -> str:
+    """Return the source of images that only this benchmark has, by its name: ``my_bench``."""
+    source = _UNSAFE.sub("_", name.lower()).replace("-", "_").strip("_")
+    return source if source[:1].isalpha() else f"own_{source}"
+
+
+def _id_of(name: str) -> str:
+    return _UNSAFE.sub("-", name).strip("-")[-200:].strip("-") or "image"
+
+
+def _family(name: str) -> str:
+    """Return the family that a name belongs to: what stands before the last hyphen, where that is a known dataset."""
+    family = name.rpartition("-")[0]
+    return family if family in DATASETS else name

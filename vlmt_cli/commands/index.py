@@ -1,0 +1,217 @@
+"""``vlmt index``: which benchmarks are known, and making an index of one's own."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vlmt_cli.commands.options import DATA, DataFolder, DataKeys, Json, RecipeName, check_data
+
+if TYPE_CHECKING:
+    from vlmt_cli.clean.index import Index
+    from vlmt_cli.datasets.options import Options
+
+app = typer.Typer()
+
+IndexFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--index", help="Another index file beside the built-in one and DATA/index.parquet. Repeat it for more."
+    ),
+]
+
+
+@app.callback(invoke_without_command=True)
+def index(context: typer.Context, data: DataFolder = DATA, files: IndexFiles = None, as_json: Json = False) -> None:
+    """List the benchmarks whose images are known, or add to them.
+
+    For each: how many of its images are known, from whom, and what the index lacks.
+
+    Examples:
+
+      vlmt index
+
+      vlmt index add refcocog visual7w
+
+      vlmt index add mybench=questions.jsonl --to mybench.parquet
+    """
+    if context.invoked_subcommand is None:
+        from vlmt_cli.clean.own_index import known_index
+
+        _show(known_index(data, files or ()), as_json)
+
+
+@app.command()
+def add(
+    given: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME[=FILE]...",
+            help="NAME=FILE: a benchmark's file, or a folder of its images. NAME alone: a dataset, or all, by its"
+            " official files below DATA/raw.",
+        ),
+    ],
+    val: Annotated[bool, typer.Option("--val", help="Add validation sets of official files, too.")] = False,
+    source: Annotated[
+        str | None, typer.Option(help="With NAME=FILE: what bare numbers mean in it, such as coco, vg or flickr30k.")
+    ] = None,
+    images: Annotated[
+        bool, typer.Option("--images", help="With NAME=FILE: hash the images that it holds, too.")
+    ] = False,
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", help="Write what is added to this file, and leave DATA/index.parquet as it is."),
+    ] = None,
+    data: DataFolder = DATA,
+    recipe: RecipeName = "data",
+    keys: DataKeys = None,
+    as_json: Json = False,
+) -> None:
+    """Add benchmarks to the index: to DATA/index.parquet, or to a file of their own with --to.
+
+    An index holds image keys, addresses, hashes of files, and 64-bit hashes of texts: no picture, no readable text.
+
+    Examples:
+
+      vlmt index add all --val
+
+      vlmt index add refcocog vg_images
+
+      vlmt index add pope=coco_pope_random.json
+
+      vlmt index add mybench=photos/ theirs=test.parquet --images --to theirs.parquet
+    """
+    from vlmt_cli.base.files import locked
+    from vlmt_cli.base.recipes import load_recipe
+    from vlmt_cli.clean.index import join_indexes, read_index, without, write_index
+    from vlmt_cli.clean.own_index import OWN, known_index, without_idle_links
+    from vlmt_cli.commands.show import say
+    from vlmt_cli.datasets.options import Options
+
+    pairs = [_parse(each) for each in given]
+    own = [name for name, path in pairs if path is None]
+    parts = [_of_file(name, path, source, images) for name, path in pairs if path is not None]
+    if own:
+        check_data(data)
+        parts.append(_of_datasets(data, own, val, load_recipe(recipe, Options, keys or ())))
+    added = join_indexes(parts)
+    if to:
+        # A file to share stands alone: it takes the links that its images have in any index here.
+        everything = join_indexes([known_index(data if data.is_dir() else None), added])
+        added = without_idle_links(everything.only(list(added.benchmarks)))
+        write_index(to, added)
+    else:
+        with locked(data):
+            before = [without(read_index(data / OWN), added.benchmarks)] if (data / OWN).exists() else []
+            write_index(data / OWN, join_indexes([*before, added]))
+    _show(added, as_json)
+    say(f"Written to {to or data / OWN}.")
+
+
+def _parse(given: str) -> tuple[str, Path | None]:
+    import re
+
+    from vlmt_cli.base.errors import UsageError
+    from vlmt_cli.base.schema import nearest
+    from vlmt_cli.datasets.official import all_datasets
+
+    name, equals, path = given.partition("=")
+    if not equals:
+        if name != "all" and name not in all_datasets():
+            todo = f"{nearest(name, ['all', *all_datasets()])}, or write NAME=FILE"
+            raise UsageError(f"there is no dataset {name!r}", todo=todo)
+        return name, None
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,79}", name) or not path:
+        raise UsageError(f"cannot add {given!r}", todo="write NAME=FILE, NAME in letters, digits and + - . _")
+    return name, Path(path)
+
+
+def _of_file(name: str, path: Path, source: str | None, images: bool) -> "Index":
+    from vlmt_cli.base.errors import UsageError
+    from vlmt_cli.base.keys import right_source
+    from vlmt_cli.base.words import count
+    from vlmt_cli.clean.own_index import index_of_file, index_of_folder
+    from vlmt_cli.commands.show import say
+    from vlmt_cli.mixtures.forms import FORMS
+
+    if source and (todo := right_source(source)):
+        raise UsageError(f"{source!r} is not a source of images", todo=todo)
+    is_form = path.is_dir() and any(form.is_form(path, b"") for form in FORMS.values())
+    if path.is_dir() and not is_form:
+        made, passed = index_of_folder(name, path, source)
+        if passed:
+            say(f"{name}: {count(passed, 'file')} passed over, which {'is' if passed == 1 else 'are'} not an image.")
+        return made
+    made, unnamed = index_of_file(name, path, source, images)
+    if unnamed:
+        say(f"{name}: {count(unnamed, 'image')} of the file cannot be named, and will not be recognised.")
+    return made
+
+
+def _of_datasets(data: Path, names: list[str], val: bool, options: "Options") -> "Index":
+    from vlmt_cli.base.errors import DataError
+    from vlmt_cli.clean.own_index import index_of_datasets
+    from vlmt_cli.commands.clean_input import require_raw
+    from vlmt_cli.commands.reading import examples_of
+    from vlmt_cli.datasets.official import addresses, missing_files, raw_files, raw_folder
+    from vlmt_cli.datasets.table import CROSSWALKS, DATASETS
+
+    raw = require_raw(data)
+    if "all" in names:
+        names = [name for name in DATASETS if name != "conceptual_captions" and raw_files(data, name)] + names
+    chosen = list(dict.fromkeys(name for name in [*names, *CROSSWALKS] if name != "all"))
+    for name in (name for name in names if name in DATASETS):
+        if not raw_files(data, name):
+            origin = next(iter(addresses(data, name).values()))
+            todo = f"put {', '.join(missing_files(data, name))} ({origin}) below {raw}"
+            raise DataError(f"there is no official file of {name}", where=raw_folder(data, name), todo=todo)
+    with examples_of(data, chosen, options) as examples:
+        return index_of_datasets(examples, val)
+
+
+def _show(index: "Index", as_json: bool) -> None:
+    import json
+
+    import msgspec
+
+    from vlmt_cli.base.words import listed
+    from vlmt_cli.clean.index_gaps import gaps_of, train2017_of
+    from vlmt_cli.commands.show import stdout, table
+
+    gaps = {name: gaps_of(index, name) for name in index.benchmarks}
+    train = {name: train2017_of(index, name) for name in index.benchmarks}
+    if as_json:
+        result = {
+            name: {
+                **msgspec.to_builtins(benchmark),
+                "known": index.known[name],
+                "in_coco_train2017": train[name],
+                "lacks": gaps[name],
+            }
+            for name, benchmark in index.benchmarks.items()
+        }
+        print(json.dumps(result, indent=2))
+        return
+    rows = [
+        [
+            name,
+            benchmark.title,
+            f"{index.known[name]:,}"
+            + (f" of {benchmark.of:,}" if benchmark.of not in (None, index.known[name]) else ""),
+            f"{train[name]:,}" if train[name] is not None else "",
+            f"{benchmark.source}{f' ({benchmark.licence})' if benchmark.licence else ''}",
+        ]
+        for name, benchmark in index.benchmarks.items()
+    ]
+    header = ["benchmark", "title", "images", "in train2017", "list from (licence)"]
+    console = stdout()
+    console.print(table(header, rows, "Benchmarks whose images are known", left=2))
+    sentences: dict[str, list[str]] = {}
+    for name, each in gaps.items():
+        for gap in each:
+            sentences.setdefault(gap, []).append(name)
+    if sentences:
+        console.print("\nWhat the index lacks, and what that could hide:", style="bold")
+    for sentence, names in sentences.items():
+        who = listed(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} others"
+        console.print(f"  {who}: {sentence}.", markup=False, soft_wrap=True)
