@@ -172,6 +172,7 @@ def test_img2dataset_writes_table_and_counts_with_the_tar_file(tmp_path):
     pq.write_table(table, tmp_path / "00000.parquet")
     (tmp_path / "00000_stats.json").write_text('{"count": 4, "successes": 3, "status_dict": {"success": 3, "404": 1}}')
     assert FORMS["img2dataset"].is_form(file, file.read_bytes()[:1024])
+    assert [path.name for path in FORMS["img2dataset"].companions(file)] == ["00000.parquet", "00000_stats.json"]
     assert images_of(file, "img2dataset") == [(n, 0, {"url": f"http://a/{n}", "sha256": f"{n}" * 64}) for n in range(3)]
 
     write_kept(file, "img2dataset", [True, False, True], tmp_path / "new/00000.tar")

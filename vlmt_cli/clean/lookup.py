@@ -1,8 +1,8 @@
 """Which of a table's names and addresses are among those of an index: the join behind a scan.
 
-Nearly nothing of a large table is in an index. A fingerprint of each string's length and its last 16 bytes, by which
-names of images differ, is looked up in a table of bits first; only what passes is compared as a whole, so that the
-answer is exact. All that is built once for an index is built once, and not again for every batch.
+Nearly nothing of a large table is in an index. A fingerprint of each string's length and of 24 bytes at its end, its
+middle and between, is looked up in a table of slots first; only what passes is compared as a whole, so that the answer
+is exact. All that is built once for an index is built once, and not again for every batch.
 """
 
 from dataclasses import dataclass
@@ -10,12 +10,14 @@ from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 _STEP = 1 << 14
 """Rows whose words stay in a core's cache."""
 _SLOTS = 32
 """Slots a key, at least: at most one of so many other strings passes by chance."""
+_FEW = 8
 _MIX = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93], np.uint64)
 
 
@@ -41,13 +43,20 @@ class Lookup:
         """
         column = column.cast(pa.string())
         passed = np.flatnonzero(self._slots[_fingerprints(column, self._bits)])
-        numbers = [self._numbers.get(text, -1) for text in column.take(pa.array(passed)).to_pylist()]
-        number = np.array(numbers, np.int64)
+        number = self._number(column.take(pa.array(passed)))
         rows, number = passed[number >= 0], number[number >= 0]
         first, positions = self._positions
         counts = first[number + 1] - first[number]
         at = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         return np.repeat(rows, counts), positions[np.repeat(first[number], counts) + at]
+
+    def _number(self, column: pa.Array) -> NDArray[np.int64]:
+        """Return for N strings which distinct value each one is; -1 for none."""
+        distinct = self._encoded.dictionary
+        if _FEW * len(column) > len(distinct):  # the kernel hashes all values anew, which pays off for many strings
+            number = pc.index_in(column, value_set=distinct, skip_nulls=True).fill_null(-1)
+            return np.asarray(number.to_numpy(), np.int64)
+        return np.array([self._numbers.get(text, -1) for text in column.to_pylist()], np.int64)
 
     @cached_property
     def _numbers(self) -> dict[str | None, int]:
@@ -90,26 +99,22 @@ def _fingerprints(column: pa.Array, bits: int) -> NDArray[np.uint64]:
     for start in range(0, len(column), _STEP):
         ends = bounds[start + 1 : start + _STEP + 1].astype(np.int64)
         lengths = ends - bounds[start : start + len(ends)]
-        mixed = _word(words, ends, lengths, 0) * _MIX[0]
-        mixed ^= _word(words, ends, lengths, 8) * _MIX[1]
-        mixed ^= lengths.view(np.uint64) * _MIX[2]
+        before = np.maximum(lengths - 8, 0)
+        last = ends - 8
+        mixed = lengths.view(np.uint64) * _MIX[0]
+        for back, factor in ((0, _MIX[1]), (before >> 2, _MIX[2]), (before >> 1, _MIX[3])):
+            word = words[np.maximum(last - back, 0)]
+            mixed ^= word * factor
+        if len(short := np.flatnonzero(lengths < 8)):
+            mixed[short] = _short(words, last[short], lengths[short]) * _MIX[0]
         mixed ^= mixed >> np.uint64(32)
         mixed *= _MIX[3]
         slots[start : start + len(ends)] = mixed >> np.uint64(64 - bits)
     return slots
 
 
-def _word(
-    words: NDArray[np.uint64], ends: NDArray[np.int64], lengths: NDArray[np.int64], back: int
-) -> NDArray[np.uint64]:
-    """Return the 8 bytes that end ``back`` bytes before each string's end; those before its beginning are zero."""
-    starts = ends - (back + 8)
-    word = words[np.maximum(starts, 0)]
-    short = np.flatnonzero(lengths < back + 8)
-    if len(short):
-        late = -np.minimum(starts[short], 0)  # bytes that were read too far on, at the beginning of all strings
-        foreign = np.minimum(8 - (lengths[short] - back), 8)
-        # numpy shifts by 64 bits and more to zero
-        moved = word[short] << (8 * late).astype(np.uint64)
-        word[short] = moved >> (8 * foreign).astype(np.uint64)
-    return word
+def _short(words: NDArray[np.uint64], last: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Return strings of less than 8 bytes as numbers; ``last`` is where the 8 bytes begin that end as they do."""
+    late = -np.minimum(last, 0)  # at the beginning of the column those 8 bytes are not all there
+    word = words[np.maximum(last, 0)] << (8 * late).astype(np.uint64)
+    return word >> (8 * (8 - lengths)).astype(np.uint64)  # numpy shifts by 64 bits to zero

@@ -102,6 +102,11 @@ class Kept:
     images: dict[int, list[int]] = field(default_factory=dict)
 
 
+def no_companions(path: Path) -> list[Path]:
+    """Return the companions of a file that stands alone."""
+    return []
+
+
 @dataclass(frozen=True)
 class Form:
     """One form of mixture.
@@ -115,6 +120,8 @@ class Form:
             keep equal values, schema and metadata; tars keep their members byte for byte. ``to`` is written whole or
             not at all.
         can_drop_images: whether a record of several images may lose one of them (``Kept.images``).
+        companions: the files beside a file that belong to it: they are no mixture of their own, and ``write`` writes
+            them beside ``to``.
     """
 
     title: str
@@ -122,6 +129,7 @@ class Form:
     read: Callable[[Source, Wanted], Iterator[Batch]]
     write: Callable[[Source, Kept, Path], None]
     can_drop_images: bool = False
+    companions: Callable[[Path], list[Path]] = no_companions
 
 
 @dataclass(frozen=True)

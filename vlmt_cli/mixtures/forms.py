@@ -2,6 +2,7 @@
 
 from vlmt_cli.mixtures.arrow_folder import ARROW
 from vlmt_cli.mixtures.batch import Form, ListForm
+from vlmt_cli.mixtures.image_folder import IMAGE_FOLDER
 from vlmt_cli.mixtures.img2dataset import IMG2DATASET
 from vlmt_cli.mixtures.parquet import PARQUET
 from vlmt_cli.mixtures.table import TABLE
@@ -13,6 +14,7 @@ FORMS: dict[str, Form] = {
     "img2dataset": IMG2DATASET,
     "webdataset": WEBDATASET,
     "table": TABLE,
+    "image_folder": IMAGE_FOLDER,
 }
 """Files of records, in the order in which they are tried."""
 

@@ -76,4 +76,4 @@ def _stats(path: Path) -> Path:
     return path.with_name(f"{path.stem}_stats.json")
 
 
-IMG2DATASET = Form("img2dataset", is_form, read, write)
+IMG2DATASET = Form("img2dataset", is_form, read, write, companions=companions)

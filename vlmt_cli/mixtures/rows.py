@@ -81,7 +81,9 @@ def _images(n: int, columns: dict[str, pa.Array], roles: Roles, wanted: Wanted) 
     parts.append({"record": pa.array(np.flatnonzero(bare))})
     shown = _together([part for part in parts if len(part["record"])] or parts[:1])
     owner = shown["record"].to_numpy()
-    position = np.arange(len(owner)) - np.searchsorted(owner, owner)
+    is_first = np.diff(owner, prepend=-1) != 0
+    row = np.arange(len(owner))
+    position = row - np.maximum.accumulate(np.where(is_first, row, 0))
     shown["position"] = pa.array(position, pa.int32())
     is_single = (np.bincount(owner, minlength=n) == 1)[owner]
     for kind, names in beside.items():
