@@ -82,10 +82,12 @@ def _images(n: int, columns: dict[str, pa.Array], roles: Roles, wanted: Wanted) 
     shown = _together([part for part in parts if len(part["record"])] or parts[:1])
     owner = shown["record"].to_numpy()
     is_first = np.diff(owner, prepend=-1) != 0
-    row = np.arange(len(owner))
-    position = row - np.maximum.accumulate(np.where(is_first, row, 0))
+    position, is_single = np.zeros(len(owner), np.int64), np.ones(len(owner), bool)
+    if not is_first.all():
+        row = np.arange(len(owner))
+        position = row - np.maximum.accumulate(np.where(is_first, row, 0))
+        is_single = (np.bincount(owner, minlength=n) == 1)[owner]
     shown["position"] = pa.array(position, pa.int32())
-    is_single = (np.bincount(owner, minlength=n) == 1)[owner]
     for kind, names in beside.items():
         values = [shown[kind]] if kind in shown else []
         values += [_beside(columns[name], owner, position, is_single, n) for name in names]
