@@ -87,7 +87,12 @@ def project(tmp_path_factory):
     edit(table, "from vlmt_cli.datasets import (\n", "from vlmt_cli.datasets import (\n    aokvqa, okvqa, refclef,\n")
     edit(table, '    "conceptual_captions": Dataset(\n', f'{ROWS}    "conceptual_captions": Dataset(\n')
     edit(package / "tasks" / "groups.py", '"G4": "verification"}', '"G4": "verification", "MC": "multiple_choice"}')
-    # A column of the report: the typed schema, and the one table that shows it.
+    # A column of a report, twice: the typed schema, and the one table that shows it.
+    schema, page = package / "evaluation" / "scores.py", package / "analysis" / "overview.py"
+    edit(
+        schema, "    score: Estimate\n    extra:", '    score: Estimate\n    judged_by: str = "judge no. 7"\n    extra:'
+    )
+    edit(page, 'f"{score.metric}, {score.split}",', 'f"{score.metric}, {score.split}, {score.judged_by}",')
     report, shown = package / "clean" / "report.py", package / "commands" / "clean_tables.py"
     edit(report, "    cleaned_train_val: int\n", "    cleaned_train_val: int\n    letters: int = 7\n")
     edit(shown, 'f"{images.test:,}",', 'f"{images.test:,}", f"{images.letters:,}",')
@@ -169,6 +174,13 @@ def test_three_datasets_a_group_and_a_column_cost_what_is_said(project, data):
     scores = json.loads((Path(run) / "scores.json").read_text())["tasks"]
     assert list(scores) == ["nlvr2", "okvqa", "refclef", "aokvqa"]
     assert all(0 <= task["score"]["value"] <= 1 for task in scores.values())
+    assert {task["judged_by"] for task in scores.values()} == {"judge no. 7"}
+
+    vlmt(project, "report", run, "--to", str(data / "page.html"), *at)
+    page = (data / "page.html").read_text()
+    rows = ("OK-VQA</td>", "RefClef</td>", "A-OKVQA</td>", "accuracy, test, judge no. 7</td>")
+    assert all(f"<td>{row}" in page for row in rows[:3]) and rows[3] in page
+    assert page.count('class="card"') >= 8 and "Chance baselines" not in page
 
 
 ASKED, ANNOTATED = (name.format("val2014") for name in (okvqa.QUESTIONS, okvqa.ANNOTATIONS))

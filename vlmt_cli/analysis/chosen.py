@@ -63,7 +63,7 @@ def choose(predicted: pa.Table, each: int) -> list[int]:
 
     Args:
         predicted: a file of predictions: ``example_id``, ``images``, ``score``, and ``confidence``, ``probabilities``
-            or ``rank``.
+            or ``rank``; without any the ids alone decide.
         each: at most so many of either.
     """
     scores = predicted["score"].to_numpy(zero_copy_only=False)
@@ -72,8 +72,10 @@ def choose(predicted: pa.Table, each: int) -> list[int]:
         surest = np.where(scores >= _RIGHT_FROM, -ranks, ranks)
     elif "confidence" in predicted.column_names:
         surest = predicted["confidence"].to_numpy(zero_copy_only=False)
-    else:
+    elif "probabilities" in predicted.column_names:
         surest = _largest(predicted["probabilities"])
+    else:  # of a task group that keeps none
+        surest = np.zeros(len(scores))
     chosen: list[int] = []
     for side in (scores >= _RIGHT_FROM, scores < _RIGHT_FROM):  # neither where there is no score
         rows = np.flatnonzero(side & np.isfinite(surest))
