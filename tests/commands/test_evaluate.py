@@ -47,6 +47,8 @@ def test_the_whole_table(vlmt, data, clean_run, tmp_path):
     assert paper[:5] == ["paper:", "AT", "clean", "72.57", "60.12"] and paper[-1] == "69.08"
     assert "VQA is scored on val: the answers of test are secret; --submission writes the file for the server." in out
     assert f"Written to {clean_run}: scores.json, predictions/" in out and "*" not in out and "?" not in out
+    card = (tmp_path / "at" / "README.md").read_text()
+    assert f"| NLVR2 | test | accuracy | {100 * scores['tasks']['nlvr2']['score']['value']:.2f} |" in card
     said = [line.split()[0] for line in err.splitlines() if " in 0 s" in line or " in 1 s" in line]
     assert set(said) <= set(TWELVE) and len(list((tmp_path / "at" / "predictions").iterdir())) == 14
 

@@ -20,6 +20,7 @@ from vlmt_cli.base.progress import Progress
 from vlmt_cli.datasets.table import TASKS, TWELVE
 from vlmt_cli.evaluation import run
 from vlmt_cli.evaluation.bootstrap import RESAMPLES, Estimate, by_image, estimate
+from vlmt_cli.evaluation.card import write_card
 from vlmt_cli.evaluation.choose import Choice, choose, table_of
 from vlmt_cli.evaluation.contamination import contrast
 from vlmt_cli.evaluation.leaks import Seen, find_seen, guard, read_links, training_of
@@ -32,7 +33,7 @@ from vlmt_cli.evaluation.submission import write_submission
 from vlmt_cli.features.coverage import images_of
 from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.runs.best import BestOrLast
-from vlmt_cli.runs.folders import runs_folder
+from vlmt_cli.runs.folders import CONFIG, runs_folder
 from vlmt_cli.runs.recipe import Recipe
 from vlmt_cli.runs.tensors import tensors_hash
 from vlmt_cli.tasks.examples import Examples
@@ -216,6 +217,8 @@ def evaluate(
         check_splits(setting.folder, before, {task: score.split for task, score in scored.items()})
         scores = merged(scores, before)
     write_scores(setting.folder / SCORES_FILE, scores)
+    if (setting.folder / CONFIG).is_file() and setting.folder.resolve() == Path(source).resolve():
+        write_card(setting.folder, checkpoint, recipe, scores)
     row = recipe.paper_row("table2") if recipe else None
     parameters = sum(parameter.numel() for parameter in checkpoint.model.parameters())
     return Evaluation(scores, setting.folder, choices, left_out, submissions, row, parameters)

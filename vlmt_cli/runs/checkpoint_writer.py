@@ -9,11 +9,11 @@ from typing import Any
 from vlmt_cli.base.errors import VlmtError
 from vlmt_cli.base.files import atomic, atomic_folder
 from vlmt_cli.runs.best import BEST, VALIDATION, Best
-from vlmt_cli.runs.card import model_card
+from vlmt_cli.runs.card import Described, chosen_licence, model_card
 from vlmt_cli.runs.checkpoint import FILES, FORMAT, Checkpoint, check_whole
 from vlmt_cli.runs.folders import CARD, CONFIG, LABELS, LINEAGE, STATE, TOKENIZER, UNREAD, WEIGHTS
 from vlmt_cli.runs.lineage import to_json
-from vlmt_cli.runs.recipe import RECIPE
+from vlmt_cli.runs.recipe import RECIPE, read_recipe
 from vlmt_cli.runs.tensors import (
     on_cpu,
     write_tensors,
@@ -42,13 +42,15 @@ def save_pretrained(
         VlmtError: it cannot be written; what was there before is still there.
     """
     check_whole(checkpoint)
+    recipe = read_recipe(folder) if (folder / RECIPE).exists() else None
+    described = Described(folder.resolve().name, recipe, licence=chosen_licence(folder / CARD))
     with atomic_folder(folder) as temporary:
-        _write(temporary, checkpoint)
+        _write(temporary, checkpoint, described)
         if state is not None:
             write_torch(temporary / STATE, dict(state))
         if best is not None:
             (temporary / BEST).mkdir()
-            _write(temporary / BEST, best[1])
+            _write(temporary / BEST, best[1], described)
             (temporary / BEST / VALIDATION).write_text(to_json(best[0].model_dump(mode="json")), encoding="utf-8")
             if (folder / RECIPE).exists():
                 shutil.copyfile(folder / RECIPE, temporary / BEST / RECIPE)
@@ -59,12 +61,12 @@ def save_pretrained(
         (folder / name).unlink(missing_ok=True)
 
 
-def _write(folder: Path, checkpoint: Checkpoint) -> None:
+def _write(folder: Path, checkpoint: Checkpoint, described: Described) -> None:
     texts = {
         CONFIG: to_json({"format": FORMAT, **checkpoint.config.model_dump(mode="json")}),
         LABELS: to_json(checkpoint.labels),
         LINEAGE: to_json(checkpoint.lineage.model_dump(mode="json")),
-        CARD: model_card(checkpoint.model, checkpoint.labels, checkpoint.lineage),
+        CARD: model_card(checkpoint.model, checkpoint.labels, checkpoint.lineage, described),
     }
     if checkpoint.tokenizer is not None:
         texts[TOKENIZER] = checkpoint.tokenizer
