@@ -14,11 +14,14 @@ def make_recipe(preset="pairs", *settings, **values):
     return load_recipe(preset, Recipe, ["start=null", "training.batch_size=10", *settings], "mini", **values)
 
 
-def write_run(folder, recipe, scores=None, seed=0, examples=100, seconds=10.0, end=True, device="cpu", losses=()):
+def write_run(
+    folder, recipe, scores=None, seed=0, examples=100, seconds=10.0, end=True, device="cpu", losses=(), **more
+):
     """Write a run.
 
     Args:
         scores: each task's validation scores, as (iteration, score, state after it), or one score at the end.
+        more: further fields of the line of kind start.
         losses: lines of training as (iteration, task, loss, updates).
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -33,6 +36,7 @@ def write_run(folder, recipe, scores=None, seed=0, examples=100, seconds=10.0, e
             "seed": seed,
             "device": device,
             "tasks": {task: vars(part) for task, part in plan.tasks.items()},
+            **more,
         }
     ]
     events = []

@@ -174,3 +174,8 @@ def test_every_recipe_says_which_rows_of_the_paper_it_reproduces():
 )
 def test_a_run_stands_beside_the_row_that_its_recipe_names(preset, keys, given, row):
     assert load_recipe(preset, Recipe, keys, **given).overridden(keys).paper_row("table2") == row
+
+
+def test_the_mix_of_table_5_is_its_row():
+    assert load_recipe("table-5", Recipe).paper_row("table5").startswith("Ours (VQA + COCO")
+    assert load_recipe("table-5", Recipe, tasks=["vqa", "coco"]).paper_row("table5") is None

@@ -13,8 +13,9 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.evaluation.bootstrap import Estimate
 from vlmt_cli.evaluation.marks import is_leaked
 from vlmt_cli.evaluation.scores import SCORES_FILE, read_scores
+from vlmt_cli.runs.folders import run_folders
 from vlmt_cli.runs.metrics import METRICS, is_finished, read_metrics
-from vlmt_cli.runs.recipe import RECIPE, keys_of, read_recipe
+from vlmt_cli.runs.recipe import keys_of, read_recipe
 
 
 def load_scores(paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
@@ -96,7 +97,7 @@ def load_runs(folder: str | Path = "runs") -> pd.DataFrame:
     if not folder.is_dir():
         raise DataError("there is no such folder", where=folder, todo="name a folder of runs")
     rows = []
-    for path in sorted({path.parent for pattern in ("*", "*/*") for path in folder.glob(f"{pattern}/{RECIPE}")}):
+    for path in run_folders(folder):
         lines = read_metrics(path) if (path / METRICS).exists() else []
         has_scores = (path / SCORES_FILE).exists()
         rows.append(

@@ -9,10 +9,12 @@ from vlmt_cli.commands import (
     analyze_overlap,
     analyze_pairs,
     analyze_schedule,
+    analyze_table2,
 )
 
 app = typer.Typer(help="Understand runs: which tasks help each other, schedules, ablations.", no_args_is_help=True)
 app.command("overlap")(analyze_overlap.overlap)
+app.command("table2")(analyze_table2.table2)
 app.command("pairs")(analyze_pairs.pairs)
 app.command("triples")(analyze_pairs.triples)
 app.command("ablations")(analyze_ablations.ablations)

@@ -62,7 +62,7 @@ def schedule(
     from vlmt_cli.base.errors import UsageError
     from vlmt_cli.commands.schedule_tables import show_curves, show_gaps, show_replays, show_tasks
     from vlmt_cli.commands.show import say, stdout
-    from vlmt_cli.runs.folders import find_run, runs_folder
+    from vlmt_cli.runs.folders import find_run, run_folders, runs_folder
 
     folder = runs or runs_folder(data)
     run = Path(find_run(run, data)) if run else folder / "all-tasks"
@@ -72,7 +72,7 @@ def schedule(
         raise UsageError(f"the run has no task {task!r}", where=run, todo=f"choose among {', '.join(mine.tasks)}")
     own = setting_of(mine.recipe)
     settings = _settings(replays, own)
-    folders = beside or _all_runs(folder)
+    folders = beside or run_folders(folder)
     singles, others = schedules.companions(mine, folders)
     if beside and len(singles) + len(others) < len(beside):
         say("Passed over runs that are neither single-task runs of the same model nor differ in the gap alone")
@@ -148,12 +148,6 @@ def _settings(replays: Sequence[str] | None, own: "Setting") -> "list[Setting]":
             raise UsageError(what, todo="a gap is 1 or more, a threshold 0 or more, a variant paper or authors")
         settings.append(setting)
     return settings
-
-
-def _all_runs(runs: Path) -> list[Path]:
-    from vlmt_cli.runs.recipe import RECIPE
-
-    return sorted({path.parent for pattern in ("*", "*/*") for path in runs.glob(f"{pattern}/{RECIPE}")})
 
 
 def _small(mine: "Schedule", gap: int) -> str:

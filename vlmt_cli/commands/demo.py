@@ -136,7 +136,7 @@ def _train(steps: "Steps", iterations: int) -> None:
         "pretrain",
         lambda run, resume: pretrain(data=folder, run=run, resume=resume, scale="mini", keys=[first]),
     )
-    choices = {"iterations": iterations, "evaluate_every": min(25, iterations), "affinity_every": min(60, iterations)}
+    choices = {"iterations": iterations, "affinity_every": min(60, iterations)}
     keys = [f"training.{name}={value}" for name, value in choices.items()]
     words = " ".join(f"--set {key}" for key in keys)
     steps.train(

@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
     from vlmt_cli.evaluation.evaluate import Evaluation
 
-_PAPERS_PARAMETERS = 270e6
-"""Of each of its models (table 2: 270M of one model, 3B of twelve)."""
-
 
 def evaluate(
     model: Annotated[str, typer.Option("--model", help="A run folder, a .pt, or a hub id.")],
@@ -106,6 +103,7 @@ def evaluate(
 
     from vlmt_cli.evaluation import evaluate as library
     from vlmt_cli.evaluation.choose import by_reason
+    from vlmt_cli.evaluation.scores import PAPERS_PARAMETERS, compares
 
     [chosen] = devices_of(asked)
     with _bars() as (update, say):
@@ -139,9 +137,11 @@ def evaluate(
         console.print(
             f"Scores of at most the first {limit:,} examples of each split: a quick test, not a result to report."
         )
+    if paper and result.paper and not all(compares(*score, result.paper) for score in result.scores.tasks.items()):
+        console.print("The paper's figure is left out where ours is of another split, or training saw its images.")
     if paper and result.paper is None:
         console.print("The run reproduces no row of the paper's table 2, so that none stands beside it.")
-    elif paper and result.parameters < _PAPERS_PARAMETERS / 2:
+    elif paper and result.parameters < PAPERS_PARAMETERS / 2:
         console.print(f"The paper's models have some 270 million parameters, this one has {result.parameters:,}.")
     for line in [*_notes(result, contaminated), f"Written to {result.folder}: scores.json, predictions/"]:
         console.print(line, markup=False)

@@ -25,6 +25,8 @@ _TABLE_2 = [name for name in next(iter(table("table2_results"))) if name in TASK
 COLUMNS = {name: TASKS[name].short for name in dict.fromkeys([*_TABLE_2, *TASKS])}
 """The columns of table 2 in its order, and what other tasks add."""
 NOTHING = "-"
+PAPERS_PARAMETERS = 270e6
+"""Of each of the paper's models (table 2: 270M of one model, 3B of twelve)."""
 _CONTAMINATION = {"seen": "images seen in training", "unseen": "images not seen", "difference": "difference"}
 
 
@@ -187,7 +189,7 @@ def table2(
 
     Args:
         rows: by name, each model's tasks (``Scores.tasks``; of single-task models all of theirs together).
-        paper: rows of the paper to add, of ``paper_rows()``.
+        paper: rows of the paper to add, of ``paper_rows()``: the figures that compare with the scores.
         intervals: whether to write the intervals.
         means: whether a group's mean stands after its tasks.
 
@@ -197,19 +199,27 @@ def table2(
     Raises:
         UsageError: the paper has no such row.
     """
-    header, above, keys = ["\n"], "", []
+    header, keys = table2_columns((name for tasks in rows.values() for name in tasks), means)
+    cells = {model: _cells(tasks, intervals) for model, tasks in rows.items()}
+    measured = {name: score for tasks in rows.values() for name, score in tasks.items()}
+    cells |= {f"paper: {name}": _paper_cells(name, measured) for name in paper}
+    return header, [[model, *(row.get(key, NOTHING) for key in keys)] for model, row in cells.items()]
+
+
+def table2_columns(present: Iterable[str], means: bool = True) -> tuple[list[str], list[str]]:
+    """Return the header of table 2, two lines a cell, task group above task; and what stands in each column but the
+    first: a task, a group for its mean, or ``average``. Tasks beyond the twelve follow where they are present."""
+    header, above, keys = ["\n"], "", list[str]()
     for group, names in GROUPS.items():
         keys += [name for name in COLUMNS if name in names] + [group] * means
-    present = {name for tasks in rows.values() for name in tasks}
-    keys += ["average", *(name for name in COLUMNS if name in present and name not in TWELVE)]
+    listed = set(present)
+    keys += ["average", *(name for name in COLUMNS if name in listed and name not in TWELVE)]
     for key in keys:
         group = TASKS[key].group if key in TWELVE else key if key in GROUPS else ""
         title = COLUMNS.get(key) or ("mean" if key in GROUPS else "All")
         header.append(f"{group if group != above else ''}\n{title}")
         above = group
-    cells = {model: _cells(tasks, intervals) for model, tasks in rows.items()}
-    cells |= {f"paper: {name}": _paper_cells(name) for name in paper}
-    return header, [[model, *(row.get(key, NOTHING) for key in keys)] for model, row in cells.items()]
+    return header, keys
 
 
 def by_task(tasks: Mapping[str, TaskScore], paper: str | None = None) -> tuple[list[str], list[list[str]]]:
@@ -217,12 +227,12 @@ def by_task(tasks: Mapping[str, TaskScore], paper: str | None = None) -> tuple[l
 
     Args:
         tasks: ``Scores.tasks``.
-        paper: a row of ``paper_rows()`` to show beside it.
+        paper: a row of ``paper_rows()`` to show beside it: the figures that compare with the scores.
 
     Raises:
         UsageError: the paper has no such row.
     """
-    published = _paper_cells(paper) if paper is not None else {}
+    published = _paper_cells(paper, tasks) if paper is not None else {}
     rows: list[list[str]] = []
 
     def add(*cells: str, column: str | None = None) -> None:
@@ -258,14 +268,45 @@ def _cells(tasks: Mapping[str, TaskScore], intervals: bool) -> dict[str, str]:
     return cells | _average_cells(_values(tasks))
 
 
-def _paper_cells(name: str) -> dict[str, str]:
-    known = paper_rows()
-    if name not in known:
-        raise UsageError(f"table 2 has no row {name!r}", todo=f"choose one of {', '.join(known)}")
-    row = known[name]
-    cells = {task: row[task] for task in TWELVE if row[task]}
-    cells |= _average_cells({task: float(printed) / 100 for task, printed in cells.items()})
-    return cells | ({"average": row["average"]} if row["average"] else {})
+def _paper_cells(name: str, ours: Mapping[str, TaskScore]) -> dict[str, str]:
+    if name not in paper_rows():
+        raise UsageError(f"table 2 has no row {name!r}", todo=f"choose one of {', '.join(paper_rows())}")
+    return {column: f"{figure:.2f}" for column, figure in comparable_figures(name, ours).items()}
+
+
+def comparable_figures(row: str, ours: Mapping[str, TaskScore]) -> dict[str, float]:
+    """Return the paper's figures that some scores can stand beside, in percent.
+
+    Args:
+        row: of the paper's table 2, such as ``AT clean``.
+        ours: scores by task.
+
+    Returns:
+        By task, and the mean of a group and of all twelve (``average``) where each of their tasks compares.
+    """
+    published = paper_rows()[row]
+    figures = {
+        task: float(published[task])
+        for task in TWELVE
+        if task in ours and published[task] and compares(task, ours[task], row)
+    }
+    groups, average = averages(figures)
+    return figures | groups | ({"average": float(published["average"] or average)} if average is not None else {})
+
+
+def compares(task: str, score: TaskScore, row: str) -> bool:
+    """Whether a score can stand beside the paper's in a row of its table 2.
+
+    It is of the official metric and test set, and training is known to have seen none of the images, unless the row is
+    of the full split, where the paper's models saw them, too.
+    """
+    is_official = score.split == official_split(task) and score.metric == TASKS[task].metric
+    return is_official and not score.unknown_stages and (not is_leaked(score) or row.endswith(" full"))
+
+
+def official_split(task: str) -> str:
+    """Return the name of a task's official test set, as ``scores.json`` has it."""
+    return "+".join(TASKS[task].official)
 
 
 def _average_cells(values: Mapping[str, float]) -> dict[str, str]:

@@ -33,6 +33,15 @@ def runs_folder(data: Path) -> Path:
     return Path(RUNS) if data == DATA else data / RUNS
 
 
+def run_folders(folder: Path) -> list[Path]:
+    """Return the runs in a folder and in its sweeps, sorted; the folder of a run's best weights is part of that run."""
+    from vlmt_cli.runs.best import BEST
+    from vlmt_cli.runs.recipe import RECIPE
+
+    runs = {path.parent for pattern in ("*", "*/*") for path in folder.glob(f"{pattern}/{RECIPE}")}
+    return sorted(run for run in runs if run.name != BEST or run.parent not in runs)
+
+
 def recover(run: Path) -> None:
     """Bring a run back that a save took aside, and was killed before it put the new one there; unless it goes on."""
     from vlmt_cli.base.files import is_left_aside

@@ -112,9 +112,11 @@ class Recipe(Section):
         """
         rows = [row.removeprefix(f"{table} ") for row in self.reproduces if row.startswith(f"{table} ")]
         rows = [row for row in rows if row.endswith(f" {self.split}") or not row.endswith((" clean", " full"))]
-        return next((row for row in rows if self._has_tasks_of(row)), None)
+        return next((row for row in rows if self._has_tasks_of(table, row)), None)
 
-    def _has_tasks_of(self, row: str) -> bool:
+    def _has_tasks_of(self, table: str, row: str) -> bool:
+        if table == "table5":
+            return set(self.tasks) == {"vqa", "coco", "flickr30k", "flickr30k_entities"}
         name = row.removesuffix(" clean").removesuffix(" full")
         if name.endswith("ST"):
             return len(self.tasks) == 1 and self.tasks[0] in TWELVE

@@ -16,10 +16,10 @@ from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.schema import parse
 from vlmt_cli.clean.split_folder import verified_report
 from vlmt_cli.runs.best import find_weights
-from vlmt_cli.runs.folders import CONFIG, LINEAGE, STATE, start_of
+from vlmt_cli.runs.folders import CONFIG, LINEAGE, STATE, run_folders, start_of
 from vlmt_cli.runs.lineage import Lineage, Stage
 from vlmt_cli.runs.metrics import is_finished, read_metrics
-from vlmt_cli.runs.recipe import RECIPE, Recipe, difference_of, read_recipe
+from vlmt_cli.runs.recipe import Recipe, difference_of, read_recipe
 
 RunState = Literal["finished", "half-done", "missing"]
 
@@ -116,7 +116,7 @@ def look(wanted: Wanted, folder: Path) -> Found:
 def finished_runs(runs: Path) -> list[tuple[Path, Recipe]]:
     """Return the finished runs in a folder and in its sweeps."""
     finished = []
-    for folder in sorted({path.parent for pattern in ("*", "*/*") for path in runs.glob(f"{pattern}/{RECIPE}")}):
+    for folder in run_folders(runs):
         with contextlib.suppress(DataError):  # a damaged run that nobody asked for
             if is_finished(folder):
                 finished.append((folder, read_recipe(folder)))
