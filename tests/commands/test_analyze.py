@@ -205,11 +205,12 @@ def run(tmp_path):
 
 
 def test_a_schedule_is_shown_replayed_and_drawn(vlmt, run, tmp_path):
-    code, out, _ = vlmt("analyze", "schedule", "--runs", tmp_path / "runs", "--paper")
+    code, out, err = vlmt("analyze", "schedule", "--runs", tmp_path / "runs", "--paper")
     assert (
         code == 0 and "33 (1)" in out and "32 (1)" in out and "Scores are as logged, not as they would have been" in out
     )
-    assert "the paper's gap 16" in out and "alone:" in out
+    assert "Mean validation scores by gap" in out and "the paper's gap 16" not in out and "alone:" in out
+    assert "on test images, these on validation images" in err
     pictures = sorted(path.stem for path in (run / "schedule").iterdir())
     assert pictures == ["curves", "drift", "gaps", "stop-and-go", "updates"]
     replay = ("--replay", "gap=8,diverged=0.5", "--replay", "variant=authors")

@@ -77,9 +77,11 @@ def schedule(
     if beside and len(singles) + len(others) < len(beside):
         say("Passed over runs that are neither single-task runs of the same model nor differ in the gap alone")
     gaps, source = schedules.gap_scores([mine, *others]) if others else ([], "validation")
-    published = _paper_gaps() if paper else []
+    published = _paper_gaps() if paper and source == "test" else []
+    if paper and gaps and source != "test":
+        say("The paper's scores are on test images, these on validation images: they are not shown beside each other")
     small = task or _small(mine, own.gap)
-    pictures = _draw(mine, singles, gaps, published, small, to or run / "schedule")
+    pictures = _draw(mine, singles, gaps, published, source, small, to or run / "schedule")
     replayed = {
         setting: {name: totals(segments, setting.gap) for name, segments in replay(mine, setting).items()}
         for setting in settings
@@ -182,6 +184,7 @@ def _draw(
     singles: "Mapping[str, Schedule]",
     gaps: "Sequence[GapScores]",
     published: "Sequence[GapScores]",
+    source: str,
     small: str,
     folder: Path,
 ) -> list[Path]:
@@ -193,7 +196,7 @@ def _draw(
     plot.draw_updates(mine, pictures[2])
     if gaps:
         pictures.append(folder / "gaps.png")
-        plot.draw_gaps(gaps, published, pictures[-1])
+        plot.draw_gaps(gaps, published, source, pictures[-1])
     if singles:
         pictures.append(folder / "curves.png")
         plot.draw_curves(mine, singles, pictures[-1])

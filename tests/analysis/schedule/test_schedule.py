@@ -144,7 +144,7 @@ def test_pictures_are_drawn(tmp_path):
     plot.draw_drift(found, "refcoco+", tmp_path / "drift.png")
     plot.draw_drift(found, "vqa", tmp_path / "never-stopped.png")
     plot.draw_updates(found, tmp_path / "updates.png")
-    plot.draw_gaps(gaps, gaps, tmp_path / "gaps.png")
+    plot.draw_gaps(gaps, gaps, "test", tmp_path / "gaps.png")
     plot.draw_curves(found, {"vqa": other}, tmp_path / "curves.png")
     for path in tmp_path.glob("*.png"):
         pixels = np.asarray(Image.open(path).convert("L"))

@@ -118,12 +118,13 @@ def draw_updates(schedule: Schedule, path: Path) -> None:
     _save(figure, path)
 
 
-def draw_gaps(gaps: Sequence[GapScores], published: Sequence[GapScores], path: Path) -> None:
+def draw_gaps(gaps: Sequence[GapScores], published: Sequence[GapScores], source: str, path: Path) -> None:
     """Draw mean scores by group against the gap, as a share of each group's best (figure 2 right).
 
     Args:
         gaps: of some runs, in order of their gaps.
         published: the paper's, dashed; none for none.
+        source: the images that the scores are on, ``validation`` or ``test``.
         path: the PNG.
     """
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
@@ -150,7 +151,7 @@ def draw_gaps(gaps: Sequence[GapScores], published: Sequence[GapScores], path: P
                 )
     axes.set_xticks(range(len(ticks)), [str(gap) for gap in ticks])
     axes.set_xlabel("gap: iterations between two updates of a stopped task", fontsize=9.5, color=_DIM)
-    axes.set_ylabel("mean score, % of the group's best", fontsize=9.5, color=_DIM)
+    axes.set_ylabel(f"mean {source} score, % of the group's best", fontsize=9.5, color=_DIM)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=5, frameon=False, fontsize=9)
     if published:
         axes.text(1, 1.02, "dashed: the paper's", transform=axes.transAxes, ha="right", fontsize=8.5, color=_DIM)
