@@ -29,12 +29,13 @@ def test_a_leaked_score_is_marked_on_the_page():
     assert "50.0*†<" in validated.body and "† On validation images" in validated.intro
 
 
-def test_a_validation_score_stands_in_a_column_of_its_own(tmp_path):
+def test_a_validation_score_stands_beside_no_test_score(tmp_path):
     for name, made in {"a": scores(0), "b": scores(100, "val")}.items():
         write_scores(tmp_path / name / "scores.json", made)
     body = models_section("Models", "", {name: [tmp_path / name] for name in "ab"}).body
-    assert "<th>VQA, test</th><th>VQA, val</th>" in body
-    assert "<td>b</td><td>-</td><td>50.0*† (" in body
+    assert "<th>a</th><th>b</th>" in body and "<td>VQA, val</td><td>-</td><td>50.0*† (" in body
+    many = models_section("Models", "", {name: [tmp_path / "b"] for name in "vwxyz"} | {"a": [tmp_path / "a"]}).body
+    assert "<th>VQA, test</th><th>VQA, val</th>" in many and "<td>z</td><td>-</td><td>50.0*† (" in many
 
 
 def test_seen_and_unseen_images_stand_beside_each_other():

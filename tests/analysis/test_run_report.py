@@ -26,6 +26,8 @@ def runs(tmp_path):
     write_run(folder / "damaged", make_recipe(tasks=["vqa"]))
     (folder / "damaged" / "scores.json").write_text("{")
     (folder / "notes.txt").write_text("")
+    (folder / "pair" / "vgc.json").write_text('{"models": {}}')
+    (folder / "pair" / "affinity.png").write_text(HOSTILE)
     return folder
 
 
@@ -41,9 +43,23 @@ def test_a_page_of_foreign_runs(runs, tmp_path, capsys):
     text = page.read_text()
     assert "<script" not in text and "&lt;script&gt;" in text and "*†</b>" in text
     assert "Seen and unseen" in told["sections"] and text.count("<section") == len(told["sections"]) + 1
+    assert any("Consistency: not shown" in lack["what"] for lack in told["missing"])
     commands = [lack["command"] or "" for lack in told["missing"]]
-    for command in ("vlmt clean", f"vlmt evaluate --model {runs / 'pair'}", "vlmt analyze schedule", "analyze pairs"):
+    assert any("Leaks" in lack["what"] and "vlmt clean" in lack["what"] for lack in told["missing"])
+    for command in (f"vlmt evaluate --model {runs / 'pair'}", "vlmt analyze schedule", "analyze pairs"):
         assert any(command in made for made in commands), command
+
+
+def test_kinds_of_models_stand_beside_each_other(tmp_path, capsys):
+    for preset in ("single-task", "all-to-single"):
+        write_run(tmp_path / preset, make_recipe(preset, tasks=["vqa"]))
+        write_scores(tmp_path / preset / "scores.json", scores(0, "val"))
+    named = [str(tmp_path / preset) for preset in ("single-task", "all-to-single")]
+    page = tmp_path / "page.html"
+    assert run("report", *named, "--data", str(tmp_path), "--to", str(page), "--json") == 0
+    sections = json.loads(capsys.readouterr().out)["sections"]
+    assert "Table 2" in sections and "Models" not in sections
+    assert "<th>ST clean</th><th>AT-&gt;ST clean</th>" in page.read_text()
 
 
 def test_no_run_is_an_error_of_one_line(runs, tmp_path, capsys):

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from vlmt_cli.analysis.report import Section, boxed_photo, card
-from vlmt_cli.base.errors import VlmtError
+from vlmt_cli.base.errors import DataError, VlmtError
 from vlmt_cli.base.image_names import photo_of
 from vlmt_cli.base.images import data_uri, read_image
 from vlmt_cli.datasets.table import TASKS
@@ -103,6 +103,8 @@ def _an_image_each(images: pa.ChunkedArray, rows: NDArray[np.int64], each: int) 
 
 
 def _cards(path: Path, data: Path, task: str, split: str, each: int) -> Iterator[str]:
+    if not path.is_file():
+        raise DataError("there are no predictions", where=path, todo="make them with vlmt evaluate")
     predicted = read_columns(path, None)
     predicted = predicted.take(pa.array(choose(predicted, each), pa.int64()))
     table = read_columns(data / "examples" / task / f"{split}.parquet", None)

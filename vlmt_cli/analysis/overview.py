@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vlmt_cli.analysis.relations.table2 import Score as Table2Score
+from vlmt_cli.analysis.relations.table2 import Table2Row
 from vlmt_cli.analysis.report import Score, Section, overlap_list, picture, plain_table, score_table
 from vlmt_cli.base.documents import read_json
 from vlmt_cli.base.origin import verify_split
@@ -14,9 +16,12 @@ from vlmt_cli.clean.heatmap import percent
 from vlmt_cli.clean.split_folder import read_report
 from vlmt_cli.datasets.table import TASKS, short_title
 from vlmt_cli.evaluation.bootstrap import Estimate
-from vlmt_cli.evaluation.marks import is_leaked, mark_of, marks_explained
+from vlmt_cli.evaluation.marks import MEANING, is_leaked, mark_of, marks_explained
 from vlmt_cli.evaluation.scores import Scores, TaskScore, read_scores
 from vlmt_cli.tasks.groups import rules_of
+
+_FEW = 4
+"""Models that have a column each; more have a line each."""
 
 
 def leaks_section(data: Path) -> Section:
@@ -91,7 +96,7 @@ def scores_section(title: str, scores: Scores, guesses: Mapping[str, float]) -> 
 def models_section(title: str, intro: str, models: Mapping[str, Sequence[Path]]) -> Section:
     """Show several models side by side, as table 2 does; a model is one run, or one a task.
 
-    A score stands below others of the same task and split alone.
+    A score is compared with others of the same task and split alone.
     """
     found = {
         name: {(task, score.split): score for run in runs for task, score in read_scores(run).tasks.items()}
@@ -101,9 +106,13 @@ def models_section(title: str, intro: str, models: Mapping[str, Sequence[Path]])
     columns = sorted(
         {column for scores in found.values() for column in scores}, key=lambda c: (order.index(c[0]), c[1])
     )
-    rows = [[name, *(_cell(scores.get(column)) for column in columns)] for name, scores in found.items()]
     shown = [score for scores in found.values() for score in scores.values()]
-    header = ["model", *(f"{TASKS[task].short}, {split}" for task, split in columns)]
+    titles = [f"{TASKS[task].short}, {split}" for task, split in columns]
+    header = ["model", *titles]
+    rows = [[name, *(_cell(scores.get(column)) for column in columns)] for name, scores in found.items()]
+    if len(found) <= _FEW:  # a line a task, which has room on a narrow screen
+        first, *others = zip(header, *rows, strict=True)
+        header, rows = ["task", *first[1:]], [list(line) for line in others]
     return Section(title, f"{intro} {marks_explained(shown)}", plain_table(header, rows))
 
 
@@ -112,6 +121,23 @@ def _cell(score: TaskScore | None) -> str:
         return "-"
     value, low, high = (f"{100 * share:.1f}" for share in (score.score.value, score.score.low, score.score.high))
     return f"{value}{mark_of(score)} ({low} to {high})"
+
+
+def table2_section(rows: Sequence[Table2Row], intro: str) -> Section:
+    """Show the kinds of models of table 2 that are there, a column each; a line a task."""
+    tasks = [task for task in TASKS if any(task in row.tasks for row in rows)]
+    lines = [[TASKS[task].short, *(_table2_cell(row.tasks.get(task)) for row in rows)] for task in tasks]
+    lines.append(["better than ST in", *(f"{row.better} of {row.compared}" if row.better else "-" for row in rows)])
+    marks = {mark for row in rows for score in row.tasks.values() for mark in score.mark}
+    said = " ".join(f"{mark} {meaning}" for mark, meaning in MEANING.items() if mark in marks)
+    return Section("Table 2", f"{intro} {said}", plain_table(["task", *(row.name for row in rows)], lines))
+
+
+def _table2_cell(score: Table2Score | None) -> str:
+    if score is None:
+        return "-"
+    low, high = score.interval
+    return f"{score.number.value:.1f}{score.mark} ({low:.1f} to {high:.1f})"
 
 
 def seen_section(models: Mapping[str, Scores]) -> Section:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vlmt_cli.analysis import overview
 from vlmt_cli.analysis.chosen import examples_section
+from vlmt_cli.analysis.relations.table2 import scored_runs, table2_rows
 from vlmt_cli.analysis.report import Section, missing_list, write_page
 from vlmt_cli.base.errors import VlmtError
 from vlmt_cli.datasets.table import TASKS
@@ -19,6 +20,8 @@ from vlmt_cli.runs.recipe import RECIPE, read_recipe
 
 _MARKS = (RECIPE, CONFIG, SCORES_FILE)
 """Any of these files makes a folder a run."""
+_UNREADABLE = (OSError, ImportError, LookupError, TypeError, ValueError, AttributeError, StopIteration)
+"""What reading the files of a foreign run folder may come to; a page without that part is better than none."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class RunReport:
         """Add a section, or, where its files are missing or damaged, say so."""
         try:
             self.sections.append(make())
-        except (VlmtError, OSError, KeyError, TypeError, ValueError, ImportError) as error:
+        except (VlmtError, *_UNREADABLE) as error:
             reason = " ".join(str(error).split())[:300]
             self.lacks.append(Lack(f"{what}: not shown ({reason})", command))
 
@@ -102,7 +105,7 @@ def write_report(
         runs: run folders (``find_runs``).
         data: the data folder that they were trained on; what it lacks is left out.
         title, intro, foot: in words.
-        models: runs that are compared, by name: one, or one a task. Else each run by itself.
+        models: runs that are compared, by name: one, or one a task. Else the rows of table 2, and each other run.
         compared: what to say above that comparison.
         examples: how many right and wrong examples of each task to show.
         baselines: of the run with most tasks, where they are known already (``overview.chances``).
@@ -115,10 +118,10 @@ def write_report(
     for run in runs:
         if run not in scored and not _pretrains(run):
             report.lacks.append(Lack(f"Scores of {run.name}", _vlmt("evaluate", "--model", run, "--data", data)))
-    command = _vlmt("clean", "--data", data)
-    report.add("Leaks", command, lambda: overview.leaks_section(data))
+    report.add("Leaks", "", lambda: overview.leaks_section(data))
     if scored:
-        _add_scores(report, scored, data, models, compared, baselines)
+        _add_scores(report, scored, data, baselines)
+        _add_models(report, scored, models, compared)
     parents = list(dict.fromkeys(run.parent for run in runs))
     main = max(runs, key=lambda run: len(_tasks(run, scored)))
     if len(_tasks(main, scored)) > 1:
@@ -127,16 +130,14 @@ def write_report(
     _add_attention(report, main, data)
     if scored and examples:
         best = max(scored, key=lambda run: len(scored[run].tasks))
-        again = _vlmt("evaluate", "--model", best, "--data", data)
-        report.add("Examples", again, lambda: examples_section(best, data, scored[best], examples))
+        report.add("Examples", "", lambda: examples_section(best, data, scored[best], examples))
     sections = list(report.sections)
     if report.lacks:
         body = missing_list([(lack.what, lack.command) for lack in report.lacks])
         sections.append(Section("Not on this page", "What these runs and their data do not have yet.", body))
-    names = ", ".join(run.name for run in runs)
-    write_page(
-        page, title or f"Report of {names}"[:120], intro or f"{len(runs)} runs on {data}: {names}", sections, foot
-    )
+    names = ", ".join(_names(runs))
+    title = title or (f"Report of {len(runs)} runs" if len(runs) > 1 else f"Report of {names}")
+    write_page(page, title, intro or f"{names}; data: {data}", sections, foot)
     return report
 
 
@@ -144,8 +145,6 @@ def _add_scores(
     report: RunReport,
     scored: Mapping[Path, Scores],
     data: Path,
-    models: Mapping[str, Sequence[Path]] | None,
-    compared: str,
     baselines: Mapping[str, float] | None,
 ) -> None:
     main = max(scored, key=lambda run: len(scored[run].tasks))
@@ -153,19 +152,30 @@ def _add_scores(
     count = len(scored[main].tasks)
     title = f"{main.name}: {count} task{'s' * (count > 1)}"
     report.sections.append(overview.scores_section(title, scored[main], known))
-    shown = models or {name: [run] for name, run in zip(_names(list(scored)), scored, strict=True)}
-    if len(shown) > 1:
-        intro = compared or "Scores in percent, with 95% intervals."
-        report.add("Models", "", lambda: overview.models_section("Models", intro, shown))
+
+
+def _add_models(
+    report: RunReport, scored: Mapping[Path, Scores], models: Mapping[str, Sequence[Path]] | None, compared: str
+) -> None:
+    """Add the comparison of several runs: those that are named, or the kinds of models of table 2 and the others."""
+    named = dict(zip(_names(list(scored)), scored, strict=True))
+    members, _ = scored_runs(scored) if models is None else ([], [])
+    rows, _ = table2_rows(members)
+    if len(rows) > 1:
+        intro = "Kinds of models, as in the paper's table. In percent, with 95% intervals."
+        report.sections.append(overview.table2_section(rows, intro))
+    shown = models or {name: [run] for name, run in named.items()}
+    if len(shown) > 1 and (len(rows) < 2 or len(members) < len(scored)):
+        intro = f"{compared} In percent, with 95% intervals.".lstrip()
+        report.sections.append(overview.models_section("Models", intro, shown))
     if any(is_leaked(task) for scores in scored.values() for task in scores.tasks.values()):
-        named = dict(zip(_names(list(scored)), scored.values(), strict=True))
-        report.sections.append(overview.seen_section(named))
+        report.sections.append(overview.seen_section({name: scored[run] for name, run in named.items()}))
 
 
 def _baselines(report: RunReport, run: Path, data: Path, scores: Scores) -> dict[str, float]:
     try:
         return overview.chances(run, data, scores)
-    except (VlmtError, OSError, ImportError) as error:  # other data, no features, the light core
+    except (VlmtError, *_UNREADABLE) as error:  # other data, no features, the light core
         report.lacks.append(Lack(f"Chance baselines: not computed ({' '.join(str(error).split())[:300]})"))
         return {}
 

@@ -223,13 +223,13 @@ def _report(folder: Path, analyses: bool) -> None:
     page = folder / PAGE
     write_report(
         page,
-        [run for model in models.values() for run in model],
+        [run for members in models.values() for run in members],
         folder,
         title="vlmt: one model, twelve tasks",
         intro="A synthetic world with the official files of twelve vision-and-language datasets, from its leaks to one"
         " model.",
         models=models,
-        compared="Trained alone (ST), on all twelve tasks (AT), and on all and then alone (AT->ST); in percent. The"
+        compared="Models trained alone (ST), on all twelve tasks (AT), and on all and then alone (AT->ST). The"
         " single-task models had few iterations here: see how it is done, not who wins.",
         baselines=guesses,
         foot=f"Made by vlmt demo; runs are in {runs}.",

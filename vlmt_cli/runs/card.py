@@ -170,7 +170,7 @@ def _data(recipe: Recipe | None, trained: Sequence[str]) -> str:
     """Say what the last training read, and where its official files come from."""
     assert recipe is not None
     split = {
-        "clean": "The clean split: no image of any test set is among its training images.",
+        "clean": "The clean split: none of its training images is a test image of the datasets cleaned with it.",
         "full": "The full split: test images of other tasks, or of its own, may be among its training images.",
     }[recipe.split]
     rows = []
