@@ -82,9 +82,13 @@ def test_what_is_a_table(tmp_path):
 
 
 def test_damaged_lines_are_named_and_the_others_are_read(tmp_path):
-    content = b"url,text\nhttp://a/0,x\nhttp://a/1\nhttp://a/2,x,y\n\nhttp://a/4,\xff\rz\nhttp://\xff/5,x\n"
+    content = b"url,text\nhttp://a/0,x\nhttp://a/1\nhttp://a/2,x,y\n\nhttp://a/4,\xff\rz\nhttp://\xff/5,x\n\xff\n"
     file = file_of(tmp_path / "a.csv", content)
-    assert damaged_of(file, "table") == {1: "it has 1 fields, not 2", 2: "it has 3 fields, not 2"}
+    assert damaged_of(file, "table") == {
+        1: "its line has 1 of 2 fields",
+        2: "its line has 3 of 2 fields",
+        6: "its line has 1 of 2 fields",
+    }
     assert [(record, image["url"]) for record, _, image in images_of(file, "table")] == [
         (0, "http://a/0"),
         (4, "http://a/4"),
@@ -109,6 +113,11 @@ def test_a_quotation_that_never_ends(tmp_path, monkeypatch):
     file = file_of(tmp_path / "a.csv", b'url,text\nhttp://a/0,x\nhttp://a/1,"' + b"x\n" * 20_000)
     with pytest.raises(DataError, match=r"record 1: is longer than 10,000 bytes; close the quotation mark"):
         images_of(file, "table")
+
+
+def test_quotation_marks_that_open_nothing_take_no_time(tmp_path):
+    file = file_of(tmp_path / "a.csv", b"url,text\nhttp://a/0,x\n" + b'{"a":' * 100_000)
+    assert images_of(file, "table") == [(0, 0, {"url": "http://a/0"})]
 
 
 def test_datacomp_subset(tmp_path):

@@ -152,6 +152,14 @@ def test_damaged_archives_are_said_in_one_line_and_nothing_is_written(tmp_path):
     assert not list(tmp_path.glob("*new*"))
 
 
+def test_records_of_one_stem_are_not_joined(tmp_path):
+    file = tar(tmp_path / "a.tar", [member("a.jpg"), member("b.jpg"), member("a.png")])
+    assert ids_of(file, "webdataset") == ["a", "b", "a"]
+    write_kept(file, "webdataset", [True, True, True], tmp_path / "b.tar")
+    with pytest.raises(DataError, match="record 2: has the stem of record 0, 'a'"):
+        write_kept(file, "webdataset", [True, False, True], tmp_path / "b.tar")
+
+
 def test_json_members_that_are_none(tmp_path):
     file = tar(tmp_path / "a.tar", [member("a.jpg"), member("a.json", b"{"), member("b.jpg"), member("b.json", b"[1]")])
     assert "'a.json' is not JSON" in damaged_of(file, "webdataset")[0]
@@ -181,6 +189,10 @@ def test_img2dataset_writes_table_and_counts_with_the_tar_file(tmp_path):
         "http://a/2",
     ]
     assert pq.read_table(tmp_path / "new/00000.parquet").equals(table.take([0, 2, 3]), check_metadata=True)
+    (tmp_path / "00000_stats.json").write_bytes(b"\xff")
+    with pytest.raises(DataError, match=r"00000_stats\.json: is not JSON"):
+        write_kept(file, "img2dataset", [True, False, True], tmp_path / "newer/00000.tar")
+    assert not (tmp_path / "newer").exists()
     counts = json.loads((tmp_path / "new/00000_stats.json").read_text())
     assert counts == {"count": 3, "successes": 2, "status_dict": {"success": 2, "404": 1}}
 

@@ -57,7 +57,8 @@ def read(source: Source, wanted: Wanted) -> Iterator[Batch]:
         done = 0
         with _opened(file) as (schema, batches):
             head = next(batches, None)
-            roles = roles_of(schema, partial(_sample, head, schema))
+            with intact(file, 0):
+                roles = roles_of(schema, partial(_sample, head, schema))
             if roles is None:
                 raise no_image_column(file, schema.names)
             columns = list(dict.fromkeys(roles.columns(wanted.texts)))

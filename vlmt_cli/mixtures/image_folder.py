@@ -185,7 +185,7 @@ def _with_data(batch: Batch, folder: Path) -> Batch:
         try:
             data.append(None if path is None else read_file(path))
             if name is not None and path is None:
-                damaged[record] = Damaged(record, f"{quoted(name)} lies outside the folder")
+                damaged[record] = Damaged(record, f"{quoted(name)} is not the name of a file in the folder")
         except (OSError, DataError):
             data.append(None)
             damaged[record] = Damaged(record, f"{quoted(name)} cannot be read")
@@ -195,8 +195,9 @@ def _with_data(batch: Batch, folder: Path) -> Batch:
 
 
 def _inside(folder: Path, name: str) -> Path | None:
-    """Return a file of the folder; None for what leads out of it."""
-    if Path(name).is_absolute() or ".." in Path(name).parts:
+    """Return a file of the folder; None for what leads out of it or can be the name of no file."""
+    parts = Path(name).parts
+    if "\0" in name or Path(name).is_absolute() or ".." in parts or any(len(os.fsencode(part)) > 255 for part in parts):
         return None
     return folder / name
 

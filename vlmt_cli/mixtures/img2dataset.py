@@ -18,7 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.files import write_text
+from vlmt_cli.base.words import printable
 from vlmt_cli.mixtures import parquet, webdataset
 from vlmt_cli.mixtures.batch import Batch, Form, Kept, Source, Wanted
 
@@ -28,6 +30,8 @@ _COLUMNS = {"key", "status"}
 def is_form(path: Path, head: bytes) -> bool:
     """Whether a file is a tar file with img2dataset's table beside it."""
     if not webdataset.is_form(path, head):
+        return False
+    if not _table(path).is_file():
         return False
     try:
         return set(pq.read_schema(_table(path)).names) >= _COLUMNS
@@ -53,18 +57,25 @@ def write(source: Source, kept: Kept, to: Path) -> None:
     with parquet.intact(table, 0):
         listed = pq.read_table(table, columns=["key"])["key"].cast(pa.string())
     stays = pc.invert(pc.is_in(listed, pa.array(dropped, pa.string()))).to_numpy()
+    stats = _less(_stats(source.path), len(dropped)) if _stats(source.path).is_file() else None
     parquet.write(Source(table, "parquet"), Kept(np.asarray(stays, bool)), _table(to))
-    if _stats(source.path).is_file():
-        write_text(_stats(to), json.dumps(_less(json.loads(_stats(source.path).read_bytes()), len(dropped)), indent=4))
+    if stats is not None:
+        write_text(_stats(to), json.dumps(stats, indent=4))
     webdataset.write(source, kept, to)
 
 
-def _less(stats: dict[str, Any], dropped: int) -> dict[str, Any]:
+def _less(path: Path, dropped: int) -> dict[str, Any]:
     """Return a shard's counts after some of its images were dropped."""
-    for counts, names in ((stats, ("count", "successes")), (stats.get("status_dict", {}), ("success",))):
-        for name in names:
-            if isinstance(counts.get(name), int):
-                counts[name] -= dropped
+    try:
+        stats = json.loads(path.read_bytes())
+        if not isinstance(stats, dict):
+            raise ValueError("it is not an object")
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"is not JSON ({printable(error)})", where=path, todo="remove it, or get it again") from error
+    by_status = stats["status_dict"] if isinstance(stats.get("status_dict"), dict) else {}
+    for counts, name in ((stats, "count"), (stats, "successes"), (by_status, "success")):
+        if isinstance(counts.get(name), int):
+            counts[name] -= dropped
     return stats
 
 

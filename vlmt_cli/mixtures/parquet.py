@@ -64,8 +64,9 @@ def read(source: Source, wanted: Wanted) -> Iterator[Batch]:
 def write(source: Source, kept: Kept, to: Path) -> None:
     """Write a file again without the records that are not kept: equal values, schema and metadata, alike row groups."""
     with _opened(source.path) as file, atomic(to) as temporary:
-        schema = file.schema_arrow
-        with pq.ParquetWriter(temporary, schema, **_settings(file)) as writer:
+        with intact(source.path, 0):
+            schema, settings = file.schema_arrow, _settings(file)
+        with pq.ParquetWriter(temporary, schema, **settings) as writer:
             first = 0
             for group in range(file.metadata.num_row_groups):
                 rows: list[pa.RecordBatch] = []

@@ -181,7 +181,11 @@ def _ends(text: bytes, delimiter: bytes) -> NDArray[np.int64]:
     if np.isin(before[marks[::2] > 0], np.frombuffer(b',\n"', np.uint8)).all():
         ends = ends[np.searchsorted(marks, ends) % 2 == 0]
         return ends + 1  # ends of lines between quotation marks do not count
-    return np.array([match.end() for match in _RECORD.finditer(text)], np.int64)  # some stand within a field
+    records, end = [], 0  # some stand within a field
+    while match := _RECORD.match(text, end):
+        end = match.end()
+        records.append(end)
+    return np.array(records, np.int64)
 
 
 def _parsed(piece: _Piece, layout: _Layout, wanted: Wanted) -> tuple[pa.RecordBatch, list[Damaged]]:
@@ -195,6 +199,10 @@ def _parsed(piece: _Piece, layout: _Layout, wanted: Wanted) -> tuple[pa.RecordBa
     text = piece.text
     if text.count(b"\r") != text.count(b"\r\n"):
         text = re.sub(rb"\r(?!\n)", b" ", text)  # would end a line
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        text = text.decode(errors="replace").encode()
     columns = list(dict.fromkeys(layout.roles.columns(wanted.texts)))
     table = pa.csv.read_csv(
         pa.BufferReader(text),
@@ -208,7 +216,7 @@ def _parsed(piece: _Piece, layout: _Layout, wanted: Wanted) -> tuple[pa.RecordBa
         ),
         pa.csv.ConvertOptions(
             include_columns=columns,
-            column_types=dict.fromkeys(columns, pa.binary()),
+            column_types=dict.fromkeys(columns, pa.string()),
             strings_can_be_null=True,
             null_values=[""],
         ),
@@ -218,18 +226,11 @@ def _parsed(piece: _Piece, layout: _Layout, wanted: Wanted) -> tuple[pa.RecordBa
     row[at] = np.arange(len(at))
     if bad:
         table = table.take(pa.array(row, mask=~np.isin(np.arange(len(row)), at)))
-    rows = pa.RecordBatch.from_arrays([_strings(table[name].combine_chunks()) for name in columns], columns)
-    reason = "it has {} fields, not {}"
+    rows = pa.RecordBatch.from_arrays([table[name].combine_chunks() for name in columns], columns)
+    reason = "its line has {} of {} fields"
     return rows, [
         Damaged(piece.first + row.number - 1, reason.format(row.actual_columns, row.expected_columns)) for row in bad
     ]
-
-
-def _strings(values: pa.Array) -> pa.Array:
-    try:
-        return values.cast(pa.string())
-    except pa.ArrowInvalid:  # what is not UTF-8 names nothing that can be compared
-        return pa.array([None if v is None else v.decode(errors="replace") for v in values.to_pylist()], pa.string())
 
 
 TABLE = Form("table (CSV, TSV)", is_form, read, write)

@@ -152,9 +152,7 @@ class Tar:
             return None
         if len(header) < BLOCK:
             raise self._damaged("is cut off")
-        unsigned = sum(header) - sum(header[148:156]) + 8 * 32
-        signed = unsigned - 256 * sum(byte > 127 for byte in header[:148] + header[156:])
-        if self._number(header[148:156]) not in (unsigned, signed):
+        if self._number(header[148:156]) not in _sums(header):
             raise self._damaged("has a damaged header")
         self._at += BLOCK
         return header
@@ -201,6 +199,13 @@ class Tar:
         what = what if self._at or what != "has a damaged header" else "is not a tar file"
         todo = "get the file again, or pack it again"
         return DataError(f"{what} (at byte {self._at:,})", where=f"{self._path}: record {self.record}", todo=todo)
+
+
+def _sums(header: bytes) -> Iterator[int]:
+    """Give the sum of a header's bytes, its own field counting as spaces; old programs took bytes as signed."""
+    unsigned = sum(header) - sum(header[148:156]) + 8 * 32
+    yield unsigned
+    yield unsigned - 256 * sum(byte > 127 for byte in header[:148] + header[156:])
 
 
 @contextmanager

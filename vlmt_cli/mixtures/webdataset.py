@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
+from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.image_names import SUFFIXES
 from vlmt_cli.base.words import quoted
 from vlmt_cli.mixtures.batch import IMAGES, Batch, Damaged, Form, Kept, Source, Wanted
@@ -85,8 +86,17 @@ def read(source: Source, wanted: Wanted) -> Iterator[Batch]:
 
 def write(source: Source, kept: Kept, to: Path) -> None:
     """Write an archive again without the records that are not kept; the others byte for byte, with their headers."""
+    members, last = [], (-1, "")
     with opened(source.path) as tar:
-        members = [(m.start, m.end) for number, _, _, m in numbered(tar) if number is None or kept.records[number]]
+        for number, key, _, member in numbered(tar):
+            if number is not None and kept.records[number]:
+                if key == last[1] and number != last[0]:
+                    todo = "rename the members of one"
+                    what = f"has the stem of record {last[0]}, {quoted(key)}, and would become part of it"
+                    raise DataError(what, where=f"{source.path}: record {number}", todo=todo)
+                last = (number, key)
+            if number is None or kept.records[number]:
+                members.append((member.start, member.end))
     write_ranges(source.path, merged(members), to, bytes(_end_blocks(tar, sum(end - start for start, end in members))))
 
 
