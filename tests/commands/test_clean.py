@@ -102,10 +102,36 @@ def test_missing_files_are_listed_and_available_goes_on_and_says_so(vlmt, own_wo
     assert "3 official files are missing: nlvr2/train.json, nlvr2/dev.json, nlvr2/test1.json" in err
     assert "/nlvr2/data/train.json" in err and "--available" in err and err.count("\n") == 1
     code, out, _ = vlmt("clean", "--data", own_world, "--available", "--json")
-    warnings = json.loads(out)["warnings"]
-    assert code == 0
+    report = json.loads(out)
+    warnings = report["warnings"]
+    assert code == 0 and report["crosswalk"] == "built-in"
     assert "Clean of the test images of vqa" in warnings[0] and "nlvr2/train.json" in warnings[0]
-    assert "image_data.json is missing" in warnings[1] and "COCO images under other ids" in warnings[1]
+    assert "image_data.json is missing" in warnings[1]
+
+
+def test_the_built_in_crosswalk_takes_the_turn_of_visual_genomes(vlmt, tmp_path):
+    """Visual Genome's 107933 is COCO's 410707; no annotation file here says so."""
+    raw = tmp_path / "raw"
+    for folder in ("coco", "vg_qa"):
+        (raw / folder).mkdir(parents=True)
+    photo = {"split": "test", "cocoid": 410707, "sentences": [{"raw": "a dog", "sentid": 1}]}
+    (raw / "coco" / "dataset_coco.json").write_text(json.dumps({"images": [photo]}))
+    asked = [
+        {"id": n, "qas": [{"qa_id": n, "image_id": n, "question": "What?", "answer": "A dog."}]} for n in (1, 107933)
+    ]
+    (raw / "vg_qa" / "question_answers.json").write_text(json.dumps(asked))
+    arguments = ["clean", "--data", tmp_path, "--datasets", "coco,vg_qa", "--available", "--json"]
+    report = json.loads(vlmt(*arguments)[1])
+    split = next(one for one in report["splits"] if one["dataset"] == "vg_qa")
+    assert (split["kept"], split["by_relation"], report["crosswalk"]) == (1, {"crosswalk": 1}, "built-in")
+    assert "is known from the built-in crosswalk" in report["warnings"][0]
+    assert vlmt("clean", "--data", tmp_path, "--check")[0] == 0
+    images = [{"image_id": n, "coco_id": None} for n in (1, 107933)]
+    (raw / "vg_qa" / "image_data.json").write_text(json.dumps(images))
+    assert "vg_qa/image_data.json came after the split was made" in vlmt("clean", "--data", tmp_path, "--check")[2]
+    report = json.loads(vlmt(*arguments)[1])
+    split = next(one for one in report["splits"] if one["dataset"] == "vg_qa")
+    assert (split["kept"], report["crosswalk"]) == (2, "image_data.json")
 
 
 def test_the_page_counts_as_the_report_does_and_leaves_out_empty_panels(world, tmp_path):
@@ -252,7 +278,7 @@ def test_the_real_files_give_the_papers_figures(real_report):
     assert images["flickr30k"]["cleaned_train_val_under_paper_identity"] == 29_077
     assert images["snli_ve"]["train_val"] == 30_783
     assert images["snli_ve"]["cleaned_train_val_under_paper_identity"] == 29_808
-    assert images["nlvr2"]["test"] == 8_056 - 1  # addresses, of which two are one Flickr photo
+    assert images["nlvr2"]["test"] == 8_056 - 2  # addresses: http and https are one, and two are one Flickr photo
     assert train["examples"] == 145_000  # table 8
     assert train["examples"] - train["removed_under_paper_identity"] == 140_485
     assert before["vg_qa"]["bottom_up (detector)"]["hit"] > 0
@@ -263,8 +289,8 @@ def test_the_real_files_hold_leaks_that_the_paper_did_not_see(real_report):
     report, _ = real_report
     splits = {(one["dataset"], one["split"]): one for one in report["splits"]}
     before = report["test_images_before"]
-    assert before["nlvr2"]["nlvr2"]["hit"] == 45  # dev and test1 share addresses
-    assert splits["nlvr2", "val"]["by_relation"]["url"] == 86
+    assert before["nlvr2"]["nlvr2"]["hit"] == 48  # dev and test1 share addresses
+    assert splits["nlvr2", "val"]["by_relation"]["url"] == 90
     # A Doberman that leaps through water: photo 2637959357 is in Flickr30k's and SNLI-VE's train and NLVR2's test1.
     assert before["nlvr2"]["flickr30k"]["hit"] == before["nlvr2"]["snli_ve"]["hit"] == 1
     assert splits["flickr30k", "train"]["by_relation"]["flickr"] == 5

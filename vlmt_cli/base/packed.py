@@ -1,4 +1,4 @@
-"""Files that are packed with gzip, unpacked in a stream: a decompression bomb is refused early."""
+"""Files that are packed with gzip or in a zip archive, unpacked in a stream: a decompression bomb is refused early."""
 
 import gzip
 import io
@@ -11,11 +11,7 @@ from typing import BinaryIO, cast
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.opening import open_file
-
-MOST_GROWTH = 100
-"""How many times its packed size a file may have; those of the datasets here have 3 to 20."""
-ALWAYS_ALLOWED = 64 << 20
-"""Bytes that any file may unpack to."""
+from vlmt_cli.base.zips import ALWAYS_ALLOWED, MOST_GROWTH, archive_of, open_member
 
 
 @contextmanager
@@ -27,6 +23,10 @@ def open_packed(path: Path) -> Iterator[BinaryIO]:
             ``MOST_GROWTH`` times its size.
         OSError: it cannot be opened.
     """
+    if archive_of(path):
+        with open_member(path) as member:
+            yield member
+        return
     with open_file(path) as file:
         if path.suffix not in (".gz", ".tgz"):
             yield file

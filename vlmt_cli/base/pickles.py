@@ -16,6 +16,7 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.opening import open_file
 from vlmt_cli.base.pickle_machine import run
 from vlmt_cli.base.words import printable
+from vlmt_cli.base.zips import archive_of, open_member
 
 _AGAIN = "download the official file again"
 _DEEPEST = 100
@@ -25,7 +26,7 @@ _CONTAINERS = frozenset((list, tuple, dict, np.ndarray))
 
 
 def read_pickle(path: Path) -> Any:
-    """Read a pickle of plain data from a file, plain or ``.gz``.
+    """Read a pickle of plain data from a file, plain, ``.gz`` or in a zip archive.
 
     Numbers and texts of numpy become Python's; arrays stay arrays, which cannot be written to.
 
@@ -34,7 +35,7 @@ def read_pickle(path: Path) -> Any:
     """
     most = _LARGEST_UNPACKED if path.suffix == ".gz" else _LARGEST_FILE
     try:
-        with open_file(path) as file:
+        with open_member(path) if archive_of(path) else open_file(path) as file:
             data = (gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file).read(most + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"cannot be read ({printable(error)})", where=path) from error

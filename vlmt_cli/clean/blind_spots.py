@@ -30,13 +30,19 @@ def blind_spots(splits: Sequence[Split], links: pa.Table, vg_listed: int) -> lis
     only_coco = len(_of("coco", keys)) == len(keys)
     warnings = []
     genome = _of("vg", keys)
-    if genome and _lacks(vg_listed, len(genome)):
+    crossed = len(_linked(links, "crosswalk", genome))
+    if genome and not vg_listed and crossed:
+        warnings.append(
+            f"Visual Genome's image_data.json is missing, and {len(genome):,} images are used: which of them are COCO"
+            f" images, {crossed:,}, is known from the built-in crosswalk, and none is recognised as a Flickr photo."
+        )
+    elif genome and _lacks(vg_listed, len(genome)):
         warnings.append(
             f"Visual Genome's image_data.json {f'lists {vg_listed:,} images' if vg_listed else 'is missing'}, and"
             f" {len(genome):,} are used: about half of Visual Genome's images are COCO images under other ids, and none"
             " that it does not list is recognised as one, nor as a Flickr photo."
         )
-    elif genome and not len(_linked(links, "crosswalk", genome)):
+    elif genome and not crossed:
         warnings.append(
             f"Visual Genome's image_data.json gives none of the {len(genome):,} images used a COCO id: about half of"
             " Visual Genome's images are COCO images under other ids."

@@ -1,7 +1,7 @@
 """The index that is built in: what is public of today's benchmarks, ids alone.
 
-``python -m vlmt_cli.clean.builtin_index LISTS`` makes ``builtin_index.parquet`` beside this file from a folder of
-lists: ``NAME.txt`` with an image key a line, and ``vg_coco.tsv`` with a Visual Genome key and its COCO key a line. Who
+``python -m vlmt_cli.clean.builtin_index LISTS`` makes ``datasets/builtin_index.parquet`` from a folder of lists:
+``NAME.txt`` with an image key a line, and ``vg_coco.tsv`` with a Visual Genome key and its COCO key a line. Who
 published a list, and under which licence, stands with each benchmark here.
 """
 
@@ -17,8 +17,8 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.identity import links_table
 from vlmt_cli.base.opening import read_file
 from vlmt_cli.clean.index import Benchmark, Index, image_rows, make_index, read_index, write_index
+from vlmt_cli.datasets.crosswalks import BUILTIN
 
-BUILTIN = Path(__file__).with_name("builtin_index.parquet")
 CROSSWALK = "vg_coco.tsv"
 
 _BUA = ("peteanderson80/bottom-up-attention", "MIT")

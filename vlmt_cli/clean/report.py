@@ -15,7 +15,7 @@ from vlmt_cli.clean.question import CleanQuestion
 from vlmt_cli.clean.removal import LAST_RELATION, Removal, remove_test_images, split_hash
 from vlmt_cli.clean.splits import CLEANED_ROLES
 
-REPORT_VERSION = 2
+REPORT_VERSION = 3
 """Of ``report.json``; raised when its fields change."""
 
 
@@ -89,7 +89,8 @@ class NearDuplicates(_Model):
 class Report(_Model):
     """What cleaning did, and what it could not see.
 
-    ``question`` is what was asked, so that a check asks the same; ``files`` has the SHA-256 of every official file.
+    ``question`` is what was asked, so that a check asks the same; ``files`` has the SHA-256 of every official file;
+    ``crosswalk`` says whose crosswalk from Visual Genome to COCO was taken: ``image_data.json`` or ``built-in``.
     """
 
     version: int = REPORT_VERSION
@@ -116,6 +117,7 @@ class Report(_Model):
     verdict: str = ""
     near_duplicates: NearDuplicates | None = None
     notes: dict[str, dict[str, int]] = {}
+    crosswalk: str | None = None
 
 
 def make_report(
@@ -130,6 +132,7 @@ def make_report(
     notes: dict[str, dict[str, int]],
     absent_test_files: Sequence[str],
     near_duplicates: NearDuplicates | None,
+    crosswalk: str | None = None,
 ) -> Report:
     """Count everything that the report says.
 
@@ -144,6 +147,7 @@ def make_report(
         notes: what the readers found odd, by dataset.
         absent_test_files: official test files that are not there, though nothing else needs them.
         near_duplicates: what comparing image files found, if that was asked for.
+        crosswalk: whose crosswalk from Visual Genome to COCO was taken.
     """
     overlap, last = removal.overlap, LAST_RELATION[removal.identity]
     by_paper = remove_test_images(overlap, "paper")
@@ -172,6 +176,7 @@ def make_report(
         absent_test_files=list(absent_test_files),
         near_duplicates=near_duplicates,
         notes=notes,
+        crosswalk=crosswalk,
     )
     report.open_points = open_points(report)
     report.verdict = verdict(report)

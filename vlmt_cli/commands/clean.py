@@ -227,7 +227,7 @@ def _clean(
     from vlmt_cli.clean.removal import remove_test_images, removed_table
     from vlmt_cli.clean.report import make_report
     from vlmt_cli.clean.text_leaks import text_leaks
-    from vlmt_cli.commands.clean_input import files_of, read_splits, warnings_of
+    from vlmt_cli.commands.clean_input import crosswalk_of, files_of, read_splits, warnings_of
     from vlmt_cli.commands.clean_question import command_of, refuse_to_lose
     from vlmt_cli.commands.clean_tables import images_table, matrix_table
     from vlmt_cli.commands.reading import examples_of
@@ -267,6 +267,7 @@ def _clean(
             absent_test_files=[file for name in examples for file in absent_tests(data, name)],
             notes={name: each.manifest.notes for name, each in examples.items() if each.manifest.splits},
             near_duplicates=duplicates,
+            crosswalk=crosswalk_of(examples),
         )
         if not dry_run:
             with locked(data) if to is None else nullcontext():

@@ -99,6 +99,7 @@ def read_splits(
     ``test_files`` says whether test sets that the paper does not have join the union: ``all`` or ``paper``.
     """
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     from vlmt_cli.base.errors import DataError, UsageError
     from vlmt_cli.clean.splits import IDENTITIES, image_list, read_split
@@ -117,7 +118,21 @@ def read_splits(
         splits.append(image_list(given.name, given.role, Path(given.path)))
     if not splits:
         raise DataError("there is nothing to clean", todo="put official files below raw/, or name an --image-list")
-    return splits, pa.concat_tables([each.links() for each in examples.values()])
+    links = {name: each.links() for name, each in examples.items()}
+    if crosswalk_of(examples) == "built-in":  # what speaks of no image here joins nothing, and was not compared
+        shown = pa.concat_arrays([split.images.flatten() for split in splits]).unique()
+        genome = links["vg_images"]
+        links["vg_images"] = genome.filter(pc.is_in(genome["image"], value_set=shown))
+    return splits, pa.concat_tables(list(links.values()))
+
+
+def crosswalk_of(examples: "dict[str, Prepared]") -> str | None:
+    """Say whose crosswalk from Visual Genome to COCO is taken; None where none was read."""
+    from vlmt_cli.datasets.crosswalks import BUILTIN_CROSSWALK, VG_FILE
+
+    if "vg_images" not in examples:
+        return None
+    return "built-in" if BUILTIN_CROSSWALK in examples["vg_images"].manifest.notes else VG_FILE
 
 
 def warnings_of(

@@ -18,17 +18,19 @@ app = typer.Typer(help="Look at datasets: files, examples, images.", no_args_is_
 
 @app.command()
 def status(data: DataFolder = DATA, as_json: Json = False) -> None:
-    """Show which official files are present, which are missing, and what was read from them.
+    """Show which official files are present, which are missing, what was read from them, and what is not read.
 
     Example:
 
       vlmt data status
     """
     import json
+    from dataclasses import asdict
 
     from vlmt_cli.commands.show import stdout, table
     from vlmt_cli.datasets.official import addresses, all_datasets, missing_files, optional_files
     from vlmt_cli.datasets.prepared import prepared
+    from vlmt_cli.datasets.unread import unread_files
 
     check_data(data)
     result: dict[str, Any] = {}
@@ -43,8 +45,9 @@ def status(data: DataFolder = DATA, as_json: Json = False) -> None:
             "links": examples.manifest.links if examples else None,
             "notes": _counted(examples.manifest) if examples else None,
         }
+    unread = unread_files(data)
     if as_json:
-        print(json.dumps(result, indent=2))
+        print(json.dumps(result | {"unread": [asdict(each) for each in unread]}, indent=2))
         return
     rows = []
     for name, known in result.items():
@@ -73,6 +76,10 @@ def status(data: DataFolder = DATA, as_json: Json = False) -> None:
             console.print(address or "(each image by its own address)", style="cyan", markup=False, soft_wrap=True)
             for file in named:
                 console.print(f"  {file}", markup=False, soft_wrap=True)
+    if unread:
+        console.print(f"\nBelow {data / 'raw'}, and not read:", style="bold", markup=False)
+    for each in unread:
+        console.print(f"  {each.path}: {each.what}; {each.todo}", markup=False, soft_wrap=True)
 
 
 @app.command()

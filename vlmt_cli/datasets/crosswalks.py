@@ -10,6 +10,9 @@ instances_train2014.json, captions_val2017.json, ... (COCO)
 About 51,000 of the 108,077 Visual Genome images are COCO images under other ids. Those pairs are the paper's only
 crosswalk; the Flickr photo ids also join both to Flickr30k, whose file names they are.
 
+Where image_data.json is not there, the built-in crosswalk takes its turn: 51,498 pairs, as roberthoenig/GraphCLIP
+publishes them, without Flickr ids (``builtin_index.parquet``, which ``clean.builtin_index`` makes).
+
 Traps: older releases of image_data.json say ``id`` for ``image_id``; ``coco_id`` may be null, -1 or 0; Flickr ids
 exceed 32 bits.
 """
@@ -20,6 +23,7 @@ from pathlib import Path
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from vlmt_cli.base.addresses import flickr_photos, normal_addresses
 from vlmt_cli.base.errors import DataError
@@ -31,6 +35,10 @@ from vlmt_cli.datasets.tables import Examples
 
 VG_FILE = "image_data.json"
 IMAGES = "images listed"
+BUILTIN = Path(__file__).with_name("builtin_index.parquet")
+BUILTIN_CROSSWALK = "image_data.json is not there, so that the COCO ids are those of the built-in crosswalk"
+DATA_FILES = (BUILTIN,)
+"""What this reader reads beside official files."""
 COCO_FILES = tuple(
     f"{kind}_{part}{year}.json"
     for kind in ("instances", "captions")
@@ -59,7 +67,8 @@ def read_vg(raw: Path, options: Options) -> Examples:
     """Read which Visual Genome images are COCO images and Flickr photos."""
     path = find(raw, VG_FILE)
     if path is None:
-        return Examples()
+        links = builtin_crosswalk()
+        return Examples(links=links, notes={BUILTIN_CROSSWALK: len(links)})
     notes: dict[str, int] = {}
     images = read_json(path, list[VgImage], notes, _once_vg)
     ids = [image.image_id if image.image_id is not None else image.id for image in images]
@@ -69,6 +78,12 @@ def read_vg(raw: Path, options: Options) -> Examples:
     crosswalk = links_table(keys, _numbered("coco", (image.coco_id for image in images)), "crosswalk")
     photos = links_table(keys, _numbered("flickr", (image.flickr_id for image in images)), "flickr")
     return Examples(links=pa.concat_tables([crosswalk, photos]), notes=notes | {IMAGES: len(images)})
+
+
+def builtin_crosswalk() -> pa.Table:
+    """Read the built-in links between Visual Genome's images and COCO's, sorted by image."""
+    links = pq.read_table(BUILTIN, columns=LINKS.names).cast(LINKS)
+    return links.filter(pc.equal(links["relation"], "crosswalk")).replace_schema_metadata(None)
 
 
 def _once_vg(images: list[VgImage]) -> dict[str, int]:

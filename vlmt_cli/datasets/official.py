@@ -8,6 +8,7 @@ from pathlib import Path
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.opening import open_file
 from vlmt_cli.base.packed import open_packed
+from vlmt_cli.base.zips import archive_of, size_of_member
 from vlmt_cli.datasets.source import find
 from vlmt_cli.datasets.table import CROSSWALKS, DATASETS, Dataset
 
@@ -63,13 +64,15 @@ def fingerprint(data: Path, name: str) -> dict[str, list[int]]:
 
 
 def size_and_time(path: Path) -> tuple[int, int]:
-    """Return the size and time of change of a file, or of all files of a folder together."""
+    """Return the size and time of change of a file, in an archive or not, or of all files of a folder together."""
+    if inside := archive_of(path):
+        return size_of_member(path), inside[0].stat().st_mtime_ns
     stats = [entry.stat() for entry in os.scandir(path)] if path.is_dir() else [path.stat()]
     return sum(stat.st_size for stat in stats), max((stat.st_mtime_ns for stat in stats), default=0)
 
 
 def sha256_of_packed(path: Path) -> str:
-    """Return the SHA-256 of what a ``.gz`` unpacks to. Raises a DataError when it cannot be read."""
+    """Return the SHA-256 of what a ``.gz``, or a file in an archive, unpacks to. Raises a DataError."""
     digest = hashlib.sha256()
     with open_packed(path) as file:
         while chunk := file.read(1 << 20):
@@ -83,6 +86,8 @@ def sha256_of(path: Path) -> str:
     Raises:
         DataError: it cannot be read.
     """
+    if archive_of(path):
+        return sha256_of_packed(path)
     digest = hashlib.sha256()
     try:
         files = sorted(path.iterdir()) if path.is_dir() else [path]

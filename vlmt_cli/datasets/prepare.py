@@ -60,7 +60,7 @@ _FORMAT = 5
 def reader_hash(name: str) -> str:
     """Hash the source of a dataset's reader, of the rule for texts, and of the modules here that they use, and so on.
 
-    Comments count as well: reading once too often does no harm.
+    Data files that these modules name as ``DATA_FILES`` count, and so do comments: reading once too often does no harm.
     """
     known: dict[str, ModuleType] = {}
     waiting = [all_datasets()[name].read.__module__, tidy.__module__]
@@ -76,6 +76,8 @@ def reader_hash(name: str) -> str:
     digest = hashlib.sha256()
     for _, module in sorted(known.items()):
         digest.update(inspect.getsource(module).encode())
+        for path in getattr(module, "DATA_FILES", ()):
+            digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

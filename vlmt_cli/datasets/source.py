@@ -5,8 +5,10 @@ types of what it does name, and says where a record is wrong.
 """
 
 import mmap
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast, get_args, get_origin
 
@@ -16,6 +18,7 @@ from vlmt_cli.base.collecting import gc_paused
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.opening import open_file
 from vlmt_cli.base.packed import open_packed
+from vlmt_cli.base.zips import archive_of, files_in
 from vlmt_cli.datasets.decoding import (
     AGAIN,
     Bytes,
@@ -38,12 +41,41 @@ _CHUNK = 32 << 20
 
 
 def find(raw: Path, *names: str) -> Path | None:
-    """Return the first of ``names`` in folder ``raw`` that is there, plain or as ``.gz`` beside it, or None."""
+    """Return the first of ``names`` in folder ``raw`` that is there, or None.
+
+    Plain, or as ``.gz`` beside it; else in a folder of ``raw``, as some archives unpack; else in a zip archive in
+    either, whose path then leads into the archive (``base.zips``).
+    """
     for name in names:
         for path in (raw / name, raw / f"{name}.gz"):
             if path.exists():
                 return path
+    inner = [entry for entry in _entries(raw) if entry.is_dir()]
+    for name in names:
+        for path in (folder / each for folder in inner for each in (name, f"{name}.gz")):
+            if path.exists():
+                return path
+    archives = [entry for folder in (raw, *inner) for entry in _entries(folder) if entry.suffix.lower() == ".zip"]
+    for name in names:
+        for archive in archives:
+            if member := files_in(archive).get(name):
+                return archive / member
     return None
+
+
+def _entries(folder: Path) -> list[Path]:
+    """Return what lies in a folder, sorted; nothing where it cannot be read."""
+    try:
+        time = folder.stat().st_mtime_ns
+        return _listed(folder, time)
+    except OSError:
+        return []
+
+
+@lru_cache(maxsize=256)
+def _listed(folder: Path, time: int) -> list[Path]:
+    kept = [entry for entry in os.scandir(folder) if entry.is_dir() or entry.name.lower().endswith(".zip")]
+    return sorted(Path(entry.path) for entry in kept if not entry.name.startswith("."))
 
 
 def read_json(path: Path, kind: type[T], notes: Notes | None = None, once: Once | None = None) -> T:
@@ -178,9 +210,12 @@ def _fields(kind: Any) -> "tuple[msgspec.structs.FieldInfo, ...]":
 def _buffer(path: Path) -> Iterator[memoryview | bytes]:
     """The bytes of a file, mapped where it is plain, unpacked where it is ``.gz``."""
     with _carefully(path):
-        if path.suffix == ".gz":
+        if path.suffix == ".gz" or archive_of(path):
             with open_packed(path) as unpacked:
-                yield unpacked.read()
+                data = unpacked.read()
+            if not data:
+                raise DataError("is empty", where=path, todo=AGAIN)
+            yield data
             return
         with open_file(path) as file:
             if not file.seek(0, 2):

@@ -1,0 +1,84 @@
+"""Official files as they are downloaded: in zip archives, or a folder deeper."""
+
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from vlmt_cli.base.errors import DataError
+from vlmt_cli.datasets.official import fingerprint, missing_files, raw_files, sha256_of
+from vlmt_cli.datasets.options import Options
+from vlmt_cli.datasets.prepare import prepare
+from vlmt_cli.datasets.source import find, read_json
+
+PAIR = {
+    "identifier": "dev-0-0-0",
+    "sentence": "A dog.",
+    "label": "True",
+    "left_url": "http://a/1",
+    "right_url": "http://a/2",
+}
+LINE = json.dumps(PAIR).encode()
+
+
+def plain(raw: Path) -> None:
+    raw.mkdir(parents=True)
+    (raw / "dev.json").write_bytes(LINE)
+
+
+def deeper(raw: Path) -> None:
+    plain(raw / "data")
+
+
+def zipped(raw: Path, name: str = "nlvr2/data/dev.json", data: bytes = LINE) -> None:
+    raw.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(raw / "nlvr.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(f"__MACOSX/{name}", b"")
+        archive.writestr(name, data)
+
+
+def zipped_deeper(raw: Path) -> None:
+    zipped(raw / "downloads")
+
+
+@pytest.mark.parametrize("put", [deeper, zipped, zipped_deeper])
+def test_files_are_read_where_downloads_leave_them(tmp_path: Path, put) -> None:
+    plain(tmp_path / "plain" / "raw" / "nlvr2")
+    put(tmp_path / "other" / "raw" / "nlvr2")
+    made = [prepare(tmp_path / data, ["nlvr2"], Options())["nlvr2"].manifest for data in ("plain", "other")]
+    assert made[0].example_hashes == made[1].example_hashes and made[0].sha256 == made[1].sha256
+    assert missing_files(tmp_path / "other", "nlvr2") == missing_files(tmp_path / "plain", "nlvr2")
+
+
+def test_what_is_unpacked_later_is_the_same_file(tmp_path: Path) -> None:
+    raw = tmp_path / "raw" / "nlvr2"
+    zipped(raw)
+    before, [path] = fingerprint(tmp_path, "nlvr2"), raw_files(tmp_path, "nlvr2")
+    assert path == raw / "nlvr.zip" / "nlvr2/data/dev.json"
+    (raw / "dev.json").write_bytes(LINE)
+    assert raw_files(tmp_path, "nlvr2") == [raw / "dev.json"]
+    assert fingerprint(tmp_path, "nlvr2")["dev.json"][0] == before["dev.json"][0]
+    assert sha256_of(path) == sha256_of(raw / "dev.json")
+
+
+def test_a_bomb_a_climbing_name_and_a_damaged_archive_are_refused(tmp_path: Path) -> None:
+    zipped(tmp_path / "bomb", "dev.json", b"0" * (65 << 20))
+    zipped(tmp_path / "climbing", "../../dev.json")
+    for folder, says in (("bomb", "unpacks to more than 100 times"), ("climbing", "climbs out of its folder")):
+        path = find(tmp_path / folder, "dev.json")
+        assert path is not None
+        with pytest.raises(DataError, match=says):
+            read_json(path, list)
+    zipped(tmp_path / "changed")
+    archive = tmp_path / "changed" / "nlvr.zip"
+    path = find(tmp_path / "changed", "dev.json")
+    data = bytearray(archive.read_bytes())
+    data[data.index(b"dev.json", 100) + 12] ^= 255
+    archive.write_bytes(data)
+    with pytest.raises(DataError, match="cannot be read from its archive"):
+        read_json(path, list)
+    archive.write_bytes(b"PK\x03\x04")
+    os.utime(archive, ns=(1, 1))
+    assert find(tmp_path / "changed", "dev.json") is None
