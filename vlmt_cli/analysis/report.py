@@ -45,6 +45,8 @@ footer { padding: 1.5rem 0; color: var(--soft); font-size: .85rem; overflow-wrap
 @media (max-width: 700px) {
   .wide { display: none } .narrow { display: table }
   .picture img { max-width: none; width: 760px }
+  .scroll td:first-child, .scroll th:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 6.5rem }
+  .scroll td, .scroll th { padding-right: .7rem; font-size: .9rem }
   .scores tr:first-child { display: none }
   .scores, .scores tbody { display: block }
   .scores tr { display: grid; grid-template-columns: 1fr auto; gap: 0 1rem; padding: .6rem 0;
