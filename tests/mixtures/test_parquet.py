@@ -1,6 +1,7 @@
 """Parquet as people train on it: which columns name images, and the same file without some records."""
 
 import json
+import random
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 from mixtures.records import damaged_of, ids_of, images_of, texts_of, write_kept
 
 from vlmt_cli.base.errors import DataError
+from vlmt_cli.mixtures import parquet as parquet_form
+from vlmt_cli.mixtures.batch import Source, Wanted
 from vlmt_cli.mixtures.forms import FORMS
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -179,6 +182,17 @@ def test_a_name_of_100_megabytes_is_a_damaged_record(tmp_path):
     )
     assert images_of(file, "parquet") == [(0, 0, {"name": "a.jpg"}), (2, 0, {"name": "b.jpg"})]
     assert "100,000,000 bytes" in damaged_of(file, "parquet")[1]
+
+
+def test_only_a_few_row_groups_are_held_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(parquet_form, "_BYTES", 1 << 20)
+    images = pa.array([shown(random.randbytes(1 << 16), f"{n}.jpg") for n in range(512)], IMAGE)
+    file = parquet(tmp_path / "a.parquet", {"image": images}, row_group_size=16, compression="none")
+    del images
+    before, held = pa.total_allocated_bytes(), []
+    for _ in FORMS["parquet"].read(Source(file, "parquet"), Wanted(data=True)):
+        held.append(pa.total_allocated_bytes() - before)
+    assert len(held) > 30 and max(held) < 8 << 20  # of 32 MB
 
 
 def test_real_tables(real_data, tmp_path):

@@ -111,7 +111,7 @@ def intact(path: Path, record: int) -> Iterator[None]:
 def _opened(path: Path) -> Iterator[pq.ParquetFile]:
     check_file(path)
     with intact(path, 0):
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(path, pre_buffer=False)  # otherwise the whole file stays in memory
     with file:
         yield file
 
