@@ -52,6 +52,7 @@ def make_inputs(folder: Path) -> None:
     write_annotations(make_plan(Sizes(**sizes), 0), folder / "raw")
     _write_run(folder / "run")
     _write_split(folder / "split")
+    _write_mixtures(folder / "mixtures")
     if real := os.environ.get("VLMT_REAL_DATA"):
         _excerpt(Path(real) / "raw", folder / "real")
 
@@ -114,6 +115,51 @@ def _write_split(folder: Path) -> None:
     (folder / "verdicts.txt").write_text("same coco:9 vg:2410  # a crop\ndifferent coco:17 vg:88\ncoco:18 vg:89\n")
     (folder / "images.txt").write_text("coco:9\nvg:2410\n\n# more\nnlvr2:dev-850-0-img0\nflickr30k:1000092795\n")
     (folder / "data.yaml").write_text("vqa: {minval: 10}\ngqa:\n  vocabulary: 5\nclean: {test_files: all}\n")
+
+
+def _write_mixtures(folder: Path) -> None:
+    """Write a small mixture in each form that is not text, and tables."""
+    import io
+    import tarfile
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    (folder / "saved").mkdir(parents=True)
+    (folder / "images").mkdir()
+    rows = [
+        {"id": f"{n}", "image": {"bytes": b"x" * n, "path": f"coco/{n}.jpg"}, "texts": [{"user": "a", "gpt": "b"}]}
+        for n in range(20)
+    ]
+    table = pa.Table.from_pylist(rows)
+    pq.write_table(table, folder / "a.parquet", row_group_size=8)
+    with pa.ipc.new_stream(str(folder / "saved/data.arrow"), table.schema) as writer:
+        writer.write_table(table, max_chunksize=8)
+    (folder / "saved/state.json").write_text('{"_data_files": [{"filename": "data.arrow"}], "_split": "train"}')
+    with tarfile.open(folder / "a.tar", "w") as tar:
+        for name, data in (("1.jpg", b"x" * 700), ("1.json", b'{"url": "http://a/1.jpg"}'), ("é.png", b"y")):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    (folder / "a.csv").write_text('url,caption\n' + 'http://a/1.jpg,"a ""b"",\nc"\nhttp://a/2.jpg,d\n' * 9)
+    (folder / "a.tsv").write_text('"a\thttp://a/1.jpg\nb\thttp://a/2.jpg\n' * 9)
+    (folder / "images/1.jpg").write_bytes(b"x")
+    (folder / "images/metadata.jsonl").write_text('{"file_name": "1.jpg", "text": "a"}\n{"file_names": ["1.jpg"]}\n')
+
+
+def _mixture(path: Path, form: str) -> object:
+    """Read a mixture, and write every second record of it."""
+    import numpy as np
+
+    from vlmt_cli.mixtures.batch import Kept, Source, Wanted
+    from vlmt_cli.mixtures.forms import FORMS
+
+    source = Source(path, form)
+    for wanted in (Wanted(), Wanted(texts=True, data=True)):
+        records = sum(batch.records for batch in FORMS[form].read(source, wanted))
+    FORMS[form].write(source, Kept(np.arange(records) % 2 == 0), path.parent / "written" / path.name)
+    shutil.rmtree(path.parent / "written")
+    return records
 
 
 def _excerpt(raw: Path, target: Path, most: int = 1 << 16) -> None:
@@ -182,6 +228,12 @@ def readers(folder: Path) -> dict[str, tuple[list[Path], Callable[[], object]]]:
         "data recipe": ([split / "data.yaml"], lambda: load_recipe(str(split / "data.yaml"), Options)),
         "manifest.json": ([split / "manifest.json"], lambda: read_manifest(split)),
     }
+    mixtures = folder / "mixtures"
+    for name, form in (("a.parquet", "parquet"), ("saved", "arrow"), ("a.tar", "webdataset"), ("a.csv", "table"),
+                       ("a.tsv", "table"), ("images", "image_folder")):  # fmt: skip
+        path = mixtures / name
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        result[f"mixture {name}"] = (files, lambda path=path, form=form: _mixture(path, form))
     for name, dataset in all_datasets().items():
         for base in (folder / "raw", folder / "real"):
             raw = base / (dataset.folder or name)
