@@ -160,6 +160,8 @@ def _batches(reader: Any, file: Path) -> Iterator[pa.RecordBatch]:
                 batch = reader.get_batch(number) if number < reader.num_record_batches else None
             else:
                 batch = next(reader, None)
+            if batch is not None:
+                batch.validate()  # before anything is asked of it
         if batch is None:
             return
         yield batch
@@ -167,7 +169,9 @@ def _batches(reader: Any, file: Path) -> Iterator[pa.RecordBatch]:
 
 
 def _sample(head: pa.RecordBatch | None, schema: pa.Schema, names: list[str]) -> pa.Table:
-    return pa.Table.from_batches([head.slice(0, 1000)] if head else [], schema).select(names)
+    sample = pa.Table.from_batches([head.slice(0, 1000)] if head else [], schema).select(names)
+    sample.validate(full=True)
+    return sample
 
 
 def _rows(file: Path) -> int:
