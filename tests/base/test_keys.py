@@ -3,7 +3,7 @@
 import pytest
 
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.base.keys import check_image_key, image_keys, read_image_list
+from vlmt_cli.base.keys import check_image_key, image_keys
 
 
 def test_ids_of_different_sources_become_different_keys():
@@ -24,18 +24,6 @@ def test_an_id_that_could_leave_its_folder_is_refused_by_record(bad):
 def test_a_negative_id_is_refused():
     with pytest.raises(DataError, match="'-1'"):
         image_keys("coco", [4, -1], "file.json")
-
-
-def test_an_image_list_skips_comments_and_names_the_bad_line(tmp_path):
-    path = tmp_path / "list.txt"
-    path.write_text("# my images\ncoco:1\n\nvg:2  # mine\ncoco:1\n")
-    assert read_image_list(path) == ["coco:1", "vg:2"]
-    path.write_text("coco:1\n262148\n")
-    with pytest.raises(DataError, match=r"list.txt:2: '262148' is not an image key"):
-        read_image_list(path)
-    path.write_text("\n# nothing yet\n")
-    with pytest.raises(DataError, match="has no image key"):
-        read_image_list(path)
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,11 @@ a dataset may bring images of a source of its own, whose ids are file stems.
 import difflib
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.base.opening import read_file
 from vlmt_cli.base.words import quoted
 
 # What an id is in each source. No slash, no leading dot and no "..": a key never leaves the folder that it is looked
@@ -104,21 +102,3 @@ def check_image_key(key: str, where: object = None) -> str:
         todo = f"write {meant}" if meant else "write the id as the dataset's own files do"
         raise DataError(f"{quoted(key)} is not an image key", where=where, todo=todo)
     return key
-
-
-def read_image_list(path: Path) -> list[str]:
-    """Read a text file with one image key a line; empty lines and ``#`` comments are skipped.
-
-    Raises:
-        DataError: the file cannot be read, or a line is not an image key.
-    """
-    try:
-        lines = read_file(path).decode("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no UTF-8 text"
-        raise DataError(f"cannot be read as a list of image keys ({reason})", where=path) from error
-    numbered = ((number, line.partition("#")[0].strip()) for number, line in enumerate(lines, 1))
-    keys = list(dict.fromkeys(check_image_key(key, f"{path}:{number}") for number, key in numbered if key))
-    if not keys:
-        raise DataError("has no image key", where=path, todo="write one image key a line, such as coco:262148")
-    return keys

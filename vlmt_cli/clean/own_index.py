@@ -9,20 +9,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from vlmt_cli.base.addresses import flickr_photos, normal_addresses, official_images
+from vlmt_cli.base.addresses import flickr_photos, normal_addresses
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.identity import LINKS, links_table, same_image
-from vlmt_cli.base.image_names import SUFFIXES
-from vlmt_cli.base.images import is_image
-from vlmt_cli.base.opening import read_file
 from vlmt_cli.clean.builtin_index import builtin_index
 from vlmt_cli.clean.index import Benchmark, Index, image_rows, join_indexes, make_index, read_index
 from vlmt_cli.clean.splits import role_of
 from vlmt_cli.clean.texts import hash_texts
 from vlmt_cli.datasets.prepared import Prepared
 from vlmt_cli.datasets.table import DATASETS
-from vlmt_cli.mixtures.benchmark_file import Shown, hashes_of, read_benchmark
-from vlmt_cli.mixtures.names import keys_of
+from vlmt_cli.mixtures.benchmark_file import Shown, keys_of_shown, read_benchmark
 
 OWN = "index.parquet"
 """The user's index, in the data folder."""
@@ -70,13 +66,13 @@ def index_of_datasets(examples: Mapping[str, Prepared], val: bool) -> Index:
 
 
 def index_of_file(name: str, path: Path, source: str | None, images: bool, is_scored: bool = True) -> tuple[Index, int]:
-    """Make an index of one benchmark's file.
+    """Make an index of one benchmark's file, or of a folder of its images.
 
     Args:
         name: of the benchmark.
-        path: the file.
+        path: the file or folder.
         source: what bare numbers mean in it.
-        images: hash the images that it holds.
+        images: hash the images that it holds; those of a folder are always hashed.
         is_scored: whether it is a test set.
 
     Returns:
@@ -85,10 +81,12 @@ def index_of_file(name: str, path: Path, source: str | None, images: bool, is_sc
     Raises:
         DataError: it cannot be read, or no image in it can be named.
     """
-    shown = read_benchmark(path, images)
-    keys = _keys(shown, source)
-    outside = [bool(urls or hashes) for urls, hashes in zip(shown.urls, shown.hashes, strict=True)]
-    own = [f"{_source_of(name)}:{number}" if known else None for number, known in enumerate(outside)]
+    shown = read_benchmark(path, images or path.is_dir())
+    keys = keys_of_shown(shown, source, str(path) if path.is_dir() else "")
+    own = [
+        f"{_source_of(name)}:{_id_of(names[0]) if names else number}" if urls or hashes else None
+        for number, (names, urls, hashes) in enumerate(zip(shown.names, shown.urls, shown.hashes, strict=True))
+    ]
     keys = pc.coalesce(keys, pa.array(own, pa.string()))
     if keys.null_count == len(keys):
         example = next((names[0] for names in shown.names if names), "")
@@ -106,32 +104,6 @@ def index_of_file(name: str, path: Path, source: str | None, images: bool, is_sc
     return make_index({name: benchmark}, images_known, pa.concat_tables(links)), keys.null_count
 
 
-def index_of_folder(name: str, folder: Path, source: str | None, is_scored: bool = True) -> tuple[Index, int]:
-    """Make an index of a folder of images: by their official names, where they have them, and their files' hashes.
-
-    Returns:
-        The index, and how many files are passed over.
-
-    Raises:
-        DataError: there is no image in it.
-    """
-    shown, passed, root = Shown(), 0, folder.resolve()
-    for path in sorted(path for path in folder.rglob("*") if not path.is_dir()):
-        inside = path.is_file() and path.resolve().is_relative_to(root)
-        if not inside or not (path.name.lower().endswith(SUFFIXES) or is_image(str(path))):
-            passed += 1
-            continue
-        relative = str(path.relative_to(folder)).encode(errors="replace").decode()
-        shown.add([relative], [], hashes_of(read_file(path)), [])
-    if not len(shown):
-        raise DataError("has no image files", where=folder, todo="name a folder of images, or a file of a benchmark")
-    keys = keys_of(pa.array([names[0] for names in shown.names], pa.string()), str(folder), source=source).keys
-    own = pa.array([f"{_source_of(name)}:{_id_of(names[0])}" for names in shown.names], pa.string())
-    keys = pc.coalesce(keys, own)
-    benchmark = Benchmark(name, _family(name), source=folder.name[:200], of=len(keys.unique()), is_scored=is_scored)
-    return make_index({name: benchmark}, image_rows(name, keys), _outside_links(keys, shown.hashes, "file")), passed
-
-
 def without_idle_links(index: Index) -> Index:
     """Leave out links that lead to no benchmark's image, so that a file to share stays small."""
     nodes = pa.concat_arrays(
@@ -146,22 +118,6 @@ def without_idle_links(index: Index) -> Index:
     used[behind[pc.index_in(index.images["image"].combine_chunks(), nodes).to_numpy()]] = True
     leads = used[behind[pc.index_in(index.links["image"].combine_chunks(), nodes).to_numpy()]]
     return Index(index.benchmarks, index.images, index.links.filter(pa.array(leads)))
-
-
-def _keys(shown: Shown, source: str | None) -> pa.Array:
-    """Name N images by whichever of their names says most over the whole file, else by official addresses."""
-    longest = max(map(len, shown.names), default=0)
-    columns = [
-        pa.array([names[n] if n < len(names) else None for names in shown.names], pa.string()) for n in range(longest)
-    ]
-    named = [keys_of(column).keys for column in columns]
-    if source:
-        named += [keys_of(column, source=source).keys for column in columns]
-    urls = max(map(len, shown.urls), default=0)
-    addresses = [
-        pa.array([each[n] if n < len(each) else None for each in shown.urls], pa.string()) for n in range(urls)
-    ]
-    return pc.coalesce(pa.nulls(len(shown), pa.string()), *named, *map(official_images, addresses))
 
 
 def _outside_links(keys: pa.Array, aliases: Iterable[list[str]], relation: str) -> pa.Table:

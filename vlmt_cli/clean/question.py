@@ -17,12 +17,13 @@ class _Model(BaseModel):
 
 
 class ImageList(_Model):
-    """A list of image keys that joined: its name, role, file, and the SHA-256 of that."""
+    """A list of images that joined: its name, role, file, the SHA-256 of that, and what bare numbers mean in it."""
 
     name: str
     role: str
     path: str
     sha256: str
+    source: str | None = None
 
 
 class ImageFiles(_Model):
@@ -136,7 +137,10 @@ def differences(old: CleanQuestion, new: CleanQuestion) -> list[str]:
 
 
 def _list_differences(old: Sequence[ImageList], new: Sequence[ImageList]) -> list[str]:
-    before, after = ({(images.name, images.role): images.sha256 for images in lists} for lists in (old, new))
+    before, after = (
+        {(images.name, images.role): images.sha256 and (images.sha256, images.source) for images in lists}
+        for lists in (old, new)
+    )
     changes = [f"leaves out the image list {name}:{role}" for name, role in before if (name, role) not in after]
     changes += [f"adds the image list {name}:{role}" for name, role in after if (name, role) not in before]
     both = [key for key in after if before.get(key)]

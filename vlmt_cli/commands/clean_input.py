@@ -74,21 +74,25 @@ def files_of(data: Path, examples: "dict[str, Prepared]") -> dict[str, str]:
 
 
 def parse_image_list(given: str) -> "ImageList":
-    """Read ``NAME:ROLE=FILE``. Raises a UsageError when it is not of this form."""
+    """Read ``NAME:ROLE=FILE`` or ``NAME:ROLE:SOURCE=FILE``. Raises a UsageError when it is not of this form."""
     import re
 
     from vlmt_cli.base.errors import UsageError
+    from vlmt_cli.base.keys import right_source
     from vlmt_cli.clean.question import ImageList, list_hash
     from vlmt_cli.clean.splits import ROLES
 
-    name, colon, rest = given.partition(":")
-    role, equals, path = rest.partition("=")
-    if not (re.fullmatch(r"[\w+.-]+", name) and colon and equals):
-        todo = "write it as NAME:ROLE=FILE, NAME in letters, digits and + - . _"
+    names, equals, path = given.partition("=")
+    name, role, source = (*names.split(":", 2), "", "")[:3]
+    if not (re.fullmatch(r"[\w+.-]+", name) and role and equals):
+        todo = "write it as NAME:ROLE=FILE or NAME:ROLE:SOURCE=FILE, NAME in letters, digits and + - . _"
         raise UsageError(f"--image-list {given!r}", todo=todo)
     if role not in ROLES:
         raise UsageError(f"an image list has no role {role!r}", where=path, todo=f"choose one of {', '.join(ROLES)}")
-    return ImageList(name=name, role=role, path=str(Path(path).absolute()), sha256=list_hash(Path(path)))
+    if source and (todo_source := right_source(source)):
+        raise UsageError(f"{source!r} is not an image source", where=given, todo=todo_source)
+    absolute = Path(path).absolute()
+    return ImageList(name=name, role=role, path=str(absolute), sha256=list_hash(Path(path)), source=source or None)
 
 
 def read_splits(
@@ -115,7 +119,7 @@ def read_splits(
         if any((split.dataset, split.role) == (given.name, given.role) for split in splits):
             what = f"--image-list {given.name}:{given.role}: {given.name} has {given.role} images already"
             raise UsageError(what, todo="give it another name")
-        splits.append(image_list(given.name, given.role, Path(given.path)))
+        splits.append(image_list(given.name, given.role, Path(given.path), given.source))
     if not splits:
         raise DataError("there is nothing to clean", todo="put official files below raw/, or name an --image-list")
     links = {name: each.links() for name, each in examples.items()}
@@ -139,10 +143,18 @@ def warnings_of(
     splits: "list[Split]", links: "pa.Table", examples: "dict[str, Prepared]", missing: list[str]
 ) -> list[str]:
     """Say what the split cannot promise for lack of files."""
+    from vlmt_cli.base.words import be, count, quoted
     from vlmt_cli.clean.blind_spots import blind_spots
     from vlmt_cli.datasets.crosswalks import IMAGES
 
     warnings = blind_spots(splits, links, examples["vg_images"].manifest.notes.get(IMAGES, 0))
+    for split in splits:
+        if split.unnamed:
+            examples_of_it = ", ".join(quoted(name or "") for name in split.unnamed_examples)
+            warnings.append(
+                f"{count(split.unnamed, 'name')} in the image list {split.dataset}:{split.role} {be(split.unnamed)} not"
+                f" compared, as they do not say which image they are, such as {examples_of_it}."
+            )
     if missing:
         datasets = ", ".join(dict.fromkeys(split.dataset for split in splits))
         files = f"Clean of the test images of {datasets} alone, and files are missing: {', '.join(missing)}."

@@ -124,7 +124,8 @@ def command_of(asked: "CleanQuestion", available: bool, to: Path | None = None) 
     for key, value in flat(asked.options or {}).items():
         words += ["--set", f"{key}={value}"] if usual.get(key) != value else []
     for image_list in asked.image_lists:
-        words += ["--image-list", f"{image_list.name}:{image_list.role}={image_list.path}"]
+        source = f":{image_list.source}" if image_list.source else ""
+        words += ["--image-list", f"{image_list.name}:{image_list.role}{source}={image_list.path}"]
     if asked.image_files:
         words += ["--near-duplicates", *asked.image_files.folders]
         words += ["--verdicts", asked.image_files.verdicts] if asked.image_files.verdicts else []

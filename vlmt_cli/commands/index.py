@@ -130,18 +130,11 @@ def _of_file(name: str, path: Path, source: str | None, images: bool) -> "Index"
     from vlmt_cli.base.errors import UsageError
     from vlmt_cli.base.keys import right_source
     from vlmt_cli.base.words import count
-    from vlmt_cli.clean.own_index import index_of_file, index_of_folder
+    from vlmt_cli.clean.own_index import index_of_file
     from vlmt_cli.commands.show import say
-    from vlmt_cli.mixtures.forms import FORMS
 
     if source and (todo := right_source(source)):
         raise UsageError(f"{source!r} is not a source of images", todo=todo)
-    is_form = path.is_dir() and any(form.is_form(path, b"") for form in FORMS.values())
-    if path.is_dir() and not is_form:
-        made, passed = index_of_folder(name, path, source)
-        if passed:
-            say(f"{name}: {count(passed, 'file')} passed over, which {'is' if passed == 1 else 'are'} not an image.")
-        return made
     made, unnamed = index_of_file(name, path, source, images)
     if unnamed:
         say(f"{name}: {count(unnamed, 'image')} of the file cannot be named, and will not be recognised.")

@@ -48,8 +48,8 @@ ImageLists = Annotated[
     list[str] | None,
     typer.Option(
         "--image-list",
-        help="NAME:ROLE=FILE with an image key a line; ROLE is train, val, test, pretrain or detector. Repeat it for"
-        " more.",
+        help="NAME:ROLE=FILE, or NAME:ROLE:SOURCE=FILE where numbers are SOURCE's: a list of image names or keys, JSON,"
+        " Parquet or .npy; ROLE is train, val, test, pretrain or detector. Repeat it for more.",
     ),
 ]
 Identity = Annotated[

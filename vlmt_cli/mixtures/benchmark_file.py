@@ -23,12 +23,17 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from vlmt_cli.base.addresses import official_images
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.packed import open_packed
 from vlmt_cli.base.words import printable
 from vlmt_cli.mixtures.batch import Source, Wanted
 from vlmt_cli.mixtures.forms import FORMS
+from vlmt_cli.mixtures.names import keys_of
 
 NAME_FIELDS = (
     "image", "images", "file_name", "filename", "image_path", "img_path", "img", "image_name", "image_file",
@@ -41,6 +46,7 @@ TEXT_FIELDS = (
     "hypothesis", "prompt", "raw", "value", "conversations", "answer",
 )  # fmt: skip
 _LONGEST = 4_096
+_LARGEST = 10**18
 _HEAD = 1 << 16
 _MOST_BYTES = 4 << 30
 
@@ -89,7 +95,8 @@ def read_benchmark(path: Path, images: bool = False) -> Shown:
                 raise DataError("is too large for a file of a benchmark", where=path)
             with open_packed(path) as file:
                 head = file.read(_HEAD)
-        form = next((name for name, form in FORMS.items() if form.is_form(path, head) and not _is_plain(head)), None)
+        is_text = _is_plain(head) and not path.name.removesuffix(".gz").endswith(".csv")
+        form = None if is_text else next((name for name, form in FORMS.items() if form.is_form(path, head)), None)
         shown = _of_form(path, form, images) if form else _of_text(path, head, images)
     except FileNotFoundError as error:
         raise DataError("there is no such file", where=path, todo="name a file or folder of the benchmark") from error
@@ -98,6 +105,76 @@ def read_benchmark(path: Path, images: bool = False) -> Shown:
     if not len(shown):
         raise DataError("says nothing of images", where=path, todo="give a file whose records name their images")
     return shown
+
+
+def read_names(path: Path, source: str | None = None) -> tuple[pa.Array, pa.Array]:
+    """Read a list of images in any form that a benchmark's file has, or ``.npy`` with an array of ids or names.
+
+    Returns:
+        N image keys, null where a name does not say which image it is, and the N names.
+
+    Raises:
+        DataError: it cannot be read, or names nothing.
+    """
+    with open_packed(path) as file:
+        head = file.read(_HEAD)
+    if head.startswith(b"\x93NUMPY"):
+        names = _of_array(path)
+    elif _is_plain(head) and head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] not in (b"{", b"[") and not _is_table(path, head):
+        names = _words(path)
+    else:
+        shown = read_benchmark(path)
+        return keys_of_shown(shown, source), pa.array(
+            [names[0] if names else None for names in shown.names], pa.string()
+        )
+    if not len(names):
+        raise DataError("names no image", where=path, todo="write one name a line, such as coco:262148")
+    return keys_of(names, source=source).keys, names
+
+
+def _words(path: Path) -> pa.Array:
+    """Return the first word of every line; empty lines and ``#`` comments are passed over."""
+    with open_packed(path) as file:
+        text = file.read().removeprefix(b"\xef\xbb\xbf")
+    try:
+        lines = pa.array(text.decode().split("\n"), pa.string())
+    except UnicodeDecodeError as error:
+        line = text.count(b"\n", 0, error.start) + 1
+        raise DataError("is not UTF-8 text", where=f"{path}:{line}", todo="save it as UTF-8") from error
+    words = pc.struct_field(pc.extract_regex(lines, r"^\s*(?P<word>[^\s#]*)"), "word")
+    return words.filter(pc.not_equal(words, ""))
+
+
+def _of_array(path: Path) -> pa.Array:
+    try:
+        with open_packed(path) as file:
+            values = np.lib.format.read_array(file, allow_pickle=False, max_header_size=10_000)
+        if values.ndim != 1 or values.dtype.kind not in "iuUS":
+            raise ValueError(f"an array of shape {values.shape} and {values.dtype}")
+        names = values.astype(str) if values.dtype.kind != "S" else np.char.decode(values, "utf-8")
+        return pa.array(names.tolist(), pa.string())
+    except (ValueError, EOFError, MemoryError, UnicodeDecodeError) as error:
+        raise DataError(f"is not a list of ids ({printable(error)})", where=path) from error
+
+
+def _is_table(path: Path, head: bytes) -> bool:
+    return b"\t" in head.partition(b"\n")[0] and path.name.removesuffix(".gz").endswith(".tsv")
+
+
+def keys_of_shown(shown: Shown, source: str | None, root: str = "") -> pa.Array:
+    """Name N images by the first of their names that says it, else by an official address; null where none does."""
+    longest = max(map(len, shown.names), default=0)
+    columns = [
+        pa.array([names[n] if n < len(names) else None for names in shown.names], pa.string()) for n in range(longest)
+    ]
+    named = [keys_of(column, root).keys for column in columns]
+    if source:
+        named += [keys_of(column, root, source=source).keys for column in columns]
+    urls = max(map(len, shown.urls), default=0)
+    addresses = [
+        pa.array([each[n] if n < len(each) else None for each in shown.urls], pa.string()) for n in range(urls)
+    ]
+    return pc.coalesce(pa.nulls(len(shown), pa.string()), *named, *map(official_images, addresses))
 
 
 def hashes_of(data: bytes) -> list[str]:
@@ -133,7 +210,7 @@ def _of_text(path: Path, head: bytes, images: bool) -> Shown:
         with open_packed(path) as file:
             data = file.read()
         records: Iterable[dict[str, Any]] = _records(data.removeprefix(b"\xef\xbb\xbf"), path)
-    elif b"\t" in head.partition(b"\n")[0] and path.name.removesuffix(".gz").endswith(".tsv"):
+    elif _is_table(path, head):
         records = _rows(path)
     else:
         return _of_list(path)
@@ -159,7 +236,7 @@ def _add(shown: Shown, record: dict[str, Any], images: bool) -> None:
             value = value.get("path") or value.get("file_name") if isinstance(value, dict) else value
             if isinstance(value, str) and len(value) > _LONGEST:
                 hashes += _unpacked(value) if images else []
-            elif isinstance(value, (str, int)) and not isinstance(value, bool):
+            elif isinstance(value, str) or (type(value) is int and abs(value) < _LARGEST):
                 names.append(str(value))
     names += [record["id"]] if not names and isinstance(record.get("id"), str) else []
     has_image = names or urls or hashes or any(name in record for name in NAME_FIELDS)

@@ -17,12 +17,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vlmt_cli.base.addresses import official_images
-from vlmt_cli.base.keys import SOURCES, has_official_id
+from vlmt_cli.base.keys import SOURCES, has_official_id, right_source
 from vlmt_cli.mixtures.rules import NO_RULES, Rules
 
 LONGEST_NAME = 4096
 """Bytes of a name that is looked at; longer ones name no file."""
 _LONGEST_ID = 200
+_MOST_SOURCES = 1_000
 _SUFFIX = r"(?i)\.(?:jpe?g|png|webp|bmp|gif|tiff?|avif|jfif|jpe|jp2)$"
 
 # Names that say which image they are: what they hold, the pattern, the source, what stands before the id.
@@ -150,12 +151,15 @@ def _speaking_keys(stems: pa.Array) -> pa.Array:
 
 
 def _keys_as_written(stems: pa.Array, folders: pa.Array) -> pa.Array:
-    """Take names that are image keys; those of a known source must have an id of its form."""
+    """Take names that are image keys; those of a known source must have an id of its form, and none is misspelt."""
     mine = pc.and_(pc.match_substring(stems, ":"), pc.equal(folders, "")).fill_null(False)
     keys = _id_of(stems.filter(mine), _KEY, "")
     for source in SOURCES:
         wrong = pc.and_(pc.starts_with(keys, f"{source}:"), pc.invert(has_official_id(keys, source)))
         keys = pc.if_else(wrong, None, keys)
+    sources = pc.struct_field(pc.extract_regex(keys, r"^(?P<source>[a-z0-9_]+):"), "source")
+    misspelt = [each for each in sources.unique().to_pylist()[:_MOST_SOURCES] if each and right_source(each)]
+    keys = pc.if_else(pc.is_in(sources, value_set=pa.array(misspelt, pa.string())), None, keys)
     return pc.replace_with_mask(pa.nulls(len(stems), pa.string()), mine, keys)
 
 
