@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -133,6 +134,28 @@ def test_contaminated_against_clean(vlmt, data, leaky_run, tmp_path):
         (line,) = (line for line in out.splitlines() if name in line)
         assert f"{100 * sum(part) / len(part):.2f}" in line and line.split()[-1] == str(len(part))
     assert any("difference" in line for line in out.splitlines())
+
+
+def test_a_control_that_saw_nothing_is_taken_out_of_the_difference(vlmt, data, leaky_run, clean_run, tmp_path):
+    asked = ("--data", data, "--tasks", "snli_ve")
+    arguments = ("evaluate", "--model", leaky_run, *asked, "--control", clean_run)
+    code, _, err = vlmt(*arguments)
+    assert code == 3 and f"no control: run vlmt evaluate --model {clean_run} --tasks snli_ve" in err
+    assert vlmt("evaluate", "--model", clean_run, *asked)[0] == 0
+    code, out, _ = vlmt(*arguments)
+    assert code == 0 and "difference in differences" in out and "control: images not seen" in out
+    assert "Too few seen images (1) to conclude anything." in out
+    ours, theirs = (
+        pq.read_table(Path(run) / "predictions" / "snli_ve-test.parquet").to_pylist() for run in (leaky_run, clean_run)
+    )
+    gaps = {True: [], False: []}
+    for one, two in zip(ours, theirs, strict=True):
+        gaps[one["images"] == ours[0]["images"]].append(one["score"] - two["score"])
+    beyond = sum(gaps[True]) / len(gaps[True]) - sum(gaps[False]) / len(gaps[False])
+    kept = json.loads((Path(leaky_run) / "scores.json").read_text())["tasks"]["snli_ve"]["control"]
+    assert kept["in_differences"]["value"] == pytest.approx(beyond) and kept["model"] == str(clean_run)
+    code, _, err = vlmt("evaluate", "--model", leaky_run, *asked, "--control", leaky_run)
+    assert code == 3 and "has no control" in err and "saw 1 of its" in err
 
 
 def test_weights_without_lineage_are_warned_of(vlmt, data, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.identity import LINKS
-from vlmt_cli.evaluation.contamination import contrast, seen_in_training
+from vlmt_cli.evaluation.contamination import contrast, controlled, in_words, seen_in_training
 
 LINKED = pa.table(
     {
@@ -68,3 +68,52 @@ def test_a_part_without_examples_has_no_score():
     assert contrast(np.ones(3), np.ones(3, bool)).unseen is None
     with pytest.raises(DataError, match="3 scores have 3 groups, and 2 images"):
         contrast(np.ones(3), np.ones(2, bool))
+
+
+def planted(seed, leak, easier=0.05, images=150, unseen=50, each=5):
+    """Two models on the same examples: seen images are easier for both, and one gains ``leak`` where it saw them."""
+    rng = np.random.default_rng(seed)
+    image = np.repeat(np.arange(images + unseen), each)
+    seen = image < images
+    hard = np.clip(rng.normal(0.55, 0.15, images + unseen), 0.05, 0.8)[image] + easier * seen
+    ours, control = (rng.random((2, len(image))) < np.stack([hard + leak * seen, hard])).astype(float)
+    return ours, control, seen, image
+
+
+@pytest.mark.parametrize("leak", [0.0, 0.1])
+def test_difference_in_differences_covers_what_was_planted_and_the_plain_difference_does_not(leak):
+    beyond, plain = [], []
+    for seed in range(500):
+        ours, control, seen, image = planted(seed, leak)
+        result = controlled("clean", ours, control, seen, image, resamples=300, seed=seed).in_differences
+        alone = contrast(ours, seen, image, resamples=300, seed=seed).difference
+        beyond.append(result.low <= leak <= result.high)
+        plain.append(alone.low <= leak <= alone.high)
+    assert 0.93 <= np.mean(beyond) <= 0.97
+    assert np.mean(plain) < 0.85
+
+
+def test_a_control_is_compared_on_the_examples_that_it_has():
+    ours, control, seen, image = planted(0, 0.1)
+    control[:10] = np.nan
+    result = controlled("clean", ours, control, seen, image)
+    both = ~np.isnan(control)
+    parts = [both & seen, both & ~seen]
+    means = [[scores[part].mean() for part in parts] for scores in (ours, control)]
+    assert (result.seen.value, result.unseen.value) == pytest.approx(means[1])
+    assert result.in_differences.value == pytest.approx(means[0][0] - means[0][1] - means[1][0] + means[1][1])
+    assert result.without == 10 and result.seen.n == parts[0].sum()
+    assert controlled("clean", ours, np.where(seen, control, np.nan), seen, image) is None
+
+
+def test_words_claim_no_more_than_the_figures_do():
+    ours, control, seen, image = planted(0, 0.0)
+    parts = contrast(ours, seen, image)
+    assert "may be easier for any model" in in_words(parts, None)
+    assert "may be chance" in in_words(parts, controlled("clean", ours, control, seen, image))
+    leaky, control, seen, image = planted(1, 0.2)
+    assert "does better" in in_words(contrast(leaky, seen, image), controlled("clean", leaky, control, seen, image))
+    few = image < 155  # five unseen images
+    parts = contrast(ours[few], seen[few], image[few])
+    assert in_words(parts, None) == "Too few unseen images (5) to conclude anything."
+    assert "nothing to compare" in in_words(contrast(ours, np.ones(len(ours), bool), image), None)

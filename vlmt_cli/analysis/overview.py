@@ -16,6 +16,7 @@ from vlmt_cli.clean.heatmap import percent
 from vlmt_cli.clean.split_folder import read_report
 from vlmt_cli.datasets.table import TASKS, short_title
 from vlmt_cli.evaluation.bootstrap import Estimate
+from vlmt_cli.evaluation.contamination import in_words
 from vlmt_cli.evaluation.marks import MEANING, is_leaked, mark_of, marks_explained
 from vlmt_cli.evaluation.scores import Scores, TaskScore, read_scores
 from vlmt_cli.tasks.groups import rules_of
@@ -142,18 +143,21 @@ def _table2_cell(score: Table2Score | None) -> str:
 
 def seen_section(models: Mapping[str, Scores]) -> Section:
     """Show scores on images that training saw beside those on images that it did not see."""
-    rows = []
+    rows, said = [], []
     for name, scores in models.items():
         for task, score in scores.tasks.items():
             if is_leaked(score) and (parts := score.contamination):
                 numbers = [_counted(part) for part in (parts.seen, parts.unseen)]
                 difference = _percent(vars(parts.difference)) if parts.difference else "-"
-                rows.append([name, f"{TASKS[task].short}, {score.split}", *numbers, difference])
+                beyond = _percent(vars(score.control.in_differences)) if score.control else "no control"
+                rows.append([name, f"{TASKS[task].short}, {score.split}", *numbers, difference, beyond])
+                said.append(f"{name}, {TASKS[task].short}: {in_words(parts, score.control)}")
     intro = (
         "Scores on images that training saw, and on the others, in percent. The images themselves differ, too: the"
         " difference alone does not say how much was gained by having seen them."
     )
-    return Section("Seen and unseen", intro, plain_table(["model", "task", "seen", "unseen", "difference"], rows))
+    header = ["model", "task", "seen", "unseen", "difference", "beyond the control's"]
+    return Section("Seen and unseen", f"{intro} {' '.join(said)}", plain_table(header, rows))
 
 
 def _counted(part: Estimate | None) -> str:

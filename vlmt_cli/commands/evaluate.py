@@ -52,6 +52,14 @@ def evaluate(
         bool,
         typer.Option("--contaminated", help="Show scores on test images that training saw beside those on others."),
     ] = False,
+    control: Annotated[
+        str | None,
+        typer.Option(
+            "--control",
+            help="A run that was evaluated and saw none of the images: what it scores on the same examples is taken"
+            " out of the difference. Implies --contaminated.",
+        ),
+    ] = None,
     allow_leak: Annotated[
         bool, typer.Option("--allow-leak", help="Score test images that training saw, and mark the scores.")
     ] = False,
@@ -84,7 +92,7 @@ def evaluate(
 
       vlmt evaluate --model runs/all-tasks --weights last --to last-scores
 
-      vlmt evaluate --model runs/single-task-vqa --contaminated
+      vlmt evaluate --model runs/full --contaminated --control runs/clean
 
       vlmt evaluate --model 12-in-1.pt --tasks vqa,gqa --submission --to submissions
     """
@@ -94,6 +102,10 @@ def evaluate(
 
     model = find_run(model, data)
     check_checkpoint(model, data)
+    if control is not None:
+        control = find_run(control, data)
+        check_checkpoint(control, data)
+        contaminated = True
     if tasks is not None:
         named_tasks(tasks)
     check_data(data)
@@ -117,6 +129,7 @@ def evaluate(
             features=features,
             allow_leak=allow_leak,
             contrasted=contaminated,
+            control=control,
             submission=submission,
             partial=partial,
             only_1k=only_1k,
@@ -173,7 +186,7 @@ def _notes(result: "Evaluation", contaminated: bool) -> list[str]:
     """Say what the numbers of the table do not."""
     from vlmt_cli.datasets.table import TASKS
     from vlmt_cli.evaluation.marks import is_leaked, marks_explained
-    from vlmt_cli.evaluation.scores import COLUMNS
+    from vlmt_cli.evaluation.scores import COLUMNS, concluded
 
     notes = []
     for choice in result.choices:
@@ -185,6 +198,8 @@ def _notes(result: "Evaluation", contaminated: bool) -> list[str]:
     tasks = result.scores.tasks
     if explained := marks_explained(tasks.values()):
         notes.append(explained)
+    if contaminated:
+        notes += concluded(tasks)
     if contaminated and (clean := [COLUMNS[name] for name, task in tasks.items() if not is_leaked(task)]):
         notes.append(f"Training saw none of the images scored for {', '.join(clean)}.")
     return notes

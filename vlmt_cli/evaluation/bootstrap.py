@@ -1,6 +1,9 @@
-"""Means with 95% percentile intervals, by resampling groups of examples (Efron's bootstrap).
+"""Means with 95% intervals, by resampling groups of examples (Efron's bootstrap).
 
-The questions about one image are not independent trials; resampled together they give an honest interval.
+The questions about one image are not independent trials; resampled together they give an honest interval. The plain
+percentile interval is too narrow for few groups: it covers 84 to 92% for 5 to 20 of them. So its quantiles are those of
+Student's t with a variance of G - 1 ("expanded percentile interval", Hesterberg 2015, "What Teachers Should Know About
+the Bootstrap", section 4.3); for many groups they are 2.5% and 97.5%. ``COVERAGE`` says what it covers for few.
 """
 
 from dataclasses import dataclass
@@ -8,12 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+from scipy.special import ndtr, stdtrit
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.tasks.scoring import Column, ScoreColumn, one_array
 
 RESAMPLES = 1000
 LEVEL = 0.95
+FEW = 20
+"""Groups, below which an interval covers less than it says."""
+COVERAGE = "Intervals over fewer than 20 images cover less than 95%: 85 to 94%, and less for scores near 0 or 100%."
 _AT_ONCE = 1 << 20
 
 
@@ -55,7 +62,7 @@ def estimate(
         DataError: there are no examples, a score is NaN or infinite, or the columns differ in length.
     """
     value, draws, count = _resample(scores, groups, weights, resamples, np.random.default_rng(seed))
-    return Estimate(value, *_interval(draws), len(scores), count)
+    return Estimate(value, *interval_of(draws, count), len(scores), count)
 
 
 def unpaired_difference(
@@ -68,13 +75,23 @@ def unpaired_difference(
 ) -> Estimate:
     """Estimate by how much the mean of N scores is above that of M scores of other examples.
 
-    The arguments and errors are ``estimate``'s; a group that is in both counts in each as a group of its own.
+    The arguments and errors are ``estimate``'s; a group that is in both counts in each as a group of its own. The
+    degrees of freedom are Welch's.
     """
     first, second = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2))
     mean, draws, count = _resample(ours, our_groups, None, resamples, first)
     their_mean, their_draws, their_count = _resample(other_scores, their_groups, None, resamples, second)
-    low, high = _interval(draws - their_draws)
-    return Estimate(mean - their_mean, low, high, len(ours) + len(other_scores), count + their_count)
+    wide, their_wide = (_widened(part, groups) for part, groups in ((draws, count), (their_draws, their_count)))
+    variances = np.array([wide.var(), their_wide.var()])
+    degrees = np.maximum([count - 1, their_count - 1], 1)
+    total = variances.sum()
+    freedom = total**2 / (variances**2 / degrees).sum() if total else 1.0
+    tail = float(ndtr(-stdtrit(freedom, (1 + LEVEL) / 2)))
+    low, high = np.quantile(wide - their_wide, [tail, 1 - tail])
+    value = mean - their_mean
+    return Estimate(
+        value, min(float(low), value), max(float(high), value), len(ours) + len(other_scores), count + their_count
+    )
 
 
 def by_image(images: Column) -> NDArray[np.int64]:
@@ -124,9 +141,19 @@ def _draw(sums_G: NDArray[np.complex128], resamples: int, rng: np.random.Generat
     return totals
 
 
-def _interval(draws: NDArray[np.float64]) -> tuple[float, float]:
-    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+def interval_of(draws: NDArray[np.float64], groups: int) -> tuple[float, float]:
+    """Return the 95% interval of R means of resamples of G groups: expanded percentiles."""
+    tail = (1 - LEVEL) / 2
+    if groups > 1:
+        tail = float(ndtr(-np.sqrt(groups / (groups - 1)) * stdtrit(groups - 1, (1 + LEVEL) / 2)))
+    low, high = np.quantile(draws, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def _widened(draws: NDArray[np.float64], groups: int) -> NDArray[np.float64]:
+    """Stretch the means of resamples, whose variance is (G - 1) / G of what it should be."""
+    mean = draws.mean()
+    return np.asarray(mean + (draws - mean) * np.sqrt(groups / max(1, groups - 1)), np.float64)
 
 
 def _codes(groups: Column) -> NDArray[np.int64]:

@@ -1,7 +1,8 @@
 """Contaminated against clean: how a model scores on test images that its training saw, and on those it did not.
 
-A leak shows as a higher score on the seen ones; that the images differ in other ways, too, the interval of the
-difference does not know.
+A leak shows as a higher score on the seen ones. But the images differ in other ways, too: seen ones may be easier for
+any model. What a *control*, a model that saw neither, scores on the same examples takes that out: the difference in
+differences is what having seen the images goes with, beyond how hard they are.
 """
 
 from collections.abc import Iterable
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.identity import HOW, same_image
-from vlmt_cli.evaluation.bootstrap import RESAMPLES, Estimate, estimate, unpaired_difference
+from vlmt_cli.evaluation.bootstrap import FEW, RESAMPLES, Estimate, estimate, unpaired_difference
 from vlmt_cli.tasks.scoring import Column, ScoreColumn, one_array
 
 
@@ -30,6 +31,26 @@ class Contamination:
     seen: Estimate | None
     unseen: Estimate | None
     difference: Estimate | None
+
+
+@dataclass(frozen=True)
+class Control:
+    """What a model that saw none of the images scores on the same examples.
+
+    Attributes:
+        model: which.
+        seen, unseen: its mean on the examples that the other model's training saw, and on the others.
+        difference: between these.
+        in_differences: the other model's difference less this one's, images resampled, both models together.
+        without: examples that the control has no score of; they are left out here.
+    """
+
+    model: str
+    seen: Estimate
+    unseen: Estimate
+    difference: Estimate
+    in_differences: Estimate
+    without: int = 0
 
 
 def seen_in_training(
@@ -85,3 +106,65 @@ def contrast(
         (hit, hit_groups), (clean, clean_groups) = parts
         difference = unpaired_difference(hit, clean, hit_groups, clean_groups, resamples, seed)
     return Contamination(contaminated, second, difference)
+
+
+def controlled(
+    model: str,
+    scores: ScoreColumn,
+    control: ScoreColumn,
+    seen: NDArray[np.bool_],
+    groups: Column,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Control | None:
+    """Take out of a difference between seen and unseen images what a control has of it, too.
+
+    Args:
+        model: the control.
+        scores: of N examples, (N,).
+        control: the control's on the same ones, (N,); NaN where it has none.
+        seen, groups, resamples, seed: as for ``contrast``.
+
+    Returns:
+        None where either part has no example.
+
+    Raises:
+        DataError: the columns differ in length.
+    """
+    group = one_array(groups)
+    if not len(scores) == len(control) == len(seen) == len(group):
+        raise DataError(f"{len(scores):,} scores have {len(control):,} of the control and {len(group):,} groups")
+    both = ~np.isnan(control)
+    parts = [both & part for part in (seen, ~seen)]
+    if not all(part.any() for part in parts):
+        return None
+    theirs = contrast(control[both], seen[both], group.filter(pa.array(both)), resamples, seed)
+    assert theirs.seen and theirs.unseen and theirs.difference
+    (hit, hit_groups), (clean, clean_groups) = (
+        ((scores - control)[part], group.filter(pa.array(part))) for part in parts
+    )
+    beyond = unpaired_difference(hit, clean, hit_groups, clean_groups, resamples, seed)
+    return Control(model, theirs.seen, theirs.unseen, theirs.difference, beyond, int((~both).sum()))
+
+
+def in_words(parts: Contamination, control: Control | None) -> str:
+    """Say what the scores on seen and unseen images allow to conclude, and no more."""
+    if parts.seen is None or parts.unseen is None:
+        return "All of the images are seen, or none: there is nothing to compare."
+    if (fewest := min(parts.seen.groups, parts.unseen.groups)) < FEW:
+        which = "seen" if parts.seen.groups < FEW else "unseen"
+        return f"Too few {which} images ({fewest}) to conclude anything."
+    if control is None:
+        return (
+            "The seen images may be easier for any model: without a control (--control RUN, a model that saw none of"
+            " them) the difference does not say how much was gained by having seen them."
+        )
+    beyond = control.in_differences
+    low, high = (f"{100 * share:+.1f}" for share in (beyond.low, beyond.high))
+    points = f"{100 * beyond.value:+.1f} points ({low} to {high})"
+    if beyond.low <= 0 <= beyond.high:
+        return f"Beyond the control's difference: {points}, which may be chance."
+    way = "better" if beyond.value > 0 else "worse"
+    return (
+        f"Beyond the control's difference: {points}: it does {way} on the images that it saw than their ease explains."
+    )

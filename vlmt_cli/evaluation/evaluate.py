@@ -23,6 +23,7 @@ from vlmt_cli.evaluation.bootstrap import RESAMPLES, Estimate, by_image, estimat
 from vlmt_cli.evaluation.card import write_card
 from vlmt_cli.evaluation.choose import Choice, choose, table_of
 from vlmt_cli.evaluation.contamination import contrast
+from vlmt_cli.evaluation.control import Controls, control_of, read_controls
 from vlmt_cli.evaluation.leaks import Seen, find_seen, guard, read_links, training_of
 from vlmt_cli.evaluation.merge import check_splits, merged, scores_to_keep
 from vlmt_cli.evaluation.question import named_tasks
@@ -104,6 +105,7 @@ def evaluate(
     features: str | None = None,
     allow_leak: bool = False,
     contrasted: bool = False,
+    control: str | None = None,
     submission: bool = False,
     partial: bool = False,
     only_1k: bool = False,
@@ -129,6 +131,8 @@ def evaluate(
         allow_leak: whether to score test images that training saw.
         contrasted: whether scores on seen and unseen images are what this is about: leaks are allowed, and training
             images must be known.
+        control: a run that was evaluated before and saw none of the images, to compare seen and unseen images with;
+            it implies ``contrasted``.
         submission: whether to write submission files.
         partial: whether to leave out examples without features.
         only_1k: whether COCO is scored on its first thousand test images alone, as the paper's is: 25 times quicker.
@@ -167,12 +171,14 @@ def evaluate(
         for name in choice.all_splits
     }
     seen = find_seen(images, training_of(checkpoint), read_links(data))
+    contrasted |= control is not None
     if contrasted and not seen.tells:
         what = f"the training images of {' and '.join(seen.unknown)} are unknown, so that none can be told from others"
         raise UsageError(what, where=source, todo="leave --contaminated out")
     if seen.unknown:
         say(f"Warning: the training images of {' and '.join(seen.unknown)} are unknown: any test image may be one")
     has_leaks = guard(images, seen, allow_leak or contrasted, say)
+    controls = read_controls(control, data, images, weights, say) if control else {}
 
     last = checkpoint.lineage.stages[-1] if checkpoint.lineage.stages else None
     protocol: dict[str, Any] = {
@@ -209,7 +215,7 @@ def evaluate(
             began = time.perf_counter()
             judged = [_run(setting, part) for part in loaded.pop(choice.task)]
             submissions += [file for judgement in judged if (file := _write(setting, choice, judgement))]
-            score = scored[choice.task] = _score(setting, choice, judged, seen)
+            score = scored[choice.task] = _score(setting, choice, judged, seen, controls)
             seconds = time.perf_counter() - began
             say(f"{choice.task} {score.split}: {score.score.value:.2%} of {score.score.n:,}, in {seconds:.0f} s")
     scores = make_scores(source, scored, leaks_allowed=has_leaks, resampled="image", **protocol)
@@ -293,7 +299,13 @@ def _write(setting: _Setting, choice: Choice, judged: Judged) -> Path | None:
     return path
 
 
-def _score(setting: _Setting, choice: Choice, judged: Sequence[Judged], seen: Seen) -> TaskScore:
+def _score(
+    setting: _Setting,
+    choice: Choice,
+    judged: Sequence[Judged],
+    seen: Seen,
+    controls: Controls,
+) -> TaskScore:
     """Average a task's splits together, with intervals over images."""
     parts = [part for part in judged if part.split in choice.splits]
     images = pa.concat_arrays([part.images.take(pa.array(part.counted)) for part in parts])
@@ -308,12 +320,14 @@ def _score(setting: _Setting, choice: Choice, judged: Sequence[Judged], seen: Se
         cuts = np.cumsum([len(part.scores) for part in parts])[:-1]
         split = zip(parts, np.split(groups, cuts), strict=True)
         further = {part.split: Measure(part.scores, own) for part, own in split}
+    saw = seen.examples(images)
     part_of_split = f"first {setting.limit:,}" if setting.limit else ""
     return TaskScore(
         metric=TASKS[choice.task].metric,
         split=" ".join(filter(None, [choice.name, parts[0].protocol, part_of_split])),
         score=mean(Measure(scores, groups)),
         extra={name: mean(value) if isinstance(value, Measure) else value for name, value in further.items()},
-        contamination=contrast(scores, seen.examples(images), groups, *drawn) if seen.tells else None,
+        contamination=contrast(scores, saw, groups, *drawn) if seen.tells else None,
+        control=control_of(controls, choice.task, parts, (scores, saw, groups), drawn) if saw.any() else None,
         unknown_stages=seen.unknown,
     )

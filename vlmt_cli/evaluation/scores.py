@@ -14,7 +14,7 @@ from vlmt_cli.base.files import write_text
 from vlmt_cli.base.schema import parse
 from vlmt_cli.datasets.table import GROUPS, TASKS, TWELVE
 from vlmt_cli.evaluation.bootstrap import Estimate
-from vlmt_cli.evaluation.contamination import Contamination
+from vlmt_cli.evaluation.contamination import Contamination, Control, in_words
 from vlmt_cli.evaluation.marks import is_leaked, mark_of
 from vlmt_cli.paper import table
 from vlmt_cli.runs.best import BestOrLast
@@ -27,6 +27,7 @@ COLUMNS = {name: TASKS[name].short for name in dict.fromkeys([*_TABLE_2, *TASKS]
 NOTHING = "-"
 PAPERS_PARAMETERS = 270e6
 """Of each of the paper's models (table 2: 270M of one model, 3B of twelve)."""
+_CONTROLLED = {"in_differences": "difference in differences"}
 _CONTAMINATION = {"seen": "images seen in training", "unseen": "images not seen", "difference": "difference"}
 
 
@@ -43,6 +44,7 @@ class TaskScore(_Model):
         score: the mean of the examples' scores, with its interval and their number.
         extra: further metrics by name; plain numbers, such as a median rank, are not shares.
         contamination: the score on images that training saw, and on the others; None where its images are unknown.
+        control: what a model that saw none of the images scores on the same examples; None where none was given.
         unknown_stages: the trainings behind the model whose images are unknown: they may have seen any.
     """
 
@@ -51,6 +53,7 @@ class TaskScore(_Model):
     score: Estimate
     extra: dict[str, Estimate | FiniteFloat] = {}
     contamination: Contamination | None = None
+    control: Control | None = None
     unknown_stages: tuple[str, ...] = ()
 
     @model_validator(mode="after")
@@ -81,7 +84,7 @@ class Scores(_Model):
         versions: of ``vlmt`` and ``torch``.
     """
 
-    format: Literal["vlmt scores 1"] = "vlmt scores 1"
+    format: Literal["vlmt scores 1", "vlmt scores 2"] = "vlmt scores 2"
     model: str
     weights: BestOrLast | None = None
     tasks: dict[str, TaskScore]
@@ -248,10 +251,22 @@ def by_task(tasks: Mapping[str, TaskScore], paper: str | None = None) -> tuple[l
         for part in ("seen", "unseen", "difference"):
             if is_leaked(task) and (estimate := getattr(task.contamination, part)):
                 add("", "", _CONTAMINATION[part], *_measured(estimate))
+        for part, title in (_CONTAMINATION | _CONTROLLED).items() if task.control else ():
+            prefix = "" if part in _CONTROLLED else "control: "
+            add("", "", f"{prefix}{title}", *_measured(getattr(task.control, part)))
     for column, mean in _average_cells(_values(tasks)).items():
         add(column if column in GROUPS else "All", "", "mean", mean, "", "", column=column)
     header = ["task", "split", "metric", "%", "95% interval", "n"] + ["paper"] * (paper is not None)
     return header, rows
+
+
+def concluded(tasks: Mapping[str, TaskScore]) -> list[str]:
+    """Say for each task with seen and unseen images what these scores allow to conclude."""
+    return [
+        f"{COLUMNS[name]}: {in_words(task.contamination, task.control)}"
+        for name, task in tasks.items()
+        if is_leaked(task) and task.contamination
+    ]
 
 
 def paper_rows() -> dict[str, dict[str, str]]:

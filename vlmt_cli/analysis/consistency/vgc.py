@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from vlmt_cli.analysis.consistency.pairs import ConceptPairs, Integers
 from vlmt_cli.base.errors import DataError, UsageError
-from vlmt_cli.evaluation.bootstrap import LEVEL, RESAMPLES, Estimate
+from vlmt_cli.evaluation.bootstrap import RESAMPLES, Estimate, interval_of
 
 RIGHT = {">= 0.5": 0.5, "> 0": 1e-6, "= 1": 1 - 1e-6}
 """From which VQA accuracy on a question counts as answered; a mean over annotators may miss 1 by a rounding."""
@@ -260,9 +260,8 @@ def _estimate(value: Floats, draws: Floats, n: int, groups: int) -> Estimate | N
 
 
 def _interval(value: Floats, draws: Floats, n: int, groups: int) -> Estimate:
-    """Make an estimate with its percentile interval; resamples without any of its images do not count."""
-    low, high = np.quantile(draws[np.isfinite(draws)], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Estimate(float(value), float(low), float(high), n, groups)
+    """Make an estimate with its interval; resamples without any of its images do not count."""
+    return Estimate(float(value), *interval_of(draws[np.isfinite(draws)], groups), n, groups)
 
 
 def _draw_images(pairs: ConceptPairs, resamples: int, seed: int) -> Floats:
