@@ -4,6 +4,7 @@ from vlmt_cli.mixtures.arrow_folder import ARROW
 from vlmt_cli.mixtures.batch import Form, ListForm
 from vlmt_cli.mixtures.image_folder import IMAGE_FOLDER
 from vlmt_cli.mixtures.img2dataset import IMG2DATASET
+from vlmt_cli.mixtures.json_forms import LLAVA, MESSAGES, RECORDS
 from vlmt_cli.mixtures.parquet import PARQUET
 from vlmt_cli.mixtures.table import TABLE
 from vlmt_cli.mixtures.webdataset import WEBDATASET
@@ -13,8 +14,11 @@ FORMS: dict[str, Form] = {
     "arrow": ARROW,
     "img2dataset": IMG2DATASET,
     "webdataset": WEBDATASET,
+    "llava": LLAVA,
+    "messages": MESSAGES,
     "table": TABLE,
     "image_folder": IMAGE_FOLDER,
+    "records": RECORDS,
 }
 """Files of records, in the order in which they are tried."""
 

@@ -1,0 +1,238 @@
+"""Records in JSON: what they show, and what stays of them, held against json.loads."""
+
+import base64
+import gzip
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mixtures.records import batches_of, damaged_of, ids_of, images_of, texts_of, write_kept
+
+from vlmt_cli.base.errors import DataError
+from vlmt_cli.mixtures import json_records
+from vlmt_cli.mixtures.forms import FORMS
+
+TURNS = [{"from": "human", "value": '<image>\nIs "[{,}]" \\ or é?'}, {"from": "gpt", "value": "image 猫"}]
+
+
+def names_of(path, form="llava") -> list[list[str]]:
+    """Return the names that each record shows."""
+    names = [[] for _ in ids_of(path, form)]
+    for record, _, image in images_of(path, form):
+        names[record].append(image.get("name") or image.get("url"))
+    return names
+
+
+def write(path, records, **how):
+    path.write_text(json.dumps(records, **how))
+    return path
+
+
+def test_the_shapes_of_llava(tmp_path):
+    records = [
+        {"id": "000000033471", "image": "coco/train2017/000000033471.jpg", "conversations": TURNS},
+        {"id": 2**70, "conversations": TURNS, "images": ["a.jpg", "b.jpg"]},
+        {"id": "t", "model": "", "conversations": TURNS},
+        [{"id": "p", "image": "1.jpg"}, {"image": ["2.jpg"], "video": "v.mp4"}],
+        {"id": 1.5, "image": "c.jpg", "prompt": "p", "chosen": "yes", "rejected": "no"},
+        {"video": ["v.mp4", "w.mp4"], "conversations": TURNS},
+    ]
+    path = write(tmp_path / "mix.json", records)
+    shown = [["coco/train2017/000000033471.jpg"], ["a.jpg", "b.jpg"], [], ["1.jpg", "2.jpg"], ["c.jpg"], []]
+    assert names_of(path) == shown
+    assert ids_of(path, "llava") == ["000000033471", str(2**70), "t", "p", "1.5", None]
+    assert sum(batch.videos for batch in batches_of(path, "llava")) == 3
+    assert texts_of(path, "llava")[4] == ["p", "yes", "no"]
+    assert texts_of(path, "llava")[0] == [turn["value"] for turn in TURNS]
+
+
+def test_images_in_messages(tmp_path):
+    data = b"\xff\xd8picture"
+    uri = "data:image/jpeg;base64," + base64.b64encode(data).decode()
+    blocks = [
+        {"type": "image_url", "image_url": {"url": uri}},
+        {"type": "image_url", "image_url": {"url": "https://example.org/1.jpg"}},
+        {"type": "image", "image": "file:///photos/a%20b.jpg"},
+        {"type": "text", "text": "Who?"},
+    ]
+    query = {"query": "<img>x/000000000009.jpg</img>Who?", "response": "He."}
+    records = [{"messages": [{"role": "user", "content": blocks}]}, query]
+    path = write(tmp_path / "mix.json", records)
+    sha256, md5 = hashlib.sha256(data).hexdigest(), hashlib.md5(data).hexdigest()
+    assert images_of(path, "messages", data=True) == [
+        (0, 0, {"sha256": sha256, "md5": md5, "data": data}),
+        (0, 1, {"url": "https://example.org/1.jpg"}),
+        (0, 2, {"name": "/photos/a b.jpg"}),
+        (1, 0, {"name": "x/000000000009.jpg"}),
+    ]
+    assert texts_of(path, "messages")[0] == ["Who?"]
+
+
+def test_images_whose_letters_are_written_as_escapes(tmp_path):
+    path = tmp_path / "mix.json"
+    path.write_text(r'[{"\u0069mage": "a.jpg"}, {"messages": [{"content": "\u003cimg\u003eb.jpg\u003c/img\u003e"}]}]')
+    assert names_of(path) == [["a.jpg"], ["b.jpg"]]
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text("[]{},:\"\\\n \u00e9猫\ud800'a"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text('a"{]', max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@st.composite
+def records(draw):
+    name = draw(st.none() | st.text('a/}]"\\é猫', min_size=1))
+    fields = [("image", name)] if name is not None else []
+    extra = draw(st.dictionaries(st.sampled_from(["x", "conversations", "y z"]), VALUES, max_size=3))
+    return dict(draw(st.permutations([*fields, *extra.items()])))
+
+
+@given(
+    st.lists(st.tuples(records(), st.booleans()), max_size=20),
+    st.sampled_from([None, 0, 2]),
+    st.sampled_from(["", " ", "\n", "\t\r\n"]),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([1, 7, 64, 1 << 20]),
+)
+@settings(max_examples=50, deadline=None)
+def test_kept_records_stay_byte_for_byte(tmp_path_factory, drawn, indent, space, ascii_only, is_lines, window):
+    folder = tmp_path_factory.getbasetemp()
+    texts = [
+        json.dumps(record, indent=None if is_lines else indent, ensure_ascii=ascii_only).encode(
+            errors="backslashreplace"
+        )
+        for record, _ in drawn
+    ]
+    gap = space.encode()
+    if is_lines:
+        path, whole = folder / "p.jsonl", b"".join(text + gap.replace(b"\n", b"") + b"\n" for text in texts)
+    else:
+        path, whole = folder / "p.json", gap + b"[" + gap + (gap + b"," + gap).join(texts) + gap + b"]" + gap
+    path.write_bytes(whole)
+    keep = [bit for _, bit in drawn]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_records, "WINDOW", window)
+        patch.setattr(json_records, "_WALKED", 1)
+        spans = [window.spans for window in json_records.windows(path)]
+        assert [whole[a:b].strip() for part in spans for a, b in part] == texts
+        if drawn and any("image" in record for record, _ in drawn):
+            images = names_of(path)
+            assert images == [[record["image"]] if "image" in record else [] for record, _ in drawn]
+        write_kept(path, "llava", keep, folder / f"out{path.suffix}")
+    written = (folder / f"out{path.suffix}").read_bytes()
+    kept = [text for text, bit in zip(texts, keep, strict=True) if bit]
+    if all(keep):
+        assert written == whole
+    if is_lines:
+        assert [line.strip() for line in written.splitlines() if line.strip()] == kept
+    else:
+        assert json.dumps(json.loads(written)) == json.dumps([json.loads(text) for text in kept])
+        left = iter(written.split(kept[0], 1)) if kept else iter(())
+        assert not kept or next(left).strip() == b"["
+        assert all(text in written for text in kept)
+
+
+def test_guesses_hold_on_ordinary_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(json_records, "WINDOW", 1 << 14)
+    for how in ({}, {"indent": 2}, {"separators": (",", ":")}):
+        path = write(
+            tmp_path / "mix.json", [{"id": n, "image": f"{n}.jpg", "conversations": TURNS} for n in range(2000)], **how
+        )
+        assert max(len(window.records) for window in json_records.windows(path)) > 20 or how.get("indent")
+        assert names_of(path) == [[f"{n}.jpg"] for n in range(2000)]
+
+
+def test_packed_files_stay_packed(tmp_path):
+    path = tmp_path / "mix.jsonl.gz"
+    lines = [json.dumps({"id": n, "image": f"{n}.jpg"}).encode() + b"\n" for n in range(50)]
+    path.write_bytes(gzip.compress(b"".join(lines)))
+    write_kept(path, "llava", [n % 3 > 0 for n in range(50)], tmp_path / "out.jsonl.gz")
+    kept = b"".join(line for n, line in enumerate(lines) if n % 3)
+    assert gzip.decompress((tmp_path / "out.jsonl.gz").read_bytes()) == kept
+
+
+def test_damaged_lines_are_counted_and_kept(tmp_path):
+    path = tmp_path / "mix.jsonl"
+    lines = [
+        b'{"image": "1.jpg"}',
+        b'{"image": "2',
+        b"\0\0",
+        b'{"image": "3.jpg"}{}',
+        b"[" * 5000,
+        b'{"image": "4.jpg"}',
+    ]
+    path.write_bytes(b"\xef\xbb\xbf" + b"\r\n\r\n".join(lines))
+    assert names_of(path) == [["1.jpg"], [], [], [], [], ["4.jpg"]]
+    assert sorted(damaged_of(path, "llava")) == [1, 2, 3, 4]
+    write_kept(path, "llava", [False, True, True, True, True, False], tmp_path / "out.jsonl")
+    assert (tmp_path / "out.jsonl").read_bytes() == b"\xef\xbb\xbf" + b"\r\n\r\n".join([*lines[1:5], b""])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[{"image": "1.jpg"}, {"image": "2', "record 1: is cut off"),
+        ('[{"image": "1.jpg"}, {"image": "2.jpg"}', "record 1: is cut off"),
+        ('[{"image": "1.jpg"},', "record 1: is cut off"),
+        ('[{"image": "1.jpg"} {"image": "2.jpg"}]', "record 0: ends with neither a comma"),
+        ('[{"image": "1.jpg"}, ]', "record 1: is not JSON"),
+        ('[{"image": "1.jpg"}, {"a": \0}]', "record 1: is not JSON"),
+        ('[{"image": "1.jpg"}, 5]', "record 1: is neither an object nor a list"),
+        ('[{"image": "1.jpg"}]\n[{"image": "2.jpg"}]', "name it .jsonl"),
+        ('[{"image": "1.jpg", "x": ' + "[" * 9999 + "]" * 9999 + "}]", "record 0: is nested too deeply"),
+        ('[{"picture": "1.jpg"}]', "names images in no known field; its records have 'picture'"),
+        ('[{"image": "' + "a" * 70000 + '"}]', "record 0: its image name has 70,000 characters"),
+        ("no JSON\n", "record 0: is not JSON"),
+    ],
+)
+def test_bad_files_are_refused_in_one_line(tmp_path, text, said):
+    path = tmp_path / "mix.json"
+    path.write_text(text)
+    with pytest.raises(DataError, match=r"^[^\n]*$") as error:
+        names_of(path)
+    assert said in str(error.value)
+
+
+def test_a_record_longer_than_every_window(tmp_path):
+    path = write(
+        tmp_path / "mix.json", [{"image": "1.jpg"}, {"x": '"[' * 2_000_000, "image": "2.jpg"}, {"image": "3.jpg"}]
+    )
+    assert names_of(path) == [["1.jpg"], ["2.jpg"], ["3.jpg"]]
+
+
+REAL = Path(os.environ.get("VLMT_REAL_DATA", "/nowhere")) / "mixtures"
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="VLMT_REAL_DATA has no mixtures")
+@pytest.mark.parametrize(
+    ("name", "form", "images"),
+    [
+        ("qwen/single_images.json", "llava", 3),
+        ("qwen/video.json", "llava", 0),
+        ("llamafactory/mllm_demo.json", "messages", None),
+        ("llamafactory/v1_multimodal_demo.jsonl", "messages", None),
+        ("ms_swift/multi_modal_1.jsonl", "messages", 3),
+        ("ms_swift/multi_modal_2.jsonl", "messages", 5),
+        ("ms_swift/multi_modal_3.jsonl", "messages", 3),
+        ("ms_swift/chatml.jsonl", "messages", 0),
+    ],
+)
+def test_real_files(tmp_path, name, form, images):
+    path = REAL / name
+    assert next(key for key, each in FORMS.items() if each.is_form(path, path.read_bytes()[:65536])) == form
+    shown = names_of(path, form)
+    text = path.read_text()
+    records = json.loads(text) if path.suffix == ".json" else [json.loads(line) for line in text.splitlines() if line]
+    assert len(shown) == len(records)
+    if images is None:
+        images = text.count("mllm_demo_data")
+    assert sum(map(len, shown)) == images
+    write_kept(path, form, [n != 1 for n in range(len(records))], tmp_path / path.name)
+    assert names_of(tmp_path / path.name, form) == shown[:1] + shown[2:]

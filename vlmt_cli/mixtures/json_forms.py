@@ -1,0 +1,93 @@
+"""Records in JSON, an array or lines: LLaVA's form, the messages forms, and any other that names images.
+
+LLaVA (the DPO form has prompt, chosen and rejected; a list of records packs them into one)
+    {"id": "000000033471", "image": "coco/train2017/000000033471.jpg", "conversations": [{"from": "human", ...}]}
+messages (LLaMA-Factory, ms-swift, OpenAI)
+    {"messages": [{"role": "user", "content": "<image>Who are they?"}, ...], "images": ["mllm_demo_data/1.jpg"]}
+    {"query": "<img>https://.../demo.jpeg</img>55555", "response": "66666"}
+    {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,..."}}]}
+records (POPE, and lists of images with their ids)
+    {"question_id": 1, "image": "COCO_val2014_000000310196.jpg", "text": "Is there a snowboard?", "label": "yes"}
+
+All are read alike, so that a record of another form among them is read, too. Of a key that stands twice in a record the
+last counts, as for Python. In lines a damaged record is counted, and kept when the file is written back; an array with
+a damaged record is refused, since no reader of JSON would take it.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.words import listed, quoted
+from vlmt_cli.mixtures.batch import Batch, Form, Source, Wanted
+from vlmt_cli.mixtures.json_images import IMAGE_FIELDS, TURN_FIELDS, Rows
+from vlmt_cli.mixtures.json_records import BOM, Window, windows, write
+
+_RECORDS = 1 << 15
+_BYTES = 128 << 20
+"""Records and bytes of a batch, at least about."""
+_KEY = re.compile(rb'"([A-Za-z_]\w*)"\s*:')
+_LLAVA = {b"conversations", b"conversation", b"chosen", b"model"}
+_MESSAGES = {b"messages", b"query", b"response"}
+
+
+def read(source: Source, wanted: Wanted) -> Iterator[Batch]:
+    """Read the records of a file.
+
+    Raises:
+        DataError: it is not JSON, or no record has a field that could name an image.
+    """
+    is_known, last = False, None
+    rows = Rows(wanted)
+    for window in windows(source.path):
+        rows.add_window(window)
+        if rows.damaged and (window.is_array or (window.first == 0 and len(rows.damaged) == len(window.records))):
+            bad = rows.damaged[0]
+            where = f"{source.path}: record {bad.record}"
+            raise DataError(bad.reason, where=where, todo="correct it, or get the file again")
+        is_known = is_known or bool(rows.images) or bool(keys_of(window) & {*IMAGE_FIELDS, *TURN_FIELDS})
+        last = window
+        if len(rows.ids) >= _RECORDS or rows.size >= _BYTES:
+            yield rows.batch()
+            rows = Rows(wanted, window.first + len(window.records))
+    if rows.ids:
+        yield rows.batch()
+    if last is not None and not is_known:
+        keys = listed([quoted(key) for key in sorted(keys_of(last))[:8]] or ["nothing"])
+        todo = f"name the field of the images as one of {', '.join(IMAGE_FIELDS[:6])}"
+        raise DataError(f"names images in no known field; its records have {keys}", where=source.path, todo=todo)
+
+
+def keys_of(window: Window) -> set[str]:
+    """Return the names that stand before a colon in the first record of a window."""
+    return {key.decode() for key in _KEY.findall(bytes(window.records[0][:65536]))}
+
+
+def is_llava(path: Path, head: bytes) -> bool:
+    """Whether a file begins with records that have conversations."""
+    return bool(_keys(path, head) & _LLAVA)
+
+
+def is_messages(path: Path, head: bytes) -> bool:
+    """Whether a file begins with records that have messages."""
+    return bool(_keys(path, head) & _MESSAGES)
+
+
+def is_records(path: Path, head: bytes) -> bool:
+    """Whether a file begins with a record, whatever is in it."""
+    return _keys(path, head) != {b""} and _begins(path, head)
+
+
+def _keys(path: Path, head: bytes) -> set[bytes]:
+    return set(_KEY.findall(head)) if _begins(path, head) else set()
+
+
+def _begins(path: Path, head: bytes) -> bool:
+    head = head.removeprefix(BOM).lstrip()
+    return not path.is_dir() and (head.startswith(b"{") or re.match(rb"\[[\[\s]*[{\]]", head) is not None)
+
+
+LLAVA = Form("LLaVA", is_llava, read, write)
+MESSAGES = Form("messages", is_messages, read, write)
+RECORDS = Form("records in JSON", is_records, read, write)

@@ -1,0 +1,330 @@
+"""The records of a JSON array or of JSON lines, each with its span of bytes; nothing of them is decoded here.
+
+    [{"id": 1}, [{"id": 2}, {"id": 3}], {"id": 4}]     three records, of which the second is packed
+    {"id": 1}\\n\\n{"id": 2}\\n                           two records
+
+A file is read in windows. The end of most windows is guessed from how the last records were separated, and *proved*:
+if what stands before a comma, closed with ``]``, is a JSON array, then that comma separates two records, since JSON is
+read from left to right. msgspec proves it at about 1 GB/s. Where no guess holds, records are walked one by one, by
+their quotation marks and brackets alone; that also reads what other readers of JSON take, such as ``NaN``.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.packed import open_packed
+from vlmt_cli.base.words import printable
+from vlmt_cli.mixtures.batch import Kept, Source
+from vlmt_cli.mixtures.byte_ranges import PACKED, merged, write_ranges
+
+WINDOW = 2 << 20
+"""Bytes that are read at once; a longer record makes its window longer. Larger windows leave the cache: slower."""
+BOM = b"\xef\xbb\xbf"
+LINES = (".jsonl", ".ndjson", ".jsonlines")
+
+_WALKED = 64
+"""Records that are walked before the next guess; twice as many after each that did not hold."""
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["{}\[\]]', re.DOTALL)
+_SCALAR = re.compile(rb"[^,\[\]{}\s]+")
+_SPACE = re.compile(rb"[ \t\r\n]*")
+_RAWS = msgspec.json.Decoder(list[msgspec.Raw])
+
+Spans = NDArray[np.int64]
+"""N x 2: where each record begins and ends (exclusive) in the unpacked file."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """N consecutive records: the number of the first, their spans, their bytes, and whether they stand in an array."""
+
+    first: int
+    spans: Spans
+    records: list[bytes | memoryview]
+    is_array: bool
+
+
+class Cut(Exception):
+    """A value is not closed within what was read."""
+
+
+def value_end(text: bytes, start: int) -> int:
+    """Return where the JSON value that begins at ``start`` ends, by its quotation marks and brackets alone.
+
+    Raises:
+        Cut: it is not closed.
+        ValueError: nothing that could be a value begins there.
+    """
+    first = text[start : start + 1]
+    if first not in (b"{", b"[", b'"'):
+        match = _SCALAR.match(text, start)
+        if start == len(text):
+            raise Cut
+        if match is None:
+            raise ValueError(f"expected a record at '{printable(text[start : start + 20].decode(errors='replace'))}'")
+        if match.end() == len(text):
+            raise Cut
+        return match.end()
+    depth = 0
+    for token in _TOKEN.finditer(text, start):
+        mark = text[token.start()]
+        if mark == 0x22:
+            if token.end() - token.start() == 1:
+                break
+        else:
+            depth += 1 if mark in b"{[" else -1
+        if depth == 0:
+            return token.end()
+    raise Cut
+
+
+def windows(path: Path) -> Iterator[Window]:
+    """Give the records of a file, a window after the other.
+
+    Raises:
+        DataError: an array is damaged or cut off; said with the record's number. Lines are given as they stand.
+    """
+    with _opened(path) as text:
+        text.more()
+        text.at = len(BOM) if text.data.startswith(BOM) else 0
+        text.skip_space()
+        if text.data[text.at : text.at + 1] == b"[" and not _is_lines(text, path):
+            text.at += 1
+            yield from _array(text)
+        else:
+            yield from _lines(text)
+
+
+def write(source: Source, kept: Kept, to: Path) -> None:
+    """Write a file again without the records that are not kept; the others, and the space around them, stay.
+
+    Raises:
+        DataError: an array is damaged.
+    """
+    parts = [(window.spans, window.is_array) for window in windows(source.path)]
+    spans = np.concatenate([part for part, _ in parts]) if parts else np.empty((0, 2), np.int64)
+    assert len(kept.records) == len(spans)
+    ranges = ranges_of(spans, kept.records, _size(source.path), not (parts and parts[0][1]))
+    write_ranges(source.path, merged(ranges), to)
+
+
+def ranges_of(spans: Spans, kept: NDArray[np.bool_], size: int, are_lines: bool) -> Spans:
+    """Return which bytes stay, M x 2: what stands before and after all records, and each kept one's.
+
+    A record takes the separator behind it along; in an array the last kept record leaves it.
+    """
+    if not len(spans):
+        return np.array([[0, size]], np.int64)
+    ends = np.append(spans[1:, 0], size if are_lines else spans[-1, 1])
+    ranges = np.column_stack([spans[:, 0], ends])[kept]
+    if not are_lines and len(ranges):
+        ranges[-1, 1] = spans[np.flatnonzero(kept)[-1], 1]
+    head = np.array([[0, spans[0, 0]]], np.int64)
+    tail = np.empty((0, 2), np.int64) if are_lines else np.array([[spans[-1, 1], size]], np.int64)
+    return np.concatenate([head, ranges, tail])
+
+
+class _Text:
+    """What was read of a file and is not yet used: ``data`` from ``at`` on; ``base`` is the offset of ``data``."""
+
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        self.file, self.path = file, path
+        self.data, self.at, self.base, self.is_all, self.record = b"", 0, 0, False, 0
+
+    def more(self) -> bool:
+        """Read on, and at least as much again as is held; False at the end of the file."""
+        kept = self.data[self.at :]
+        chunk = b"" if self.is_all else self.file.read(max(WINDOW, len(kept)))
+        self.base, self.data, self.at = self.base + self.at, kept + chunk, 0
+        self.is_all = not chunk
+        return not self.is_all
+
+    def skip_space(self) -> bytes:
+        """Skip white space; returns the byte behind it, nothing at the end of the file."""
+        while True:
+            self.at = _after_space(self.data, self.at)
+            if self.at < len(self.data) or not self.more():
+                return self.data[self.at : self.at + 1]
+
+    def next_value(self) -> tuple[int, int]:
+        """Return the span in ``data`` of the value that begins here, which is read whole."""
+        while True:
+            try:
+                return self.at, value_end(self.data, self.at)
+            except Cut:
+                if not self.more():
+                    raise self.damaged("is cut off") from None
+            except ValueError as error:
+                raise self.damaged(f"is not JSON ({error})") from error
+
+    def damaged(self, what: str) -> DataError:
+        where = f"{self.path}: record {self.record}"
+        return DataError(f"{what} (near byte {self.base + self.at:,})", where=where, todo="get the file again")
+
+
+def _array(text: _Text) -> Iterator[Window]:
+    """Give the records of an array; ``text`` stands behind its bracket."""
+    if text.skip_space() == b"]":
+        text.at += 1
+    else:
+        hint, walked, is_done = b"", _WALKED, False
+        while not is_done:
+            goal = text.record + walked
+            while not is_done and text.record < goal:
+                window, hint, is_done = _walk(text, goal, hint)
+                yield window
+            walked *= 2
+            while not is_done and (guessed := _guess(text, hint)):
+                walked = _WALKED
+                yield guessed
+    if text.skip_space():
+        what = f"goes on after its array with '{printable(text.data[text.at : text.at + 20].decode(errors='replace'))}'"
+        todo = "if each line is a record, name it .jsonl; otherwise get it again"
+        raise DataError(what, where=text.path, todo=todo)
+
+
+def _walk(text: _Text, goal: int, hint: bytes) -> tuple[Window, bytes, bool]:
+    """Walk records up to one of number ``goal``, or a window of them.
+
+    Returns:
+        The records; the bytes between the last two, with two of the first and the first key of the second; and whether
+        the array has ended.
+    """
+    first, spans, records, is_done = text.record, [], [], False
+    size = 0
+    while text.record < goal and size < WINDOW and not is_done:
+        text.skip_space()
+        start, end = text.next_value()
+        spans.append((text.base + start, text.base + end))
+        records.append(text.data[start:end])
+        size += end - start
+        text.at, end = end, text.base + end
+        behind = text.skip_space()
+        if behind not in (b",", b"]"):
+            raise text.damaged("is cut off" if not behind else "ends with neither a comma nor the end of the array")
+        is_done = behind == b"]"
+        text.at, text.record = text.at + 1, text.record + 1
+        if not is_done:
+            text.skip_space()
+            key = text.data.find(b'"', text.at + 2, text.at + 200)
+            if key >= 0 and end - 2 >= text.base:
+                hint = text.data[end - 2 - text.base : key + 1]
+    return Window(first, _spans(spans), list(records), True), hint, is_done
+
+
+def _guess(text: _Text, hint: bytes) -> Window | None:
+    """Take all records up to the last separator like ``hint``; None where that is not one."""
+    if not hint:
+        return None
+    if len(text.data) - text.at < WINDOW // 2:
+        text.more()
+    end = text.data.rfind(hint, text.at)
+    if end < 0:
+        return None
+    start, end = text.at, text.data.index(b",", end + 2)
+    try:
+        raws = _RAWS.decode(b"".join((b"[", memoryview(text.data)[start:end], b"]")))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    records = [memoryview(raw) for raw in raws]
+    window = Window(text.record, _located(text.data, start, records) + text.base, list(records), True)
+    text.at, text.record = end + 1, text.record + len(records)
+    return window
+
+
+def _located(data: bytes, start: int, records: list[memoryview]) -> Spans:
+    """Return where records stand that follow each other in an array from ``start`` on."""
+    lengths = np.fromiter(map(len, records), np.int64, len(records))
+    start = _after_space(data, start)
+    gap = data[start + lengths[0] : _after_space(data, data.index(b",", start + lengths[0]) + 1)]
+    starts = start + np.cumsum(lengths + len(gap)) - (lengths + len(gap))
+    ends = starts + lengths
+    # Where each gap is that of the first, each record begins where it was expected to.
+    if ends[-1] <= len(data):
+        letters = np.frombuffer(data, np.uint8)
+        is_gap = all((letters[ends[:-1] + k] == letter).all() for k, letter in enumerate(gap))
+        if is_gap and not np.isin(letters[starts], (9, 10, 13, 32)).any():
+            return np.column_stack([starts, ends])
+    spans, at = [], start
+    for length in lengths.tolist():
+        at = _after_space(data, at)
+        spans.append((at, at + length))
+        at = data.find(b",", at + length) + 1
+    return _spans(spans)
+
+
+def _after_space(data: bytes, at: int) -> int:
+    return _SPACE.match(data, at).end()  # type: ignore[union-attr]
+
+
+def _lines(text: _Text) -> Iterator[Window]:
+    while True:
+        end = text.data.rfind(b"\n", text.at) + 1
+        if not end and text.more():
+            continue
+        end = end or len(text.data)
+        block = text.data[text.at : end]
+        if not block:
+            return
+        breaks = np.flatnonzero(np.frombuffer(block, np.uint8) == 10) + 1
+        bounds = [0, *breaks.tolist()]
+        if bounds[-1] < len(block):
+            bounds.append(len(block))
+        spans, records = [], []
+        for start, stop in pairwise(bounds):
+            line = block[start:stop]
+            if not line.isspace():
+                spans.append((start, start + len(line.rstrip())))
+                records.append(line.strip())
+        if records:
+            yield Window(text.record, _spans(spans) + (text.base + text.at), list(records), False)
+        text.record += len(records)
+        text.at = end
+        text.more()
+
+
+def _is_lines(text: _Text, path: Path) -> bool:
+    """Whether a file that begins with a bracket holds a packed record in each line: its first is whole, more follow."""
+    name = path.name.removesuffix(".gz")
+    if not name.endswith(LINES):
+        return False
+    end = text.data.find(b"\n", text.at)
+    if end < 0 or text.data[end:].isspace():
+        return False
+    try:
+        return not text.data[value_end(text.data[: end + 1], text.at) : end].strip()
+    except (Cut, ValueError):
+        return False
+
+
+def _spans(pairs: list[tuple[int, int]]) -> Spans:
+    return np.array(pairs, np.int64).reshape(-1, 2)
+
+
+def _size(path: Path) -> int:
+    """Return how many bytes a file unpacks to."""
+    if path.suffix not in PACKED:
+        return path.stat().st_size
+    size = 0
+    with open_packed(path) as file:
+        while chunk := file.read(1 << 20):
+            size += len(chunk)
+    return size
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[_Text]:
+    try:
+        with open_packed(path) as file:
+            yield _Text(file, path)
+    except FileNotFoundError as error:
+        raise DataError("there is no such file", where=path) from error
