@@ -6,12 +6,12 @@ Nothing else changes: paths and queries may tell images apart by capital letters
 """
 
 from collections.abc import Callable
-from functools import partial
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_PLAIN = r"^https?://[a-z0-9._-]+/[^#&\s]*$"
+_PLAIN = r"^https?://[a-z0-9._-]+/(?:[^#&\s]|&[^a#&\s]|&a[^m#&\s])*$"
 _ADDRESS = (
     r"^(?i:https?:)?//(?:[^/?#\s@]*@)?(?P<host>[^/?#\s@:]+)(?P<port>(?::[0-9]+)?)(?P<rest>(?:[/?][^#]*)?)(?:#.*)?$"
 )
@@ -21,44 +21,36 @@ _LONGEST = 8192
 _HOST = r"^https?://(?:[a-z0-9-]+\.)*(?:static)?flickr\.com/"
 _PHOTO = rf"(?i){_HOST}(?:(?:[^?#]*/)?(?P<file>[0-9]+)_[0-9a-f]+|photos/[^/?#]+/(?P<page>[0-9]+)(?:[/?#]|$))"
 _OFFICIAL = (
-    ("cocodataset", r"(?i)^https?://images\.cocodataset\.org/.*?(?:^|[/_])0*(?P<id>[0-9]{1,12})\.jpg$", "coco"),
-    (
-        "mscoco.org",
-        r"(?i)^https?://(?:www\.)?mscoco\.org/(?:images/|.*?[/_]0*)(?P<id>[1-9][0-9]{0,11})(?:\.jpg)?$",
-        "coco",
-    ),
-    ("/VG_100K", r"(?i)^https?://.*/VG_100K(?:_2)?/(?P<id>[1-9][0-9]{0,11})\.jpg$", "vg"),
+    (r"(?i)^https?://images\.cocodataset\.org/.*?(?:^|[/_])0*(?P<id>[0-9]{1,12})\.jpg$", "coco:"),
+    (r"(?i)^https?://(?:www\.)?mscoco\.org/(?:images/|.*?[/_]0*)(?P<id>[1-9][0-9]{0,11})(?:\.jpg)?$", "coco:"),
+    (r"(?i)^https?://.*/VG_100K(?:_2)?/(?P<id>[1-9][0-9]{0,11})\.jpg$", "vg:"),
 )
+_MAY_BE_OFFICIAL = r"cocodataset\.org/|mscoco\.org/|/VG_100K"
+_MAY_BE_FLICKR = r"lickr\.com/"
 
 
 def flickr_photos(urls: pa.Array) -> pa.Array:
     """Name the Flickr photos of N addresses, ``flickr:8119368305``; null where an address names none."""
-    photo = _where_it_may_be(urls, "lickr.com/", _photo_ids)
+    photo = _where_it_may_be(urls, _MAY_BE_FLICKR, _photo_ids)
     return pc.binary_join_element_wise("flickr", photo, ":")
 
 
 def normal_addresses(urls: pa.Array) -> pa.Array:
     """Bring N addresses into their normal form, ``url:https://host/path``; null for what is not an address."""
     urls = urls.cast(pa.string())
-    is_plain = pc.match_substring_regex(urls, _PLAIN).fill_null(True)
-    is_open = pc.starts_with(urls, "http:").fill_null(False)
-    normal = pc.binary_replace_slice(urls, 0, len("https"), "url:https")
-    normal = pc.replace_with_mask(
-        normal, is_open, pc.binary_replace_slice(urls.filter(is_open), 0, len("http"), "url:https")
-    )
-    if pc.all(is_plain, min_count=0).as_py():
+    is_odd = pc.invert(pc.match_substring_regex(urls, _PLAIN)).fill_null(False)
+    normal = pc.replace_substring_regex(urls, "^https?", "url:https")
+    if not pc.any(is_odd, min_count=0).as_py():
         return normal
-    others = pc.invert(is_plain)
-    return pc.replace_with_mask(normal, others, _normalised(urls.filter(others)))
+    row = np.arange(len(urls))
+    odd = is_odd.to_numpy(zero_copy_only=False)
+    row[odd] = len(urls) + np.arange(odd.sum())
+    return pa.concat_arrays([normal, _normalised(urls.filter(is_odd))]).take(pa.array(row))
 
 
 def official_images(urls: pa.Array) -> pa.Array:
     """Name the images that N official addresses of COCO and Visual Genome are of; null for other addresses."""
-    keys = pa.nulls(len(urls), pa.string())
-    for hint, pattern, source in _OFFICIAL:
-        ids = _where_it_may_be(urls, hint, partial(_group, pattern, "id"))
-        keys = pc.coalesce(keys, pc.binary_join_element_wise(source, ids, ":"))
-    return keys
+    return _where_it_may_be(urls, _MAY_BE_OFFICIAL, _official_keys)
 
 
 def _normalised(urls: pa.Array) -> pa.Array:
@@ -79,13 +71,17 @@ def _photo_ids(urls: pa.Array) -> pa.Array:
     return pc.if_else(pc.equal(ids, ""), None, ids)
 
 
-def _group(pattern: str, name: str, urls: pa.Array) -> pa.Array:
-    return pc.struct_field(pc.extract_regex(urls, pattern), name)
+def _official_keys(urls: pa.Array) -> pa.Array:
+    keys = pa.nulls(len(urls), pa.string())
+    for pattern, prefix in _OFFICIAL:
+        ids = pc.struct_field(pc.extract_regex(urls, pattern), "id")
+        keys = pc.coalesce(keys, pc.binary_join_element_wise(prefix, ids, ""))
+    return keys
 
 
 def _where_it_may_be(urls: pa.Array, hint: str, extract: Callable[[pa.Array], pa.Array]) -> pa.Array:
-    """Extract from the few rows that hold a substring; null in the others."""
+    """Extract from the few rows in which a pattern is; null in the others."""
     urls = urls.cast(pa.string())
-    may_be = pc.match_substring(urls, hint).fill_null(False)
-    nothing = pa.nulls(len(urls), pa.string())
-    return pc.replace_with_mask(nothing, may_be, extract(urls.filter(may_be)))
+    may_be = pc.match_substring_regex(urls, hint).fill_null(False)
+    mask = may_be.to_numpy(zero_copy_only=False)
+    return extract(urls.filter(may_be)).take(pa.array(np.cumsum(mask) - 1, mask=~mask))
