@@ -141,7 +141,7 @@ def _write_mixtures(folder: Path) -> None:
             member = tarfile.TarInfo(name)
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))
-    (folder / "a.csv").write_text('url,caption\n' + 'http://a/1.jpg,"a ""b"",\nc"\nhttp://a/2.jpg,d\n' * 9)
+    (folder / "a.csv").write_text("url,caption\n" + 'http://a/1.jpg,"a ""b"",\nc"\nhttp://a/2.jpg,d\n' * 9)
     (folder / "a.tsv").write_text('"a\thttp://a/1.jpg\nb\thttp://a/2.jpg\n' * 9)
     (folder / "images/1.jpg").write_bytes(b"x")
     (folder / "images/metadata.jsonl").write_text('{"file_name": "1.jpg", "text": "a"}\n{"file_names": ["1.jpg"]}\n')

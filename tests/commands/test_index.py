@@ -67,6 +67,16 @@ def test_parquet_and_folders_are_known_by_the_hashes_of_their_images(vlmt, tmp_p
     assert ("folder:a-b-png", "table", "table:0", "file") in aliases
 
 
+def test_a_prompt_that_every_record_has_is_no_text(vlmt, tmp_path: Path) -> None:
+    records = [
+        {"image": f"COCO_val2014_{n:012}.jpg", "question": f"What is {n}?", "prompt": QUESTION} for n in range(30)
+    ]
+    (tmp_path / "b.json").write_text(json.dumps(records))
+    assert vlmt("index", "add", f"mine={tmp_path / 'b.json'}", "--to", tmp_path / "index.parquet")[0] == 0
+    texts = read_index(tmp_path / "index.parquet").images["texts"].to_pylist()
+    assert [len(each) for each in texts] == [1] * 30
+
+
 def test_own_benchmarks_join_the_built_in_ones(vlmt, tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("val2014/COCO_val2014_000000000009.jpg 9\nnobody/knows.jpg\n")
     _, _, said = vlmt("index", "add", f"refcocog-test={tmp_path / 'list.txt'}", "--data", tmp_path / "data")

@@ -7,6 +7,7 @@ published a list, and under which licence, stands with each benchmark here.
 
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pyarrow as pa
@@ -108,6 +109,7 @@ LISTS = {
 """By benchmark: the list that it comes from, and what is true of it."""
 
 
+@cache
 def builtin_index() -> Index:
     """Read the index that is built in."""
     return read_index(BUILTIN)

@@ -23,6 +23,7 @@ from vlmt_cli.mixtures.benchmark_file import Shown, keys_of_shown, read_benchmar
 OWN = "index.parquet"
 """The user's index, in the data folder."""
 
+_FEW, _NEARLY_EVERY = 20, 0.9
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 _COCO_SPLITS = {"vqa": "test2015", "coco": "val2014", "refcoco": "train2014", "refcoco+": "train2014",
                 "refcocog": "train2014", "guesswhat": "trainval2014"}  # fmt: skip
@@ -94,7 +95,7 @@ def index_of_file(name: str, path: Path, source: str | None, images: bool, is_sc
         raise DataError(f"names no image by a name that is known, such as {example!r}", where=path, todo=todo)
     links = [_outside_links(keys, shown.urls, "url"), _outside_links(keys, shown.hashes, "file")]
     rows = pc.list_parent_indices(texts := pa.array(shown.texts, pa.list_(pa.string())))
-    said = image_rows(name, keys.take(rows), hash_texts(texts.flatten()))
+    said = _without_prompts(image_rows(name, keys.take(rows), hash_texts(texts.flatten())), len(keys))
     images_known = pa.concat_tables([image_rows(name, keys), said])
     images_known = images_known.filter(pc.is_valid(images_known["image"]))
     count = len(images_known["image"].unique())
@@ -130,6 +131,15 @@ def _outside_links(keys: pa.Array, aliases: Iterable[list[str]], relation: str) 
         return links_table(images, flat, relation)
     addresses = links_table(images, normal_addresses(flat), "url")
     return pa.concat_tables([addresses, links_table(images, flickr_photos(flat), "flickr")])
+
+
+def _without_prompts(said: pa.Table, images: int) -> pa.Table:
+    """Leave out what is said of nearly every image: a prompt is no question, and is in many a mixture."""
+    texts = said["texts"].combine_chunks().flatten()
+    counts = pc.value_counts(texts)
+    often = pc.greater(counts.field("counts"), max(_FEW, _NEARLY_EVERY * images))
+    prompts = counts.field("values").filter(often)
+    return said.filter(pc.invert(pc.is_in(texts, value_set=prompts)))
 
 
 def _coco_split(shown: Shown) -> str | None:
