@@ -14,8 +14,9 @@ NO_TRAINING = ("data", "mini")
 FIRST = {"pretrain": "pretrain", "all-tasks": "all-tasks", "group-task": "group-task-G1"}
 """Recipes that others begin with, and the runs that these look for."""
 OTHERS = sorted({path.stem for path in recipes_folder().glob("*.yaml")} - {*NO_TRAINING, *FIRST})
+PRETRAINING = ("pretrain", "pretrain-misaligned", "pretrain-overlapping")
 TASKS = {
-    "pretrain": ("conceptual_captions",),
+    **dict.fromkeys(PRETRAINING, ("conceptual_captions",)),
     "single-task": ("vqa",),
     "group-task": GROUPS["G1"],
     "group-to-single": ("vqa",),
@@ -29,16 +30,16 @@ TASKS = {
     },
 }
 STAGES = {
-    "pretrain": ["pretrain"],
+    **{recipe: [recipe] for recipe in PRETRAINING},
     "no-pretraining": ["no-pretraining"],
     "group-to-single": ["pretrain", "group-task-G1", "group-to-single"],
     "all-to-single": ["pretrain", "all-tasks", "all-to-single"],
 }
 CURRICULA = {"curriculum": "G3", "curriculum-g4": "G4", "anti-curriculum": "G1"}
 WITHOUT_DSG = "no-dsg vanilla without-g4-no-dsg single-task group-to-single all-to-single"
-GAPS = {"gap-8": 8, "gap-16": 16, "pretrain": 1} | dict.fromkeys([*WITHOUT_DSG.split(), *CURRICULA], 1)
-WITHOUT_TOKEN = "vanilla no-task-token without-g4-no-task-token pretrain"
-TOKENS = dict.fromkeys([*WITHOUT_TOKEN.split(), *CURRICULA], "none")
+GAPS = {"gap-8": 8, "gap-16": 16} | dict.fromkeys([*WITHOUT_DSG.split(), *CURRICULA, *PRETRAINING], 1)
+WITHOUT_TOKEN = "vanilla no-task-token without-g4-no-task-token"
+TOKENS = dict.fromkeys([*WITHOUT_TOKEN.split(), *CURRICULA, *PRETRAINING], "none")
 TOKENS["token-per-group"] = "group"
 
 
@@ -76,7 +77,7 @@ def test_a_recipe_trains(preset, runs, trained_world):
     assert [stage.name for stage in checkpoint.lineage.stages] == STAGES.get(preset, ["pretrain", name])
     assert checkpoint.lineage.stages[-1].steps == 2 * len(tasks)
     assert checkpoint.lineage.stages[-1].images in checkpoint.images
-    assert checkpoint.config.pretraining == (preset == "pretrain")
+    assert checkpoint.config.pretraining == (preset in PRETRAINING)
 
 
 def test_a_single_task_trains_until_it_has_converged_and_others_for_all_their_iterations(

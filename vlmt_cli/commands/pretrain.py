@@ -16,6 +16,6 @@ def pretrain(recipe: RecipeName = "pretrain", *, options: TrainingOptions) -> No
 
       vlmt pretrain --gpus 8
 
-      vlmt pretrain --set masking.neighbours=false --run runs/pretrain-no-overlap
+      vlmt pretrain --preset pretrain-overlapping --run runs/pretrain-overlapping
     """
     launch(recipe, Path(recipe).stem, {}, options)
