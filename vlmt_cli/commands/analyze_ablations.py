@@ -70,7 +70,7 @@ def ablations(
 
 
 def _row_json(row: "AblationRow") -> dict[str, Any]:
-    numbers = {**row.tasks, **row.groups, **({"average": row.average} if row.average else {})}
+    numbers = {**row.tasks, **row.recalls, **row.groups, **({"average": row.average} if row.average else {})}
     ours = {
         name: {"percent": number.value, "interval": number.interval, "by_seed": dict(number.values)}
         for name, number in numbers.items()
@@ -82,6 +82,7 @@ def _show_ablations(number: str, rows: "Sequence[AblationRow]", source: str, pap
     from vlmt_cli.commands.show import stdout, table
     from vlmt_cli.evaluation.scores import COLUMNS
 
+    beside = paper and source == "test"
     groups = ["G1", "G2", "G3"] + ["G4"] * (number != "12")
     named = [name for name in COLUMNS if name in rows[0].paper] if number != "6" else []
     header = ["", *(COLUMNS[name] for name in named), *groups, "All"]
@@ -89,12 +90,32 @@ def _show_ablations(number: str, rows: "Sequence[AblationRow]", source: str, pap
     for row in rows:
         ours = {**row.tasks, **row.groups, "average": row.average}
         lines.append([row.title, *(_plain(ours.get(name)) for name in [*named, *groups, "average"])])
-        if paper:
+        if beside:
             published = [f"{row.paper[name]:.2f}" for name in [*named, *groups, "average"]]
             lines.append(["  the paper's", *published])
     stdout().print(table(header, lines, f"Table {number}: {source} scores, %"))
+    _show_recalls(number, rows, beside)
+    if paper and not beside:
+        stdout().print(
+            "The paper's scores are of test sets: evaluate every run (vlmt evaluate) to see them beside these."
+        )
     if any(group.interval for row in rows for group in row.groups.values()):
         stdout().print("± is half a 95% interval over seeds (t).")
+
+
+def _show_recalls(number: str, rows: "Sequence[AblationRow]", paper: bool) -> None:
+    from vlmt_cli.analysis.relations.ablations import KS
+    from vlmt_cli.commands.show import stdout, table
+    from vlmt_cli.evaluation.scores import COLUMNS
+
+    names = {f"{task}_r{k}": f"{COLUMNS[task]}\nR@{k}" for task in ("coco", "flickr30k") for k in KS}
+    lines = []
+    for row in (row for row in rows if row.recalls):
+        lines.append([row.title, *(_plain(row.recalls.get(name)) for name in names)])
+        if paper:
+            lines.append(["  the paper's", *(f"{row.paper[name]:.2f}" for name in names)])
+    if lines and number != "6":
+        stdout().print(table(["", *names.values()], lines, f"Table {number}: Recall@5 and 10 of image retrieval, %"))
 
 
 def _plain(number: "OverSeeds | None") -> str:

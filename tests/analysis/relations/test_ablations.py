@@ -6,7 +6,9 @@ from analysis.handmade_runs import make_recipe, write_run
 
 from vlmt_cli.analysis.relations.ablations import RECIPES, TABLES, ablation_table
 from vlmt_cli.base.recipes import load_recipe
-from vlmt_cli.datasets.table import GROUPS, TWELVE
+from vlmt_cli.datasets.table import GROUPS, TASKS, TWELVE
+from vlmt_cli.evaluation.bootstrap import Estimate
+from vlmt_cli.evaluation.scores import TaskScore, make_scores, official_split, write_scores
 from vlmt_cli.runs.recipe import Recipe
 
 # As printed in table 6; its two curriculum averages are swapped there, and these are table 10's.
@@ -83,3 +85,42 @@ def test_table_12_leaves_g4_out_of_every_row(runs):
     for row in rows:
         assert "G4" not in row.groups and sorted(row.tasks) == sorted(ten)
         assert row.average.values[0] == pytest.approx(100 * np.mean([truth[row.recipe, 0][task] for task in ten]))
+
+
+# Recall@5 and 10 of COCO and Flickr30k as printed in tables 10 to 12.
+RECALLS = {
+    ("10", "no-pretraining"): (87.60, 93.96, 83.20, 90.68),
+    ("11", "gap-16"): (91.04, 95.86, 87.66, 92.92),
+    ("12", "without-g4-no-dsg"): (90.70, 96.04, 88.18, 93.28),
+}
+NAMES = ("coco_r5", "coco_r10", "flickr30k_r5", "flickr30k_r10")
+
+
+def share(value):
+    return Estimate(value, value, value, 100, 100)
+
+
+def test_recall_at_5_and_10_of_evaluated_runs_beside_the_papers(runs):
+    folders, truth = runs
+    for (number, recipe), printed in RECALLS.items():
+        (row,) = ablation_table(number, {}, [recipe])[0]
+        assert tuple(row.paper[name] for name in NAMES) == printed and not row.recalls
+    assert not any(row.recalls for row in ablation_table("10", folders)[0])  # validation has no Recall@5
+    evaluated = {key: folder for key, folder in folders.items() if key[0] == "all-tasks"}
+    for (recipe, seed), folder in evaluated.items():
+        recalls = {"Recall@5": share(0.5 + 0.2 * seed), "Recall@10": share(0.75)}
+        scores = {
+            task: TaskScore(
+                metric=TASKS[task].metric,
+                split=official_split(task),
+                score=share(truth[recipe, seed][task]),
+                extra=recalls if task in GROUPS["G2"] else {},
+            )
+            for task in TWELVE
+        }
+        whole = make_scores(str(folder), scores, split_hash=None, recipe_hash=None, leaks_allowed=True, resamples=1000,
+                            resampled="image", seed=0)  # fmt: skip
+        write_scores(folder / "scores.json", whole)
+    (row,), source = ablation_table("10", evaluated, ["all-tasks"])
+    assert source == "test" and row.recalls["coco_r5"].values == pytest.approx({0: 50, 1: 70})
+    assert row.recalls["flickr30k_r10"].value == pytest.approx(75)

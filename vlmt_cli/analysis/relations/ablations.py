@@ -13,7 +13,8 @@ import pandas as pd
 
 from vlmt_cli.analysis.relations.seeds import OverSeeds, ScoreSource, scores_of
 from vlmt_cli.datasets.table import DATASETS, GROUPS, TWELVE
-from vlmt_cli.evaluation.scores import averages
+from vlmt_cli.evaluation.bootstrap import Estimate
+from vlmt_cli.evaluation.scores import averages, read_scores
 from vlmt_cli.paper import table
 from vlmt_cli.runs.best import BestOrLast
 
@@ -56,7 +57,8 @@ class AblationRow:
         title: in print.
         tasks, groups: by name.
         average: of all its tasks; over G1 to G3 where G4 is not among them.
-        paper: what the paper has, by task, group and ``average``; of table 12 without G4 for all rows.
+        recalls: Recall@5 and 10 of retrieval where it was evaluated, by names such as ``coco_r5``.
+        paper: what the paper has, by task, recall, group and ``average``; of table 12 without G4 for all rows.
     """
 
     recipe: str
@@ -64,6 +66,7 @@ class AblationRow:
     tasks: dict[str, OverSeeds]
     groups: dict[str, OverSeeds]
     average: OverSeeds | None
+    recalls: dict[str, OverSeeds]
     paper: dict[str, float]
 
 
@@ -93,18 +96,26 @@ def ablation_table(
             for (name, seed), task_scores in sorted(scores.items())
             if name == recipe
         }
-        rows.append(_row(recipe, title, by_seed, len(tasks_of_table), _paper(recipes, tasks_of_table)))
+        scored = {seed: mine[name, seed] for name, seed in sorted(mine) if name == recipe and source == "test"}
+        recalls = pd.DataFrame({seed: _recalls(folder) for seed, folder in scored.items()})
+        paper = _paper(recipes, tasks_of_table)
+        rows.append(_row(recipe, title, by_seed, len(tasks_of_table), _over_seeds(recalls), paper))
     return rows, source
 
 
 def _row(
-    recipe: str, title: str, by_seed: Mapping[int, Mapping[str, float]], complete: int, paper: dict[str, float]
+    recipe: str,
+    title: str,
+    by_seed: Mapping[int, Mapping[str, float]],
+    complete: int,
+    recalls: dict[str, OverSeeds],
+    paper: dict[str, float],
 ) -> AblationRow:
     means = {seed: averages(scores)[0] for seed, scores in by_seed.items()}
     groups = pd.DataFrame(means).reindex([group for group in GROUPS if any(group in mean for mean in means.values())])
     whole = {seed: sum(scores.values()) / complete for seed, scores in by_seed.items() if len(scores) == complete}
     average = OverSeeds(whole) if whole else None
-    return AblationRow(recipe, title, _over_seeds(pd.DataFrame(by_seed)), _over_seeds(groups), average, paper)
+    return AblationRow(recipe, title, _over_seeds(pd.DataFrame(by_seed)), _over_seeds(groups), average, recalls, paper)
 
 
 def _over_seeds(scores: pd.DataFrame) -> dict[str, OverSeeds]:
@@ -112,6 +123,14 @@ def _over_seeds(scores: pd.DataFrame) -> dict[str, OverSeeds]:
     return {str(name): OverSeeds(values.dropna().to_dict()) for name, values in scores.iterrows()}
 
 
+def _recalls(run: Path) -> dict[str, float]:
+    """Return Recall@5 and 10 of a run's evaluated retrieval tasks, in percent."""
+    tasks = read_scores(run).tasks
+    measured = {f"{task}_r{k}": tasks[task].extra.get(f"Recall@{k}") for task in _COLUMNS if task in tasks for k in KS}
+    return {name: 100 * recall.value for name, recall in measured.items() if isinstance(recall, Estimate)}
+
+
+KS = (5, 10)
 _COLUMNS = {"coco": "coco_r1", "flickr30k": "flickr30k_r1"}
 
 
@@ -119,5 +138,6 @@ def _paper(name: str, tasks: Sequence[str]) -> dict[str, float]:
     """Return a row of the paper's by task, with the means of these; of all twelve as it is printed."""
     row = next(row for row in table("table10_ablations") if row["run"] == name)
     values = {task: float(cell) for task in tasks if (cell := row[_COLUMNS.get(task, task)])}
+    recalls = {name: float(row[name]) for task in _COLUMNS if task in values for name in (f"{task}_r{k}" for k in KS)}
     printed = row["mt_score"] if len(values) == len(TWELVE) else ""
-    return values | averages(values)[0] | {"average": float(printed or sum(values.values()) / len(values))}
+    return values | recalls | averages(values)[0] | {"average": float(printed or sum(values.values()) / len(values))}
