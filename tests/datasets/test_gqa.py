@@ -8,7 +8,14 @@ def test_train_and_val_are_one_and_the_last_by_id_are_held_out(tmp_path):
     examples = read("gqa", tmp_path, minval=1, vocabulary=1)
     assert [row["example_id"] for row in rows(examples, "train")] == [f"{n:02}" for n in range(1, 10)]
     assert rows(examples, "val") == [
-        {"example_id": "10", "images": ["vg:2382986"], "text": "Is it?", "answers": ["no"], "counts": [10]}
+        {
+            "example_id": "10",
+            "images": ["vg:2382986"],
+            "text": "Is it?",
+            "answers": ["no"],
+            "counts": [10],
+            "unanimous": None,
+        }
     ]
     assert [row["images"] for row in rows(examples, "testdev")] == [["gqa:n161313"]]
     assert examples.answers == ["yes"]

@@ -8,7 +8,14 @@ def test_the_last_questions_by_id_are_val_and_test(tmp_path):
     ids = {name: [row["example_id"] for row in rows(examples, name)] for name in examples.splits}
     assert ids == {"train": [str(n) for n in range(1, 9)], "val": ["9"], "test": ["10"]}
     assert rows(examples, "test") == [
-        {"example_id": "10", "images": ["vg:7"], "text": "What is 10?", "answers": ["green"], "counts": [10]}
+        {
+            "example_id": "10",
+            "images": ["vg:7"],
+            "text": "What is 10?",
+            "answers": ["green"],
+            "counts": [10],
+            "unanimous": None,
+        }
     ]
     assert examples.answers is None  # VQA's vocabulary is used
 

@@ -14,7 +14,14 @@ def test_the_last_val_questions_by_id_are_held_out(tmp_path):
     examples = read("vqa", tmp_path, minval=1, min_answer_count=12)
     assert {row["example_id"] for row in rows(examples, "train")} == {"25000", "25001", *map(str, range(9000, 9009))}
     assert rows(examples, "val") == [
-        {"example_id": "9009", "images": ["coco:9"], "text": "What is 9009?", "answers": ["2"], "counts": [10]}
+        {
+            "example_id": "9009",
+            "images": ["coco:9"],
+            "text": "What is 9009?",
+            "answers": ["2"],
+            "counts": [10],
+            "unanimous": "Two.",
+        }
     ]
     assert examples.answers == ["2"]
     assert read("vqa", tmp_path, min_answer_count=13).answers == []

@@ -9,7 +9,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.datasets.answers import count_answers, normalise_answer, normalise_answers
+from vlmt_cli.datasets.answers import (
+    count_answers,
+    normalise_answer,
+    normalise_answers,
+    trimmed_answers,
+    unanimous_answers,
+)
 from vlmt_cli.tasks.referring.rules import iou, localised
 from vlmt_cli.tasks.retrieval import rules as retrieval
 from vlmt_cli.tasks.retrieval.rules import fold_weights, folds_of, recall, retrieval_ranks
@@ -40,6 +46,33 @@ def test_vqa_accuracy_is_the_mean_over_all_sets_of_nine():
     assert vqa_accuracy(predicted, *columns(questions)) == pytest.approx(expected)
     assert soft_score(predicted, *columns(questions)) == pytest.approx(expected)  # with ten annotators they agree
     assert set(np.round(expected, 6)) == {0, 0.3, 0.6, 0.9, 1}
+
+
+def official(answer, typed):
+    """VQA's rule for an answer and what ten annotators typed: normalised only where they differ."""
+    said = [each.replace("\n", " ").replace("\t", " ").strip() for each in [*typed, answer]]
+    if len(set(said[:-1])) > 1:
+        said = [normalise_answer(each) for each in said]
+    return nine_of_ten(said[-1], said[:-1])
+
+
+UNANIMOUS = ["one way", "1 way", "A cat.", " yes\n", "", "don't", "dont", "Two", "t-shirt", "1,000", "the", "x ."]
+
+
+def test_what_all_typed_alike_is_compared_as_typed():
+    rng = np.random.default_rng(1)
+    agreed = [[said] * 10 for said in UNANIMOUS] * len(UNANIMOUS)
+    almost = [[said] * 9 + ["\tyes "] for said in UNANIMOUS] * len(UNANIMOUS)
+    blanks = [[said, f" {said}\t"] * 5 for said in UNANIMOUS] * len(UNANIMOUS)
+    mixed = [list(rng.choice(UNANIMOUS, 10)) for _ in range(300)]
+    questions = [*agreed, *almost, *blanks, *mixed]
+    predicted = [*np.repeat(UNANIMOUS, len(UNANIMOUS)).tolist() * 3, *rng.choice(UNANIMOUS, 300).tolist()]
+    typed = trimmed_answers([answer for annotators in questions for answer in annotators])
+    unanimous = unanimous_answers(np.full(len(questions), 10), typed)
+    scores = vqa_accuracy(predicted, *columns(questions), unanimous=unanimous)
+    assert scores.tolist() == pytest.approx([official(*each) for each in zip(predicted, questions, strict=True)])
+    softer = vqa_accuracy(predicted, *columns(questions))
+    assert (softer >= scores).all() and (softer > scores).any()
 
 
 def test_with_other_numbers_of_annotators_the_two_forms_differ():

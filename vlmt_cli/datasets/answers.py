@@ -6,7 +6,7 @@ ten. Answers here are normalised once, when they are read.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,7 @@ from vlmt_cli.datasets.tables import lists
 _PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
 _DIGIT_COMMA_DIGIT = re.compile(r"\d,\d")
 _PERIOD = re.compile(r"\.(?!\d)")
+_PERIODS = 32  # of one answer: the evaluation passes a flag of this value where the count belongs
 _PLAIN = re.compile(r"[a-z0-9' ]*")
 _ARTICLES = {"a", "an", "the"}
 _NUMBERS = {"none": "0"} | {
@@ -44,7 +45,7 @@ ANNOTATORS = 10
 def normalise_answer(answer: str) -> str:
     """Normalise an answer as the official VQA evaluation does: ``"The Two dogs."`` is ``"2 dogs"``."""
     if not _PLAIN.fullmatch(answer):
-        answer = _without_punctuation(answer.replace("\n", " ").replace("\t", " ").strip()).lower()
+        answer = _without_punctuation(trimmed(answer)).lower()
     words = (_NUMBERS.get(word, word) for word in answer.split())
     return " ".join(_CONTRACTIONS.get(word, word) for word in words if word not in _ARTICLES)
 
@@ -57,14 +58,44 @@ def _without_punctuation(answer: str) -> str:
         if mark in result:
             gone = traceless or f"{mark} " in answer or f" {mark}" in answer
             result = result.replace(mark, "" if gone else " ")
-    return _PERIOD.sub("", result)
+    return _PERIOD.sub("", result, count=_PERIODS)
+
+
+def trimmed(answer: str) -> str:
+    """Return an answer as the evaluation compares it where all annotators agree: as typed, without outer blanks."""
+    return answer.replace("\n", " ").replace("\t", " ").strip()
+
+
+def trimmed_answers(answers: pa.Array | Sequence[str]) -> pa.DictionaryArray:
+    """Trim N answers; each distinct one only once. Returns N dictionary-encoded strings."""
+    return _of_distinct(trimmed, answers)
+
+
+def unanimous_answers(annotated: NDArray[np.int64], answers: pa.DictionaryArray) -> pa.Array:
+    """Return what all annotators of each question typed; null where they differ, or where nobody answered.
+
+    Args:
+        annotated: for each of N questions, how many annotators answered.
+        answers: all their answers, trimmed, one question after another.
+    """
+    codes, first = answers.indices.to_numpy(), np.cumsum(annotated) - annotated
+    question = np.repeat(np.arange(len(annotated)), annotated)
+    differ = np.bincount(question, codes != codes[first[question]], minlength=len(annotated)) > 0
+    agree = (annotated > 0) & ~differ
+    said = np.zeros(len(annotated), np.int64)
+    said[agree] = codes[first[agree]]
+    return answers.dictionary.take(pa.array(said, mask=~agree))
 
 
 def normalise_answers(answers: pa.Array | Sequence[str]) -> pa.DictionaryArray:
     """Normalise N answers; each distinct one only once. Returns N dictionary-encoded strings."""
+    return _of_distinct(normalise_answer, answers)
+
+
+def _of_distinct(change: Callable[[str], str], answers: pa.Array | Sequence[str]) -> pa.DictionaryArray:
     distinct = pa.array(answers, pa.string()).dictionary_encode()
-    normal = pa.array(map(normalise_answer, distinct.dictionary.to_pylist()), pa.string()).dictionary_encode()
-    return pa.DictionaryArray.from_arrays(normal.indices.take(distinct.indices), normal.dictionary)
+    changed = pa.array(map(change, distinct.dictionary.to_pylist()), pa.string()).dictionary_encode()
+    return pa.DictionaryArray.from_arrays(changed.indices.take(distinct.indices), changed.dictionary)
 
 
 def count_answers(annotated: NDArray[np.int64], answers: pa.DictionaryArray) -> tuple[pa.ListArray, pa.ListArray]:

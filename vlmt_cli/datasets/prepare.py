@@ -53,7 +53,7 @@ EDITED = "has example tables that were edited"
 NEXT = ".next"
 """Below ``examples/``: what ``vlmt clean`` has read anew and not yet put in the place of what was there."""
 _WORTH_A_PROCESS = 64 << 20
-_FORMAT = 5
+_FORMAT = 6
 
 
 @cache

@@ -31,8 +31,11 @@ TARGET_DROPPED = "examples whose own box was dropped: neither trained on nor sco
 Xywh = tuple[float, float, float, float]
 """A box as most official files have it: x, y, width, height in pixels."""
 
-# Distinct normalised answers and how many of ten annotators gave each; empty where the answer is secret.
-VQA = pa.schema([*_COMMON, ("answers", pa.list_(pa.string())), ("counts", pa.list_(pa.int8()))])
+# Distinct normalised answers and how many of ten annotators gave each; empty where the answer is secret. Where all of
+# VQA's annotators typed the same, ``unanimous`` has it as typed, as the official evaluation does not normalise it.
+VQA = pa.schema(
+    [*_COMMON, ("answers", pa.list_(pa.string())), ("counts", pa.list_(pa.int8())), ("unanimous", pa.string())]
+)
 RETRIEVAL = pa.schema(_COMMON)
 # The right one of the candidates is candidates[target]; its box is repeated in box.
 REFERRING = pa.schema(
@@ -41,7 +44,8 @@ REFERRING = pa.schema(
 # The label's index in the dataset's LABELS, -1 where it is unknown; the premise is SNLI-VE's caption.
 VERIFICATION = pa.schema([*_COMMON, ("label", pa.int8()), ("premise", pa.string())])
 
-_NEVER_NULL = VQA.names
+_NULLABLE = {"unanimous"}
+_NEVER_NULL = [name for name in VQA.names if name not in _NULLABLE]
 _TYPES = {field.name: field.type for schema in (VQA, REFERRING, VERIFICATION) for field in schema}
 
 
@@ -122,7 +126,7 @@ def example_table(schema: pa.Schema, where: object, **columns: Any) -> pa.Table:
     Args:
         schema: a task group's above, or a new one that begins with the same three columns.
         where: the official file, for the error.
-        columns: one value, array or list a field, N each; ``images`` may be N single keys.
+        columns: one value, array or list a field, N each; ``images`` may be N single keys, and ``unanimous`` left out.
 
     Raises:
         DataError: an example id occurs twice.
@@ -130,6 +134,8 @@ def example_table(schema: pa.Schema, where: object, **columns: Any) -> pa.Table:
     images = columns["images"]
     if isinstance(images, pa.Array) and pa.types.is_string(images.type):
         columns["images"] = pa.ListArray.from_arrays(np.arange(len(images) + 1, dtype=np.int32), images)
+    if missing := _NULLABLE & set(schema.names) - columns.keys():
+        columns |= {name: pa.nulls(len(columns["images"]), schema.field(name).type) for name in missing}
     arrays = [pa.array(columns[name], type_) if not isinstance(columns[name], pa.Array) else columns[name].cast(type_)
               for name, type_ in zip(schema.names, schema.types, strict=True)]  # fmt: skip
     table = pa.Table.from_arrays(arrays, schema=schema)

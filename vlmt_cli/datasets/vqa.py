@@ -92,9 +92,8 @@ def read(raw: Path, options: Options) -> Examples:
             # Of test-dev, which is a part of test2015, nothing is left where that is there.
             questions = [each for each in _questions(path, notes) if each.image_id not in asked_of]
             nothing = np.zeros(len(questions), dtype=np.int32)
-            table = _table(
-                path, questions, lists(nothing, pa.array([], pa.string())), lists(nothing, pa.array([], pa.int8()))
-            )
+            secret = lists(nothing, pa.array([], pa.string())), lists(nothing, pa.array([], pa.int8()))
+            table = _table(path, questions, *secret, pa.nulls(len(questions), pa.string()))
             if split == "test" or len(table):
                 splits[split] = table
             asked_of |= {each.image_id for each in questions}
@@ -135,6 +134,7 @@ def _read_labelled(
     del annotations
     given = answers.normalise_answers(said) if options.count_answers == "normalised" else said.dictionary_encode()
     distinct, counts = answers.count_answers(annotated, given)
+    unanimous = answers.unanimous_answers(annotated, answers.trimmed_answers(said))
 
     questions = _questions(asked, notes)
     rows = _align(np.array([question.question_id for question in questions], dtype=np.int64), ids, asked, answered)
@@ -142,7 +142,8 @@ def _read_labelled(
     if pc.any(differs).as_py():
         question = questions[differs.index(True).as_py()].question_id
         raise DataError(f"question {question} is about another image in {answered.name}", where=asked, todo=_BOTH)
-    return _table(asked, questions, distinct.take(rows), counts.take(rows)), right.take(rows)
+    columns = (column.take(rows) for column in (distinct, counts, unanimous))
+    return _table(asked, questions, *columns), right.take(rows)
 
 
 def _align(wanted: NDArray[np.int64], ids: NDArray[np.int64], asked: Path, answered: Path) -> pa.Array:
@@ -155,7 +156,9 @@ def _align(wanted: NDArray[np.int64], ids: NDArray[np.int64], asked: Path, answe
     return rows
 
 
-def _table(path: Path, questions: list[Question], distinct: pa.ListArray, counts: pa.ListArray) -> pa.Table:
+def _table(
+    path: Path, questions: list[Question], distinct: pa.ListArray, counts: pa.ListArray, unanimous: pa.Array
+) -> pa.Table:
     return example_table(
         VQA,
         path,
@@ -164,6 +167,7 @@ def _table(path: Path, questions: list[Question], distinct: pa.ListArray, counts
         text=[question.question for question in questions],
         answers=distinct,
         counts=counts,
+        unanimous=unanimous,
     )
 
 

@@ -34,7 +34,19 @@ def read_columns(path: Path, columns: list[str] | None) -> pa.Table:
         todo = f"make it with {clean_command(path.parents[2], path.parent.name)}"
         raise DataError("there is no such example table", where=path, todo=todo) from error
     except (OSError, pa.ArrowException, KeyError) as error:
+        if (missing := _missing_columns(path, columns)) and path.parent.parent.name == "examples":
+            todo = f"run {clean_command(path.parents[2], path.parent.name)}, which reads the official files again"
+            raise DataError(f"lacks {', '.join(missing)}: another vlmt made it", where=path, todo=todo) from error
         reason = str(error).splitlines()[0][:160]
         raise DataError(f"is damaged ({reason})", where=path, todo="delete it and run the command again") from error
     check_columns(table, path)
     return table
+
+
+def _missing_columns(path: Path, columns: list[str] | None) -> list[str]:
+    """Name the columns that an intact file lacks."""
+    try:
+        there = pq.read_schema(path).names
+    except (OSError, pa.ArrowException):
+        return []
+    return [name for name in columns or () if name not in there]

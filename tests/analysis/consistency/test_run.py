@@ -74,6 +74,7 @@ def write_examples(data, task, split, images):
         "text": [f"red dog {row}" for row in range(len(images))],
         "answers": [["yes"]] * len(images),
         "counts": [[10]] * len(images),
+        "unanimous": [None] * len(images),
         "box": [[0, 0, 9, 9]] * len(images),
         "candidates": [[[0, 0, 9, 9]]] * len(images),
         "target": [0] * len(images),

@@ -52,7 +52,8 @@ def judge_outcome(texts: Texts, parts: Mapping[str, Sequence[PredictedPart]]) ->
     answers = _column([part for task in QUESTIONS for part in parts[task]], "answer")
     boxes = _column([part for task in EXPRESSIONS for part in parts[task]], "box")
     overlap = iou(boxes, texts.expressions["box"])
-    accuracy = vqa_accuracy(answers, texts.questions["answers"], texts.questions["counts"])
+    asked = texts.questions
+    accuracy = vqa_accuracy(answers, asked["answers"], asked["counts"], unanimous=asked["unanimous"])
     return Said(answers, _corners(boxes), overlap, Outcome(accuracy, overlap > IOU))
 
 

@@ -24,7 +24,7 @@ from vlmt_cli.tasks.tables import read_columns
 
 QUESTIONS = ("vqa",)
 EXPRESSIONS = ("refcoco", "refcoco+")
-TEXT_COLUMNS = {"vqa": ("answers", "counts"), "refcoco": ("box",), "refcoco+": ("box",)}
+TEXT_COLUMNS = {"vqa": ("answers", "counts", "unanimous"), "refcoco": ("box",), "refcoco+": ("box",)}
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Texts:
     Attributes:
         questions, expressions: tables with ``task``, ``split`` and ``row`` (which example each is), ``example_id``,
             ``image`` (its key), ``text``, ``number`` (the same for all keys of one image), and a question's ``answers``
-            and ``counts``, an expression's ``box`` in pixels.
+            ``counts`` and ``unanimous``, an expression's ``box`` in pixels.
     """
 
     questions: pa.Table

@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.datasets.answers import normalise_answers
+from vlmt_cli.datasets.answers import normalise_answers, trimmed_answers
 from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.tasks import scoring
 from vlmt_cli.tasks.examples import Columns, Examples, Lists, Part, lists_of
 from vlmt_cli.tasks.scoring import Column, Judged, Measure, ScoreColumn, as_floats, check_lengths, one_array
 
-COLUMNS = ("answers", "counts")
+COLUMNS = ("answers", "counts", "unanimous")
+NORMALISED = "always normalised"
+"""VQA accuracy if answers on which all annotators agree were normalised as the others are."""
 CHANCE = "most frequent answer"
 PREDICTS = "answers"
 
@@ -64,14 +66,19 @@ def decode(
 
 
 def judge(task: str, split: str, table: pa.Table, predicted: Mapping[str, Any], protocol: str = "") -> Judged:
-    """Score answers by the dataset's official accuracy; beside VQA accuracy the soft score that training uses."""
+    """Score answers by the dataset's official accuracy; beside VQA accuracy the soft score that training uses, and the
+    accuracy with every answer normalised, where annotators were unanimous."""
     part = scoring.asked(table, predicted, known(task, table))
     normalise = TASKS[task].metric == "VQA accuracy"
     given = (part.predicted["answer"], part.truth["answers"], part.truth["counts"], normalise)
+    unanimous = one_array(part.truth["unanimous"])
     extra: dict[str, Measure | float] = {}
     if normalise:
-        extra["soft score"] = Measure(soft_score(*given), pc.list_element(one_array(part.truth["images"]), 0))
-    return scoring.judged(split, table, part, vqa_accuracy(*given), extra)
+        image = pc.list_element(one_array(part.truth["images"]), 0)
+        extra["soft score"] = Measure(soft_score(*given), image)
+        if unanimous.null_count < len(unanimous):
+            extra[NORMALISED] = Measure(vqa_accuracy(*given), image)
+    return scoring.judged(split, table, part, vqa_accuracy(*given, unanimous), extra)
 
 
 def chance(train: Examples, test: Examples, boxes_of: object) -> float:
@@ -82,21 +89,29 @@ def chance(train: Examples, test: Examples, boxes_of: object) -> float:
     return float(test.columns["scores"].values[test.columns["labels"].values == most].sum() / len(test))
 
 
-def vqa_accuracy(predicted: Column, answers: Column, counts: Column, normalise: bool = True) -> ScoreColumn:
+def vqa_accuracy(
+    predicted: Column, answers: Column, counts: Column, normalise: bool = True, unanimous: Column | None = None
+) -> ScoreColumn:
     """Return the official VQA accuracy of N answers: the mean over the ten sets of nine annotators of min(hits / 3, 1).
 
-    The evaluation leaves ground truths unnormalised where all ten agree; here they are always normalised, and so is
-    the prediction.
+    It normalises nothing where all annotators typed the same: "1 way" is wrong if all typed "one way".
 
     Args:
         predicted: N answers.
         answers, counts: columns of an example table: the distinct answers to each question, and how many gave each.
         normalise: whether to normalise the predictions, as VQA's evaluation does and GQA's does not.
+        unanimous: the column of an example table: what all annotators typed, null where they differ. Without it answers
+            are always normalised.
 
     Raises:
         DataError: a question has no answers, or the columns differ in length.
     """
     hits, asked = _hits(predicted, answers, counts, normalise)
+    if unanimous is not None:
+        typed = one_array(unanimous)
+        check_lengths(predictions=hits, unanimous=typed)
+        as_typed = pc.equal(trimmed_answers(one_array(predicted).cast(pa.string())).cast(pa.string()), typed)
+        hits = np.where(scoring.mask(typed.is_valid()), asked * as_floats(as_typed).astype(np.int64), hits)
     # Of the sets that leave one annotator out, those who said it leave one hit fewer in theirs.
     without = np.minimum(np.maximum(hits - 1, 0) / 3, 1)
     return (hits * without + (asked - hits) * np.minimum(hits / 3, 1)) / asked
