@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from vlmt_cli.analysis.consistency.report import ConsistencyReport, Measured
-    from vlmt_cli.analysis.consistency.vgc import Agreement
+    from vlmt_cli.analysis.consistency.vgc import Agreement, Consistency
     from vlmt_cli.evaluation.bootstrap import Estimate
 
 WORDS = 10
@@ -129,6 +129,14 @@ def _tables(report: "ConsistencyReport") -> "list[Table]":
         ),
         ["  unweighted", *(_shares(consistency.unweighted.both) for consistency in measured)],
         ["  expected by chance", *(_percent(consistency.weighted.chance) for consistency in measured)],
+        ["  above it", *(_shares(consistency.weighted.excess) for consistency in measured)],
+        ["  by chance within images", *(_percent(consistency.weighted.chance_within) for consistency in measured)],
+        ["  above it", *(_shares(consistency.weighted.excess_within) for consistency in measured)],
+        *(
+            [["  control: no word shared", *map(_control, measured)]]
+            if any(0 in consistency.by_overlap for consistency in measured)
+            else []
+        ),
         ["  kappa", *(_number(consistency.weighted.kappa) for consistency in measured)],
         ["questions answered", *(_percent(consistency.weighted.answered) for consistency in measured)],
         ["expressions found", *(_percent(consistency.weighted.found) for consistency in measured)],
@@ -146,6 +154,11 @@ def _tables(report: "ConsistencyReport") -> "list[Table]":
         header = ["", "MT-VGC", "unweighted", "kappa"]
         tables.append(table(header, rows, "\nDifferences in %, on the same pairs"))
     return [*tables, _parts(report, names)]
+
+
+def _control(consistency: "Consistency") -> str:
+    """Show both right among pairs of the same images that share no word."""
+    return _shares(consistency.by_overlap[0].both) if 0 in consistency.by_overlap else "-"
 
 
 def _parts(report: "ConsistencyReport", names: "Sequence[str]") -> "Table":

@@ -230,3 +230,13 @@ def test_bad_input_is_refused():
             measure_vgc(pairs, Outcome(np.array([1.0]), np.array(located)))
     with pytest.raises(DataError, match=r"no rule '>= 0.7'; choose one of >= 0.5, > 0, = 1"):
         measure_vgc(pairs, Outcome(np.array([1.0]), yes), right=">= 0.7")
+
+
+def test_chance_within_images_leaves_out_what_makes_an_image_hard():
+    dog = {"dog": "noun"}
+    questions = [(0, dog, 1), (0, dog, 1), (1, dog, 0), (1, dog, 1)]
+    expressions = [(0, dog, True), (0, dog, True), (1, dog, False), (1, dog, True)]
+    weighted = of((questions, expressions)).weighted
+    assert weighted.both.value == weighted.chance_within == pytest.approx((4 + 1) / 8)
+    assert weighted.chance == pytest.approx(0.75**2)
+    assert weighted.excess.value == pytest.approx(5 / 8 - 0.75**2) and weighted.excess_within.value == 0

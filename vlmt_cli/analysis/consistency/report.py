@@ -10,7 +10,7 @@ from vlmt_cli.base.files import write_bytes
 from vlmt_cli.paper import table
 
 VGC_FILE = "vgc.json"
-FORMAT = "vlmt vgc 1"
+FORMAT = "vlmt vgc 2"
 
 
 @dataclass(frozen=True)

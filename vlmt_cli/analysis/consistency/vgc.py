@@ -66,6 +66,10 @@ class Agreement:
         weight: the denominator of equation 5.
         answered, found: the share in which the question is right, and in which the expression is.
         chance: their product: expected if the two skills are independent.
+        excess: ``both`` less ``chance``.
+        chance_within: expected if they are independent within each image: the images' products, by their weight. What
+            makes an image hard for both skills is part of it.
+        excess_within: ``both`` less ``chance_within``.
         kappa: agreement corrected for chance (Cohen's kappa of answered and found): 0 where ``both`` is at chance, 1
             where the two are always right together and wrong together; None where all are right, or all wrong.
     """
@@ -75,6 +79,9 @@ class Agreement:
     answered: float
     found: float
     chance: float
+    excess: Estimate
+    chance_within: float
+    excess_within: Estimate
     kappa: Estimate | None
 
 
@@ -212,7 +219,7 @@ def compare_models(
 
 
 _Sums = tuple[Floats, Floats]
-"""Weights of (all, answered, found, both), once of all images (4,), and once of each resample (R, 4)."""
+"""Weights of (all, answered, found, both, both by chance within images), of all images (5,) and resamples (R, 5)."""
 
 
 def _sums(draws_RI: Floats, image: Integers, weight: Integers, answered: Bools, located: Bools) -> _Sums:
@@ -220,7 +227,9 @@ def _sums(draws_RI: Floats, image: Integers, weight: Integers, answered: Bools, 
     images = draws_RI.shape[1]
     rights = (np.ones_like(answered), answered, located, answered & located)
     sums_I4 = np.stack([np.bincount(image, weight * right, images) for right in rights], axis=1)
-    return sums_I4.sum(0), draws_RI @ sums_I4
+    within_I = sums_I4[:, 1] * sums_I4[:, 2] / np.maximum(sums_I4[:, 0], 1)
+    sums_I5 = np.column_stack([sums_I4, within_I])
+    return sums_I5.sum(0), draws_RI @ sums_I5
 
 
 def _both(sums: Floats) -> Floats:
@@ -229,28 +238,41 @@ def _both(sums: Floats) -> Floats:
         return sums[..., 3] / sums[..., 0]
 
 
+def _excess(sums: Floats, within: bool) -> Floats:
+    """Return equation 5 less what is expected by chance, over all pairs or within images."""
+    with np.errstate(invalid="ignore"):
+        shares = sums / sums[..., :1]
+    return shares[..., 3] - (shares[..., 4] if within else shares[..., 1] * shares[..., 2])
+
+
 def _kappa(sums: Floats) -> Floats:
     """Return Cohen's kappa of two conditions, not a number where neither varies.
 
     They agree where both hold or neither does: 2 (both - chance) / (answered + found - 2 chance).
     """
     with np.errstate(invalid="ignore", divide="ignore"):
-        answered, located, both = np.moveaxis(sums[..., 1:] / sums[..., :1], -1, 0)
+        answered, located, both = np.moveaxis(sums[..., 1:4] / sums[..., :1], -1, 0)
         spread = answered + located - 2 * answered * located
         return np.where(spread > 1e-12, 2 * (both - answered * located) / spread, np.nan)
 
 
 def _agreement(draws_RI: Floats, image: Integers, weight: Integers, answered: Bools, located: Bools) -> Agreement:
-    sums_4, sums_R4 = _sums(draws_RI, image, weight, answered, located)
+    sums_5, sums_R5 = _sums(draws_RI, image, weight, answered, located)
     n, groups = int((weight > 0).sum()), len(np.unique(image[weight > 0]))
-    questions, expressions = float(sums_4[1] / sums_4[0]), float(sums_4[2] / sums_4[0])
+    questions, expressions, within = (float(sums_5[part] / sums_5[0]) for part in (1, 2, 4))
+    excess, excess_within = (
+        _interval(_excess(sums_5, part), _excess(sums_R5, part), n, groups) for part in (False, True)
+    )
     return Agreement(
-        _interval(_both(sums_4), _both(sums_R4), n, groups),
-        int(sums_4[0]),
+        _interval(_both(sums_5), _both(sums_R5), n, groups),
+        int(sums_5[0]),
         questions,
         expressions,
         questions * expressions,
-        _estimate(_kappa(sums_4), _kappa(sums_R4), n, groups),
+        excess,
+        within,
+        excess_within,
+        _estimate(_kappa(sums_5), _kappa(sums_R5), n, groups),
     )
 
 
