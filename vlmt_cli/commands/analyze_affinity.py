@@ -1,11 +1,14 @@
 """``vlmt analyze affinity``: which tasks help each other, from one run."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vlmt_cli.commands.options import DATA, DataFolder, Json, MultiTaskRun, Runs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def affinity(
@@ -35,7 +38,10 @@ def affinity(
     import numpy as np
 
     from vlmt_cli.analysis.relations.affinity import (
+        FEWEST,
+        FEWEST_TASKS,
         WHOLE,
+        chance_correlations,
         draw_affinities,
         gain_matrix,
         helped_by,
@@ -57,12 +63,20 @@ def affinity(
     cosine = mean_interval(affinities.cosine[WHOLE])[0]
     path = to or run / "affinity.png"
     draw_affinities(path, affinities, {name: task.short for name, task in TASKS.items()})
-    ranks: dict[str, dict[str, float | int | None]] = {}
+    ranks: dict[str, dict[str, float | int | list[float] | None]] = {}
     if measured is not None:
-        gains = gain_matrix(affinities.tasks, read_pairs(measured).gains())
+        pairs = read_pairs(measured)
+        seeds = min((len(cell.number.values) for cell in pairs.cells if cell.kind == "change"), default=0)
+        gains = gain_matrix(affinities.tasks, pairs.gains())
         for name, values in (("lookahead", helped), ("cosine", cosine)):
             correlation, count = rank_correlation(values, gains)
-            ranks[name] = {"spearman": None if np.isnan(correlation) else round(correlation, 4), "pairs": count}
+            chance = chance_correlations(values, gains)
+            ranks[name] = {
+                "spearman": None if np.isnan(correlation) else round(correlation, 4),
+                "pairs": count,
+                "seeds": seeds,
+                "by_chance": None if chance is None else [round(bound, 4) for bound in chance],
+            }
     if as_json:
         print(
             json.dumps(
@@ -95,6 +109,23 @@ def affinity(
     console = stdout()
     console.print(table(["task", *map(short_title, affinities.tasks), "mean"], rows, title))
     for name, rank in ranks.items():
-        correlation_text = "too few to tell" if rank["spearman"] is None else f"{rank['spearman']:+.2f}"
-        console.print(f"Rank correlation of {name} with {rank['pairs']} measured pairs: {correlation_text}")
+        console.print(f"Rank correlation of {name} with {rank['pairs']} measured pairs: {_told(rank)}")
+    if len(affinities.iterations) < FEWEST:
+        console.print(f"Too few measurements for intervals: {len(affinities.iterations)}, of at least {FEWEST}.")
+    if ranks and any(rank["by_chance"] is None for rank in ranks.values()):
+        console.print(f"Fewer than {FEWEST_TASKS} tasks have measured pairs, which is not enough for a claim.")
     console.print(f"Drawn: {path}", markup=False, soft_wrap=True)
+
+
+def _told(rank: "Mapping[str, Any]") -> str:
+    """Say a rank correlation beside what chance gives, and whether it allows a claim."""
+    if rank["spearman"] is None:
+        return "too few to tell"
+    text = f"{rank['spearman']:+.2f}"
+    if rank["by_chance"] is None:
+        return text
+    low, high = rank["by_chance"]
+    text += f" (95% by chance: {low:+.2f} to {high:+.2f})"
+    if low <= rank["spearman"] <= high:
+        return f"{text}, which chance explains"
+    return f"{text}, of one seed: not enough for a claim" if rank["seeds"] < 2 else text

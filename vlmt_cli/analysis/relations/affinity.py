@@ -10,12 +10,20 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
+from scipy.stats import t as student
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.files import atomic
 from vlmt_cli.runs.metrics import read_metrics
 
 WHOLE = "trunk"
+FEWEST = 4
+"""Measurements of one run that allow an interval."""
+FEWEST_TASKS = 5
+"""Tasks that allow a claim from a rank correlation: four can be ordered in 24 ways only."""
+ORDERS = 2000
+BRACKETS = "in brackets where the 95% interval holds zero or is unknown"
 
 
 @dataclass(frozen=True)
@@ -60,10 +68,47 @@ def read_affinities(run: Path) -> Affinities:
 
 
 def mean_interval(values_KNN: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the mean over measurements, and half the width of its 95% interval (normal), both (N, N)."""
-    count = len(values_KNN)
-    spread = values_KNN.std(0, ddof=1) if count > 1 else np.full(values_KNN.shape[1:], np.nan)
-    return values_KNN.mean(0), 1.96 * spread / np.sqrt(count)
+    """Return the mean over measurements, and half the width of its 95% interval, both (N, N).
+
+    Successive measurements of one run are alike. Their correlation is estimated from all cells together, as a single
+    cell has too few; the interval is Student's t with as many independent measurements as they are worth. With fewer
+    than ``FEWEST`` it is not a number.
+    """
+    count, mean = len(values_KNN), values_KNN.mean(0)
+    if count < FEWEST:
+        return mean, np.full(mean.shape, np.nan)
+    worth = _independent(values_KNN - mean)
+    # The spread around a mean of measurements that are alike is too small by what the mean itself varies.
+    variance = values_KNN.var(0) / (1 - 1 / worth)
+    return mean, student.ppf(0.975, worth - 1) * np.sqrt(variance / worth)
+
+
+def _independent(off_KNN: NDArray[np.float64]) -> float:
+    """Say how many independent measurements K successive ones are worth, given what they are off their mean."""
+    count = len(off_KNN)
+    varying = off_KNN[:, off_KNN.any(0)]
+    if not varying.size:
+        return float(count)
+    varying = varying / varying.std(0)
+    raw = float((varying[1:] * varying[:-1]).sum() / (varying**2).sum())
+    options = np.linspace(0, 0.9, 91)
+    # Off their own mean, K measurements correlate less than they do: take what explains what is seen.
+    like = options[np.argmin(np.abs([_seen_correlation(option, count) - raw for option in options]))]
+    return max(count / _inflation(like, count), 1.5)
+
+
+def _inflation(like: float, count: int) -> float:
+    """By what the variance of a mean of measurements is larger than if they were independent."""
+    lags = np.arange(1, count)
+    return float(1 + 2 * ((1 - lags / count) * like**lags).sum())
+
+
+def _seen_correlation(like: float, count: int) -> float:
+    """Return the lag-1 correlation to be expected around the measurements' own mean."""
+    apart = np.abs(np.subtract.outer(np.arange(count), np.arange(count)))
+    centre = np.eye(count) - 1 / count
+    covariance = centre @ (like**apart) @ centre
+    return float(np.trace(covariance, offset=1) / np.trace(covariance))
 
 
 def rank_correlation(ours_NN: NDArray[np.float64], theirs_NN: NDArray[np.float64]) -> tuple[float, int]:
@@ -78,6 +123,28 @@ def rank_correlation(ours_NN: NDArray[np.float64], theirs_NN: NDArray[np.float64
     if count < 3:
         return float("nan"), count
     return float(spearmanr(ours_NN[off], theirs_NN[off]).statistic), count
+
+
+def chance_correlations(ours_NN: NDArray[np.float64], theirs_NN: NDArray[np.float64]) -> tuple[float, float] | None:
+    """Return between what 95% of the rank correlations lie if it says nothing which task is which.
+
+    The pairs of a task are not independent, so that tasks are exchanged, not pairs: Mantel's permutations, of a fixed
+    seed. None where tasks are fewer than ``FEWEST_TASKS``, or entries too few.
+    """
+    tasks = int((np.isfinite(theirs_NN) & ~np.eye(len(theirs_NN), dtype=bool)).any(1).sum())
+    if tasks < FEWEST_TASKS or rank_correlation(ours_NN, theirs_NN)[1] < FEWEST_TASKS:
+        return None
+    rng = np.random.default_rng(0)
+    orders = (rng.permutation(len(ours_NN)) for _ in range(ORDERS))
+    draws = np.array([_ranks_alike(ours_NN[order][:, order], theirs_NN) for order in orders])
+    low, high = np.nanquantile(draws, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _ranks_alike(ours_NN: NDArray[np.float64], theirs_NN: NDArray[np.float64]) -> float:
+    off = ~np.eye(len(ours_NN), dtype=bool) & np.isfinite(ours_NN) & np.isfinite(theirs_NN)
+    ranks = [rankdata(values[off]) for values in (ours_NN, theirs_NN)]
+    return float(np.corrcoef(*ranks)[0, 1])
 
 
 def helped_by(affinities: Affinities) -> NDArray[np.float64]:
@@ -108,7 +175,11 @@ def draw_affinities(path: Path, affinities: Affinities, titles: Mapping[str, str
     cosine, cosine_error = mean_interval(affinities.cosine[WHOLE])
     panels = (
         ("Look-ahead affinity, %\na step on the column's task lowers the row's loss", 100 * ahead.T, 100 * error.T),
-        ("Cosine of gradients, whole trunk\nin brackets where the 95% interval holds zero", cosine, cosine_error),
+        (
+            "Cosine of gradients, whole trunk\nin brackets where the 95% interval holds zero or is unknown",
+            cosine,
+            cosine_error,
+        ),
     )
     for panel_number, (title, values, half) in enumerate(panels):
         axes = figure.add_subplot(grid[0, panel_number])
@@ -121,7 +192,7 @@ def draw_affinities(path: Path, affinities: Affinities, titles: Mapping[str, str
         for row in range(len(names)):
             for column in range(len(names)):
                 if row != column:
-                    unsure = abs(values[row, column]) < half[row, column]
+                    unsure = not abs(values[row, column]) >= half[row, column]
                     dark = abs(values[row, column]) > 0.6 * most
                     axes.text(
                         column,
