@@ -71,7 +71,7 @@ def parts_of(result):
 def test_of_consistency_its_excess_over_chance_and_its_control():
     truth = [part.value for part in parts_of(consistency(np.random.default_rng(1), 60_000))]
     hits = np.zeros(4)
-    worlds = 200
+    worlds = 300
     for world in range(worlds):
         parts = parts_of(consistency(np.random.default_rng([8, world]), 30, 300))
         hits += [part.low <= value <= part.high for part, value in zip(parts, truth, strict=True)]

@@ -19,10 +19,11 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from vlmt_cli.analysis.consistency.pairs import ConceptPairs, Integers
 from vlmt_cli.base.errors import DataError, UsageError
-from vlmt_cli.evaluation.bootstrap import RESAMPLES, Estimate, interval_of
+from vlmt_cli.evaluation.bootstrap import LEVEL, RESAMPLES, Estimate, interval_of
 
 RIGHT = {">= 0.5": 0.5, "> 0": 1e-6, "= 1": 1 - 1e-6}
 """From which VQA accuracy on a question counts as answered; a mean over annotators may miss 1 by a rounding."""
@@ -39,6 +40,7 @@ def rule_of(text: str) -> str:
 
 
 VGC_WORDS = 30
+FEW_IMAGES = 100
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -281,9 +283,16 @@ def _estimate(value: Floats, draws: Floats, n: int, groups: int) -> Estimate | N
     return _interval(value, draws, n, groups) if np.isfinite(value) else None
 
 
-def _interval(value: Floats, draws: Floats, n: int, groups: int) -> Estimate:
-    """Make an estimate with its interval; resamples without any of its images do not count."""
-    return Estimate(float(value), *interval_of(draws[np.isfinite(draws)], groups), n, groups)
+def _interval(value: Floats | float, draws: Floats, n: int, groups: int) -> Estimate:
+    """Make an estimate with its interval; resamples without any of its images do not count.
+
+    Of few images it is Student's t on the resamples' spread: quantiles of a product's resamples are off to a side.
+    """
+    draws, value = draws[np.isfinite(draws)], float(value)
+    if not 1 < groups < FEW_IMAGES:
+        return Estimate(value, *interval_of(draws, groups), n, groups)
+    half = float(stdtrit(groups - 1, (1 + LEVEL) / 2) * draws.std() * np.sqrt(groups / (groups - 1)))
+    return Estimate(value, max(value - half, -1.0), min(value + half, 1.0), n, groups)
 
 
 def _draw_images(pairs: ConceptPairs, resamples: int, seed: int) -> Floats:
