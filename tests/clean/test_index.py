@@ -128,6 +128,10 @@ def test_a_hostile_index_is_refused_in_one_line(tmp_path: Path, header: object, 
 
 def test_a_damaged_index_is_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "index.parquet"
+    table = pa.Table.from_pylist([ROW]).replace_schema_metadata({b"vlmt_index": json.dumps(HEADER).encode()})
+    pq.write_table(table.set_column(1, "image", pa.array([b"coco:\xff"]).view(pa.string())), path)
+    with pytest.raises(DataError, match="is damaged"):
+        read_index(path)
     write_index(path, index_of({"b": ["coco:1"]}))
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(DataError, match="is damaged"):

@@ -265,6 +265,7 @@ def read_index(path: Path) -> Index:
             if rows > _MOST_ROWS:
                 raise DataError(f"has {rows:,} rows, more than an index has", where=path, todo=_TODO)
             table = file.read().replace_schema_metadata(None)
+            table.validate(full=True)
     except FileNotFoundError as error:
         raise DataError("there is no such index", where=path, todo="make one with vlmt index add") from error
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
