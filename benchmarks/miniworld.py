@@ -1,4 +1,4 @@
-"""What the paper's choices are worth on the synthetic world: joint training, DSG, tokens, leaks, masking.
+"""What the paper's choices are worth on the synthetic world: joint training, DSG, tokens, masking.
 
     python benchmarks/miniworld.py --world FOLDER --seeds 3 --parallel 2
 
@@ -22,7 +22,7 @@ from results import write_section
 from scipy.stats import t as student
 
 FOUR = ("vqa", "flickr30k", "visual7w", "nlvr2")
-JOINT, ALL, PRETRAIN, LEAK = 300, 200, 200, 800
+JOINT, ALL, PRETRAIN = 300, 200, 200
 TWELVE = "vqa vg_qa gqa coco flickr30k refcoco refcoco+ refcocog visual7w guesswhat nlvr2 snli_ve".split()
 
 
@@ -56,8 +56,6 @@ def runs_of(seed: int) -> list[Run]:
         Run(without, "pretrain", (*pretraining, *settings(masking__neighbours="false"))),
     ]
     common = {"training__evaluate_every": 25, "start": with_masking}
-    leaky = settings(training__iterations=LEAK, split="full", **common)
-    found.append(Run(f"leak-{seed}", "train", ("--preset", "group-task", "--task", "G1", *leaky), with_masking))
     names = ",".join(FOUR)
     found.append(
         Run(
@@ -201,32 +199,7 @@ def report(folder: Path, seeds: int) -> list[str]:
         )
         difference = "" if name == "all" else told([a - b for a, b in zip(means, base, strict=True)])
         lines.append(f"| {title} | {len(every)} | {plain(means)} | {difference} |")
-    return [*lines, "", *leaks(folder, complete(folder, seeds, "leak"))]
-
-
-def leaks(folder: Path, every: list[int]) -> list[str]:
-    """Compare, for models trained on the full split, test images that training saw with the others."""
-    lines = [
-        f"**Contaminated against clean**: models of G1 that trained {LEAK} iterations on the full split, on Visual"
-        " Genome QA's test images that their training saw and on those that it did not. If a hue has two names, only"
-        " a model that saw the image in training can know which one people chose.",
-        "",
-        "A seed's interval is over images (bootstrap), that of all is over seeds.",
-        "",
-        "| seed | seen, % | n | unseen, % | n | difference, 95% |",
-        "|---|---:|---:|---:|---:|---:|",
-    ]
-    differences = []
-    for seed in every:
-        content = json.loads((folder / f"leak-{seed}" / "scores.json").read_text(encoding="utf-8"))
-        both = content["tasks"]["vg_qa"]["contamination"]
-        seen, unseen, gap = (both[name] for name in ("seen", "unseen", "difference"))
-        lines.append(
-            f"| {seed} | {100 * seen['value']:.1f} | {seen['n']} | {100 * unseen['value']:.1f} | {unseen['n']} |"
-            f" {100 * gap['value']:+.1f} ({100 * gap['low']:+.1f} to {100 * gap['high']:+.1f}) |"
-        )
-        differences.append(100 * gap["value"])
-    return [*lines, f"| all | | | | | {told(differences)} |"]
+    return lines
 
 
 def main() -> None:
