@@ -6,6 +6,7 @@ import pytest
 from vlmt_cli.analysis.consistency.pairs import pair_up
 from vlmt_cli.analysis.consistency.vgc import Outcome, measure_vgc
 from vlmt_cli.analysis.relations.affinity import mean_interval
+from vlmt_cli.analysis.relations.seeds import OverSeeds
 from vlmt_cli.evaluation.bootstrap import estimate, unpaired_difference
 from vlmt_cli.evaluation.contamination import controlled
 
@@ -91,3 +92,12 @@ def test_of_an_affinity(measurements, like):
         mean, half = mean_interval(np.array(values))
         hits.append(abs(mean) <= half)
     assert LEAST <= np.mean(hits) <= MOST
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_of_a_mean_over_seeds(seeds):
+    def holds(rng):
+        low, high = OverSeeds(dict(enumerate(rng.standard_normal(seeds)))).interval
+        return low <= 0 <= high
+
+    assert LEAST <= share(holds) <= MOST
