@@ -57,6 +57,7 @@ def test_a_wheel_installs_and_runs_where_only_its_requirements_are(tmp_path):
         if distribution.name != "vlmt":
             link(distribution, packages)
     elsewhere = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": ""}}
+    assert "refcocog-test" in run(binaries / "vlmt", "index", **elsewhere)  # built in
     assert "clean" in run(binaries / "vlmt", "--help", **elsewhere)
     small = ("--scale", "0.2", "--iterations", "2", "--no-analyses")
     run(binaries / "vlmt", "demo", *small, **elsewhere)
