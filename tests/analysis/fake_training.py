@@ -8,7 +8,11 @@ import time
 from analysis.handmade_runs import write_run
 
 from vlmt_cli.base.errors import VlmtError
+from vlmt_cli.datasets.table import TASKS
+from vlmt_cli.evaluation.bootstrap import Estimate
+from vlmt_cli.evaluation.scores import TaskScore, make_scores, official_split, write_scores
 from vlmt_cli.runs.metrics import append, read_metrics
+from vlmt_cli.runs.recipe import read_recipe
 
 ITERATIONS = 8
 
@@ -31,6 +35,20 @@ def train(job):
         append(job.run, {"kind": "validation", "iteration": iteration, "task": task, "score": 0.5, "state": "go"})
     append(job.run, {"kind": "end", "iteration": iteration, "seconds": 1.0})
     return True
+
+
+def score(run, data, weights, device, partial):
+    """Give every task half of the points, and note the run."""
+    share = Estimate(0.5, 0.4, 0.6, 10, 5)
+    tasks = {
+        task: TaskScore(metric=TASKS[task].metric, split=official_split(task), score=share)
+        for task in read_recipe(run).tasks
+    }
+    scores = make_scores(str(run), tasks, split_hash=None, recipe_hash=None, leaks_allowed=False, resamples=10,
+                         resampled="image", seed=0)  # fmt: skip
+    write_scores(run / "scores.json", scores)
+    with (run.parent / "scored").open("a") as log:
+        log.write(f"{run.name}\n")
 
 
 def fail(job):

@@ -6,6 +6,7 @@ import shlex
 
 import pytest
 import typer
+from analysis import fake_training
 from analysis.handmade_runs import make_recipe, write_run
 
 from vlmt_cli.app import app
@@ -82,7 +83,13 @@ def test_a_script_gets_what_is_there(vlmt, arguments, tmp_path):
     code, out, err = vlmt("analyze", "pairs", *arguments, "--seeds", 2, "--paper")
     assert code == 0 and "3 of 6 runs are missing; --yes trains them" in err
     assert "+25.00" in out and "One seed: there are no intervals" in out
-    assert "-4.13" in out and "-1.36" in out  # the paper's
+    assert "-4.13" not in out and "they do not stand beside them" in out  # the paper's, which are of test scores
+    assert "3 of 6 runs have no test scores; --yes scores them" in err
+    for name in (*ITEMS, "vqa+nlvr2"):
+        fake_training.score(tmp_path / "runs" / "pairs" / f"{name}-seed0", None, "best", "cpu", False)
+    code, out, err = vlmt("analyze", "pairs", *arguments, "--paper")
+    assert code == 0 and "no test scores" not in err
+    assert "-4.13" in out and "-1.36" in out and "Scores are test." in out
     for ending in ("png", "parquet"):
         assert (tmp_path / "runs" / f"pairs.{ending}").stat().st_size > 1000
 
@@ -133,7 +140,7 @@ def test_without_options_the_runs_of_a_sweep_are_shown_as_they_are(vlmt, argumen
     plain = ("--tasks", "vqa,nlvr2", "--data", tmp_path / "data", "--runs", tmp_path / "runs")
     code, out, err = vlmt("analyze", "pairs", *plain, "--seeds", 2)
     assert code == 0 and "+25.00" in out
-    assert err.count("\n") == 1 and "its runs are shown as they are, without 3 that it does not have (model." in err
+    assert err.count("\n") == 2 and "its runs are shown as they are, without 3 that it does not have (model." in err
     assert vlmt("analyze", "pairs", *plain, "--yes")[0] == 2  # which would train others into its folders
 
 
@@ -168,7 +175,8 @@ def test_a_real_sweep_of_two_iterations(vlmt, world, tmp_path, arguments):
     assert code == 0, err
     result = json.loads(out)
     kinds = [cell["kind"] for cell in result["cells"]]
-    assert result["source"] == "validation" and kinds.count("change") + len(result["notes"]) >= 2
+    assert result["source"] == "test" and "VQA is scored on val" in result["notes"]
+    assert kinds.count("change") + len(result["notes"]) >= 3
     assert (tmp_path / "runs" / "pairs" / "vqa+nlvr2-seed0" / "model.safetensors").exists()
     code, out, _ = vlmt("analyze", "pairs", *arguments, *small, "--plan", "--json")
     assert code == 0 and {run["state"] for run in json.loads(out)["runs"]} == {"finished"}
@@ -181,11 +189,16 @@ def test_ablations_train_on_request_only(vlmt, tmp_path, monkeypatch):
     assert vlmt("analyze", "ablations", *arguments)[0] == 3 and not planned
     code, out, _ = vlmt("analyze", "ablations", *arguments, "--train", "--paper", "--seeds", 2)
     assert code == 0 and len(planned) == 4
-    assert "50.00" in out and "paper's scores are of test sets" in out and "69.08" not in out
+    assert "50.00" in out and "they do not stand beside them" in out and "69.08" not in out
     code, out, _ = vlmt("analyze", "ablations", *arguments, "--table", "11", "--json")
     rows = json.loads(out)["rows"]
     assert [row["title"] for row in rows] == ["gap 1: no DSG", "gap 4"]
-    assert rows[1]["ours"]["average"]["percent"] == pytest.approx(50) and rows[1]["paper"]["average"] == 69.08
+    assert rows[1]["ours"]["average"]["percent"] == pytest.approx(50) and rows[1]["paper"] == {}
+    for name in ("all-tasks", "no-dsg"):
+        for seed in (0, 1):
+            fake_training.score(tmp_path / "runs" / "ablations" / f"{name}-seed{seed}", None, "best", "cpu", False)
+    out = vlmt("analyze", "ablations", *arguments, "--paper", "--seeds", 2)[1]
+    assert "Table 6: test scores" in out and "69.08" in out and "68.52" in out
 
 
 @pytest.fixture

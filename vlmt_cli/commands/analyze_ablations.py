@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vlmt_cli.commands.options import grouped
-from vlmt_cli.commands.sweep_options import SweepName, SweepOptions
+from vlmt_cli.commands.sweep_options import NO_PAPER, SweepName, SweepOptions
 
 if TYPE_CHECKING:
     from vlmt_cli.analysis.relations.ablations import AblationRow
@@ -40,8 +40,9 @@ def ablations(
       vlmt analyze ablations --only all-tasks,no-dsg --seeds 3 --yes
     """
     import json
+    from dataclasses import replace
 
-    from vlmt_cli.analysis.relations.ablations import TABLES, ablation_table
+    from vlmt_cli.analysis.relations.ablations import TABLES, ablation_table, beside
     from vlmt_cli.analysis.relations.sweep import Wanted, beginning_with
     from vlmt_cli.base.errors import UsageError
     from vlmt_cli.base.recipes import load_recipe
@@ -63,6 +64,7 @@ def ablations(
     if runs is None:
         return
     rows, source = ablation_table(number, runs, recipes, options.weights)
+    rows = [replace(row, paper=beside(row.paper, source, runs)) for row in rows]
     if options.as_json:
         print(json.dumps({"table": number, "source": source, "rows": [_row_json(row) for row in rows]}, indent=2))
         return
@@ -84,21 +86,20 @@ def _show_ablations(number: str, rows: "Sequence[AblationRow]", source: str, pap
 
     beside = paper and source == "test"
     groups = ["G1", "G2", "G3"] + ["G4"] * (number != "12")
-    named = [name for name in COLUMNS if name in rows[0].paper] if number != "6" else []
+    named = [name for name in COLUMNS if number != "6" and any(name in {*row.tasks, *row.paper} for row in rows)]
     header = ["", *(COLUMNS[name] for name in named), *groups, "All"]
     lines = []
     for row in rows:
         ours = {**row.tasks, **row.groups, "average": row.average}
         lines.append([row.title, *(_plain(ours.get(name)) for name in [*named, *groups, "average"])])
         if beside:
-            published = [f"{row.paper[name]:.2f}" for name in [*named, *groups, "average"]]
+            figures = (row.paper.get(name) for name in [*named, *groups, "average"])
+            published = ["-" if figure is None else f"{figure:.2f}" for figure in figures]
             lines.append(["  the paper's", *published])
     stdout().print(table(header, lines, f"Table {number}: {source} scores, %"))
     _show_recalls(number, rows, beside)
     if paper and not beside:
-        stdout().print(
-            "The paper's scores are of test sets: evaluate every run (vlmt evaluate) to see them beside these."
-        )
+        stdout().print(NO_PAPER)
     if any(group.interval for row in rows for group in row.groups.values()):
         stdout().print("± is half a 95% interval over seeds (t).")
 
@@ -113,7 +114,7 @@ def _show_recalls(number: str, rows: "Sequence[AblationRow]", paper: bool) -> No
     for row in (row for row in rows if row.recalls):
         lines.append([row.title, *(_plain(row.recalls.get(name)) for name in names)])
         if paper:
-            lines.append(["  the paper's", *(f"{row.paper[name]:.2f}" for name in names)])
+            lines.append(["  the paper's", *(f"{row.paper[name]:.2f}" if name in row.paper else "-" for name in names)])
     if lines and number != "6":
         stdout().print(table(["", *names.values()], lines, f"Table {number}: Recall@5 and 10 of image retrieval, %"))
 

@@ -7,7 +7,7 @@ import typer
 
 from vlmt_cli.commands import completion
 from vlmt_cli.commands.options import RecipeName, grouped
-from vlmt_cli.commands.sweep_options import SweepName, SweepOptions
+from vlmt_cli.commands.sweep_options import NO_PAPER, SweepName, SweepOptions
 
 if TYPE_CHECKING:
     from vlmt_cli.analysis.relations.pairs import PairTable
@@ -102,12 +102,14 @@ def _compare(together: int, tasks: str, recipe: str, name: str, saved: Path | No
     picture = path.with_suffix(".png")
     draw_pairs(measured, picture)
     if options.as_json:
-        print(json.dumps(pairs_json(measured, picture, options.paper), indent=2))
+        print(json.dumps(pairs_json(measured, picture, options.paper and measured.source == "test"), indent=2))
         return
     show_pairs(measured, "Relative change from single-task training, %")
     show_confounders(measured)
-    if options.paper:
+    if options.paper and measured.source == "test":
         show_pairs(paper_pairs(), "The paper's table 3")
+    elif options.paper:
+        stdout().print(NO_PAPER)
     for note in measured.notes:
         stdout().print(note)
     stdout().print(f"Drawn in {picture}" + ("" if saved else f", every number in {path}"))

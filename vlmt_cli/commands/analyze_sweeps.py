@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, TypeVar
 import typer
 
 from vlmt_cli.analysis.relations.sweep import Found, Wanted, find
-from vlmt_cli.analysis.relations.sweep_plan import SweepPlan, make_sweep_plan
+from vlmt_cli.analysis.relations.sweep_plan import SweepPlan, make_sweep_plan, within_budget
+from vlmt_cli.analysis.relations.sweep_scores import is_scored
 from vlmt_cli.base.cluster import read_launcher
-from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.commands import obstacles
 from vlmt_cli.commands.devices import Computing, check_computing, check_gpus, devices_of, kind_of
 from vlmt_cli.commands.show import progress, say, stdout, table
@@ -55,17 +56,23 @@ def sweep(
         wanted = _as_they_are(options, name, wanted)
     runs_and_data = options.folder, name, options.data
     states = dict(zip(wanted, find(wanted.values(), *runs_and_data), strict=True))
-    needed = [states[key] for key in wanted if needs(key)]
-    todo = [run for run in needed if run.state != "finished"]
-    parallel = launch.parallel or max(1, len(todo))
+    needed = sorted((states[key] for key in wanted if needs(key)), key=lambda run: run.wanted.seed)
+    parallel = launch.parallel or max(1, sum(run.state != "finished" for run in needed))
     plan = make_sweep_plan(needed, options.folder, options.data, launch.device, parallel)
+    if options.budget is not None:
+        plan, left_out = within_budget(plan, options.budget, launch.gpus)
+        for line in left_out:
+            say(line)
+        needed = list(plan.runs)
+    todo = [run for run in needed if run.state != "finished"]
+    unscored = [run for run in needed if run.state == "finished" and not is_scored(run.folder, options.weights)]
     if options.plan:
         _show_plan(plan, name, options.as_json)
         return None
     lacking = next(filter(None, (_lacking(options, name, run.wanted) for run in todo)), None)
     if options.yes and lacking:
         obstacles.refuse([lacking], options.data, options.scale)
-    if todo and trains and _may_train(plan, todo, options.yes):
+    if (todo and trains and _may_train(plan, todo, options.yes)) or (unscored and options.yes):
         with progress("Training") as update:
             said = ""
 
@@ -79,7 +86,7 @@ def sweep(
             if not run_sweep(plan, options.data, launch, tell=tell):
                 sys.exit(130)
         states = dict(zip(wanted, find(wanted.values(), *runs_and_data), strict=True))
-        todo = []
+        todo, unscored = [], []
     runs = {key: run.folder for key, run in states.items() if run.state == "finished"}
     if not runs:
         _show_plan(plan, name, options.as_json)
@@ -89,6 +96,9 @@ def sweep(
         raise DataError(f"none of {len(needed)} runs is there", where=options.folder / name, todo=todo_text)
     if todo:
         say(f"{len(todo)} of {len(needed)} runs are missing; --yes trains them, about {duration(plan.total)}")
+    if unscored:
+        be = "has" if len(unscored) == 1 else "have"
+        say(f"{len(unscored)} of {len(needed)} runs {be} no test scores; --yes scores them, and compares by these")
     return runs
 
 
@@ -123,8 +133,9 @@ def _lacking(options: SweepOptions, name: str, wanted: Wanted) -> obstacles.Obst
 def run_sweep(plan: SweepPlan, data: Path, launch: "Launch", tell: Callable[[str, int, int], None]) -> bool:
     """Train what is missing; what it takes is imported only now."""
     from vlmt_cli.analysis.relations.sweep_run import run_sweep as run
+    from vlmt_cli.analysis.relations.sweep_scores import score_run
 
-    return run(plan, data, launch, tell=tell)
+    return run(plan, data, launch, tell=tell, scorer=score_run)
 
 
 def duration(seconds: float) -> str:
@@ -143,8 +154,12 @@ def _launch(options: SweepOptions) -> "Launch":
     from vlmt_cli.analysis.relations.sweep_run import Launch, devices_here
 
     device = kind_of(devices_of(asked, numbered=False))
-    parallel = options.parallel if options.launcher else len(devices_here(device, options.parallel))
-    return Launch(parallel, device, options.launcher, sbatch, options.partial)
+    gpus = options.gpus_per_run
+    if gpus > 1 and device == "cpu":
+        todo = "leave it out, or give --device cuda"
+        raise UsageError(f"--gpus-per-run {gpus}, and runs train on the CPU", todo=todo)
+    parallel = options.parallel if options.launcher else len(devices_here(device, options.parallel, gpus))
+    return Launch(parallel, device, gpus, options.weights, options.launcher, sbatch, options.partial)
 
 
 def _may_train(plan: SweepPlan, todo: Sequence[Found], yes: bool) -> bool:

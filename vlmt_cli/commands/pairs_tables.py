@@ -38,7 +38,7 @@ def show_pairs(pairs: PairTable, title: str) -> None:
     if any(number.interval for number in numbers):
         stdout().print("95% intervals over seeds (t); ~ marks those that cross zero. Scores are " + pairs.source + ".")
     else:
-        stdout().print(f"One seed: there are no intervals. Scores are {pairs.source}.")
+        stdout().print(f"One seed: there are no intervals, and a change may be chance. Scores are {pairs.source}.")
 
 
 def _text(cell: Cell | None, between: str = "\n") -> str:

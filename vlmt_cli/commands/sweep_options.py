@@ -10,6 +10,11 @@ from vlmt_cli.commands.devices import DeviceKind, Launcher, Sbatch
 from vlmt_cli.commands.options import DATA, DataFolder, Json, Keys, Paper, Partial, Runs, Scale, Weights
 from vlmt_cli.runs.folders import runs_folder
 
+NO_PAPER = (
+    "The paper's figures are of test scores and these of validation scores, so they do not stand beside them; --yes"
+    " scores the runs on the test sets."
+)
+"""Said in place of the paper's figures."""
 SweepName = Annotated[
     str, typer.Option("--sweep", help="Name of the sweep: its runs are in RUNS/SWEEP, its results beside that.")
 ]
@@ -17,7 +22,7 @@ SweepName = Annotated[
 
 @dataclass(frozen=True)
 class SweepOptions:
-    """What these commands share; a process or job of a sweep trains on one GPU, or on the CPU."""
+    """What these commands share."""
 
     seeds: Annotated[
         int, typer.Option("--seeds", min=1, help="Number of seeds; from two on, results have intervals.")
@@ -32,6 +37,18 @@ class SweepOptions:
             "--parallel", min=1, help="Runs at a time; else one a GPU, or one on the CPU, or all of a cluster's."
         ),
     ] = None
+    gpus_per_run: Annotated[
+        int, typer.Option("--gpus-per-run", min=1, help="GPUs that each run trains on; --parallel shares them out.")
+    ] = 1
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            "--budget",
+            min=0,
+            help="Train only what fits into so many hours of one GPU or CPU process: seed by seed, single tasks before"
+            " pairs before triples.",
+        ),
+    ] = None
     launcher: Launcher = None
     sbatch: Sbatch = None
     device: DeviceKind = "auto"
@@ -39,7 +56,9 @@ class SweepOptions:
     plan: Annotated[
         bool, typer.Option("--plan", help="Show what would be trained and for how long, and train nothing.")
     ] = False
-    yes: Annotated[bool, typer.Option("--yes", help="Train missing runs without asking.")] = False
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Train missing runs, and score those without test scores, without asking.")
+    ] = False
     weights: Weights = "best"
     paper: Paper = False
     as_json: Json = False

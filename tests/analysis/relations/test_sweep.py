@@ -12,7 +12,7 @@ from analysis import fake_training
 from analysis.handmade_runs import make_recipe, write_lineage, write_run
 
 from vlmt_cli.analysis.relations.sweep import Wanted, beginning_with, find
-from vlmt_cli.analysis.relations.sweep_plan import make_sweep_plan
+from vlmt_cli.analysis.relations.sweep_plan import SweepPlan, make_sweep_plan, within_budget
 from vlmt_cli.analysis.relations.sweep_run import Launch, devices_here, run_sweep
 from vlmt_cli.analysis.relations.sweep_workers import work_off
 from vlmt_cli.base.errors import DataError, UsageError, VlmtError
@@ -208,6 +208,11 @@ def test_every_process_has_its_own_gpu(monkeypatch):
     assert devices_here("cpu", None) == [""] and devices_here("cpu", 3) == ["", "", ""]
     with pytest.raises(UsageError, match="3 runs at a time take a GPU each, and there are 2"):
         devices_here("cuda", 3)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3,4")
+    assert devices_here("cuda", None, 2) == ["0,1", "2,3"] and devices_here("cuda", 1, 4) == ["0,1,2,3"]
+    with pytest.raises(UsageError, match="3 runs at a time take 2 GPUs each, and there are 5; give --parallel or"):
+        devices_here("cuda", 3, 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
     assert [str(one) for one in work_off([fake_training.visible_device], ["7"], int)] == ["7 None"]
 
 
@@ -230,3 +235,36 @@ def test_bad_metrics_are_named(tmp_path):
     (folder / "metrics.jsonl").write_text("nonsense\n" + text)
     with pytest.raises(DataError, match=r"metrics.jsonl:1: is not valid JSON .*; delete the line"):
         find(wanted("a"), tmp_path, "pairs", tmp_path)
+
+
+def test_runs_are_scored_where_they_were_trained_and_only_those_without_scores(tmp_path):
+    def go():
+        plan = make_sweep_plan(find(wanted("a", "b"), tmp_path, "pairs", tmp_path), tmp_path, tmp_path, "cpu")
+        return run_sweep(plan, tmp_path, Launch(), fake_training.train, scorer=fake_training.score)
+
+    assert go()
+    log = tmp_path / "pairs" / "scored"
+    assert log.read_text().split() == ["a", "b"]
+    assert go() and log.read_text().split() == ["a", "b"]
+    (tmp_path / "pairs" / "a" / "scores.json").unlink()
+    assert go() and log.read_text().split() == ["a", "b", "a"]
+    weights = tmp_path / "pairs" / "b" / "model.safetensors"
+    weights.touch()  # trained on since it was scored
+    os.utime(weights, (time.time() + 10, time.time() + 10))
+    assert go() and log.read_text().split() == ["a", "b", "a", "b"]
+    assert len((tmp_path / "pairs" / "log").read_text().splitlines()) == 2 * fake_training.ITERATIONS
+
+
+def test_a_budget_keeps_the_order_and_names_what_it_leaves_out(tmp_path):
+    write_run(tmp_path / "pairs" / "a", RECIPE, {"vqa": 0.5})
+    runs = find(wanted(*"abcd"), tmp_path, "pairs", tmp_path)
+    plan = SweepPlan(runs, [0.0, 3600.0, 7200.0, 1800.0], [8] * 4, 1, "measured")
+    fits, lines = within_budget(plan, 1.5)
+    assert [run.wanted.name for run in fits.runs] == ["a", "b"] and fits.total == 3600
+    assert lines == [
+        "Left out, as 0.50 of 1.5 hours are left and the first of them takes about 2.00: c and d; all of them take"
+        " about 2.5 hours more"
+    ]
+    assert [run.wanted.name for run in within_budget(plan, 10, gpus=2)[0].runs] == ["a", "b", "c", "d"]
+    assert [run.wanted.name for run in within_budget(plan, 3, gpus=2)[0].runs] == ["a", "b"]
+    assert within_budget(plan, 0)[0].iterations == (8,)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from vlmt_cli.analysis.relations.seeds import OverSeeds, ScoreSource, scores_of
+from vlmt_cli.analysis.relations.sweep_scores import not_comparable
 from vlmt_cli.datasets.table import DATASETS, GROUPS, TWELVE
 from vlmt_cli.evaluation.bootstrap import Estimate
 from vlmt_cli.evaluation.scores import averages, read_scores
@@ -141,3 +142,23 @@ def _paper(name: str, tasks: Sequence[str]) -> dict[str, float]:
     recalls = {name: float(row[name]) for task in _COLUMNS if task in values for name in (f"{task}_r{k}" for k in KS)}
     printed = row["mt_score"] if len(values) == len(TWELVE) else ""
     return values | recalls | averages(values)[0] | {"average": float(printed or sum(values.values()) / len(values))}
+
+
+def beside(paper: Mapping[str, float], source: ScoreSource, runs: Mapping[tuple[str, int], Path]) -> dict[str, float]:
+    """Return those of the paper's figures that stand beside the runs' scores: all are of test scores.
+
+    Args:
+        paper: of a row, by task, group and ``average``.
+        source: what the runs' scores are of.
+        runs: the runs.
+
+    Returns:
+        None of them beside validation scores; and no mean that a task is part of which does not compare.
+    """
+    if source != "test":
+        return {}
+    lost = not_comparable(runs.values()).keys()
+    groups = {DATASETS[task].group for task in lost}
+    recalls = {f"{task}_r{k}" for task in lost for k in KS}
+    left_out = {*lost, *groups, *recalls, *(["average"] if lost else [])}
+    return {name: figure for name, figure in paper.items() if name not in left_out}

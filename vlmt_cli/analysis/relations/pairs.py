@@ -15,6 +15,7 @@ import pandas as pd
 
 from vlmt_cli.analysis.relations.seeds import OverSeeds, ScoreSource, scores_of
 from vlmt_cli.analysis.relations.sweep import Wanted
+from vlmt_cli.analysis.relations.sweep_scores import not_comparable
 from vlmt_cli.base.errors import UsageError
 from vlmt_cli.base.schema import nearest
 from vlmt_cli.datasets.table import GROUPS, TASKS
@@ -187,6 +188,9 @@ def compare_runs(
                 values = {seed: 100 * (joint[seed] / alone[seed] - 1) for seed in both}
                 names = tuple(member.name for member in chosen)
                 cells.append(Cell("change", len(trained), item.name, names, OverSeeds(values), alone, joint))
+    if source == "test":
+        scored_on = not_comparable(runs.values())
+        notes += [f"{COLUMNS[task]} is {reason}" for task, reason in scored_on.items() if reason.startswith("scored")]
     every = (*cells, *_averages([item.name for item in items], cells), *_sums(cells))
     return PairTable(tuple(items), source, every, tuple(confounders), tuple(notes))
 

@@ -142,5 +142,5 @@ def _caption(pairs: PairTable) -> str:
     )
     seeds = max((len(cell.number.values) for cell in pairs.cells), default=0)
     if seeds < 2:
-        return f"{text} One seed: there are no intervals."
+        return f"{text} One seed: there are no intervals, and a change may be chance."
     return f"{text} Up to {seeds} seeds, 95% intervals (t); in brackets where the interval crosses zero."

@@ -94,6 +94,43 @@ def make_sweep_plan(runs_found: Sequence[Found], runs: Path, data: Path, device:
     return SweepPlan(runs_found, seconds, iterations, parallel, how)
 
 
+def within_budget(plan: SweepPlan, hours: float, gpus: int = 1) -> tuple[SweepPlan, list[str]]:
+    """Keep of a plan what fits into a budget, in its order: what is finished, then run by run until one does not fit.
+
+    No later run is taken instead: those before it are what it is compared with.
+
+    Args:
+        plan: seed by seed, and in a seed single tasks before pairs before triples.
+        hours: of one GPU, or of one CPU process.
+        gpus: that a run takes.
+
+    Returns:
+        The plan of what fits; and what is left out, and why, a line each.
+    """
+    jobs = list(zip(plan.runs, plan.seconds, plan.iterations, strict=True))
+    left, fits, left_out = 3600 * hours, [], []
+    is_used_up = False
+    for run, seconds, iterations in jobs:
+        cost = seconds * gpus if run.state != "finished" else 0.0
+        is_used_up = is_used_up or cost > left
+        if is_used_up and run.state != "finished":
+            left_out.append((run, cost))
+        else:
+            left -= cost
+            fits.append((run, seconds, iterations))
+    lines = []
+    if left_out:
+        names = [run.wanted.name for run, _ in left_out]
+        shown = listed(names if len(names) < 6 else [*names[:5], f"{len(names) - 5} more"])
+        first, needed = left_out[0][1] / 3600, sum(cost for _, cost in left_out) / 3600
+        lines.append(
+            f"Left out, as {left / 3600:.2f} of {hours:g} hours are left and the first of them takes about {first:.2f}:"
+            f" {shown}; all of them take about {needed:.1f} hours more"
+        )
+    runs, every_second, every_iteration = zip(*fits, strict=True) if fits else ((), (), ())
+    return SweepPlan(runs, every_second, every_iteration, plan.parallel, plan.how), lines
+
+
 def _measured(logs: Sequence[tuple[Recipe, list[dict[str, Any]]]], model: ModelChoices, device: str) -> Speed | None:
     """Take the speed from finished runs of the same model on the same kind of device."""
     examples: dict[str, float] = {}

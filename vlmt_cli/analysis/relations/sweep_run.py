@@ -1,4 +1,4 @@
-"""Training the runs of a sweep: in processes of this machine, or as jobs of a cluster."""
+"""Training and scoring the runs of a sweep: in processes of this machine, or as jobs of a cluster."""
 
 import contextlib
 import functools
@@ -14,6 +14,7 @@ import torch
 
 from vlmt_cli.analysis.relations.sweep import Wanted, look
 from vlmt_cli.analysis.relations.sweep_plan import SweepPlan
+from vlmt_cli.analysis.relations.sweep_scores import is_scored
 from vlmt_cli.analysis.relations.sweep_workers import noted_signals, work_off
 from vlmt_cli.base.attempts import AGAIN, Result, attempt
 from vlmt_cli.base.claims import claimed
@@ -21,6 +22,7 @@ from vlmt_cli.base.cluster import make_executor
 from vlmt_cli.base.errors import UsageError, VlmtError
 from vlmt_cli.base.files import put_back
 from vlmt_cli.base.progress import Progress
+from vlmt_cli.runs.best import BestOrLast
 from vlmt_cli.runs.metrics import METRICS
 from vlmt_cli.training.cluster import JOBS, ClusterJob
 from vlmt_cli.training.job import Job, Listener
@@ -28,6 +30,8 @@ from vlmt_cli.training.processes import Devices
 from vlmt_cli.training.train import train
 
 Trainer = Callable[[Job], bool]
+Scorer = Callable[[Path, Path, BestOrLast, str, bool], None]
+"""Scores a run: ``sweep_scores.score_run``."""
 _POLL = 0.5  # seconds
 _TAIL = 4096  # bytes at the end of metrics that hold at least a line
 
@@ -38,7 +42,9 @@ class Launch:
 
     Attributes:
         parallel: at most so many at a time; None for as many as a cluster likes, or one here.
-        device: ``cpu`` or ``cuda``, which is one GPU a run.
+        device: ``cpu`` or ``cuda``.
+        gpus: that each run takes on ``cuda``.
+        weights: which of a run's are scored.
         launcher: None for processes of this machine; ``slurm``, or ``local`` to try that without a cluster.
         sbatch: further options of sbatch.
         partial: whether examples without features are left out.
@@ -46,6 +52,8 @@ class Launch:
 
     parallel: int | None = None
     device: str = "cpu"
+    gpus: int = 1
+    weights: BestOrLast = "best"
     launcher: str | None = None
     sbatch: Mapping[str, str] = field(default_factory=dict)
     partial: bool = False
@@ -58,12 +66,12 @@ class SweepJob:
     wanted: Wanted
     folder: Path
     data: Path
-    device: str
-    partial: bool
+    launch: Launch
     trainer: Trainer
+    scorer: Scorer | None
 
     def __call__(self, report: Callable[[], AbstractContextManager[Listener]] | None = None) -> bool:
-        """Train the run or resume it; returns whether it is complete.
+        """Train the run or resume it, and score it; returns whether it is complete.
 
         Args:
             report: makes the function that gets every line of metrics.
@@ -74,17 +82,29 @@ class SweepJob:
         with claimed(self.folder, "run it again when that has ended"):
             put_back(self.folder)
             state = look(self.wanted, self.folder)
-            if state.state == "finished":
-                return True
-            recipe, seed, resume = self.wanted.recipe, self.wanted.seed, state.state == "half-done"
-            devices = Devices(self.device)
-            return self.trainer(Job(recipe, self.data, self.folder, seed, self.partial, resume, devices, report=report))
+            if state.state != "finished" and not self._train(state.state == "half-done", report):
+                return False
+            if self.scorer and not is_scored(self.folder, self.launch.weights):
+                launch = self.launch
+                self.scorer(self.folder, self.data, launch.weights, launch.device, launch.partial)
+            return True
+
+    def _train(self, resume: bool, report: Callable[[], AbstractContextManager[Listener]] | None) -> bool:
+        recipe, seed, launch = self.wanted.recipe, self.wanted.seed, self.launch
+        devices = Devices(launch.device, launch.gpus if launch.device == "cuda" else 1)
+        job = Job(recipe, self.data, self.folder, seed, launch.partial, resume, devices, report=report)
+        return self.trainer(job)
 
 
 def run_sweep(
-    plan: SweepPlan, data: Path, launch: Launch, trainer: Trainer = train, tell: Progress = lambda *_: None
+    plan: SweepPlan,
+    data: Path,
+    launch: Launch,
+    trainer: Trainer = train,
+    tell: Progress = lambda *_: None,
+    scorer: Scorer | None = None,
 ) -> bool:
-    """Train what a plan still lacks.
+    """Train what a plan still lacks, and score what has no scores.
 
     Args:
         plan: of the sweep.
@@ -92,6 +112,7 @@ def run_sweep(
         launch: where.
         trainer: trains one run; it must be a function of a module, for other processes to find it.
         tell: called with how many runs are done, how many iterations of all of them, and how many there are.
+        scorer: scores one run, a function of a module as well; None scores nothing.
 
     Returns:
         Whether all came to their end; after Ctrl-C or SIGTERM they are saved and go on when this is called again.
@@ -101,8 +122,12 @@ def run_sweep(
         VlmtError: a run failed; the others are trained all the same.
     """
     order = sorted(zip(plan.runs, plan.seconds, plan.iterations, strict=True), key=lambda job: -job[1])
-    todo = [(run, iterations) for run, _, iterations in order if run.state != "finished"]
-    trainings = [SweepJob(run.wanted, run.folder, data, launch.device, launch.partial, trainer) for run, _ in todo]
+    todo = [
+        (run, iterations)
+        for run, _, iterations in order
+        if run.state != "finished" or (scorer and not is_scored(run.folder, launch.weights))
+    ]
+    trainings = [SweepJob(run.wanted, run.folder, data, launch, trainer, scorer) for run, _ in todo]
     counts = [iterations for _, iterations in todo]
     if not trainings:
         return True
@@ -111,12 +136,13 @@ def run_sweep(
     return _here(trainings, counts, launch, tell)
 
 
-def devices_here(device: str, parallel: int | None) -> list[str]:
-    """Name what each of the processes of this machine computes on: a GPU each, or the CPU.
+def devices_here(device: str, parallel: int | None, gpus: int = 1) -> list[str]:
+    """Name what each of the processes of this machine computes on: GPUs of its own, or the CPU.
 
     Args:
         device: ``cpu`` or ``cuda``.
-        parallel: how many; None takes all GPUs, or one process on the CPU.
+        parallel: how many; None takes as many as there are GPUs for, or one process on the CPU.
+        gpus: that each takes.
 
     Raises:
         UsageError: there are fewer GPUs.
@@ -125,14 +151,20 @@ def devices_here(device: str, parallel: int | None) -> list[str]:
         return [""] * (parallel or 1)
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     devices = named.split(",") if named else [str(number) for number in range(torch.cuda.device_count())]
-    if (parallel or 1) > len(devices):
-        what = f"{parallel or 1} runs at a time take a GPU each, and there {'is' if len(devices) == 1 else 'are'}"
-        raise UsageError(f"{what} {len(devices) or 'none'}", todo="give --parallel a smaller number, or --device cpu")
-    return devices[: parallel or len(devices)]
+    if (parallel or 1) * gpus > len(devices):
+        several = (parallel or 1) > 1
+        each = ("a GPU" if gpus == 1 else f"{gpus} GPUs") + " each" * several
+        what = f"{parallel} runs at a time take" if several else "a run takes"
+        what += f" {each}, and there {'is' if len(devices) == 1 else 'are'}"
+        options = "--parallel or --gpus-per-run" if gpus > 1 else "--parallel"
+        todo = f"give {options} a smaller number, or --device cpu"
+        raise UsageError(f"{what} {len(devices) or 'none'}", todo=todo)
+    groups = [",".join(devices[first : first + gpus]) for first in range(0, len(devices) - gpus + 1, gpus)]
+    return groups[: parallel or len(groups)]
 
 
 def _here(trainings: Sequence[SweepJob], counts: Sequence[int], launch: Launch, tell: Progress) -> bool:
-    devices = devices_here(launch.device, launch.parallel)[: len(trainings)]
+    devices = devices_here(launch.device, launch.parallel, launch.gpus)[: len(trainings)]
 
     def look() -> None:
         _tell(trainings, counts, tell)
@@ -162,8 +194,8 @@ def _on_cluster(trainings: Sequence[SweepJob], counts: Sequence[int], launch: La
         sweep / JOBS,
         launch.launcher,
         f"vlmt-{sweep.name}",
-        cpus=8 if launch.device == "cuda" else 2,
-        gpus=int(launch.device == "cuda"),
+        cpus=8 * launch.gpus if launch.device == "cuda" else 2,
+        gpus=launch.gpus if launch.device == "cuda" else 0,
         parallel=launch.parallel or len(trainings),
         sbatch=launch.sbatch,
     )

@@ -1,0 +1,71 @@
+"""The official scores of a sweep's runs, so that they are compared as the paper compares them (table 3, 6, 10 to 12).
+
+A run is scored where it was trained, by the code of ``vlmt evaluate``: each task's official metric on its official test
+set, or on validation where the test answers are secret. Where any run has no such scores, all are compared by the
+validation scores that training logged.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from vlmt_cli.base.errors import UsageError
+from vlmt_cli.evaluation.marks import mark_of
+from vlmt_cli.evaluation.scores import SCORES_FILE, official_split, read_scores
+from vlmt_cli.runs.best import BestOrLast, find_weights
+from vlmt_cli.runs.folders import WEIGHTS
+from vlmt_cli.runs.recipe import read_recipe
+
+
+def is_scored(run: Path, weights: BestOrLast = "best") -> bool:
+    """Whether a finished run has scores of all its tasks, of these weights as they are now.
+
+    Raises:
+        DataError: ``scores.json`` is damaged.
+    """
+    path = run / SCORES_FILE
+    if not path.exists():
+        return False
+    scores, chosen = read_scores(path), find_weights(run, weights)
+    if scores.weights not in (None, chosen.kind) or not scores.tasks.keys() >= set(read_recipe(run).tasks):
+        return False
+    model = Path(chosen.source) / WEIGHTS
+    return not model.exists() or model.stat().st_mtime <= path.stat().st_mtime
+
+
+def score_run(run: Path, data: Path, weights: BestOrLast = "best", device: str = "cpu", partial: bool = False) -> None:
+    """Score a run as ``vlmt evaluate`` does; scores of a model of the full split are marked.
+
+    Raises:
+        UsageError: the run has scores of its other weights, which stay.
+        VlmtError: as ``evaluate`` does.
+    """
+    from vlmt_cli.evaluation.evaluate import evaluate  # torch
+
+    kind = find_weights(run, weights).kind
+    if (run / SCORES_FILE).exists() and (before := read_scores(run).weights) not in (None, kind):
+        todo = f"compare with --weights {before}, or move the file"
+        raise UsageError(f"has the scores of its {before} weights", where=run / SCORES_FILE, todo=todo)
+    evaluate(
+        str(run),
+        data,
+        weights=weights,
+        allow_leak=read_recipe(run).split == "full",
+        partial=partial,
+        device=device,
+    )
+
+
+def not_comparable(folders: Iterable[Path]) -> dict[str, str]:
+    """Say why the paper's figure of a task does not stand beside some runs' scores, by task.
+
+    Args:
+        folders: of the runs; all have ``scores.json``.
+    """
+    reasons: dict[str, str] = {}
+    for folder in folders:
+        for task, score in read_scores(folder).tasks.items():
+            if score.split != official_split(task):
+                reasons[task] = f"scored on {score.split}"
+            elif mark_of(score):
+                reasons[task] = "training saw some of its test images, or may have"
+    return reasons
