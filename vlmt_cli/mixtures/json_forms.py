@@ -5,7 +5,7 @@ LLaVA (the DPO form has prompt, chosen and rejected; a list of records packs the
 messages (LLaMA-Factory, ms-swift, OpenAI)
     {"messages": [{"role": "user", "content": "<image>Who are they?"}, ...], "images": ["mllm_demo_data/1.jpg"]}
     {"query": "<img>https://.../demo.jpeg</img>55555", "response": "66666"}
-    {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,..."}}]}
+    {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;..."}}]}
 records (POPE, and lists of images with their ids)
     {"question_id": 1, "image": "COCO_val2014_000000310196.jpg", "text": "Is there a snowboard?", "label": "yes"}
 
@@ -21,12 +21,11 @@ from pathlib import Path
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.words import listed, quoted
 from vlmt_cli.mixtures.batch import Batch, Form, Source, Wanted
-from vlmt_cli.mixtures.json_images import IMAGE_FIELDS, TURN_FIELDS, Rows
+from vlmt_cli.mixtures.json_images import IMAGE_FIELDS, PLAIN, TURN_FIELDS, Rows
 from vlmt_cli.mixtures.json_records import BOM, Window, windows, write
 
 _RECORDS = 1 << 15
-_BYTES = 128 << 20
-"""Records and bytes of a batch, at least about."""
+"""Records of a batch, at least."""
 _KEY = re.compile(rb'"([A-Za-z_]\w*)"\s*:')
 _LLAVA = {b"conversations", b"conversation", b"chosen", b"model"}
 _MESSAGES = {b"messages", b"query", b"response"}
@@ -40,17 +39,17 @@ def read(source: Source, wanted: Wanted) -> Iterator[Batch]:
     """
     is_known, last = False, None
     rows = Rows(wanted)
-    for window in windows(source.path):
+    for window in windows(source.path, None if wanted.texts else PLAIN):
         rows.add_window(window)
-        if rows.damaged and (window.is_array or (window.first == 0 and len(rows.damaged) == len(window.records))):
+        if rows.damaged and (window.is_array or (window.first == 0 and len(rows.damaged) == len(window))):
             bad = rows.damaged[0]
             where = f"{source.path}: record {bad.record}"
             raise DataError(bad.reason, where=where, todo="correct it, or get the file again")
-        is_known = is_known or bool(rows.images) or bool(keys_of(window) & {*IMAGE_FIELDS, *TURN_FIELDS})
+        is_known = is_known or bool(rows.images or keys_of(window) & {*IMAGE_FIELDS, *TURN_FIELDS})
         last = window
-        if len(rows.ids) >= _RECORDS or rows.size >= _BYTES:
+        if len(rows.ids) >= _RECORDS:
             yield rows.batch()
-            rows = Rows(wanted, window.first + len(window.records))
+            rows = Rows(wanted, window.first + len(window))
     if rows.ids:
         yield rows.batch()
     if last is not None and not is_known:

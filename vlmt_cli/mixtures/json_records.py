@@ -10,12 +10,13 @@ their quotation marks and brackets alone; that also reads what other readers of 
 """
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import msgspec
 import numpy as np
@@ -45,12 +46,35 @@ Spans = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Window:
-    """N consecutive records: the number of the first, their spans, their bytes, and whether they stand in an array."""
+    """N consecutive records of a file.
+
+    Attributes:
+        first: the number of the first.
+        is_array: whether they stand in an array, and not in lines.
+        quick: the N records as the decoder gave them that the reader asked for; None where they are of another type.
+    """
 
     first: int
-    spans: Spans
-    records: list[bytes | memoryview]
     is_array: bool
+    find: Callable[[], tuple[list[bytes | memoryview], Spans]]
+    quick: list[Any] | None = None
+
+    @cached_property
+    def _parts(self) -> tuple[list[bytes | memoryview], Spans]:
+        return self.find()
+
+    @property
+    def records(self) -> list[bytes | memoryview]:
+        """The bytes of each record."""
+        return self._parts[0]
+
+    @property
+    def spans(self) -> Spans:
+        """Where each record stands."""
+        return self._parts[1]
+
+    def __len__(self) -> int:
+        return len(self.records) if self.quick is None else len(self.quick)
 
 
 class Cut(Exception):
@@ -87,8 +111,12 @@ def value_end(text: bytes, start: int) -> int:
     raise Cut
 
 
-def windows(path: Path) -> Iterator[Window]:
+def windows(path: Path, quick: msgspec.json.Decoder[list[Any]] | None = None) -> Iterator[Window]:
     """Give the records of a file, a window after the other.
+
+    Args:
+        path: the file.
+        quick: decodes an array of records of a type that most are of.
 
     Raises:
         DataError: an array is damaged or cut off; said with the record's number. Lines are given as they stand.
@@ -99,7 +127,7 @@ def windows(path: Path) -> Iterator[Window]:
         text.skip_space()
         if text.data[text.at : text.at + 1] == b"[" and not _is_lines(text, path):
             text.at += 1
-            yield from _array(text)
+            yield from _array(text, quick)
         else:
             yield from _lines(text)
 
@@ -171,7 +199,7 @@ class _Text:
         return DataError(f"{what} (near byte {self.base + self.at:,})", where=where, todo="get the file again")
 
 
-def _array(text: _Text) -> Iterator[Window]:
+def _array(text: _Text, quick: msgspec.json.Decoder[list[Any]] | None) -> Iterator[Window]:
     """Give the records of an array; ``text`` stands behind its bracket."""
     if text.skip_space() == b"]":
         text.at += 1
@@ -183,7 +211,7 @@ def _array(text: _Text) -> Iterator[Window]:
                 window, hint, is_done = _walk(text, goal, hint)
                 yield window
             walked *= 2
-            while not is_done and (guessed := _guess(text, hint)):
+            while not is_done and (guessed := _guess(text, hint, quick)):
                 walked = _WALKED
                 yield guessed
     if text.skip_space():
@@ -218,10 +246,10 @@ def _walk(text: _Text, goal: int, hint: bytes) -> tuple[Window, bytes, bool]:
             key = text.data.find(b'"', text.at + 2, text.at + 200)
             if key >= 0 and end - 2 >= text.base:
                 hint = text.data[end - 2 - text.base : key + 1]
-    return Window(first, _spans(spans), list(records), True), hint, is_done
+    return Window(first, True, _parts(list(records), _spans(spans))), hint, is_done
 
 
-def _guess(text: _Text, hint: bytes) -> Window | None:
+def _guess(text: _Text, hint: bytes, quick: msgspec.json.Decoder[list[Any]] | None) -> Window | None:
     """Take all records up to the last separator like ``hint``; None where that is not one."""
     if not hint:
         return None
@@ -230,15 +258,28 @@ def _guess(text: _Text, hint: bytes) -> Window | None:
     end = text.data.rfind(hint, text.at)
     if end < 0:
         return None
-    start, end = text.at, text.data.index(b",", end + 2)
-    try:
-        raws = _RAWS.decode(b"".join((b"[", memoryview(text.data)[start:end], b"]")))
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
-    records = [memoryview(raw) for raw in raws]
-    window = Window(text.record, _located(text.data, start, records) + text.base, list(records), True)
-    text.at, text.record = end + 1, text.record + len(records)
+    data, base, start, end = text.data, text.base, text.at, text.data.index(b",", end + 2)
+    array = b"".join((b"[", memoryview(data)[start:end], b"]"))
+
+    def find() -> tuple[list[bytes | memoryview], Spans]:
+        records = [memoryview(raw) for raw in _RAWS.decode(array)]
+        return list(records), _located(data, start, records) + base
+
+    window = None
+    if quick is not None:
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            window = Window(text.record, True, find, quick.decode(array))
+    if window is None:
+        try:
+            window = Window(text.record, True, _parts(*find()))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+    text.at, text.record = end + 1, text.record + len(window)
     return window
+
+
+def _parts(records: list[bytes | memoryview], spans: Spans) -> Callable[[], tuple[list[bytes | memoryview], Spans]]:
+    return lambda: (records, spans)
 
 
 def _located(data: bytes, start: int, records: list[memoryview]) -> Spans:
@@ -286,7 +327,7 @@ def _lines(text: _Text) -> Iterator[Window]:
                 spans.append((start, start + len(line.rstrip())))
                 records.append(line.strip())
         if records:
-            yield Window(text.record, _spans(spans) + (text.base + text.at), list(records), False)
+            yield Window(text.record, False, _parts(list(records), _spans(spans) + (text.base + text.at)))
         text.record += len(records)
         text.at = end
         text.more()
