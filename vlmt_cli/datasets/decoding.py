@@ -14,9 +14,9 @@ from typing import Any, NoReturn
 import msgspec
 import numpy as np
 
+from vlmt_cli.base.beginnings import beginning
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.words import printable, quoted
-from vlmt_cli.datasets.forms import beginning
 
 AGAIN = "download the official file again"
 Notes = dict[str, int]

@@ -76,6 +76,18 @@ def decoded(text: bytes | memoryview) -> list[Any]:
     return [_from_value(part) for part in _flat(value)]
 
 
+def decoded_names(text: bytes | memoryview) -> str:
+    """Return a name or an id of a list, written out.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    value = json.loads(bytes(text))
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError(f"is neither a name nor an id: '{printable(json.dumps(value))}'")
+    return _checked(_text(value))
+
+
 def texts_in(record: Any) -> list[str]:
     """Return what a record says, turn by turn."""
     return [text for name in _RAW for text in _strings(_value(getattr(record, name)))]

@@ -141,7 +141,7 @@ def write(source: Source, kept: Kept, to: Path) -> None:
     parts = [(window.spans, window.is_array) for window in windows(source.path)]
     spans = np.concatenate([part for part, _ in parts]) if parts else np.empty((0, 2), np.int64)
     assert len(kept.records) == len(spans)
-    ranges = ranges_of(spans, kept.records, _size(source.path), not (parts and parts[0][1]))
+    ranges = ranges_of(spans, kept.records, size_of(source.path), not (parts and parts[0][1]))
     write_ranges(source.path, merged(ranges), to)
 
 
@@ -351,7 +351,7 @@ def _spans(pairs: list[tuple[int, int]]) -> Spans:
     return np.array(pairs, np.int64).reshape(-1, 2)
 
 
-def _size(path: Path) -> int:
+def size_of(path: Path) -> int:
     """Return how many bytes a file unpacks to."""
     if path.suffix not in PACKED:
         return path.stat().st_size

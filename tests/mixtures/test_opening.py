@@ -1,0 +1,163 @@
+"""From a path, a glob, a folder or a list to files of records; lists of images; COCO-style JSON."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mixtures.records import damaged_of, images_of, texts_of, write_kept
+
+from vlmt_cli.base.errors import DataError
+from vlmt_cli.mixtures.forms import FORMS, LISTS
+from vlmt_cli.mixtures.opening import form_of, sources_of
+
+RECORDS = [{"id": n, "image": f"{n:012d}.jpg", "conversations": []} for n in range(4)]
+REAL = Path(os.environ.get("VLMT_REAL_DATA", "/nowhere")) / "mixtures"
+
+
+def names_of(path) -> list[str]:
+    return [image.get("name") or image.get("url") for _, _, image in images_of(path, form_of(path))]
+
+
+def put(path, text) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text if isinstance(text, str) else json.dumps(text))
+    return path
+
+
+INTERNVL = {"a": {"root": "coco/", "annotation": "a.json", "repeat_time": 2}}
+ONEVISION = 'datasets:\n  - json_path: a.json # here\n    sampling_strategy: "first:50%"\n'
+QWEN = {"a%50": {"annotation_path": "a.json", "data_path": "vg"}}
+LLAMAFACTORY = {"hub": {"hf_hub_url": "x/y"}, "a": {"file_name": "a.json"}}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "form", "root", "sampling"),
+    [
+        ("m.json", INTERNVL, "internvl", "coco/", "x2"),
+        ("m.yaml", ONEVISION, "onevision", "", "first:50%"),
+        ("m.json", QWEN, "qwen", "vg", "%50"),
+        ("m.json", LLAMAFACTORY, "llamafactory", "", None),
+    ],
+)
+def test_lists_of_mixtures(tmp_path, name, text, form, root, sampling):
+    put(tmp_path / "a.json", RECORDS)
+    path = put(tmp_path / "lists" / name, text)
+    assert form_of(path) == form
+    (source,) = sources_of(str(path))
+    assert (source.path, source.form, source.root, source.sampling) == (tmp_path / "a.json", "llava", root, sampling)
+    new = put(tmp_path / "new dir" / 'a "b".json', RECORDS)
+    LISTS[form].write(path, {source.path: new}, tmp_path / "out" / name)
+    (again,) = sources_of(str(tmp_path / "out" / name))
+    assert (again.path, again.root, again.sampling) == (new, root, sampling)
+    assert ("# here" in path.read_text()) == ("# here" in (tmp_path / "out" / name).read_text())
+
+
+@pytest.mark.parametrize(
+    ("listed", "said"),
+    [
+        ("m.yaml", "names itself, over m.yaml"),
+        ("../../up.json", "climbs out of its folder"),
+        ("gone.json", "'gone.json' is not there"),
+        ("https://example.org/a.json", "download it"),
+    ],
+)
+def test_lists_that_cannot_be_followed(tmp_path, listed, said):
+    path = put(tmp_path / "m.yaml", f"datasets:\n  - json_path: {listed}\n")
+    with pytest.raises(DataError, match=r"^[^\n]*$") as error:
+        sources_of(str(path))
+    assert said in str(error.value)
+
+
+def test_globs_and_folders(tmp_path):
+    put(tmp_path / "a" / "1.json", RECORDS)
+    put(tmp_path / "a" / "2.jsonl", "\n".join(map(json.dumps, RECORDS)))
+    put(tmp_path / "a" / "README.md", "# About\nThis is text.\n")
+    put(tmp_path / "a" / "m.json", {"x": {"annotation": "1.json", "root": "r"}})
+    assert [source.path.name for source in sources_of(str(tmp_path / "a" / "[12].*"))] == ["1.json", "2.jsonl"]
+    sources = [source for path in [tmp_path / "a"] for source in sources_of(str(path))]
+    assert [(source.path.name, source.root) for source in sources] == [("2.jsonl", ""), ("1.json", "r")]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS pointer"),
+        ("[]".encode("utf-16"), "is UTF-16 text"),
+        (b"<!doctype html>", "web page"),
+        (b"PK\x03\x04", "zip archive"),
+        (b"some prose about nothing", "is no mixture of a known form"),
+    ],
+)
+def test_what_is_no_mixture(tmp_path, data, said):
+    (tmp_path / "mix.json").write_bytes(data)
+    with pytest.raises(DataError, match=said):
+        sources_of(str(tmp_path / "mix.json"))
+
+
+def test_lines_of_names(tmp_path):
+    path = tmp_path / "list.txt"
+    data = (
+        b"\xef\xbb\xbf# mine\r\nVG_100K_2/2415417.jpg xml/2415417.xml\r\n\r\n# more\r\na b.jpg\t1\r\nhttp://x.org/1.jpg"
+    )
+    path.write_bytes(data)
+    assert names_of(path) == ["VG_100K_2/2415417.jpg", "a b.jpg", "http://x.org/1.jpg"]
+    write_kept(path, "image_list", [False, True, True], tmp_path / "out.txt")
+    assert (tmp_path / "out.txt").read_bytes() == data.replace(b"VG_100K_2/2415417.jpg xml/2415417.xml\r\n", b"")
+    path.write_bytes(b"1.jpg\n\xff.jpg\n2.jpg\n")
+    assert names_of(path) == ["1.jpg", "2.jpg"]
+    assert damaged_of(path, "image_list") == {1: "is not UTF-8"}
+
+
+def test_arrays_of_ids(tmp_path):
+    np.save(tmp_path / "ids.npy", np.array([5, 2**40, 9]))
+    write_kept(tmp_path / "ids.npy", "image_list", [True, True, False], tmp_path / "out.npy")
+    assert names_of(tmp_path / "out.npy") == ["5", str(2**40)]
+    np.save(tmp_path / "bad.npy", np.array([{}], object), allow_pickle=True)
+    with pytest.raises(DataError, match="is not an array that can be read"):
+        names_of(tmp_path / "bad.npy")
+    path = put(tmp_path / "ids.json", ["a.jpg", 5, "b"])
+    assert names_of(path) == ["a.jpg", "5", "b"]
+    write_kept(path, "image_list", [False, True, True], tmp_path / "out.json")
+    assert json.loads((tmp_path / "out.json").read_text()) == [5, "b"]
+
+
+@pytest.mark.parametrize("order", [["images", "annotations"], ["annotations", "images"], ["images"]])
+def test_coco_json(tmp_path, order):
+    lists = {
+        "images": [
+            {"id": n, "file_name": f"COCO_train2014_{n:012d}.jpg", "flickr_url": f"http://f/{n}"} for n in range(4)
+        ],
+        "annotations": [{"image_id": n % 4, "caption": f"c{n}", "x": '"}],'} for n in range(9)],
+    }
+    whole = {"info": {"year": 2014}, **{name: lists[name] for name in order}, "categories": [{"id": 1}]}
+    for indent in (None, 1):
+        path = tmp_path / "coco.json"
+        path.write_text(json.dumps(whole, indent=indent))
+        assert form_of(path) == "coco"
+        assert names_of(path) == [image["file_name"] for image in whole["images"]]
+        if "annotations" in order:
+            assert texts_of(path, "coco")[1] == ["c1", "c5"]
+        write_kept(path, "coco", [False, True, True, False], tmp_path / "out.json")
+        stays = {**whole, "images": lists["images"][1:3]}
+        if "annotations" in order:
+            stays["annotations"] = [each for each in lists["annotations"] if each["image_id"] in (1, 2)]
+        assert json.loads((tmp_path / "out.json").read_text()) == stays
+        write_kept(path, "coco", [False] * 4, tmp_path / "out.json")
+        assert json.loads((tmp_path / "out.json").read_text())["images"] == []
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="VLMT_REAL_DATA has no mixtures")
+def test_real_lists_are_recognised():
+    for name, form in {
+        "internvl/coco_caption.json": "internvl",
+        "internvl/custom_data.json": "internvl",
+        "llava_next/onevision.yaml": "onevision",
+        "llamafactory/dataset_info.json": "llamafactory",
+        "qwen/single_images.json": "llava",
+    }.items():
+        assert form_of(REAL / name) == form
+    with pytest.raises(DataError, match="is not there"):
+        sources_of(str(REAL / "llava_next/onevision.yaml"))
+    assert len(FORMS) > 8

@@ -1,0 +1,140 @@
+"""From what a user gives, a file, a glob, a folder or a list, to the files of records that it means.
+
+What a file is, its content says; ``form`` overrules it. Lists are followed, and lists in lists.
+"""
+
+import glob
+from contextlib import suppress
+from pathlib import Path
+
+from vlmt_cli.base.beginnings import beginning
+from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.base.packed import open_packed
+from vlmt_cli.base.words import listed, quoted
+from vlmt_cli.mixtures.batch import Form, ListForm, Source
+from vlmt_cli.mixtures.forms import FORMS, LISTS
+from vlmt_cli.mixtures.json_records import LINES
+
+_HEAD = 1 << 16
+_OTHER = (".zst", ".bz2", ".xz", ".zip", ".7z", ".lz4")
+
+
+def sources_of(given: str, form: str | None = None) -> list[Source]:
+    """Return the files of records that a path, a glob or a list stands for, in order.
+
+    Args:
+        given: a path; ``*``, ``?`` and ``**`` are a glob where no file has that name.
+        form: a key of ``FORMS``, or of ``LISTS``; None to tell by the content.
+
+    Raises:
+        DataError: a file is missing, or of no form; a list names itself.
+        UsageError: there is no such form.
+    """
+    if form is not None and form not in FORMS and form not in LISTS:
+        raise UsageError(f"there is no form {quoted(form)}", todo=f"take {listed([*FORMS, *LISTS])}")
+    sources = []
+    for path in _paths(given):
+        name = form or form_of(path)
+        sources += _members(path, name, ()) if name in LISTS else [Source(path, name)]
+    return sources
+
+
+def form_of(path: Path) -> str:
+    """Return the form of a file or a folder, by its content.
+
+    Raises:
+        DataError: it is missing, or of no form; the message says what it is instead, where that can be told.
+    """
+    head = b"" if path.is_dir() else _head(path)
+    if not path.is_dir() and not head:
+        name = path.name.removesuffix(".gz")
+        if name.endswith((".json", *LINES)):
+            return "records"  # what is left of a file all of whose records went
+        if name.endswith(".txt"):
+            return "image_list"
+        raise DataError("is empty", where=path, todo="get the file again")
+    if (said := beginning(head)) and not head.startswith(b"PAR1"):
+        raise DataError(said[0], where=path, todo=said[1])
+    every: dict[str, ListForm | Form] = {**LISTS, **FORMS}
+    for name, form in every.items():
+        if form.is_form(path, head):
+            return name
+    todo = f"say what it is with --form {', '.join(FORMS)}"
+    raise DataError("is no mixture of a known form", where=path, todo=todo)
+
+
+def _paths(given: str) -> list[Path]:
+    path = Path(given).expanduser()
+    if path.is_dir():
+        return _below(path)
+    if path.exists():
+        return [path]
+    if "://" in given:
+        todo = "copy it here first, or mount it"
+        raise DataError("lies elsewhere, and is not opened from there", where=given, todo=todo)
+    if glob.has_magic(given):
+        companions: set[Path] = set()
+        paths = [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207  a pattern's own root
+        paths = [each for each in paths if each.is_file() or "**" not in given]
+        for each in paths:
+            companions.update(_companions(each))
+        if paths:
+            return [each for each in paths if each not in companions]
+        raise DataError("matches no file", where=given, todo="quote the pattern, and look at the folder")
+    raise DataError("there is no such file", where=given, todo="look at the path")
+
+
+def _below(folder: Path) -> list[Path]:
+    """Return a folder that is a mixture itself, or else the files in it that are."""
+    if any(form.is_form(folder, b"") for form in FORMS.values()):
+        return [folder]
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    companions = {companion for path in files for companion in _companions(path)}
+    files = [path for path in files if path not in companions]
+    known = []
+    for path in files:
+        with suppress(DataError):
+            form_of(path)
+            known.append(path)
+    if not known:
+        raise DataError("holds no file of a known form", where=folder, todo="give the files themselves")
+    members = {
+        source.path.resolve() for path in known if _is_list(path) for source in _members(path, form_of(path), ())
+    }
+    return [path for path in known if path.resolve() not in members]
+
+
+def _is_list(path: Path) -> bool:
+    head = _head(path)
+    return any(form.is_form(path, head) for form in LISTS.values())
+
+
+def _companions(path: Path) -> list[Path]:
+    if not path.is_file():
+        return []
+    head = _head(path)
+    return next((form.companions(path) for form in FORMS.values() if form.is_form(path, head)), [])
+
+
+def _members(path: Path, form: str, above: tuple[Path, ...]) -> list[Source]:
+    """Return the files that a list names, and those of the lists among them."""
+    here = path.resolve()
+    if here in above:
+        todo = "take it out of one of the lists"
+        raise DataError(f"names itself, over {listed([each.name for each in above])}", where=path, todo=todo)
+    sources: list[Source] = []
+    for member in LISTS[form].members(path):
+        name = form_of(member.path)
+        if name in LISTS:
+            sources += _members(member.path, name, (*above, here))
+        else:
+            sources.append(Source(member.path, name, member.root, member.sampling, member.member_of))
+    return sources
+
+
+def _head(path: Path) -> bytes:
+    """Return the first bytes of what a file unpacks to."""
+    if path.suffix in _OTHER:
+        raise DataError(f"is packed as {path.suffix}", where=path, todo="unpack it, or pack it with gzip")
+    with open_packed(path) as file:
+        return file.read(_HEAD)
