@@ -110,8 +110,8 @@ def _write_folder(folder: Path, kept: NDArray[np.bool_], to: Path) -> None:
         first, bytes_ = first + records, bytes_ + size
     state = _json(folder / _STATE)
     mark = f"{state.get('_fingerprint')}{hashlib.sha256(np.packbits(kept).tobytes()).hexdigest()}"
-    state["_fingerprint"] = hashlib.sha256(mark.encode()).hexdigest()[:16]
-    (to / _STATE).write_text(json.dumps(state, indent=2, ensure_ascii=False))
+    state["_fingerprint"] = hashlib.sha256(ascii(mark).encode()).hexdigest()[:16]
+    (to / _STATE).write_text(json.dumps(state, indent=2))
     if (folder / _INFO).is_file():
         info = _json(folder / _INFO)
         sizes = info["splits"].get(state.get("_split")) if isinstance(info.get("splits"), dict) else None
@@ -119,7 +119,7 @@ def _write_folder(folder: Path, kept: NDArray[np.bool_], to: Path) -> None:
             sizes |= {"num_examples": sum(shards), "num_bytes": bytes_}
             if sizes.get("shard_lengths"):
                 sizes["shard_lengths"] = shards
-        (to / _INFO).write_text(json.dumps(info, indent=2, ensure_ascii=False))
+        (to / _INFO).write_text(json.dumps(info, indent=2))
 
 
 def _write_file(file: Path, kept: NDArray[np.bool_], to: Path) -> tuple[int, int]:
