@@ -72,6 +72,14 @@ def test_images_in_messages(tmp_path):
     assert texts_of(path, "messages")[0] == ["Who?"]
 
 
+def test_base64_without_a_head_and_base64_that_is_damaged(tmp_path):
+    data = b"\xff\xd8\xff" + bytes(200)
+    bad = {"messages": [{"content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,!"}}]}]}
+    path = write(tmp_path / "mix.json", [{"image": base64.b64encode(data).decode()}, bad])
+    (_, _, first), (_, _, second) = images_of(path, "llava")
+    assert (first["sha256"], second) == (hashlib.sha256(data).hexdigest(), {})
+
+
 def test_images_whose_letters_are_written_as_escapes(tmp_path):
     path = tmp_path / "mix.json"
     path.write_text(r'[{"\u0069mage": "a.jpg"}, {"messages": [{"content": "\u003cimg\u003eb.jpg\u003c/img\u003e"}]}]')

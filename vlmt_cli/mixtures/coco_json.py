@@ -53,7 +53,7 @@ def read(source: Source, wanted: Wanted) -> Iterator[Batch]:
         DataError: it is damaged, or has no list of images.
     """
     data, spans = _parts(source.path)
-    records: list[bytes | memoryview] = [data[start:stop] for start, stop in spans["images"].tolist()]
+    records = [data[start:stop] for start, stop in spans["images"].tolist()]
     rows = Rows(wanted)
     rows.add_window(Window(0, True, lambda: (records, spans["images"])))
     if rows.damaged:

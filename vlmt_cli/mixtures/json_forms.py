@@ -45,15 +45,15 @@ def read(source: Source, wanted: Wanted) -> Iterator[Batch]:
             bad = rows.damaged[0]
             where = f"{source.path}: record {bad.record}"
             raise DataError(bad.reason, where=where, todo="correct it, or get the file again")
-        is_known = is_known or bool(rows.images or keys_of(window) & {*IMAGE_FIELDS, *TURN_FIELDS})
+        is_known = is_known or bool(rows.names or keys_of(window) & {*IMAGE_FIELDS, *TURN_FIELDS})
         last = window
         if len(rows.ids) >= _RECORDS:
             yield rows.batch()
             rows = Rows(wanted, window.first + len(window))
     if rows.ids:
         yield rows.batch()
-    if last is not None and not is_known:
-        keys = listed([quoted(key) for key in sorted(keys_of(last))[:8]] or ["nothing"])
+    if last is not None and not is_known and (said := sorted(keys_of(last))):
+        keys = listed([quoted(key) for key in said[:8]])
         todo = f"name the field of the images as one of {', '.join(IMAGE_FIELDS[:6])}"
         raise DataError(f"names images in no known field; its records have {keys}", where=source.path, todo=todo)
 

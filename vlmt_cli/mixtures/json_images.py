@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 import msgspec
 import pyarrow as pa
@@ -29,8 +29,11 @@ _SAID = (
 _VIDEOS = ("video", "videos")
 _HASHES = ("sha256", "image_sha256", "md5", "image_md5")
 IMAGE_FIELDS = (*_LISTS, *_NAMES, *_URLS, *_IDS)
-TURN_FIELDS = (*_TURNS, "query", "response", "chosen", "prompt")
+TURN_FIELDS = (*_TURNS, *_VIDEOS, "query", "response", "chosen", "prompt")
 
+_EMBEDDED = ("/9j/", "iVBORw0KGgo", "UklGR", "R0lGOD")
+"""With what the base64 of a JPEG, a PNG, a WebP or a GIF begins."""
+_SHORTEST_EMBEDDED = 100
 _RAW = (*_TURNS, *_SAID)
 Record: Any = msgspec.defstruct(
     "Record",
@@ -101,7 +104,8 @@ class Rows:
     first: int = 0
     record: list[int] = field(default_factory=list)
     position: list[int] = field(default_factory=list)
-    images: list[_Image] = field(default_factory=list)
+    names: list[str | None] = field(default_factory=list)
+    others: list[tuple[int, _Image]] = field(default_factory=list)
     ids: list[str | None] = field(default_factory=list)
     texts: list[list[str]] = field(default_factory=list)
     damaged: list[Damaged] = field(default_factory=list)
@@ -135,11 +139,12 @@ class Rows:
         self.texts.append(said)
         self.record += [number] * len(images)
         self.position += range(len(images))
-        self.images += images
+        self.others += [(row, image) for row, image in enumerate(images, len(self.names)) if any(image[1:])]
+        self.names += [image[0] for image in images]
 
     def _add_plain(self, number: int, record: Any) -> bool:
         name = record.image
-        if name is not None and (not name or ":" in name[:8] or len(name) > LONGEST):
+        if name is not None and (not name or ":" in name[:8] or len(name) > _SHORTEST_EMBEDDED):
             return False
         if record.conversations is not msgspec.UNSET and _names_images(record.conversations):
             return False
@@ -147,17 +152,22 @@ class Rows:
         if name is not None:
             self.record.append(number)
             self.position.append(0)
-            self.images.append((name, None, None, None, None))
+            self.names.append(name)
         return True
 
     def batch(self) -> Batch:
         """Return the batch of the records that were added."""
-        kinds = ("name", "url", "sha256", "md5", "data")
-        columns = dict(zip(kinds, zip(*self.images, strict=True), strict=False)) if self.images else {}
-        arrays = {"record": pa.array(self.record, pa.int64()), "position": pa.array(self.position, pa.int32())}
-        for kind in kinds:
-            if kind == "name" or any(value is not None for value in columns.get(kind, ())):
-                arrays[kind] = pa.array(columns.get(kind, ()), IMAGES.field(kind).type)
+        arrays = {
+            "record": pa.array(self.record, pa.int64()),
+            "position": pa.array(self.position, pa.int32()),
+            "name": pa.array(self.names, pa.string()),
+        }
+        for number, kind in enumerate(("url", "sha256", "md5", "data") if self.others else (), 1):
+            values: list[str | bytes | None] = [None] * len(self.names)
+            for row, image in self.others:
+                values[row] = image[number]
+            if any(value is not None for value in values):
+                arrays[kind] = pa.array(values, IMAGES.field(kind).type)
         return Batch(
             self.first,
             len(self.ids),
@@ -250,16 +260,19 @@ def _image(name: str, wants_data: bool) -> _Image:
             return _embedded(name, wants_data)
         if name.startswith("file:"):
             name = unquote(urlsplit(name).path)
+    if len(name) > _SHORTEST_EMBEDDED and name.startswith(_EMBEDDED):
+        return _embedded(name, wants_data)
     return _checked(name), None, None, None, None
 
 
 def _embedded(text: str, wants_data: bool) -> _Image:
-    """Decode a data URI; its hashes say which file it is."""
-    head, _, content = text.partition(",")
+    """Decode a data URI, or base64 alone; its hashes say which file it is. Damaged ones say nothing."""
+    head, _, content = text.partition(",") if text.startswith("data:") else (";base64", "", text)
     try:
-        data = base64.b64decode(content) if head.endswith(";base64") else unquote(content).encode()
+        is_packed = head.endswith(";base64")
+        data = base64.b64decode("".join(content.split()), validate=True) if is_packed else unquote_to_bytes(content)
     except ValueError:
-        raise ValueError("holds an image whose base64 is damaged") from None
+        return None, None, None, None, None
     hashes = hashlib.sha256(data).hexdigest(), hashlib.md5(data, usedforsecurity=False).hexdigest()
     return None, None, *hashes, data if wants_data else None
 

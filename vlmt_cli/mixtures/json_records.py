@@ -10,7 +10,7 @@ their quotation marks and brackets alone; that also reads what other readers of 
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,7 +28,7 @@ from vlmt_cli.base.words import printable
 from vlmt_cli.mixtures.batch import Kept, Source
 from vlmt_cli.mixtures.byte_ranges import PACKED, merged, write_ranges
 
-WINDOW = 2 << 20
+WINDOW = 1 << 20
 """Bytes that are read at once; a longer record makes its window longer. Larger windows leave the cache: slower."""
 BOM = b"\xef\xbb\xbf"
 LINES = (".jsonl", ".ndjson", ".jsonlines")
@@ -56,17 +56,17 @@ class Window:
 
     first: int
     is_array: bool
-    find: Callable[[], tuple[list[bytes | memoryview], Spans]]
+    find: Callable[[], tuple[Sequence[Any], Spans]]
     quick: list[Any] | None = None
 
     @cached_property
-    def _parts(self) -> tuple[list[bytes | memoryview], Spans]:
+    def _parts(self) -> tuple[Sequence[Any], Spans]:
         return self.find()
 
-    @property
-    def records(self) -> list[bytes | memoryview]:
+    @cached_property
+    def records(self) -> list[memoryview]:
         """The bytes of each record."""
-        return self._parts[0]
+        return [memoryview(record) for record in self._parts[0]]
 
     @property
     def spans(self) -> Spans:
@@ -74,7 +74,7 @@ class Window:
         return self._parts[1]
 
     def __len__(self) -> int:
-        return len(self.records) if self.quick is None else len(self.quick)
+        return len(self._parts[0]) if self.quick is None else len(self.quick)
 
 
 class Cut(Exception):
@@ -246,7 +246,7 @@ def _walk(text: _Text, goal: int, hint: bytes) -> tuple[Window, bytes, bool]:
             key = text.data.find(b'"', text.at + 2, text.at + 200)
             if key >= 0 and end - 2 >= text.base:
                 hint = text.data[end - 2 - text.base : key + 1]
-    return Window(first, True, _parts(list(records), _spans(spans))), hint, is_done
+    return Window(first, True, _parts(records, _spans(spans))), hint, is_done
 
 
 def _guess(text: _Text, hint: bytes, quick: msgspec.json.Decoder[list[Any]] | None) -> Window | None:
@@ -261,9 +261,9 @@ def _guess(text: _Text, hint: bytes, quick: msgspec.json.Decoder[list[Any]] | No
     data, base, start, end = text.data, text.base, text.at, text.data.index(b",", end + 2)
     array = b"".join((b"[", memoryview(data)[start:end], b"]"))
 
-    def find() -> tuple[list[bytes | memoryview], Spans]:
-        records = [memoryview(raw) for raw in _RAWS.decode(array)]
-        return list(records), _located(data, start, records) + base
+    def find() -> tuple[Sequence[Any], Spans]:
+        records = _RAWS.decode(array)
+        return records, _located(data, start, records) + base
 
     window = None
     if quick is not None:
@@ -278,13 +278,13 @@ def _guess(text: _Text, hint: bytes, quick: msgspec.json.Decoder[list[Any]] | No
     return window
 
 
-def _parts(records: list[bytes | memoryview], spans: Spans) -> Callable[[], tuple[list[bytes | memoryview], Spans]]:
+def _parts(records: Sequence[Any], spans: Spans) -> Callable[[], tuple[Sequence[Any], Spans]]:
     return lambda: (records, spans)
 
 
-def _located(data: bytes, start: int, records: list[memoryview]) -> Spans:
+def _located(data: bytes, start: int, records: Sequence[Any]) -> Spans:
     """Return where records stand that follow each other in an array from ``start`` on."""
-    lengths = np.fromiter(map(len, records), np.int64, len(records))
+    lengths = np.fromiter((memoryview(record).nbytes for record in records), np.int64, len(records))
     start = _after_space(data, start)
     gap = data[start + lengths[0] : _after_space(data, data.index(b",", start + lengths[0]) + 1)]
     starts = start + np.cumsum(lengths + len(gap)) - (lengths + len(gap))
@@ -327,7 +327,7 @@ def _lines(text: _Text) -> Iterator[Window]:
                 spans.append((start, start + len(line.rstrip())))
                 records.append(line.strip())
         if records:
-            yield Window(text.record, False, _parts(list(records), _spans(spans) + (text.base + text.at)))
+            yield Window(text.record, False, _parts(records, _spans(spans) + (text.base + text.at)))
         text.record += len(records)
         text.at = end
         text.more()

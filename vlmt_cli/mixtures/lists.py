@@ -110,7 +110,7 @@ def _entries(kind: str, path: Path) -> list[tuple[str, dict[str, Any]]]:
     if isinstance(value, dict):
         pairs = iter(value.items())
     elif isinstance(value, list):
-        pairs = iter(enumerate(value))
+        pairs = ((f"entry {number}", entry) for number, entry in enumerate(value, 1))
     entries = []
     for name, entry in pairs:
         if isinstance(entry, dict) and _PATHS[kind] in entry:

@@ -1,0 +1,175 @@
+"""A LLaVA JSON of the size of the 665k mix, read and written back, beside parsing it with orjson alone.
+
+    python benchmarks/scan.py                     write the file (1.0 GB), measure, note it in RESULTS.md
+    python benchmarks/scan.py --scale 0.05        the same on a twentieth, without noting it
+
+Measured in turns, each in a fresh process with the file in the page cache:
+
+(a) ``orjson.loads`` of the file, under Python's defaults;
+(b) reading it as a mixture: every record's id and the names of its images;
+(c) the same, and then writing it back without one record in twenty; the sync of the written file is measured apart.
+
+CPU time is user and system time of the process. Memory is its highest resident set size. The file has the mix's
+proportions of folders and of records without an image; conversations are random words with escapes and letters beyond
+ASCII, some of the latter as they are and some as escapes.
+"""
+
+import argparse
+import contextlib
+import gc
+import json
+import os
+import platform
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import orjson
+from results import write_section
+
+from vlmt_cli.base import files
+from vlmt_cli.mixtures.batch import Kept, Source, Wanted
+from vlmt_cli.mixtures.forms import FORMS
+
+RECORDS = 665_298
+MIX = (
+    ("coco/train2017/{:012d}.jpg", 364_100),
+    ("vg/VG_100K/{}.jpg", 43_209),
+    ("vg/VG_100K_2/{}.jpg", 43_208),
+    ("gqa/images/{}.jpg", 72_140),
+    ("ocr_vqa/images/{:010d}.jpg", 80_000),
+    ("textvqa/train_images/{:016x}.jpg", 21_953),
+    (None, 40_688),
+)
+"""What stands before the images' names, and in how many records; the last have no image."""
+WORDS = (
+    "the a man woman dog red front street two people sitting bus near table white sky background standing and wooden "
+    "building grass playing what color image many there visible left side answer using single word or phrase caf\u00e9 "
+    "\u732b na\u00efve"
+).split()
+MARKS = ("\n", '"sign"', "it's", "\\", "[0.1, 0.25, 0.5, 0.75]", "{x}", ",")
+WHAT = {
+    "parse": "(a) `orjson.loads` alone",
+    "read": "(b) reading every id and image name",
+    "write": "(c) reading, and writing it back without 1 record in 20",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "vlmt-bench-scan")
+    parser.add_argument("--only", choices=list(WHAT), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    path = options.folder / f"mix-{options.scale:g}.json"
+    if options.only:
+        print(json.dumps(measure(options.only, path)))
+        return
+    records = round(RECORDS * options.scale)
+    if not path.exists():
+        options.folder.mkdir(parents=True, exist_ok=True)
+        with files.atomic(path) as temporary:
+            generate(temporary, records)
+    rounds = [{only: in_process(only, options) for only in WHAT} for _ in range(options.repeat)]
+    lines = described(rounds, path, records)
+    print("\n".join(lines))
+    if options.scale == 1:
+        write_section("scan", lines)
+
+
+def generate(path: Path, records: int) -> None:
+    """Write an array of records in the mix's proportions, from one seed."""
+    chance = random.Random(12)
+    texts = []
+    for _ in range(5_000):
+        words = chance.choices(WORDS, k=chance.randint(8, 36)) + chance.choices(MARKS, k=chance.randint(0, 3))
+        chance.shuffle(words)
+        texts.append(json.dumps(" ".join(words), ensure_ascii=chance.random() < 0.5))
+    shapes = chance.choices([shape for shape, _ in MIX], [share for _, share in MIX], k=records)
+    with open(path, "w", encoding="utf-8") as file:
+        for number, shape in enumerate(shapes):
+            image = chance.randrange(1, 600_000)
+            shown = f'"image": "{shape.format(image)}"' if shape else '"model": ""'
+            turns = []
+            for turn in range(chance.randint(1, 8)):
+                mark = "<image>\\n" if shape and not turn else ""
+                turns.append(f'{{"from": "human", "value": "{mark}{chance.choice(texts)[1:]}}}')
+                turns.append(f'{{"from": "gpt", "value": {chance.choice(texts)}}}')
+            before = ", " if number else "["
+            file.write(f'{before}{{"id": "{image:012d}", {shown}, "conversations": [{", ".join(turns)}]}}')
+        file.write("]")
+
+
+def in_process(only: str, options: argparse.Namespace) -> dict[str, float]:
+    command = [sys.executable, __file__, "--only", only, "--scale", str(options.scale), "--folder", str(options.folder)]
+    result = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    print(only, result, file=sys.stderr)
+    return dict(result)
+
+
+def measure(only: str, path: Path) -> dict[str, float]:
+    """Do one of the three; returns CPU seconds, those of the sync among them, and the peak of memory in bytes."""
+    with open(path, "rb") as file:
+        while file.read(1 << 24):
+            pass
+    synced = 0.0
+
+    def sync(path: Path) -> None:
+        nonlocal synced
+        began = time.process_time()
+        with contextlib.closing(open(path, "rb")) if path.is_file() else contextlib.nullcontext() as file:
+            if file:
+                os.fsync(file.fileno())
+        synced += time.process_time() - began
+
+    before = time.process_time()
+    if only == "parse":
+        assert gc.isenabled()
+        orjson.loads(path.read_bytes())
+    else:
+        source = Source(path, "llava")
+        records = sum(batch.records for batch in FORMS["llava"].read(source, Wanted()))
+        if only == "write":
+            kept = np.random.default_rng(0).random(records) >= 0.05
+            with mock.patch.object(files, "sync", sync):
+                FORMS["llava"].write(source, Kept(kept), path.with_name("written.json"))
+            path.with_name("written.json").unlink()
+    used = time.process_time() - before - synced
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {"cpu": used, "sync": synced, "peak": peak}
+
+
+def described(rounds: list[dict[str, dict[str, float]]], path: Path, records: int) -> list[str]:
+    """Return the section: medians of all rounds."""
+    middle = {only: statistics.median(each[only]["cpu"] for each in rounds) for only in WHAT}
+    peak = {only: max(each[only]["peak"] for each in rounds) for only in WHAT}
+    lines = [
+        "## A LLaVA JSON read and written back",
+        "",
+        f"`python benchmarks/scan.py`: {records:,} records, {path.stat().st_size / 1e9:.2f} GB; median of"
+        f" {len(rounds)} rounds in turns. {platform.machine()}, {os.cpu_count()} cores; Python"
+        f" {platform.python_version()}, orjson {version('orjson')}, msgspec {version('msgspec')}, pyarrow"
+        f" {version('pyarrow')}.",
+        "",
+        "| | CPU time (s) | share of (a) | peak memory (RSS, GB) |",
+        "|---|---:|---:|---:|",
+    ]
+    for only, what in WHAT.items():
+        share = middle[only] / middle["parse"]
+        lines.append(f"| {what} | {middle[only]:.2f} | {share:.2f} | {peak[only] / 1e9:.2f} |")
+    synced = statistics.median(each["write"]["sync"] for each in rounds)
+    lines += ["", f"Syncing the written file took {synced:.2f} s of CPU time more, not counted above."]
+    return lines
+
+
+if __name__ == "__main__":
+    main()
