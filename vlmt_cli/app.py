@@ -26,6 +26,7 @@ from vlmt_cli.commands import (
     predict,
     pretrain,
     report,
+    scan,
     train,
     vgc,
 )
@@ -56,6 +57,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("clean")(clean.clean)
 app.add_typer(data.app, name="data")
+app.command()(scan.scan)
 app.add_typer(index.app, name="index")
 app.command("extract")(extract.extract)
 app.command("pack")(pack.pack)

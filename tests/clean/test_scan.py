@@ -1,0 +1,186 @@
+"""Scans against a brute force over names written apart from the readers, and files given back without the hits."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vlmt_cli.base.identity import LINKS, links_table
+from vlmt_cli.clean.builtin_index import builtin_index
+from vlmt_cli.clean.index import Benchmark, image_rows, make_index
+from vlmt_cli.clean.scan import HITS, ready, scan_batch
+from vlmt_cli.clean.scan_write import write_mixture
+from vlmt_cli.clean.texts import hash_texts
+from vlmt_cli.mixtures.batch import Wanted
+from vlmt_cli.mixtures.forms import FORMS
+from vlmt_cli.mixtures.opening import sources_of
+
+TESTED = {"coco:7", "coco:9", "flickr30k:555"}
+# Every name that the images below have in a mixture, and the tested image that each is, if any.
+NAMES = {
+    "coco/train2017/000000000007.jpg": "coco:7",
+    "COCO_val2014_000000000009.jpg": "coco:9",
+    "a/b/000000000009.jpg": "coco:9",
+    "vg/VG_100K_2/70.jpg": "coco:7",  # by the crosswalk
+    "flickr30k-images/555.jpg": "flickr30k:555",
+    "coco/train2017/000000000008.jpg": None,
+    "vg/VG_100K/7.jpg": None,  # Visual Genome's 7 is another image than COCO's
+    "gqa/images/71.jpg": None,
+    "private/7.jpg": None,
+    "ocr_vqa/images/0521545455.jpg": None,
+}
+URLS = {"https://farm1.staticflickr.com/2/555_ab.jpg": "flickr30k:555", "http://a.org/7.jpg": None}
+
+
+@pytest.fixture(scope="module")
+def index():
+    images = image_rows(
+        "bench", pa.array(sorted(TESTED)), hash_texts(pa.array(["what is it doing?", "a dog runs", "x y z"]))
+    )
+    links = pa.concat_tables([LINKS.empty_table(), links_table(pa.array(["vg:70"]), pa.array(["coco:7"]), "crosswalk")])
+    made = make_index({"bench": Benchmark("A benchmark", "bench", of=3)}, images, links)
+    return ready(made, ["bench"])
+
+
+def scan(paths, index, texts=False):
+    """The hits of files, in their order."""
+    parts = [HITS.empty_table()]
+    for source in (source for path in paths for source in sources_of(str(path))):
+        for batch in FORMS[source.form].read(source, Wanted(texts=texts)):
+            hits, _ = scan_batch(batch, index, source.root)
+            parts.append(hits.set_column(0, "file", pa.array([str(source.path)] * len(hits), pa.string())))
+    return pa.concat_tables(parts)
+
+
+def record(number, images):
+    image = {} if not images else {"image": images[0]} if len(images) == 1 else {"image": images}
+    return {"id": f"r{number}", **image, "conversations": [{"from": "human", "value": "<image>\nWhat is it doing?"}]}
+
+
+def found(hits):
+    return {(row["record"], row["position"], row["image"]) for row in hits.to_pylist()}
+
+
+MIXTURES = st.lists(st.lists(st.sampled_from(sorted(NAMES)), max_size=3), min_size=1, max_size=12)
+
+
+@settings(max_examples=40)
+@given(MIXTURES, st.sampled_from(["array", "lines", "indented"]), st.booleans())
+def test_what_is_written_has_no_hit_and_loses_nothing_else(tmp_path_factory, index, rows, layout, only_images):
+    folder = tmp_path_factory.mktemp("mixture")
+    records = [record(number, images) for number, images in enumerate(rows)]
+    path = folder / ("mix.jsonl" if layout == "lines" else "mix.json")
+    if layout == "lines":
+        path.write_text("".join(json.dumps(each) + "\n" for each in records))
+    else:
+        path.write_text(json.dumps(records, indent=2 if layout == "indented" else None))
+    hits = scan([path], index)
+    expected = {(r, p, NAMES[name]) for r, names in enumerate(rows) for p, name in enumerate(names) if NAMES[name]}
+    assert found(hits) == expected
+
+    write_mixture([str(path)], sources_of(str(path)), hits, folder / "clean", only_images, None)
+    written = folder / "clean" / path.name
+    text = written.read_text()
+    kept = [json.loads(line) for line in text.splitlines()] if layout == "lines" else json.loads(text)
+    hit = {r for r, _, _ in expected}
+    if not only_images:
+        assert kept == [each for number, each in enumerate(records) if number not in hit]
+        for line in path.read_text().splitlines() if layout == "lines" else ():
+            assert (line in text.splitlines()) == (json.loads(line) in kept)
+    else:
+        assert {each["id"] for each in kept} >= {f"r{number}" for number in range(len(rows)) if number not in hit}
+    assert not found(scan([written], index))
+
+
+def test_parquet_by_names_addresses_and_hashes(index, tmp_path):
+    names = [*NAMES, None, None]
+    urls = [None] * len(NAMES) + list(URLS)
+    table = pa.table({"image": names, "url": urls, "caption": [f"c{n}" for n in range(len(names))]})
+    pq.write_table(table, tmp_path / "mix.parquet")
+    hits = scan([tmp_path / "mix.parquet"], index)
+    truth = [*NAMES.values(), *URLS.values()]
+    assert found(hits) == {(row, 0, image) for row, image in enumerate(truth) if image}
+    ways = {row["record"]: row["how"] for row in hits.to_pylist()}
+    assert ways[0] == "id" and ways[3] == "crosswalk" and ways[len(NAMES)] == "flickr"
+    sources = sources_of(str(tmp_path / "mix.parquet"))
+    write_mixture([str(tmp_path / "mix.parquet")], sources, hits, tmp_path / "clean", False, None)
+    kept = pq.read_table(tmp_path / "clean" / "mix.parquet")
+    assert kept.equals(table.filter(pa.array([image is None for image in truth])))
+
+
+def test_a_text_that_the_benchmark_asks_is_told_from_its_image_alone(index, tmp_path):
+    rows = [record(0, ["COCO_val2014_000000000007.jpg"]), record(1, ["COCO_val2014_000000000009.jpg"])]
+    (tmp_path / "mix.json").write_text(json.dumps(rows))
+    shows = {row["record"]: row["shows"] for row in scan([tmp_path / "mix.json"], index, texts=True).to_pylist()}
+    assert shows == {0: "image and text", 1: "image"}
+    assert set(scan([tmp_path / "mix.json"], index)["shows"].to_pylist()) == {"image"}
+
+
+def test_what_has_no_name_is_counted_by_folder_and_foreign_sources_apart(index, tmp_path):
+    rows = [record(number, [name]) for number, name in enumerate([*NAMES, "private/8.jpg"])] + [record(99, [])]
+    (tmp_path / "mix.json").write_text(json.dumps(rows))
+    (source,) = sources_of(str(tmp_path / "mix.json"))
+    (batch,) = FORMS[source.form].read(source, Wanted())
+    tally = scan_batch(batch, index)[1]
+    assert tally.unnamed == {"private": 2} and tally.examples == {"private": ["private/7.jpg", "private/8.jpg"]}
+    assert tally.other_sources == {"ocrvqa": 1}
+    assert (tally.records, tally.images, tally.without_image) == (len(NAMES) + 2, len(NAMES) + 1, 1)
+    assert tally.compared == tally.images - 2
+
+
+def test_a_list_of_mixtures_is_written_with_its_members(index, tmp_path):
+    (tmp_path / "parts").mkdir()
+    for part, name in (("a", "COCO_val2014_000000000007.jpg"), ("b", "coco/train2017/000000000008.jpg")):
+        (tmp_path / "parts" / f"{part}.json").write_text(json.dumps([record(0, [name]), record(1, [])]))
+    parts = [f"  - json_path: {tmp_path}/parts/{part}.json\n    sampling_strategy: all\n" for part in "ab"]
+    (tmp_path / "mix.yaml").write_text("datasets:\n" + "".join(parts))
+    hits = scan([tmp_path / "mix.yaml"], index)
+    assert len(hits) == 1
+    sources = sources_of(str(tmp_path / "mix.yaml"))
+    write_mixture([str(tmp_path / "mix.yaml")], sources, hits, tmp_path / "clean", False, None)
+    again = sources_of(str(tmp_path / "clean" / "mix.yaml"))
+    assert {source.path.resolve() for source in again} == {
+        tmp_path / "clean" / "parts" / "a.json", tmp_path / "clean" / "parts" / "b.json"
+    }  # fmt: skip
+    assert not len(scan([tmp_path / "clean" / "mix.yaml"], index))
+
+
+def test_the_published_figures_come_out_of_the_real_lists(real_data, tmp_path):
+    lists = real_data / "lists"
+    val2017 = set((lists / "coco_val2017.txt").read_text().split())
+    known = ready(builtin_index(), ["coco-test", "pope"])
+    # train2017 is train2014 and val2014 less val2017, and both benchmarks' images are of val2014.
+    of_val2014 = {*(lists / "karpathy_test.txt").read_text().split(), *(lists / "pope_coco.txt").read_text().split()}
+    train2017 = sorted(of_val2014 - val2017)
+    (tmp_path / "train2017.txt").write_text(
+        "\n".join(f"train2017/{int(key.partition(':')[2]):012}.jpg" for key in train2017)
+    )
+    hits = scan([tmp_path / "train2017.txt"], known)
+    counts = {
+        name: len({row["image"] for row in hits.to_pylist() if row["benchmark"] == name})
+        for name in ("coco-test", "pope")
+    }
+    assert counts == {"coco-test": 4407, "pope": 426}
+
+
+REAL = (
+    "qwen/single_images.json",
+    "llamafactory/mllm_demo.json",
+    "img2dataset/test_1000.parquet",
+    "webdataset/sample.tgz",
+    "ms_swift/multi_modal_1.jsonl",
+)
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_files_are_read_and_counted_whole(real_data, index, name):
+    path = Path(real_data) / "mixtures" / name
+    (source,) = sources_of(str(path))
+    tallies = [scan_batch(batch, index, source.root)[1] for batch in FORMS[source.form].read(source, Wanted())]
+    assert sum(each.records for each in tallies) > 0
+    for each in tallies:
+        assert each.compared + sum(each.unnamed.values()) == each.images

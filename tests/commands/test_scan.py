@@ -1,0 +1,73 @@
+"""``vlmt scan``: what it prints, writes and refuses."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+IMAGES = ["coco/train2017/000000318219.jpg", "vg/VG_100K_2/107933.jpg", "elsewhere/1.jpg", "sam/images/sa_1.jpg"]
+
+
+@pytest.fixture
+def mixture(tmp_path):
+    rows = [{"id": n, "image": image, "conversations": []} for n, image in enumerate(IMAGES)] + [{"id": 9}]
+    path = tmp_path / "mix.json"
+    path.write_text(json.dumps(rows))
+    return path
+
+
+def test_the_answer_the_files_and_the_mixture_without_hits(vlmt, mixture, tmp_path):
+    arguments = ("--data", tmp_path, "--against", "refcoco,refcoco+,pope")
+    code, out, err = vlmt("scan", mixture, *arguments, "--write", tmp_path / "clean")
+    assert code == 0, err
+    assert "refcoco-test" in out and "crosswalk 1" in out and "None of: pope" in out
+    assert "1 record of 5 (20.0%) show test images." in out
+    assert "Not named, and not compared: 1 image in 'elsewhere' (such as 'elsewhere/1.jpg')." in out
+    assert "none of these benchmarks uses: sam 1." in out and "1 record without an image." in out
+    folder = tmp_path / "scans" / "mix.json"
+    hits = pq.read_table(folder / "hits.parquet").to_pylist()
+    assert {(row["record"], row["record_id"], row["image"], row["how"]) for row in hits} == {
+        (1, "1", "coco:410707", "crosswalk")
+    }
+    report = json.loads((folder / "report.json").read_text())
+    assert report["hit_records"] == 1 and report["benchmarks"]["refcoco-test"]["images"] == 1
+    assert "| refcoco-test | 1 | 1,500 |" in (folder / "report.md").read_text()
+    kept = json.loads((tmp_path / "clean" / "mix.json").read_text())
+    assert [row["id"] for row in kept] == [0, 2, 3, 9]
+    code, out, _ = vlmt("scan", tmp_path / "clean" / "mix.json", *arguments, "--check")
+    assert code == 0 and "No test image of these benchmarks" in out
+
+
+def test_a_check_exits_with_4_and_writes_nothing(vlmt, mixture, tmp_path):
+    code, out, err = vlmt("scan", mixture, "--data", tmp_path, "--against", "refcoco", "--check", "--json")
+    assert code == 4 and "take them out with vlmt scan --write DIR" in err
+    assert json.loads(out)["hit_records"] == 1
+    assert not (tmp_path / "scans").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("nowhere.json",), 3, "there is no such file"),
+        (("{mixture}", "--against", "refcco"), 2, "did you mean refcoco"),
+        (("{mixture}", "--form", "lava"), 2, "there is no form 'lava'"),
+        (("{mixture}", "--check", "--write", "x"), 2, "--check and --write exclude each other"),
+        (("{mixture}", "--only-images"), 2, "--only-images goes with --write"),
+        (("{mixture}", "--source", "cocoo"), 2, "is not a source of images"),
+        (("{mixture}", "--write", "{folder}"), 2, "is a file of the mixture itself"),
+    ],
+)
+def test_bad_input_is_one_line(vlmt, mixture, tmp_path, arguments, code, message):
+    given = [each.format(mixture=mixture, folder=mixture.parent) for each in arguments]
+    before = mixture.read_bytes()
+    got, _, err = vlmt("scan", *given, "--data", tmp_path, "--out", tmp_path / "out")
+    assert got == code and message in err
+    assert mixture.read_bytes() == before
+
+
+def test_rules_name_what_private_folders_hold(vlmt, tmp_path):
+    (tmp_path / "mix.jsonl").write_text(json.dumps({"id": "a", "image": "team/410707.jpg"}) + "\n")
+    (tmp_path / "rules.txt").write_text("team/{number}.jpg = coco\n")
+    arguments = ("scan", tmp_path / "mix.jsonl", "--data", tmp_path, "--against", "refcoco", "--json")
+    assert json.loads(vlmt(*arguments)[1])["hit_records"] == 0
+    assert json.loads(vlmt(*arguments, "--rules", tmp_path / "rules.txt")[1])["hit_records"] == 1

@@ -1,0 +1,247 @@
+"""A mixture passed over an index: which records show which benchmark's test images, and how that is known.
+
+``scan_batch`` is a pure function of a batch of records and an index, so that any driver gives the same hits. An image
+is looked up by the key that its name stands for, by its address, the Flickr photo that this names, and the hashes of
+its file that the mixture gives; no picture is opened.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from vlmt_cli.base.addresses import flickr_photos, normal_addresses
+from vlmt_cli.clean.index import Index, aliases_of
+from vlmt_cli.clean.lookup import Lookup
+from vlmt_cli.clean.texts import hash_parts
+from vlmt_cli.mixtures.batch import Batch, Damaged
+from vlmt_cli.mixtures.names import keys_of
+from vlmt_cli.mixtures.rules import NO_RULES, Rules
+
+HITS = pa.schema(
+    [
+        ("file", pa.string()),
+        ("record", pa.int64()),  # the record's number in its file, from 0
+        ("record_id", pa.string()),
+        ("position", pa.int32()),  # which of the record's images, from 0
+        ("written", pa.string()),  # the image as it stands in the mixture
+        ("key", pa.string()),  # the image key that its name stands for
+        ("benchmark", pa.string()),
+        ("image", pa.string()),  # the benchmark's own key of its image
+        ("how", pa.string()),  # id, crosswalk, flickr, url or file
+        ("shows", pa.string()),  # "image", or "image and text"
+    ]
+)
+"""A row an image of a record and a benchmark's image that it is."""
+IMAGE, IMAGE_AND_TEXT = "image", "image and text"
+_EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class ScanIndex:
+    """An index made ready for scans.
+
+    Attributes:
+        index: the benchmarks that are looked for.
+        aliases: rows of ``ALIASES`` of their images.
+    """
+
+    index: Index
+    aliases: pa.Table
+
+    @cached_property
+    def lookup(self) -> Lookup:
+        """The aliases, to look up."""
+        return Lookup(self.aliases["alias"])
+
+    @cached_property
+    def pair(self) -> NDArray[np.int64]:
+        """For each alias the number of its benchmark and image."""
+        names = pc.binary_join_element_wise(self.aliases["benchmark"], self.aliases["image"], " ")
+        return np.asarray(names.combine_chunks().dictionary_encode().indices.to_numpy(), np.int64)
+
+    @cached_property
+    def sources(self) -> frozenset[str]:
+        """Of which sources there are aliases."""
+        found = pc.struct_field(pc.extract_regex(self.aliases["alias"], r"^(?P<source>[a-z0-9_]+):"), "source")
+        return frozenset(found.unique().to_pylist())
+
+    @cached_property
+    def texts(self) -> dict[tuple[str, str], frozenset[int]]:
+        """The hashes of what is said of each benchmark's image, where the index has any."""
+        rows = self.index.images.filter(pc.is_valid(self.index.images["texts"])).to_pylist()
+        return {(row["benchmark"], row["image"]): frozenset(row["texts"]) for row in rows}
+
+
+def ready(index: Index, names: Sequence[str]) -> ScanIndex:
+    """Make an index ready to look for the images of some of its benchmarks."""
+    chosen = index.only(names)
+    return ScanIndex(chosen, aliases_of(chosen))
+
+
+@dataclass
+class Tally:
+    """What a scan met, apart from hits.
+
+    Attributes:
+        records, images: how many.
+        without_image: records that show neither an image nor a video, and are not damaged.
+        videos: which are not compared.
+        damaged: records that could not be read, the first ones; ``damaged_records`` counts all.
+        compared: images with a key, an address or a hash that could be looked up.
+        other_sources: images by their source, where no benchmark of the index has images of it.
+        unnamed: images by the folder of their names, where neither the name nor anything else tells which they are.
+        examples: of these, by folder, the first names.
+    """
+
+    records: int = 0
+    images: int = 0
+    without_image: int = 0
+    videos: int = 0
+    damaged: list[Damaged] = field(default_factory=list)
+    damaged_records: int = 0
+    compared: int = 0
+    other_sources: Counter[str] = field(default_factory=Counter)
+    unnamed: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, other: "Tally") -> None:
+        """Add what another part of the mixture had."""
+        self.records += other.records
+        self.images += other.images
+        self.without_image += other.without_image
+        self.videos += other.videos
+        self.damaged = (self.damaged + other.damaged)[:_EXAMPLES]
+        self.damaged_records += other.damaged_records
+        self.compared += other.compared
+        self.other_sources += other.other_sources
+        self.unnamed += other.unnamed
+        for folder, names in other.examples.items():
+            mine = self.examples.setdefault(folder, [])
+            mine += [name for name in names if name not in mine][: _EXAMPLES - len(mine)]
+
+
+def scan_batch(
+    batch: Batch, index: ScanIndex, root: str = "", rules: Rules = NO_RULES, source: str | None = None
+) -> tuple[pa.Table, Tally]:
+    """Look up all images of a batch.
+
+    Args:
+        batch: of records.
+        index: to look in.
+        root: what stands before the names of the images.
+        rules: of the user, for names in private folders.
+        source: of names whose form and folders say none.
+
+    Returns:
+        Rows of ``HITS`` by record and position, ``file`` null; and what else the batch has.
+    """
+    images = batch.images
+    names, urls = _column(images, "name"), _column(images, "url")
+    named = keys_of(names, root, rules, source)
+    addresses = pc.coalesce(urls, pc.if_else(pc.match_substring_regex(names, "^https?://"), names, None))
+    hashes = [
+        pc.binary_join_element_wise(kind, _column(images, kind), ":")
+        for kind in ("sha256", "md5")
+        if kind in images.schema.names
+    ]
+    looked_up = [named.keys, *hashes]
+    if addresses.null_count < len(addresses):
+        looked_up += [flickr_photos(addresses), normal_addresses(addresses)]
+    matches = [index.lookup.matches(column) for column in looked_up if column.null_count < len(column)]
+    row = np.concatenate([np.empty(0, np.int64), *(rows for rows, _ in matches)])
+    alias = np.concatenate([np.empty(0, np.int64), *(positions for _, positions in matches)])
+    # An image that several of its names lead to counts once, as the first of them.
+    pairs = index.pair[alias] + row * (int(index.pair.max(initial=0)) + 1)
+    kept = np.sort(np.unique(pairs, return_index=True)[1])
+    kept = kept[np.argsort(row[kept], kind="stable")]
+    row, alias = row[kept], alias[kept]
+
+    written = pc.coalesce(names, urls, *hashes)
+    record = _column(images, "record", pa.int64()).take(pa.array(row))
+    found = index.aliases.take(pa.array(alias))
+    hits = pa.table(
+        {
+            "file": pa.nulls(len(row), pa.string()),
+            "record": record,
+            "record_id": batch.ids.cast(pa.string()).take(pc.subtract(record, batch.first)),
+            "position": _column(images, "position", pa.int32()).take(pa.array(row)),
+            "written": written.take(pa.array(row)),
+            "key": named.keys.take(pa.array(row)),
+            "benchmark": found["benchmark"],
+            "image": found["image"],
+            "how": found["how"],
+            "shows": pa.array(_shown(batch, index, record, found), pa.string()),
+        },
+        schema=HITS,
+    )
+    is_known = np.any([column.is_valid().to_numpy(zero_copy_only=False) for column in [*looked_up, addresses]], axis=0)
+    return hits, _tally(batch, index, named.keys, named.folders, names, is_known)
+
+
+def _column(images: pa.RecordBatch, name: str, kind: pa.DataType | None = None) -> pa.Array:
+    kind = kind or pa.string()
+    if name not in images.schema.names:
+        return pa.nulls(images.num_rows, kind)
+    return images.column(name).cast(kind)
+
+
+def _shown(batch: Batch, index: ScanIndex, record: pa.Array, found: pa.Table) -> list[str]:
+    """Say of each hit whether the record also has a text that the benchmark asks about the image."""
+    if batch.texts is None or not index.texts or not len(record):
+        return [IMAGE] * len(record)
+    numbers = pc.unique(record)
+    texts = batch.texts.take(pc.subtract(numbers, batch.first))
+    rows, hashes = hash_parts(texts.flatten())
+    owner = pc.list_parent_indices(texts).to_numpy()[rows]
+    said: dict[int, set[int]] = {}
+    for place, value in zip(owner.tolist(), hashes.tolist(), strict=True):
+        said.setdefault(place, set()).add(value)
+    places = pc.index_in(record, numbers).to_pylist()
+    pairs = zip(found["benchmark"].to_pylist(), found["image"].to_pylist(), strict=True)
+    nothing: frozenset[int] = frozenset()
+    return [
+        IMAGE_AND_TEXT if said.get(place, nothing) & index.texts.get(pair, nothing) else IMAGE
+        for place, pair in zip(places, pairs, strict=True)
+    ]
+
+
+def _tally(
+    batch: Batch, index: ScanIndex, keys: pa.Array, folders: pa.Array, names: pa.Array, is_known: NDArray[np.bool_]
+) -> Tally:
+    sources = pc.struct_field(pc.extract_regex(keys, r"^(?P<source>[a-z0-9_]+):"), "source")
+    by_source = Counter({each["values"]: each["counts"] for each in pc.value_counts(sources).to_pylist()})
+    unnamed = pc.if_else(pa.array(is_known), None, pc.coalesce(folders, ""))
+    tally = Tally(
+        records=batch.records,
+        images=len(keys),
+        without_image=batch.records - len(pc.unique(_column(batch.images, "record", pa.int64()))) - len(batch.damaged),
+        videos=batch.videos,
+        damaged=list(batch.damaged[:_EXAMPLES]),
+        damaged_records=len(batch.damaged),
+        compared=int(is_known.sum()),
+        other_sources=Counter({name: n for name, n in by_source.items() if name and name not in index.sources}),
+    )
+    for each in pc.value_counts(unnamed).to_pylist():
+        if each["values"] is not None:
+            folder = each["values"]
+            tally.unnamed[folder] = each["counts"]
+            mine = names.filter(pc.equal(unnamed, folder)).drop_null()
+            tally.examples[folder] = mine.slice(0, _EXAMPLES).to_pylist()
+    return tally
+
+
+def hit_images(hits: pa.Table) -> dict[str, int]:
+    """Count each benchmark's distinct images among some hits."""
+    distinct = hits.group_by(["benchmark", "image"]).aggregate([])
+    return {each["values"]: each["counts"] for each in pc.value_counts(distinct["benchmark"]).to_pylist()}
+
+
+def all_hits(parts: Iterable[pa.Table]) -> pa.Table:
+    """Join hits in their order."""
+    return pa.concat_tables([HITS.empty_table(), *parts]).combine_chunks()

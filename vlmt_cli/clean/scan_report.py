@@ -1,0 +1,223 @@
+"""What a scan found, as ``report.json`` and ``report.md`` have it."""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
+
+from vlmt_cli.base.words import count, escaped, quoted
+from vlmt_cli.clean.index_gaps import gaps_of
+from vlmt_cli.clean.scan import IMAGE_AND_TEXT, ScanIndex, Tally, hit_images
+
+SCAN_VERSION = 1
+_SHOWN = 12
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ScannedFile(_Model):
+    """A file of the mixture.
+
+    Attributes:
+        path: as it was given, or as its list names it.
+        form: its key in ``mixtures.forms.FORMS``.
+        sampling: how its list samples it.
+        records, hit_records: of it.
+    """
+
+    path: str
+    form: str
+    sampling: str | None
+    records: NonNegativeInt
+    hit_records: NonNegativeInt
+
+
+class HitBenchmark(_Model):
+    """A benchmark that was looked for.
+
+    Attributes:
+        title: in print.
+        images: its test images that the mixture shows.
+        known, of: how many of them the index knows, and how many there are; None where that is not known.
+        records: of the mixture that show any.
+        with_text: those of them that also have a text that the benchmark asks about the image.
+        has_texts: whether the index has the benchmark's texts.
+        how: images by how they are known; an image may be known in several ways.
+        lacks: what the index lacks of it, and what that could hide.
+    """
+
+    title: str
+    images: NonNegativeInt
+    known: NonNegativeInt
+    of: int | None
+    records: NonNegativeInt
+    with_text: NonNegativeInt
+    has_texts: bool
+    how: dict[str, int]
+    lacks: tuple[str, ...]
+
+
+class Unnamed(_Model):
+    """Images of one folder whose names say nothing."""
+
+    images: NonNegativeInt
+    examples: tuple[str, ...]
+
+
+class ScanReport(_Model):
+    """A scan.
+
+    Attributes:
+        version: of this file.
+        mixture: the files.
+        records, images, hit_records: all in all.
+        without_image, videos, damaged: records without an image; videos, which are not compared; records that could
+            not be read.
+        damaged_examples: the first of them.
+        compared: images that could be looked up.
+        other_sources: images of sources that none of the benchmarks uses.
+        unnamed: images that nothing names, by folder.
+        benchmarks: by name.
+    """
+
+    version: PositiveInt = SCAN_VERSION
+    mixture: tuple[ScannedFile, ...]
+    records: NonNegativeInt
+    images: NonNegativeInt
+    hit_records: NonNegativeInt
+    without_image: NonNegativeInt
+    videos: NonNegativeInt
+    damaged: NonNegativeInt
+    damaged_examples: tuple[str, ...]
+    compared: NonNegativeInt
+    other_sources: dict[str, int]
+    unnamed: dict[str, Unnamed]
+    benchmarks: dict[str, HitBenchmark]
+
+
+def make_report(files: Sequence[ScannedFile], tally: Tally, hits: pa.Table, index: ScanIndex) -> ScanReport:
+    """Put the report of a scan together."""
+    images = hit_images(hits)
+    benchmarks = {}
+    for name, benchmark in index.index.benchmarks.items():
+        mine = hits.filter(pc.equal(hits["benchmark"], name))
+        ways = mine.group_by(["how", "image"]).aggregate([])
+        with_text = mine.filter(pc.equal(mine["shows"], IMAGE_AND_TEXT))
+        benchmarks[name] = HitBenchmark(
+            title=benchmark.title,
+            images=images.get(name, 0),
+            known=index.index.known[name],
+            of=benchmark.of,
+            records=_records(mine),
+            with_text=_records(with_text),
+            has_texts=any(of == name for of, _ in index.texts),
+            how={each["values"]: each["counts"] for each in pc.value_counts(ways["how"]).to_pylist()},
+            lacks=tuple(gaps_of(index.index, name)),
+        )
+    return ScanReport(
+        mixture=tuple(files),
+        records=tally.records,
+        images=tally.images,
+        hit_records=_records(hits),
+        without_image=tally.without_image,
+        videos=tally.videos,
+        damaged=tally.damaged_records,
+        damaged_examples=tuple(f"record {each.record}: {each.reason}" for each in tally.damaged),
+        compared=tally.compared,
+        other_sources=dict(tally.other_sources.most_common()),
+        unnamed={
+            folder: Unnamed(images=images, examples=tuple(tally.examples[folder]))
+            for folder, images in tally.unnamed.most_common()
+        },
+        benchmarks=benchmarks,
+    )
+
+
+def _records(hits: pa.Table) -> int:
+    return len(hits.group_by(["file", "record"]).aggregate([]))
+
+
+def conclusion(report: ScanReport) -> str:
+    """Say in a sentence or two what was found, and how far was looked."""
+    looked = f"{count(report.compared, 'image')} of {report.images:,} compared by name, address or hash"
+    unnamed = sum(each.images for each in report.unnamed.values())
+    rest = f"; nothing names {unnamed:,} of them, which may be test images" if unnamed else ""
+    if not report.hit_records:
+        return f"No test image of these benchmarks is among {looked}{rest}."
+    share = 100 * report.hit_records / report.records
+    return (
+        f"{count(report.hit_records, 'record')} of {report.records:,} ({share:.1f}%) show test images. {looked}{rest}."
+    )
+
+
+def notes(report: ScanReport) -> list[str]:
+    """Say what was passed over: a line each."""
+    said = []
+    if report.without_image:
+        said.append(f"{count(report.without_image, 'record')} without an image.")
+    if report.videos:
+        said.append(f"{count(report.videos, 'video')}, not compared.")
+    if report.damaged:
+        examples = "; ".join(report.damaged_examples)
+        said.append(f"{count(report.damaged, 'record')} could not be read ({escaped(examples)}).")
+    if report.other_sources:
+        sources = ", ".join(f"{name} {images:,}" for name, images in list(report.other_sources.items())[:_SHOWN])
+        said.append(f"Images of sources that none of these benchmarks uses: {sources}.")
+    for folder, each in list(report.unnamed.items())[:_SHOWN]:
+        where = quoted(folder) if folder else "no folder"
+        examples = ", ".join(quoted(name) for name in each.examples)
+        said.append(f"Not named, and not compared: {count(each.images, 'image')} in {where} (such as {examples}).")
+    if len(report.unnamed) > _SHOWN:
+        said.append(f"Not named, in {len(report.unnamed) - _SHOWN:,} further folders: report.json lists them.")
+    if report.hit_records and not any(each.has_texts for each in report.benchmarks.values()):
+        said.append("The index has no texts of these benchmarks: an image that was seen does not mean a seen question.")
+    return said
+
+
+def gaps(report: ScanReport) -> list[str]:
+    """Say what the index lacks of the benchmarks, and what that could hide: a line each."""
+    lacking: dict[str, list[str]] = {}
+    for name, benchmark in report.benchmarks.items():
+        for gap in benchmark.lacks:
+            lacking.setdefault(gap, []).append(name)
+    return [
+        f"{', '.join(names[:3])}{f' and {len(names) - 3} others' if len(names) > 3 else ''}: {gap}."
+        for gap, names in lacking.items()
+    ]
+
+
+def rows_of(report: ScanReport) -> tuple[list[str], list[list[str]]]:
+    """Lay the benchmarks out, those with most images first; those without a hit follow."""
+    has_texts = any(each.has_texts for each in report.benchmarks.values())
+    header = ["benchmark", "test images shown", "of", "%", "records", *(["with text"] if has_texts else []), "known by"]
+    rows = []
+    for name, each in sorted(report.benchmarks.items(), key=lambda item: (-item[1].images, item[0])):
+        of = f"{each.known:,}" + (f" ({each.of:,} in truth)" if each.of not in (None, each.known) else "")
+        share = f"{100 * each.images / each.known:.1f}" if each.known else ""
+        how = ", ".join(f"{way} {images:,}" for way, images in sorted(each.how.items(), key=lambda item: -item[1]))
+        text = [f"{each.with_text:,}" if each.has_texts else "-"] if has_texts else []
+        rows.append([name, f"{each.images:,}", of, share, f"{each.records:,}", *text, how])
+    return header, rows
+
+
+def markdown(report: ScanReport) -> str:
+    """Write the report for people."""
+    header, rows = rows_of(report)
+    lines = ["# Test images in a training mixture", "", escaped(conclusion(report)), ""]
+    lines += [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
+    lines += [f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |" for row in rows]
+    lines += ["", "## What was passed over, and what the index lacks", ""]
+    lines += [f"- {_plain(note)}" for note in [*notes(report), *gaps(report)]] or ["- Nothing."]
+    lines += ["", "## Files", "", "| file | form | records | with test images |", "|---|---|---:|---:|"]
+    lines += [
+        f"| {_plain(each.path)} | {each.form} | {each.records:,} | {each.hit_records:,} |" for each in report.mixture
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _plain(text: str) -> str:
+    """Keep what others wrote from being read as Markdown or HTML."""
+    return escaped(text).replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;").replace("`", "&#96;")

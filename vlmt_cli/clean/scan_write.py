@@ -1,0 +1,85 @@
+"""A mixture given back in its own form, without the records that show benchmarks' test images."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vlmt_cli.base.errors import UsageError
+from vlmt_cli.base.words import count
+from vlmt_cli.mixtures.batch import Kept, Source, Wanted
+from vlmt_cli.mixtures.forms import FORMS, LISTS
+from vlmt_cli.mixtures.opening import form_of
+
+
+def write_mixture(
+    given: Sequence[str], sources: Sequence[Source], hits: pa.Table, to: Path, only_images: bool, form: str | None
+) -> str:
+    """Write a mixture again.
+
+    Args:
+        given: what the user named.
+        sources: the files of records that this stands for.
+        hits: rows of ``HITS``.
+        to: the folder; files keep their names below it, as deep as they lie below the folder that they share.
+        only_images: a record of several images loses those that hit, where its form allows it; else it goes.
+        form: that was given with them.
+
+    Returns:
+        What was written, in words.
+
+    Raises:
+        UsageError: a file would be written over one of the mixture.
+    """
+    lists = [path for each in given for path in _lists(Path(each), form)]
+    base = Path(os.path.commonpath([path.resolve().parent for path in [*lists, *(each.path for each in sources)]]))
+    renamed = {path: to / path.resolve().relative_to(base) for path in [*(each.path for each in sources), *lists]}
+    own = {path.resolve() for path in renamed}
+    if over := next((target for target in renamed.values() if target.resolve() in own), None):
+        raise UsageError("is a file of the mixture itself", where=over, todo="give --write another folder")
+    dropped = 0
+    for source in dict.fromkeys(sources):
+        mine = hits.filter(pc.equal(hits["file"], str(source.path)))
+        kept = _kept(source, mine, only_images and FORMS[source.form].can_drop_images)
+        dropped += int((~kept.records).sum())
+        FORMS[source.form].write(source, kept, renamed[source.path])
+    for path in reversed(lists):  # a list in a list is written before it
+        members = {member.path: renamed[member.path] for member in LISTS[form_of(path)].members(path)}
+        LISTS[form_of(path)].write(path, members, renamed[path])
+    return f"{count(len(renamed), 'file')}, {count(dropped, 'record')} fewer,"
+
+
+def _kept(source: Source, hits: pa.Table, may_lose_images: bool) -> Kept:
+    """Say which records of a file stay, and which of their images."""
+    positions: dict[int, list[int]] = {}
+    records = 0
+    hit = {
+        (record, position)
+        for record, position in zip(hits["record"].to_pylist(), hits["position"].to_pylist(), strict=True)
+    }
+    gone = {record for record, _ in hit}
+    for batch in FORMS[source.form].read(source, Wanted()):
+        records = batch.first + batch.records
+        if may_lose_images and gone:
+            mine = pc.is_in(batch.images.column("record"), value_set=pa.array(sorted(gone), pa.int64()))
+            for row in batch.images.select(["record", "position"]).filter(mine).to_pylist():
+                positions.setdefault(row["record"], []).append(row["position"])
+    left = {record: [each for each in every if (record, each) not in hit] for record, every in positions.items()}
+    images = {record: each for record, each in left.items() if each}
+    stays = np.ones(records, bool)
+    stays[[record for record in gone if record not in images]] = False
+    return Kept(stays, images)
+
+
+def _lists(path: Path, form: str | None) -> list[Path]:
+    """Return the lists behind a path: itself, and the lists that it names."""
+    if not path.is_file():
+        return []
+    name = form or form_of(path)
+    if name not in LISTS:
+        return []
+    inner = [each for member in LISTS[name].members(path) for each in _lists(member.path, None)]
+    return [path, *inner]

@@ -1,0 +1,188 @@
+"""``vlmt scan``: which benchmarks' test images a training mixture shows."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vlmt_cli.commands.index import IndexFiles
+from vlmt_cli.commands.options import DATA, DataFolder, Json
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from vlmt_cli.clean.scan import ScanIndex, Tally
+    from vlmt_cli.clean.scan_report import ScannedFile, ScanReport
+    from vlmt_cli.mixtures.batch import Source
+    from vlmt_cli.mixtures.rules import Rules
+
+_GAPS = 4
+"""Lines about what the index lacks that a terminal shows."""
+
+
+def scan(
+    mixture: Annotated[
+        list[str],
+        typer.Argument(metavar="MIXTURE...", help="Files, globs or folders of training data, or lists of such files."),
+    ],
+    against: Annotated[
+        str | None, typer.Option(help="Benchmarks with commas, refcoco,pope; else all that vlmt index lists.")
+    ] = None,
+    write: Annotated[
+        Path | None,
+        typer.Option("--write", metavar="DIR", help="Write the mixture in its own form without the records that hit."),
+    ] = None,
+    only_images: Annotated[
+        bool,
+        typer.Option(
+            "--only-images",
+            help="With --write: a record of several images loses the one that hits, where its form can.",
+        ),
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit with code 4 if there is a hit, and write nothing.")
+    ] = False,
+    form: Annotated[str | None, typer.Option(help="The mixture's form, where its content does not tell.")] = None,
+    rules: Annotated[
+        Path | None, typer.Option(help="A file that says what names in private folders mean: pics/{number}.jpg = coco.")
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="What bare numbers mean, such as coco or vg.")] = None,
+    files: IndexFiles = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for hits.parquet, report.md and report.json; else DATA/scans/MIXTURE.")
+    ] = None,
+    data: DataFolder = DATA,
+    as_json: Json = False,
+) -> None:
+    """Find benchmarks' test images in training data, by names, addresses and hashes alone: no image is opened.
+
+    Reads LLaVA's JSON, messages, Parquet and Arrow of the hub, webdataset, image folders, tables of addresses, lists of
+    images, and lists of such files. What names no image is counted.
+
+    Examples:
+
+      vlmt scan llava_v1_5_mix665k.json
+
+      vlmt scan train-*.parquet --against refcoco,gqa,pope --write clean/
+
+      vlmt scan mixture.yaml --check --index benchmarks.parquet
+    """
+    from vlmt_cli.base.errors import LeakError, UsageError
+    from vlmt_cli.base.keys import right_source
+    from vlmt_cli.clean.index import choose
+    from vlmt_cli.clean.own_index import known_index
+    from vlmt_cli.clean.scan import ready
+    from vlmt_cli.clean.scan_report import conclusion, make_report
+    from vlmt_cli.commands.show import say
+    from vlmt_cli.mixtures.opening import sources_of
+    from vlmt_cli.mixtures.rules import NO_RULES, read_rules
+
+    if check and write:
+        raise UsageError("--check and --write exclude each other", todo="leave one of them out")
+    if only_images and not write:
+        raise UsageError("--only-images goes with --write", todo="give --write a folder")
+    if source is not None and (todo := right_source(source)):
+        raise UsageError(f"{source!r} is not a source of images", todo=todo)
+    index = known_index(data if data.is_dir() else None, files or ())
+    wanted = ready(index, choose(index, against))
+    sources = [each for given in mixture for each in sources_of(given, form)]
+    own_rules = read_rules(rules) if rules else NO_RULES
+    scanned, tally, hits = _scan(sources, wanted, own_rules, source)
+    report = make_report(scanned, tally, hits, wanted)
+    if as_json:
+        print(report.model_dump_json(indent=2))
+    else:
+        _show(report)
+    if check:
+        if report.hit_records:
+            todo = "take them out with vlmt scan --write DIR"
+            raise LeakError(conclusion(report), todo=todo)
+        return
+    folder = out or data / "scans" / _name_of(mixture)
+    _write_results(folder, report, hits)
+    say(f"Written to {folder}: report.md, report.json, hits.parquet")
+    if write:
+        from vlmt_cli.clean.scan_write import write_mixture
+
+        written = write_mixture(mixture, sources, hits, write, only_images, form)
+        say(f"Written to {write}: {written} without the records that hit")
+
+
+def _scan(
+    sources: "Sequence[Source]", index: "ScanIndex", rules: "Rules", source: str | None
+) -> "tuple[list[ScannedFile], Tally, pa.Table]":
+    """Pass every file over the index."""
+    import pyarrow as pa
+
+    from vlmt_cli.clean.scan import Tally, all_hits, scan_batch
+    from vlmt_cli.clean.scan_report import ScannedFile
+    from vlmt_cli.commands.show import progress
+    from vlmt_cli.mixtures.batch import Wanted
+    from vlmt_cli.mixtures.forms import FORMS
+
+    wanted = Wanted(texts=bool(index.texts))
+    tally, scanned, parts = Tally(), [], []
+    sizes = [each.path.stat().st_size if each.path.is_file() else 0 for each in sources]
+    with progress("Scanning", size=True) as update:
+        for number, each in enumerate(sources):
+            update(each.path.name, sum(sizes[:number]), sum(sizes))
+            of_file, records = [], 0
+            for batch in FORMS[each.form].read(each, wanted):
+                hits, met = scan_batch(batch, index, each.root, rules, source)
+                tally.add(met)
+                records += batch.records
+                if len(hits):
+                    of_file.append(hits.set_column(0, "file", pa.array([str(each.path)] * len(hits), pa.string())))
+            hit = len(set(all_hits(of_file)["record"].to_pylist()))
+            parts += of_file
+            scanned.append(
+                ScannedFile(
+                    path=str(each.path), form=each.form, sampling=each.sampling, records=records, hit_records=hit
+                )
+            )
+    return scanned, tally, all_hits(parts)
+
+
+def _show(report: "ScanReport") -> None:
+    from vlmt_cli.clean.scan_report import conclusion, gaps, notes, rows_of
+    from vlmt_cli.commands.show import stdout, table
+
+    header, rows = rows_of(report)
+    console = stdout()
+    shown = [row for row in rows if row[1] != "0"]
+    if shown:
+        console.print(table(header, shown, "Test images that the mixture shows"))
+    clean = [row[0] for row in rows if row[1] == "0"]
+    if clean:
+        console.print(f"None of: {', '.join(clean)}.", markup=False)
+    console.print(conclusion(report), markup=False)
+    for note in notes(report):
+        console.print(f"  {note}", markup=False, soft_wrap=True)
+    if lacking := gaps(report):
+        console.print("What the index lacks, and what that could hide:")
+    for gap in lacking[:_GAPS]:
+        console.print(f"  {gap}", markup=False, soft_wrap=True)
+    if len(lacking) > _GAPS:
+        console.print(f"  and {len(lacking) - _GAPS} more: vlmt index and report.md list them.")
+
+
+def _write_results(folder: Path, report: "ScanReport", hits: "pa.Table") -> None:
+    from vlmt_cli.base.files import write_parquet, write_text
+    from vlmt_cli.clean.scan_report import markdown
+
+    writes: dict[str, Callable[[Path], None]] = {
+        "hits.parquet": lambda path: write_parquet(path, hits),
+        "report.md": lambda path: write_text(path, markdown(report)),
+        "report.json": lambda path: write_text(path, report.model_dump_json(indent=2) + "\n"),
+    }
+    for name, write_one in writes.items():
+        write_one(folder / name)
+
+
+def _name_of(mixture: Sequence[str]) -> str:
+    """Name a scan after its first file."""
+    import re
+
+    name = Path(mixture[0]).name or Path(mixture[0]).resolve().name
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip(".") or "mixture"
