@@ -55,7 +55,8 @@ WORDS = (
     "building grass playing what color image many there visible left side answer using single word or phrase caf\u00e9 "
     "\u732b na\u00efve"
 ).split()
-MARKS = ("\n", '"sign"', "it's", "\\", "[0.1, 0.25, 0.5, 0.75]", "{x}", ",")
+MARKS = ("\n", '"sign"', "it's", "\\", "{x}", ",")
+BOX = "[0.1, 0.25, 0.5, 0.75]"
 WHAT = {
     "parse": "(a) `orjson.loads` alone",
     "read": "(b) reading every id and image name",
@@ -89,21 +90,24 @@ def main() -> None:
 def generate(path: Path, records: int) -> None:
     """Write an array of records in the mix's proportions, from one seed."""
     chance = random.Random(12)
-    texts = []
+    texts, boxed = [], []
     for _ in range(5_000):
         words = chance.choices(WORDS, k=chance.randint(8, 36)) + chance.choices(MARKS, k=chance.randint(0, 3))
         chance.shuffle(words)
-        texts.append(json.dumps(" ".join(words), ensure_ascii=chance.random() < 0.5))
+        is_ascii = chance.random() < 0.5
+        texts.append(json.dumps(" ".join(words), ensure_ascii=is_ascii))
+        boxed.append(json.dumps(" ".join([*words[:-4], BOX]), ensure_ascii=is_ascii))
     shapes = chance.choices([shape for shape, _ in MIX], [share for _, share in MIX], k=records)
     with open(path, "w", encoding="utf-8") as file:
         for number, shape in enumerate(shapes):
             image = chance.randrange(1, 600_000)
             shown = f'"image": "{shape.format(image)}"' if shape else '"model": ""'
+            said = boxed if shape and shape.startswith("vg/") else texts  # the mix's region descriptions
             turns = []
             for turn in range(chance.randint(1, 8)):
                 mark = "<image>\\n" if shape and not turn else ""
-                turns.append(f'{{"from": "human", "value": "{mark}{chance.choice(texts)[1:]}}}')
-                turns.append(f'{{"from": "gpt", "value": {chance.choice(texts)}}}')
+                turns.append(f'{{"from": "human", "value": "{mark}{chance.choice(said)[1:]}}}')
+                turns.append(f'{{"from": "gpt", "value": {chance.choice(said)}}}')
             before = ", " if number else "["
             file.write(f'{before}{{"id": "{image:012d}", {shown}, "conversations": [{", ".join(turns)}]}}')
         file.write("]")

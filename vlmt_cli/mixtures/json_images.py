@@ -117,9 +117,19 @@ class Rows:
             for number, text in enumerate(window.records, window.first):
                 self._add(number, text)
         else:
-            for number, record in enumerate(window.quick):
-                if not self._add_plain(window.first + number, record):
-                    self._add(window.first + number, window.records[number])
+            record, position, names, ids = self.record, self.position, self.names, self.ids
+            for number, each in enumerate(window.quick, window.first):
+                name = each.image
+                if not _is_plain(name) or (
+                    each.conversations is not msgspec.UNSET and _names_images(each.conversations)
+                ):
+                    self._add(number, window.records[number - window.first])
+                    continue
+                ids.append(each.id if each.id is None else str(each.id))
+                if name is not None:
+                    record.append(number)
+                    position.append(0)
+                    names.append(name)
 
     def _add(self, number: int, text: bytes | memoryview) -> None:
         images: list[_Image] = []
@@ -141,19 +151,6 @@ class Rows:
         self.position += range(len(images))
         self.others += [(row, image) for row, image in enumerate(images, len(self.names)) if any(image[1:])]
         self.names += [image[0] for image in images]
-
-    def _add_plain(self, number: int, record: Any) -> bool:
-        name = record.image
-        if name is not None and (not name or ":" in name[:8] or len(name) > _SHORTEST_EMBEDDED):
-            return False
-        if record.conversations is not msgspec.UNSET and _names_images(record.conversations):
-            return False
-        self.ids.append(None if record.id is None else str(record.id))
-        if name is not None:
-            self.record.append(number)
-            self.position.append(0)
-            self.names.append(name)
-        return True
 
     def batch(self) -> Batch:
         """Return the batch of the records that were added."""
@@ -198,12 +195,16 @@ def images_in(record: Any, wants_data: bool = False) -> list[_Image]:
     return _beside(record, images)
 
 
+def _is_plain(name: str | None) -> bool:
+    return name is None or (0 < len(name) <= _SHORTEST_EMBEDDED and ":" not in name[:8])
+
+
 def _names_images(turns: Any) -> bool:
     if not isinstance(turns, msgspec.Raw):
         return True
     # Few turns have more than their list's bracket and the mark <image>; single letters are counted much faster.
     text = bytes(turns)
-    if text.count(b"[") > 1 and (b'"image"' in text or b'"image_url"' in text):
+    if text.count(b"[") > 1 and b'"image' in text and (b'"image"' in text or b'"image_url"' in text):
         return True
     first = text.find(b"<")
     if first < 0:  # some encoders escape it, and then always
