@@ -73,8 +73,8 @@ class Batch:
         images: I rows of ``IMAGES``, ordered by record and position.
         ids: N strings, the records' own ids; null where a record has none.
         texts: N lists of strings, what is said in each record, turn by turn; None unless asked for.
-        spans: N rows of first and last byte (exclusive) of each record in the unpacked file; None where the form is
-            not text.
+        spans: N rows of first and last byte (exclusive) of each record in the unpacked file; None where finding them
+            would cost a pass of its own.
         videos: how many videos the records show, which are not compared.
         damaged: the records that could not be read; they show no image here.
     """
