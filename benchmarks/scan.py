@@ -7,7 +7,8 @@ Measured in turns, each in a fresh process with the file in the page cache:
 
 (a) ``orjson.loads`` of the file, under Python's defaults;
 (b) reading it as a mixture: every record's id and the names of its images;
-(c) the same, and then writing it back without one record in twenty; the sync of the written file is measured apart.
+(c) the same, and then writing it back without one record in twenty; the sync of the written file is measured apart;
+(d) ``vlmt scan FILE --write DIR`` against all built-in benchmarks, with the imports and the index.
 
 CPU time is user and system time of the process. Memory is its highest resident set size. The file has the mix's
 proportions of folders and of records without an image; conversations are random words with escapes and letters beyond
@@ -17,11 +18,13 @@ ASCII, some of the latter as they are and some as escapes.
 import argparse
 import contextlib
 import gc
+import io
 import json
 import os
 import platform
 import random
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -61,6 +64,7 @@ WHAT = {
     "parse": "(a) `orjson.loads` alone",
     "read": "(b) reading every id and image name",
     "write": "(c) reading, and writing it back without 1 record in 20",
+    "scan": "(d) `vlmt scan --write`, the whole command",
 }
 
 
@@ -121,7 +125,7 @@ def in_process(only: str, options: argparse.Namespace) -> dict[str, float]:
 
 
 def measure(only: str, path: Path) -> dict[str, float]:
-    """Do one of the three; returns CPU seconds, those of the sync among them, and the peak of memory in bytes."""
+    """Do one of the four; returns CPU seconds, those of the sync among them, and the peak of memory in bytes."""
     with open(path, "rb") as file:
         while file.read(1 << 24):
             pass
@@ -139,6 +143,13 @@ def measure(only: str, path: Path) -> dict[str, float]:
     if only == "parse":
         assert gc.isenabled()
         orjson.loads(path.read_bytes())
+    elif only == "scan":
+        from vlmt_cli.commands.scan import scan
+
+        out = path.with_name("scanned")
+        with mock.patch.object(files, "sync", sync), contextlib.redirect_stdout(io.StringIO()):
+            scan([str(path)], write=out / "clean", out=out, data=path.parent / "nowhere")
+        shutil.rmtree(out)
     else:
         source = Source(path, "llava")
         records = sum(batch.records for batch in FORMS["llava"].read(source, Wanted()))

@@ -82,7 +82,7 @@ def test_what_is_written_has_no_hit_and_loses_nothing_else(tmp_path_factory, ind
     expected = {(r, p, NAMES[name]) for r, names in enumerate(rows) for p, name in enumerate(names) if NAMES[name]}
     assert found(hits) == expected
 
-    write_mixture([str(path)], sources_of(str(path)), hits, folder / "clean", only_images, None)
+    write_mixture([str(path)], sources_of(str(path)), [len(rows)], hits, folder / "clean", only_images)
     written = folder / "clean" / path.name
     text = written.read_text()
     kept = [json.loads(line) for line in text.splitlines()] if layout == "lines" else json.loads(text)
@@ -107,7 +107,7 @@ def test_parquet_by_names_addresses_and_hashes(index, tmp_path):
     ways = {row["record"]: row["how"] for row in hits.to_pylist()}
     assert ways[0] == "id" and ways[3] == "crosswalk" and ways[len(NAMES)] == "flickr"
     sources = sources_of(str(tmp_path / "mix.parquet"))
-    write_mixture([str(tmp_path / "mix.parquet")], sources, hits, tmp_path / "clean", False, None)
+    write_mixture([str(tmp_path / "mix.parquet")], sources, [len(table)], hits, tmp_path / "clean")
     kept = pq.read_table(tmp_path / "clean" / "mix.parquet")
     assert kept.equals(table.filter(pa.array([image is None for image in truth])))
 
@@ -141,7 +141,7 @@ def test_a_list_of_mixtures_is_written_with_its_members(index, tmp_path):
     hits = scan([tmp_path / "mix.yaml"], index)
     assert len(hits) == 1
     sources = sources_of(str(tmp_path / "mix.yaml"))
-    write_mixture([str(tmp_path / "mix.yaml")], sources, hits, tmp_path / "clean", False, None)
+    write_mixture([str(tmp_path / "mix.yaml")], sources, [2, 2], hits, tmp_path / "clean")
     again = sources_of(str(tmp_path / "clean" / "mix.yaml"))
     assert {source.path.resolve() for source in again} == {
         tmp_path / "clean" / "parts" / "a.json", tmp_path / "clean" / "parts" / "b.json"

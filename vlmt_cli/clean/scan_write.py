@@ -16,13 +16,20 @@ from vlmt_cli.mixtures.opening import form_of
 
 
 def write_mixture(
-    given: Sequence[str], sources: Sequence[Source], hits: pa.Table, to: Path, only_images: bool, form: str | None
+    given: Sequence[str],
+    sources: Sequence[Source],
+    records: Sequence[int],
+    hits: pa.Table,
+    to: Path,
+    only_images: bool = False,
+    form: str | None = None,
 ) -> str:
     """Write a mixture again.
 
     Args:
         given: what the user named.
         sources: the files of records that this stands for.
+        records: how many each of them has.
         hits: rows of ``HITS``.
         to: the folder; files keep their names below it, as deep as they lie below the folder that they share.
         only_images: a record of several images loses those that hit, where its form allows it; else it goes.
@@ -41,9 +48,9 @@ def write_mixture(
     if over := next((target for target in renamed.values() if target.resolve() in own), None):
         raise UsageError("is a file of the mixture itself", where=over, todo="give --write another folder")
     dropped = 0
-    for source in dict.fromkeys(sources):
+    for source, count_of_file in dict(zip(sources, records, strict=True)).items():
         mine = hits.filter(pc.equal(hits["file"], str(source.path)))
-        kept = _kept(source, mine, only_images and FORMS[source.form].can_drop_images)
+        kept = _kept(source, count_of_file, mine, only_images and FORMS[source.form].can_drop_images)
         dropped += int((~kept.records).sum())
         FORMS[source.form].write(source, kept, renamed[source.path])
     for path in reversed(lists):  # a list in a list is written before it
@@ -52,21 +59,18 @@ def write_mixture(
     return f"{count(len(renamed), 'file')}, {count(dropped, 'record')} fewer,"
 
 
-def _kept(source: Source, hits: pa.Table, may_lose_images: bool) -> Kept:
+def _kept(source: Source, records: int, hits: pa.Table, may_lose_images: bool) -> Kept:
     """Say which records of a file stay, and which of their images."""
     positions: dict[int, list[int]] = {}
-    records = 0
     hit = {
         (record, position)
         for record, position in zip(hits["record"].to_pylist(), hits["position"].to_pylist(), strict=True)
     }
     gone = {record for record, _ in hit}
-    for batch in FORMS[source.form].read(source, Wanted()):
-        records = batch.first + batch.records
-        if may_lose_images and gone:
-            mine = pc.is_in(batch.images.column("record"), value_set=pa.array(sorted(gone), pa.int64()))
-            for row in batch.images.select(["record", "position"]).filter(mine).to_pylist():
-                positions.setdefault(row["record"], []).append(row["position"])
+    for batch in FORMS[source.form].read(source, Wanted()) if may_lose_images and gone else ():
+        mine = pc.is_in(batch.images.column("record"), value_set=pa.array(sorted(gone), pa.int64()))
+        for row in batch.images.select(["record", "position"]).filter(mine).to_pylist():
+            positions.setdefault(row["record"], []).append(row["position"])
     left = {record: [each for each in every if (record, each) not in hit] for record, every in positions.items()}
     images = {record: each for record, each in left.items() if each}
     stays = np.ones(records, bool)

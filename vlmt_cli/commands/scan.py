@@ -105,7 +105,7 @@ def scan(
     if write:
         from vlmt_cli.clean.scan_write import write_mixture
 
-        written = write_mixture(mixture, sources, hits, write, only_images, form)
+        written = write_mixture(mixture, sources, [each.records for each in scanned], hits, write, only_images, form)
         say(f"Written to {write}: {written} without the records that hit")
 
 
