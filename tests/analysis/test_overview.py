@@ -8,11 +8,14 @@ from vlmt_cli.evaluation.contamination import contrast
 from vlmt_cli.evaluation.scores import TaskScore, make_scores, write_scores
 
 
-def scores(seen, split="test"):
-    """Scores of 400 examples, half of them right, of which training saw the first."""
-    right = (np.arange(400) % 2).astype(float)
+def scores(seen, split="test", examples=400):
+    """Scores of examples, an image each, half of them right, of which training saw the first."""
+    right = (np.arange(examples) % 2).astype(float)
     task = TaskScore(
-        metric="VQA accuracy", split=split, score=estimate(right), contamination=contrast(right, np.arange(400) < seen)
+        metric="VQA accuracy",
+        split=split,
+        score=estimate(right),
+        contamination=contrast(right, np.arange(examples) < seen),
     )
     made = {"split_hash": "ab" * 32, "recipe_hash": None, "leaks_allowed": bool(seen)}
     return make_scores("at", {"vqa": task}, resamples=9, resampled="image", seed=0, **made)
@@ -41,3 +44,10 @@ def test_a_validation_score_stands_beside_no_test_score(tmp_path):
 def test_seen_and_unseen_images_stand_beside_each_other():
     body = seen_section({"a": scores(100), "b": scores(0)}).body
     assert ") of 100</td>" in body and ") of 300</td>" in body and "<td>b</td>" not in body
+
+
+def test_intervals_over_few_images_say_what_they_cover():
+    few = scores(0, examples=19)
+    pages = [scores_section("Tasks", few, {}), seen_section({"a": scores(10)})]
+    assert all("Intervals over fewer than 20 images" in page.intro for page in pages)
+    assert "fewer than 20" not in scores_section("Tasks", scores(0), {}).intro

@@ -83,39 +83,3 @@ def test_pairs_of_images_go_by_their_first():
 def test_bad_columns_are_refused(arguments, message):
     with pytest.raises(DataError, match=message):
         estimate(*arguments)
-
-
-def groups_of(rng, count, share, alike=0.2, most=10):
-    """Draw examples of some images: images differ in how hard they are, and in how many examples they have."""
-    spread = (1 - alike) / alike
-    hard = rng.beta(share * spread, (1 - share) * spread, count)
-    image = np.repeat(np.arange(count), rng.integers(1, most, count))
-    return (rng.random(len(image)) < hard[image]).astype(float), image
-
-
-def covered(times, interval_and_truth):
-    """Return in which share of simulations the interval holds the truth."""
-    hits = [low <= truth <= high for low, high, truth in (interval_and_truth(seed) for seed in range(times))]
-    return np.mean(hits)
-
-
-@pytest.mark.parametrize(("count", "share", "least"), [(8, 0.5, 0.90), (20, 0.6, 0.93), (60, 0.7, 0.93)])
-def test_95_percent_of_intervals_of_a_mean_cover_it_and_few_groups_what_is_said(count, share, least):
-    def simulated(seed):
-        scores, image = groups_of(np.random.default_rng(seed), count, share)
-        result = estimate(scores, image, resamples=400, seed=seed)
-        return result.low, result.high, share
-
-    assert least <= covered(600, simulated) <= 0.97
-    assert (count < bootstrap.FEW) == (least < 0.93)
-
-
-@pytest.mark.parametrize(("count", "other"), [(20, 60), (80, 80)])
-def test_95_percent_of_intervals_of_a_difference_cover_it(count, other):
-    def simulated(seed):
-        rng = np.random.default_rng(seed)
-        (ours, our_image), (theirs, their_image) = groups_of(rng, count, 0.7), groups_of(rng, other, 0.6)
-        result = unpaired_difference(ours, theirs, our_image, their_image, resamples=400, seed=seed)
-        return result.low, result.high, 0.1
-
-    assert 0.93 <= covered(600, simulated) <= 0.97

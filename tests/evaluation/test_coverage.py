@@ -7,7 +7,7 @@ from vlmt_cli.analysis.consistency.pairs import pair_up
 from vlmt_cli.analysis.consistency.vgc import Outcome, measure_vgc
 from vlmt_cli.analysis.relations.affinity import mean_interval
 from vlmt_cli.analysis.relations.seeds import OverSeeds
-from vlmt_cli.evaluation.bootstrap import estimate, unpaired_difference
+from vlmt_cli.evaluation.bootstrap import coverage_explained, estimate, unpaired_difference
 from vlmt_cli.evaluation.contamination import controlled
 
 WORLDS = 600
@@ -32,6 +32,29 @@ def test_of_a_score(groups):
         return result.low <= 0.5 <= result.high
 
     assert LEAST <= share(holds) <= MOST
+
+
+def binary(rng, groups, mean, most):
+    """Questions that are right or wrong, up to ``most`` of an image; images are easier or harder."""
+    image = np.repeat(np.arange(groups), rng.integers(1, most + 1, groups))
+    return (rng.random(len(image)) < rng.beta(4 * mean, 4 * (1 - mean), groups)[image]).astype(float), image
+
+
+@pytest.mark.parametrize("mean", [0.3, 0.5, 0.7])
+@pytest.mark.parametrize("most", [1, 9])
+@pytest.mark.parametrize("groups", [5, 12, 19])
+def test_few_images_cover_what_is_said_of_them(groups, most, mean):
+    def holds(rng):
+        result = estimate(*binary(rng, groups, mean, most), resamples=400)
+        return result.low <= mean <= result.high
+
+    assert "80 to 97%" in coverage_explained([groups])
+    assert 0.79 <= share(holds) <= 0.98
+
+
+def test_what_few_images_cover_is_said_of_few_alone():
+    assert coverage_explained([20, 400]) == coverage_explained([]) == ""
+    assert "fewer than 20 images" in coverage_explained([400, 19])
 
 
 @pytest.mark.parametrize(("first", "second"), [(20, 30), (120, 150)])

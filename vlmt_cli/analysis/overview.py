@@ -8,16 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmt_cli.analysis.relations.table2 import Score as Table2Score
-from vlmt_cli.analysis.relations.table2 import Table2Row
+from vlmt_cli.analysis.relations.table2 import Table2Row, few_images
 from vlmt_cli.analysis.report import Score, Section, overlap_list, picture, plain_table, score_table
 from vlmt_cli.base.documents import read_json
 from vlmt_cli.base.origin import verify_split
 from vlmt_cli.clean.heatmap import percent
 from vlmt_cli.clean.split_folder import read_report
 from vlmt_cli.datasets.table import TASKS, short_title
-from vlmt_cli.evaluation.bootstrap import Estimate
+from vlmt_cli.evaluation.bootstrap import Estimate, coverage_explained
 from vlmt_cli.evaluation.contamination import in_words
-from vlmt_cli.evaluation.marks import MEANING, is_leaked, mark_of, marks_explained
+from vlmt_cli.evaluation.marks import MEANING, images_of, is_leaked, mark_of, marks_explained
 from vlmt_cli.evaluation.scores import Scores, TaskScore, read_scores
 from vlmt_cli.tasks.groups import rules_of
 
@@ -131,6 +131,7 @@ def table2_section(rows: Sequence[Table2Row], intro: str) -> Section:
     lines.append(["better than ST in", *(f"{row.better} of {row.compared}" if row.better else "-" for row in rows)])
     marks = {mark for row in rows for score in row.tasks.values() for mark in score.mark}
     said = " ".join(f"{mark} {meaning}" for mark, meaning in MEANING.items() if mark in marks)
+    said = f"{said} {few_images(score for row in rows for score in row.tasks.values())}".strip()
     return Section("Table 2", f"{intro} {said}", plain_table(["task", *(row.name for row in rows)], lines))
 
 
@@ -143,7 +144,7 @@ def _table2_cell(score: Table2Score | None) -> str:
 
 def seen_section(models: Mapping[str, Scores]) -> Section:
     """Show scores on images that training saw beside those on images that it did not see."""
-    rows, said = [], []
+    rows, said, images = [], list[str](), list[int]()
     for name, scores in models.items():
         for task, score in scores.tasks.items():
             if is_leaked(score) and (parts := score.contamination):
@@ -152,6 +153,8 @@ def seen_section(models: Mapping[str, Scores]) -> Section:
                 beyond = _percent(vars(score.control.in_differences)) if score.control else "no control"
                 rows.append([name, f"{TASKS[task].short}, {score.split}", *numbers, difference, beyond])
                 said.append(f"{name}, {TASKS[task].short}: {in_words(parts, score.control)}")
+                images += images_of(score)
+    said.append(coverage_explained(images))
     intro = (
         "Scores on images that training saw, and on the others, in percent. The images themselves differ, too: the"
         " difference alone does not say how much was gained by having seen them."

@@ -74,7 +74,7 @@ def table2(
         of_table_5 = table5([path for path in chosen if (path / RECIPE).exists()])
         for published in tables + ([of_table_5] if of_table_5 else []):
             _show(f"Table {published.number}, in %", published.header, published.lines, 2 - (published.number == "5"))
-    _show_notes(rows, scored, passed_over, left_out, paper, named=bool(folders))
+    _show_notes(rows, scored, passed_over, left_out, intervals, paper, named=bool(folders))
 
 
 def _row_json(row: "Table2Row") -> dict[str, Any]:
@@ -208,11 +208,12 @@ def _show_notes(
     runs: "Sequence[ScoredRun]",
     passed_over: "Sequence[PassedOver]",
     left_out: "Sequence[PassedOver]",
+    intervals: bool,
     paper: bool,
     named: bool,
 ) -> None:
     """Say what the numbers do not."""
-    from vlmt_cli.analysis.relations.table2 import missing_models
+    from vlmt_cli.analysis.relations.table2 import few_images, missing_models
     from vlmt_cli.base.words import count
     from vlmt_cli.commands.show import say, stdout
     from vlmt_cli.datasets.table import TWELVE
@@ -226,6 +227,8 @@ def _show_notes(
     marks = "".join(score.mark for _, score in scores)
     notes += [f"{mark} {meaning}" for mark, meaning in MEANING.items() if mark in marks]
     seeds = {run.seed for run in runs}
+    if intervals and (few := few_images(score for _, score in scores)):
+        notes.append(few)
     if len(seeds) == 1 and len(rows) > 1:
         notes.append("One seed: how much of a difference is chance is not known; --seed trains more.")
     elif len(seeds) > 1:

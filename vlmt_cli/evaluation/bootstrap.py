@@ -6,6 +6,7 @@ Student's t with a variance of G - 1 ("expanded percentile interval", Hesterberg
 the Bootstrap", section 4.3); for many groups they are 2.5% and 97.5%. ``COVERAGE`` says what it covers for few.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,11 @@ RESAMPLES = 1000
 LEVEL = 0.95
 FEW = 20
 """Groups, below which an interval covers less than it says."""
-COVERAGE = "Intervals over fewer than 20 images cover less than 95%: 85 to 94%, and less for scores near 0 or 100%."
+COVERAGE = (
+    f"Intervals over fewer than {FEW} images are not exact: over 5 to 19 they cover 80 to 97% where the score is from"
+    " 30 to 70%, and far less where it is near 0 or 100%, or images are fewer still."
+)
+"""What simulations show (``tests/evaluation/test_coverage.py``), of images with one example each, or up to nine."""
 _AT_ONCE = 1 << 20
 
 
@@ -92,6 +97,11 @@ def unpaired_difference(
     return Estimate(
         value, min(float(low), value), max(float(high), value), len(ours) + len(other_scores), count + their_count
     )
+
+
+def coverage_explained(groups: Iterable[int]) -> str:
+    """Say what intervals over so many groups each cover, where any has few; nothing where all have enough."""
+    return COVERAGE if any(count < FEW for count in groups) else ""
 
 
 def by_image(images: Column) -> NDArray[np.int64]:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from vlmt_cli.evaluation.bootstrap import Estimate, coverage_explained
+
 if TYPE_CHECKING:
     from vlmt_cli.evaluation.scores import TaskScore
 
@@ -35,10 +37,20 @@ def mark_of(task: "TaskScore") -> str:
 
 
 def marks_explained(tasks: Iterable["TaskScore"]) -> str:
-    """Say what the marks behind some scores mean; or that training saw none of their images, where that is known."""
+    """Say what the marks behind some scores mean; or that training saw none of their images, where that is known; and
+    what intervals over few images cover."""
     listed = list(tasks)
     marks = "".join(map(mark_of, listed))
     said = [f"{mark} {meaning}" for mark, meaning in MEANING.items() if mark in marks]
     if listed and all(task.contamination and not is_leaked(task) and not task.unknown_stages for task in listed):
         said.append("Training saw none of these images.")
-    return " ".join(said)
+    said.append(coverage_explained(count for task in listed for count in images_of(task)))
+    return " ".join(filter(None, said))
+
+
+def images_of(task: "TaskScore") -> list[int]:
+    """Say over how many images each interval of a task's score is."""
+    shown: list[object] = [task.score, *task.extra.values()]
+    if is_leaked(task) and task.contamination:
+        shown += [task.contamination.seen, task.contamination.unseen]
+    return [estimate.groups for estimate in shown if isinstance(estimate, Estimate)]

@@ -13,7 +13,7 @@ from pathlib import Path
 from vlmt_cli.analysis.relations.seeds import OverSeeds
 from vlmt_cli.base.errors import DataError, VlmtError
 from vlmt_cli.datasets.table import TASKS, TWELVE
-from vlmt_cli.evaluation.bootstrap import Estimate
+from vlmt_cli.evaluation.bootstrap import Estimate, coverage_explained
 from vlmt_cli.evaluation.marks import MEANING, mark_of
 from vlmt_cli.evaluation.scores import (
     COLUMNS,
@@ -84,7 +84,7 @@ class Score:
         split, metric: what was measured.
         mark: any of ``marks.MEANING``, if any seed's score has it.
         interval: 95%: over seeds from two on, else over the images of the one run.
-        n: examples, of the first seed.
+        n, images: examples and images, of the first seed.
         recalls: Recall@1, 5 and 10 of retrieval, in percent, the mean over seeds.
         paper: the paper's figure where it compares.
     """
@@ -95,8 +95,14 @@ class Score:
     mark: str
     interval: tuple[float, float]
     n: int
+    images: int
     recalls: dict[int, float]
     paper: float | None
+
+
+def few_images(scores: Iterable[Score]) -> str:
+    """Say what the intervals over few images cover, where some are shown; those over seeds are none of these."""
+    return coverage_explained(score.images for score in scores if score.number.interval is None)
 
 
 @dataclass(frozen=True)
@@ -279,6 +285,7 @@ def _score(row: str, task: str, by_seed: Mapping[int, TaskScore]) -> Score:
         mark,
         number.interval or over_images,
         estimate.n,
+        estimate.groups,
         _recalls(by_seed.values()) if TASKS[task].group == "G2" else {},
         comparable_figures(row, {task: first}).get(task) if compared else None,
     )
