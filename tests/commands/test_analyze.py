@@ -9,6 +9,7 @@ import typer
 from analysis import fake_training
 from analysis.handmade_runs import make_recipe, write_run
 
+from vlmt_cli.analysis.overview import pairs_section
 from vlmt_cli.app import app
 from vlmt_cli.commands import analyze_sweeps
 
@@ -85,6 +86,9 @@ def test_a_script_gets_what_is_there(vlmt, arguments, tmp_path):
     assert "+25.00" in out and "One seed: there are no intervals" in out
     assert "-4.13" not in out and "they do not stand beside them" in out  # the paper's, which are of test scores
     assert "3 of 6 runs have no test scores; --yes scores them" in err
+    assert "One seed" in pairs_section("Pairs", "", tmp_path / "runs" / "pairs.png").intro
+    code, out, _ = vlmt("analyze", "pairs", *arguments, "--json")
+    assert "may be chance" in json.loads(out)["caveat"]
     for name in (*ITEMS, "vqa+nlvr2"):
         fake_training.score(tmp_path / "runs" / "pairs" / f"{name}-seed0", None, "best", "cpu", False)
     code, out, err = vlmt("analyze", "pairs", *arguments, "--paper")
@@ -103,6 +107,7 @@ def test_two_seeds_have_intervals_and_what_crosses_zero_is_marked(vlmt, argument
     code, again, _ = vlmt("analyze", "pairs", *saved)
     assert code == 0 and again.split("Drawn in")[0] == out.split("Drawn in")[0]
     code, out, _ = vlmt("analyze", "pairs", *saved, "--json")
+    assert json.loads(out)["caveat"] is None
     cells = {(cell["kind"], cell["row"]): cell for cell in json.loads(out)["cells"]}
     low, high = cells["change", "nlvr2"]["interval"]
     # 25% and 0%: half the interval is t(1 degree of freedom) = 12.706 times 12.5.

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vlmt_cli.analysis.relations.pairs_file import read_pairs
+from vlmt_cli.analysis.relations.seeds import one_seed
 from vlmt_cli.analysis.relations.table2 import Score as Table2Score
-from vlmt_cli.analysis.relations.table2 import Table2Row, few_images
+from vlmt_cli.analysis.relations.table2 import Table2Row, caveat, few_images
 from vlmt_cli.analysis.report import Score, Section, overlap_list, picture, plain_table, score_table
 from vlmt_cli.base.documents import read_json
 from vlmt_cli.base.origin import verify_split
@@ -131,7 +133,7 @@ def table2_section(rows: Sequence[Table2Row], intro: str) -> Section:
     lines.append(["better than ST in", *(f"{row.better} of {row.compared}" if row.better else "-" for row in rows)])
     marks = {mark for row in rows for score in row.tasks.values() for mark in score.mark}
     said = " ".join(f"{mark} {meaning}" for mark, meaning in MEANING.items() if mark in marks)
-    said = f"{said} {few_images(score for row in rows for score in row.tasks.values())}".strip()
+    said = f"{said} {caveat(rows)} {few_images(score for row in rows for score in row.tasks.values())}".strip()
     return Section("Table 2", f"{intro} {said}", plain_table(["task", *(row.name for row in rows)], lines))
 
 
@@ -165,6 +167,13 @@ def seen_section(models: Mapping[str, Scores]) -> Section:
 
 def _counted(part: Estimate | None) -> str:
     return "-" if part is None else f"{_percent(vars(part))} of {part.n:,}"
+
+
+def pairs_section(title: str, intro: str, path: Path) -> Section:
+    """Show the plot of pairs, and what the numbers beside it do not allow to conclude."""
+    numbers = path.with_suffix(".parquet")
+    said = one_seed(cell.number for cell in read_pairs(numbers).cells) if numbers.is_file() else ""
+    return picture_section(title, f"{intro} {said}".strip(), path)
 
 
 def picture_section(title: str, intro: str, path: Path) -> Section:

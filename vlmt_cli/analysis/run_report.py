@@ -208,7 +208,8 @@ def _add_multi_task(report: RunReport, run: Path, parents: Sequence[Path], data:
         if not path.is_file():
             report.lacks.append(Lack(title, command))
         else:
-            report.add(title, command, lambda t=title, i=intro, p=path: overview.picture_section(t, i, p))  # type: ignore[misc]
+            show = overview.pairs_section if path == pairs else overview.picture_section
+            report.add(title, command, lambda s=show, t=title, i=intro, p=path: s(t, i, p))  # type: ignore[misc]
 
 
 def _add_consistency(

@@ -66,7 +66,13 @@ def ablations(
     rows, source = ablation_table(number, runs, recipes, options.weights)
     rows = [replace(row, paper=beside(row.paper, source, runs)) for row in rows]
     if options.as_json:
-        print(json.dumps({"table": number, "source": source, "rows": [_row_json(row) for row in rows]}, indent=2))
+        content = {
+            "table": number,
+            "source": source,
+            "caveat": _caveat(rows) or None,
+            "rows": list(map(_row_json, rows)),
+        }
+        print(json.dumps(content, indent=2))
         return
     _show_ablations(number, rows, source, options.paper)
 
@@ -102,6 +108,15 @@ def _show_ablations(number: str, rows: "Sequence[AblationRow]", source: str, pap
         stdout().print(NO_PAPER)
     if any(group.interval for row in rows for group in row.groups.values()):
         stdout().print("± is half a 95% interval over seeds (t).")
+    if caveat := _caveat(rows):
+        stdout().print(caveat)
+
+
+def _caveat(rows: "Sequence[AblationRow]") -> str:
+    """Say that a difference may be chance, where rows of one seed are compared."""
+    from vlmt_cli.analysis.relations.seeds import one_seed
+
+    return one_seed(number for row in rows for number in row.tasks.values()) if len(rows) > 1 else ""
 
 
 def _show_recalls(number: str, rows: "Sequence[AblationRow]", paper: bool) -> None:

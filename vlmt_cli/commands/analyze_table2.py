@@ -41,7 +41,7 @@ def table2(
     import json
 
     from vlmt_cli.analysis.relations.published import beside_published, table5
-    from vlmt_cli.analysis.relations.table2 import missing_models, scored_runs, table2_rows
+    from vlmt_cli.analysis.relations.table2 import caveat, missing_models, scored_runs, table2_rows
     from vlmt_cli.analysis.schedule.convergence import convergence
     from vlmt_cli.base.errors import DataError
     from vlmt_cli.runs.folders import find_run, run_folders, runs_folder
@@ -59,6 +59,7 @@ def table2(
     times = convergence(scored)
     if as_json:
         content = {
+            "caveat": caveat(rows) or None,
             "rows": [_row_json(row) for row in rows],
             "iterations_to_convergence": [_times_json(each) for each in times],
             "passed_over": [{"folder": str(each.folder), "reason": each.reason} for each in passed_over + left_out],
@@ -213,7 +214,7 @@ def _show_notes(
     named: bool,
 ) -> None:
     """Say what the numbers do not."""
-    from vlmt_cli.analysis.relations.table2 import few_images, missing_models
+    from vlmt_cli.analysis.relations.table2 import caveat, few_images, missing_models
     from vlmt_cli.base.words import count
     from vlmt_cli.commands.show import say, stdout
     from vlmt_cli.datasets.table import TWELVE
@@ -229,8 +230,8 @@ def _show_notes(
     seeds = {run.seed for run in runs}
     if intervals and (few := few_images(score for _, score in scores)):
         notes.append(few)
-    if len(seeds) == 1 and len(rows) > 1:
-        notes.append("One seed: how much of a difference is chance is not known; --seed trains more.")
+    if said := caveat(rows):
+        notes.append(said)
     elif len(seeds) > 1:
         notes.append("Means over seeds; intervals are Student's t over seeds where a cell has several.")
     if paper and any(score.paper is None for task, score in scores if task in TWELVE):

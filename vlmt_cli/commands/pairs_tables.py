@@ -6,7 +6,7 @@ from typing import Any
 
 from vlmt_cli.analysis.relations.confounders import rank_correlations
 from vlmt_cli.analysis.relations.pairs import Cell, PairTable, paper_pairs
-from vlmt_cli.analysis.relations.seeds import OverSeeds
+from vlmt_cli.analysis.relations.seeds import ONE_SEED, OverSeeds, one_seed
 from vlmt_cli.commands.show import stdout, table
 
 
@@ -35,10 +35,10 @@ def show_pairs(pairs: PairTable, title: str) -> None:
             rows.append([name, _text(cell, " "), _text(measured, " "), _text(beyond, " ")])
         stdout().print(table(["triple", "sum of its pairs", "measured", "beyond the sum"], rows))
     numbers = [cell.number for cell in pairs.cells]
-    if any(number.interval for number in numbers):
+    if not one_seed(numbers):
         stdout().print("95% intervals over seeds (t); ~ marks those that cross zero. Scores are " + pairs.source + ".")
     else:
-        stdout().print(f"One seed: there are no intervals, and a change may be chance. Scores are {pairs.source}.")
+        stdout().print(f"{ONE_SEED} Scores are {pairs.source}.")
 
 
 def _text(cell: Cell | None, between: str = "\n") -> str:
@@ -86,6 +86,7 @@ def pairs_json(pairs: PairTable, picture: Path, paper: bool) -> dict[str, Any]:
         "cells": _cells_json(pairs),
         "confounders": [vars(confounder) for confounder in pairs.confounders],
         "rank_correlations": rank_correlations(pairs),
+        "caveat": one_seed(cell.number for cell in pairs.cells) or None,
         "notes": list(pairs.notes),
         "picture": str(picture),
         **({"paper": _cells_json(paper_pairs())} if paper else {}),

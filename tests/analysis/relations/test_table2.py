@@ -99,6 +99,7 @@ def test_the_command_shows_tables_2_4_and_9(papers_runs, capsys):
     assert run("analyze", "table2", "--runs", papers_runs, "--json") == 0
     content = json.loads(capsys.readouterr().out)
     assert [row["row"] for row in content["rows"]] == list(RECIPES) and not content["passed_over"]
+    assert "may be chance" in content["caveat"]
 
 
 def test_what_does_not_compare_stands_alone(tmp_path):

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from vlmt_cli.analysis.relations.pairs import Cell, Kind, PairTable
+from vlmt_cli.analysis.relations.seeds import ONE_SEED
 from vlmt_cli.base.files import atomic
 
 COLOURS = "PuOr"
@@ -142,5 +143,5 @@ def _caption(pairs: PairTable) -> str:
     )
     seeds = max((len(cell.number.values) for cell in pairs.cells), default=0)
     if seeds < 2:
-        return f"{text} One seed: there are no intervals, and a change may be chance."
+        return f"{text} {ONE_SEED}"
     return f"{text} Up to {seeds} seeds, 95% intervals (t); in brackets where the interval crosses zero."

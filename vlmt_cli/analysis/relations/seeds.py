@@ -5,7 +5,7 @@ same weights and see a task's examples in the same order. Student's t over these
 too, where a bootstrap over seeds would be far too narrow.
 """
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -19,6 +19,7 @@ from vlmt_cli.runs.best import BestOrLast, find_weights
 from vlmt_cli.runs.metrics import read_metrics
 
 LEVEL = 0.95
+ONE_SEED = "One seed: there are no intervals over seeds, and a change may be chance."
 Key = TypeVar("Key", bound=Hashable)
 ScoreSource = Literal["validation", "test"]
 
@@ -51,6 +52,11 @@ class OverSeeds:
     def crosses_zero(self) -> bool:
         """Whether there is an interval, and zero is in it."""
         return self.interval is not None and self.interval[0] <= 0 <= self.interval[1]
+
+
+def one_seed(numbers: Iterable[OverSeeds]) -> str:
+    """Say that a change may be chance, where all of the numbers are of one seed; else nothing."""
+    return "" if any(number.interval for number in numbers) else ONE_SEED
 
 
 def validation_scores(run: Path, weights: BestOrLast = "best") -> dict[str, float]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vlmt_cli.analysis.relations.seeds import OverSeeds
+from vlmt_cli.analysis.relations.seeds import OverSeeds, one_seed
 from vlmt_cli.base.errors import DataError, VlmtError
 from vlmt_cli.datasets.table import TASKS, TWELVE
 from vlmt_cli.evaluation.bootstrap import Estimate, coverage_explained
@@ -133,6 +133,11 @@ class Table2Row:
     gain: OverSeeds | None
     paper: dict[str, float]
     lacking: tuple[str, ...]
+
+
+def caveat(rows: Sequence[Table2Row]) -> str:
+    """Say that a gain may be chance, where rows of one seed are compared; else nothing."""
+    return one_seed(score.number for row in rows for score in row.tasks.values()) if len(rows) > 1 else ""
 
 
 def scored_runs(folders: Iterable[Path]) -> tuple[list[ScoredRun], list[PassedOver]]:
