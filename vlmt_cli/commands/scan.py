@@ -41,8 +41,12 @@ def scan(
         ),
     ] = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Exit with code 4 if there is a hit, and write nothing.")
+        bool, typer.Option("--check", help="Exit with code 4 if there is a hit, and write no results.")
     ] = False,
+    summary: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Append report.md's text to this file, with --check as well."),
+    ] = None,
     form: Annotated[str | None, typer.Option(help="The mixture's form, where its content does not tell.")] = None,
     rules: Annotated[
         Path | None, typer.Option(help="A file that says what names in private folders mean: pics/{number}.jpg = coco.")
@@ -73,7 +77,7 @@ def scan(
     from vlmt_cli.clean.index import choose
     from vlmt_cli.clean.own_index import known_index
     from vlmt_cli.clean.scan import ready
-    from vlmt_cli.clean.scan_report import conclusion, make_report
+    from vlmt_cli.clean.scan_report import conclusion, make_report, markdown
     from vlmt_cli.commands.show import say
     from vlmt_cli.mixtures.opening import sources_of
     from vlmt_cli.mixtures.rules import NO_RULES, read_rules
@@ -94,6 +98,8 @@ def scan(
         print(report.model_dump_json(indent=2))
     else:
         _show(report)
+    if summary:
+        _append(summary, markdown(report))
     if check:
         if report.hit_records:
             todo = "take them out with vlmt scan --write DIR"
@@ -178,6 +184,14 @@ def _write_results(folder: Path, report: "ScanReport", hits: "pa.Table") -> None
     }
     for name, write_one in writes.items():
         write_one(folder / name)
+
+
+def _append(path: Path, text: str) -> None:
+    """Append to a file that other programs write to as well, such as a summary of continuous integration."""
+    from vlmt_cli.base.files import explained
+
+    with explained(path), path.open("a", encoding="utf-8") as file:
+        file.write(text)
 
 
 def _name_of(mixture: Sequence[str]) -> str:
