@@ -42,6 +42,7 @@ def affinity(
         FEWEST_TASKS,
         WHOLE,
         chance_correlations,
+        correlation_interval,
         draw_affinities,
         gain_matrix,
         helped_by,
@@ -70,9 +71,10 @@ def affinity(
         gains = gain_matrix(affinities.tasks, pairs.gains())
         for name, values in (("lookahead", helped), ("cosine", cosine)):
             correlation, count = rank_correlation(values, gains)
-            chance = chance_correlations(values, gains)
+            chance, interval = chance_correlations(values, gains), correlation_interval(values, gains)
             ranks[name] = {
                 "spearman": None if np.isnan(correlation) else round(correlation, 4),
+                "interval": None if interval is None else [round(bound, 4) for bound in interval],
                 "pairs": count,
                 "seeds": seeds,
                 "by_chance": None if chance is None else [round(bound, 4) for bound in chance],
@@ -124,6 +126,8 @@ def _told(rank: "Mapping[str, Any]") -> str:
     text = f"{rank['spearman']:+.2f}"
     if rank["by_chance"] is None:
         return text
+    if rank["interval"] is not None:
+        text += f" [{rank['interval'][0]:+.2f}, {rank['interval'][1]:+.2f}]"
     low, high = rank["by_chance"]
     text += f" (95% by chance: {low:+.2f} to {high:+.2f})"
     if low <= rank["spearman"] <= high:
