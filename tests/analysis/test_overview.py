@@ -1,8 +1,11 @@
 """A score on images that training saw is marked on the page as it is in the terminal."""
 
+import msgspec
 import numpy as np
 
-from vlmt_cli.analysis.overview import models_section, scores_section, seen_section
+from vlmt_cli.analysis.consistency.pairs import pair_up
+from vlmt_cli.analysis.consistency.vgc import Outcome, measure_vgc
+from vlmt_cli.analysis.overview import consistency_section, models_section, scores_section, seen_section
 from vlmt_cli.evaluation.bootstrap import estimate
 from vlmt_cli.evaluation.contamination import contrast
 from vlmt_cli.evaluation.scores import TaskScore, make_scores, write_scores
@@ -51,3 +54,19 @@ def test_intervals_over_few_images_say_what_they_cover():
     pages = [scores_section("Tasks", few, {}), seen_section({"a": scores(10)})]
     assert all("Intervals over fewer than 20 images" in page.intro for page in pages)
     assert "fewer than 20" not in scores_section("Tasks", scores(0), {}).intro
+
+
+def test_consistency_stands_beside_chance_and_its_control(tmp_path):
+    """Each of 40 images has a question and two expressions, of which the first shares its word; both skills are of the
+    same images, so that they go together over all pairs and not within an image."""
+    questions, expressions = [f"coco:{i}" for i in range(40)], [f"coco:{i // 2}" for i in range(80)]
+    words = [[{"dog": "noun"}, {"cat": "noun"}][i % 2] for i in range(80)]
+    pairs = pair_up(questions, [{"dog": "noun"}] * 40, expressions, words)
+    right = np.arange(40) < 20
+    measured = measure_vgc(pairs, Outcome(right.astype(float), right.repeat(2)), words=0, resamples=50)
+    content = {"models": {"at": {"consistency": measured, "questions": 0.5, "expressions": None}}}
+    (tmp_path / "vgc.json").write_bytes(msgspec.json.encode(content))
+    body = consistency_section(tmp_path / "vgc.json").body
+    assert "<td>by chance</td><td>25.0</td>" in body and "<td>above it</td><td>25.0 (" in body
+    assert "<td>by chance within images</td><td>50.0</td>" in body and "<td>above it</td><td>0.0 (" in body
+    assert "<td>control: no word shared</td><td>50.0 (" in body

@@ -192,21 +192,27 @@ def consistency_section(path: Path) -> Section:
     rows = []
     for name, model in content["models"].items():
         weighted, plain = model["consistency"]["weighted"], model["consistency"]["unweighted"]
+        control = model["consistency"]["by_overlap"].get("0")
         rows.append(
             [
                 name,
-                *map(_percent, (weighted["both"], plain["both"])),
-                f"{100 * weighted['chance']:.1f}",
+                *map(_percent, (weighted["both"], plain["both"], weighted["chance"], weighted.get("excess"))),
+                *map(_percent, (weighted.get("chance_within"), weighted.get("excess_within"))),
+                _percent(control["both"] if control else None),
                 *map(_percent, (weighted["kappa"], model["questions"], model["expressions"])),
             ]
         )
-    header = ["model", "MT-VGC, %", "unweighted", "if independent", "kappa x 100", "questions right", "located"]
+    titles = ["MT-VGC, %", "unweighted", "by chance", "above it", "by chance within images", "above it"]
+    titles += ["control: no word shared", "kappa x 100", "questions right", "located"]
+    columns = [titles, *(cells for _, *cells in rows)]  # a line a measure: models are fewer
+    lines = [list(line) for line in zip(*columns, strict=True)]
+    header = ["", *(name for name, *_ in rows)]
     first = next(iter(content["models"].values()))["consistency"]
     intro = (
         "Of the words that questions and referring expressions of an image share, how many are in pairs where the model"
         f" is right about both (equation 5)? {first['pairs']:,} pairs of {first['images']:,} images."
     )
-    return Section("Consistency", intro, plain_table(header, rows))
+    return Section("Consistency", intro, plain_table(header, lines))
 
 
 def _percent(value: Any) -> str:
