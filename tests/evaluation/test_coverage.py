@@ -102,6 +102,11 @@ def test_of_consistency_its_excess_over_chance_and_its_control():
     assert (hits / worlds >= LEAST - 0.01).all() and (hits / worlds <= MOST + 0.01).all()
 
 
+def test_no_share_is_below_zero():
+    parts = [consistency(np.random.default_rng([9, world]), 3, 50).weighted.both for world in range(30)]
+    assert all(0 <= part.low <= part.high <= 1 for part in parts)
+
+
 @pytest.mark.parametrize("like", [0.0, 0.4])
 @pytest.mark.parametrize("measurements", [5, 12, 40])
 def test_of_an_affinity(measurements, like):

@@ -194,6 +194,7 @@ def _parts(report: "ConsistencyReport", names: "Sequence[str]") -> "Table":
 
 def _remarks(report: "ConsistencyReport") -> list[str]:
     """Say what the numbers are of, and what they do not show."""
+    from vlmt_cli.analysis.consistency.vgc import COVERAGE, FEWEST_IMAGES
     from vlmt_cli.evaluation.marks import LEAKED, UNKNOWN
 
     first = next(iter(report.models.values())).consistency
@@ -209,6 +210,8 @@ def _remarks(report: "ConsistencyReport") -> list[str]:
         if model.seen.unknown:
             stages = " and ".join(model.seen.unknown)
             lines.append(f"{UNKNOWN} {name}: which images {stages} saw is not known, and they may be of these.")
+    if first.weighted.both.groups < FEWEST_IMAGES:
+        lines.append(COVERAGE)
     paper = dict(report.paper)
     images, pairs = (f"{int(paper.pop(what)):,}" for what in ("images", "question-reference pairs"))
     scores = ", ".join(f"{name} {score:.2f}%" for name, score in paper.items())

@@ -41,6 +41,10 @@ def rule_of(text: str) -> str:
 
 VGC_WORDS = 30
 FEW_IMAGES = 100
+FEWEST_IMAGES = 12
+COVERAGE = (
+    f"Over fewer than {FEWEST_IMAGES} images, intervals of what is above chance within images cover 73 to 93%, not 95%."
+)
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -266,7 +270,7 @@ def _agreement(draws_RI: Floats, image: Integers, weight: Integers, answered: Bo
         _interval(_excess(sums_5, part), _excess(sums_R5, part), n, groups) for part in (False, True)
     )
     return Agreement(
-        _interval(_both(sums_5), _both(sums_R5), n, groups),
+        _interval(_both(sums_5), _both(sums_R5), n, groups, least=0.0),
         int(sums_5[0]),
         questions,
         expressions,
@@ -283,8 +287,8 @@ def _estimate(value: Floats, draws: Floats, n: int, groups: int) -> Estimate | N
     return _interval(value, draws, n, groups) if np.isfinite(value) else None
 
 
-def _interval(value: Floats | float, draws: Floats, n: int, groups: int) -> Estimate:
-    """Make an estimate with its interval; resamples without any of its images do not count.
+def _interval(value: Floats | float, draws: Floats, n: int, groups: int, least: float = -1.0) -> Estimate:
+    """Make an estimate with its interval, not below ``least``; resamples without any of its images do not count.
 
     Of few images it is Student's t on the resamples' spread: quantiles of a product's resamples are off to a side.
     """
@@ -292,7 +296,7 @@ def _interval(value: Floats | float, draws: Floats, n: int, groups: int) -> Esti
     if not 1 < groups < FEW_IMAGES:
         return Estimate(value, *interval_of(draws, groups), n, groups)
     half = float(stdtrit(groups - 1, (1 + LEVEL) / 2) * draws.std() * np.sqrt(groups / (groups - 1)))
-    return Estimate(value, max(value - half, -1.0), min(value + half, 1.0), n, groups)
+    return Estimate(value, max(value - half, least), min(value + half, 1.0), n, groups)
 
 
 def _draw_images(pairs: ConceptPairs, resamples: int, seed: int) -> Floats:
