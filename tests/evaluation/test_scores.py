@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.base.recipes import load_recipe
 from vlmt_cli.datasets.table import TASKS, TWELVE
 from vlmt_cli.evaluation.bootstrap import Estimate, estimate
 from vlmt_cli.evaluation.contamination import contrast
@@ -15,6 +16,7 @@ from vlmt_cli.evaluation.scores import (
     TaskScore,
     averages,
     by_task,
+    comparable_figures,
     make_scores,
     official_split,
     paper_rows,
@@ -23,6 +25,7 @@ from vlmt_cli.evaluation.scores import (
     write_scores,
 )
 from vlmt_cli.paper import table
+from vlmt_cli.runs.recipe import Recipe
 
 
 def scored(values):
@@ -158,3 +161,26 @@ def test_intervals_leaks_and_further_tasks_show(measured):
     assert rows[6][3] == "2.5" and rows[5][3:6] == ["100.00", "[100.00, 100.00]", "400"]
     with pytest.raises(UsageError, match="no row 'AT'; choose one of ST full"):
         table2({}, ("AT",))
+
+
+@pytest.mark.parametrize(
+    ("preset", "tasks", "figure"),  # of table 2's column of VQA
+    [
+        ("single-task", ["vqa"], 71.24),
+        ("all-to-single", ["vqa"], 72.92),  # one task, too, and yet not single-task training
+        ("group-task", ["G1"], 72.03),
+        ("table-5", None, None),  # four tasks of several groups, of another table
+        ("no-dsg", None, None),  # all twelve tasks, and yet an ablation
+        ("all-tasks", None, 72.57),
+    ],
+)
+def test_beside_a_run_stands_the_figure_of_its_own_row(preset, tasks, figure):
+    given = {"tasks": tasks} if tasks else {}
+    row = load_recipe(preset, Recipe, **given).paper_row("table2")
+    figures = comparable_figures(row, scored({"vqa": 70.0})) if row else {}
+    assert figures.get("vqa") == figure
+
+
+def test_no_figure_of_the_papers_test_set_stands_beside_a_validation_score():
+    validated = scored({"vqa": 70.0})["vqa"].model_copy(update={"split": "val"})
+    assert not comparable_figures("AT->ST clean", {"vqa": validated})
