@@ -61,7 +61,7 @@ def worst(
     """Find the worst contradictions of a model.
 
     Args:
-        pairs: from ``vgc_pairs.pair_up``.
+        pairs: from ``pairs.pair_up``.
         outcome: of the model, for the same questions and expressions.
         right: when a question counts as answered, a key of ``vgc.RIGHT``.
         most: how many; half of them where the question is right and half where the expression is, as far as there are.

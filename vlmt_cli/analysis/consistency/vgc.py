@@ -10,7 +10,7 @@ is right when both are:
 
 where d is the number of distinct nouns and adjectives that the two texts share.
 
-Shapes: P pairs, S concepts shared by a pair, I images, R resamples; see ``vgc_pairs``.
+Shapes: P pairs, S concepts shared by a pair, I images, R resamples; see ``pairs``.
 """
 
 from collections.abc import Iterator, Mapping
@@ -144,7 +144,7 @@ def measure_vgc(
     """Measure how consistent one model is.
 
     Args:
-        pairs: from ``vgc_pairs.pair_up``.
+        pairs: from ``pairs.pair_up``.
         outcome: for the same questions and expressions.
         right: when a question counts as answered, a key of ``RIGHT``.
         words: how many nouns and how many adjectives to look at one by one.
