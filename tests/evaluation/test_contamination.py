@@ -117,3 +117,6 @@ def test_words_claim_no_more_than_the_figures_do():
     parts = contrast(ours[few], seen[few], image[few])
     assert in_words(parts, None) == "Too few unseen images (5) to conclude anything."
     assert "nothing to compare" in in_words(contrast(ours, np.ones(len(ours), bool), image), None)
+    partial = np.where(few, control, np.nan)  # the control has scores of five unseen images alone
+    beside = controlled("clean", ours, partial, seen, image)
+    assert in_words(contrast(ours, seen, image), beside) == "Too few unseen images (5) to conclude anything."

@@ -151,8 +151,10 @@ def in_words(parts: Contamination, control: Control | None) -> str:
     """Say what the scores on seen and unseen images allow to conclude, and no more."""
     if parts.seen is None or parts.unseen is None:
         return "All of the images are seen, or none: there is nothing to compare."
-    if (fewest := min(parts.seen.groups, parts.unseen.groups)) < FEW:
-        which = "seen" if parts.seen.groups < FEW else "unseen"
+    compared = control or parts  # a control may have scores of fewer
+    assert compared.seen and compared.unseen
+    if (fewest := min(compared.seen.groups, compared.unseen.groups)) < FEW:
+        which = "seen" if compared.seen.groups < FEW else "unseen"
         return f"Too few {which} images ({fewest}) to conclude anything."
     if control is None:
         return (
