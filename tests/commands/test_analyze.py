@@ -180,7 +180,7 @@ def test_a_real_sweep_of_two_iterations(vlmt, world, tmp_path, arguments):
     assert code == 0, err
     result = json.loads(out)
     kinds = [cell["kind"] for cell in result["cells"]]
-    assert result["source"] == "test" and "VQA is scored on val" in result["notes"]
+    assert result["source"] == "test" and "VQA: scored on val" in result["notes"]
     assert kinds.count("change") + len(result["notes"]) >= 3
     assert (tmp_path / "runs" / "pairs" / "vqa+nlvr2-seed0" / "model.safetensors").exists()
     code, out, _ = vlmt("analyze", "pairs", *arguments, *small, "--plan", "--json")

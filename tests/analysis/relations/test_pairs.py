@@ -1,6 +1,7 @@
 """Table 3: its arithmetic on the paper's own numbers, intervals against scipy's, and the file that keeps it."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -41,6 +42,14 @@ def test_the_papers_averages_come_out_of_its_cells(together):
         assert paper.cell("row average", together, row).number.value == pytest.approx(printed, abs=0.01)
     for others, printed in COLUMNS[together].items():
         assert paper.cell("column average", together, "", others).number.value == pytest.approx(printed, abs=0.01)
+
+
+def test_the_papers_row_of_a_task_that_is_scored_on_validation_is_left_out():
+    ours = replace(paper_pairs(), notes=("VQA: scored on val", "VQA alone scored 0 with seed 0"))
+    left = paper_pairs(ours.not_comparable())
+    assert not any(cell.row == "vqa" for cell in left.cells) and left.cell("change", 2, "nlvr2", ["vqa"])
+    assert left.cell("column average", 2, "", ["vqa"]) and not left.cell("column average", 2, "", ["nlvr2"])
+    assert paper_pairs().not_comparable() == set()
 
 
 def test_the_papers_triples_do_not_add_up():

@@ -5,7 +5,7 @@ alone. A row's average says how much a task gains from others, a column's how mu
 beside the sum of its two pairs, as "gains in the paired-experiments are not simply additive" (section 4.3).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -108,6 +108,10 @@ class PairTable:
         wanted = (kind, together, row, tuple(others))
         return next((cell for cell in self.cells if (cell.kind, cell.together, cell.row, cell.others) == wanted), None)
 
+    def not_comparable(self) -> set[str]:
+        """Return the tasks whose scores do not compare with the paper's, as the notes say."""
+        return {task for task in COLUMNS if any(note.startswith(f"{COLUMNS[task]}: ") for note in self.notes)}
+
     def gains(self) -> dict[tuple[str, str], float]:
         """Return the changes of pairs by row and other."""
         pairs = (cell for cell in self.cells if cell.kind == "change" and cell.together == 2)
@@ -190,7 +194,7 @@ def compare_runs(
                 cells.append(Cell("change", len(trained), item.name, names, OverSeeds(values), alone, joint))
     if source == "test":
         scored_on = not_comparable(runs.values())
-        notes += [f"{COLUMNS[task]} is {reason}" for task, reason in scored_on.items() if reason.startswith("scored")]
+        notes += [f"{COLUMNS[task]}: {reason}" for task, reason in scored_on.items()]
     every = (*cells, *_averages([item.name for item in items], cells), *_sums(cells))
     return PairTable(tuple(items), source, every, tuple(confounders), tuple(notes))
 
@@ -235,12 +239,18 @@ def _in_all_seeds(cells: Sequence[Cell], keys: Sequence[_Key]) -> pd.DataFrame:
     return pd.concat(columns, axis=1, join="inner", keys=range(len(keys))) if keys else pd.DataFrame()
 
 
-def paper_pairs() -> PairTable:
-    """Return the paper's table 3: its printed changes, and averages of these."""
+def paper_pairs(left_out: Collection[str] = ()) -> PairTable:
+    """Return the paper's table 3: its printed changes, and averages of these.
+
+    Args:
+        left_out: tasks whose rows are left out, and every mean that they are part of, as ours are of another split.
+    """
     cells = []
     by_group = {TASKS[task].group: task for task in REPRESENTATIVES}
     for row in table("table3_pairs_triples"):
         others = tuple(by_group[group] for group in row["trained_with"].split("+"))
+        if by_group[row["task"]] in left_out:
+            continue
         values = {0: float(row["relative_change_percent"])}
         cells.append(Cell("change", 1 + len(others), by_group[row["task"]], others, OverSeeds(values)))
     averages = _averages(REPRESENTATIVES, cells)
