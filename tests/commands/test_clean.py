@@ -1,11 +1,14 @@
 """vlmt clean, end to end, on a world in official files."""
 
+import csv
 import errno
 import gzip
+import hashlib
 import json
 import os
 import pickle
 import shutil
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -462,3 +465,28 @@ def test_a_pair_that_a_person_judges_the_same_is_removed_and_says_so(vlmt, own_w
     removed = pq.read_table(own_world / "clean" / "removed.parquet").to_pylist()
     hits = [hit for row in removed if row["example_id"] == kept["example_id"] for hit in row["hits"]]
     assert {"image": train, "test_set": "flickr30k", "how": "judged"} in hits
+
+
+def test_what_is_published_is_the_report_s(vlmt, cleaned):
+    assert vlmt("clean", "--data", cleaned, "--croissant")[0] == 0
+    folder = cleaned / "clean"
+    report = read_report(folder)
+    with (folder / "contamination.csv").open(newline="") as file:
+        rows = {
+            (row["Evaluation Dataset"], row["Contaminated Source"]): row for row in csv.DictReader(file, delimiter=";")
+        }
+    cell = report.test_images_before["refcoco"]["vqa"]
+    assert rows["RefCOCO", "VQA train and val"]["Test Split"] == f"{100 * cell.hit / cell.of:.2f}"
+    assert len(rows) == sum(cell.hit > 0 for row in report.test_images_before.values() for cell in row.values())
+    line = next(line for line in (folder / "card.md").read_text().splitlines() if "| RefCOCO | VQA train" in line)
+    assert line.split(" | ")[2:4] == [f"{cell.hit:,}", f"{cell.of:,}"] and line.endswith("| 0 |")
+    described = json.loads((folder / "croissant.json").read_text())
+    assert {each["name"]: each["sha256"] for each in described["distribution"]} == {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.iterdir()
+        if path.name != "croissant.json"
+    }
+    raw = {unquote(each["@id"]): each["sha256"] for each in described["prov:wasDerivedFrom"]}
+    assert raw and all(
+        sha == hashlib.sha256((cleaned / "raw" / path).read_bytes()).hexdigest() for path, sha in raw.items()
+    )

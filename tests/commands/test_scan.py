@@ -1,5 +1,6 @@
 """``vlmt scan``: what it prints, writes and refuses."""
 
+import hashlib
 import json
 
 import pyarrow.parquet as pq
@@ -71,3 +72,21 @@ def test_rules_name_what_private_folders_hold(vlmt, tmp_path):
     arguments = ("scan", tmp_path / "mix.jsonl", "--data", tmp_path, "--against", "refcoco", "--json")
     assert json.loads(vlmt(*arguments)[1])["hit_records"] == 0
     assert json.loads(vlmt(*arguments, "--rules", tmp_path / "rules.txt")[1])["hit_records"] == 1
+
+
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_what_is_published_names_the_hits_and_the_files(vlmt, mixture, tmp_path):
+    arguments = ("--data", tmp_path, "--against", "refcoco,pope", "--out", tmp_path / "out", "--croissant")
+    assert vlmt("scan", mixture, *arguments, "--write", tmp_path / "clean")[0] == 0
+    card, rows = ((tmp_path / "out" / name).read_text() for name in ("card.md", "contamination.csv"))
+    assert "| RefCOCO testA and testB | 1 | 1,500 | 0.07 |" in card and "is of: POPE on COCO;" in card
+    assert rows.splitlines()[1:] == ["RefCOCO testA and testB;;mix.json;corpus;;;0.07;data-based;;"]
+    described = json.loads((tmp_path / "out" / "croissant.json").read_text())
+    (origin,) = described["prov:wasDerivedFrom"]
+    assert (origin["name"], origin["sha256"]) == ("mix.json", sha256(mixture))
+    files = {each["contentUrl"]: each["sha256"] for each in described["distribution"]}
+    assert files["../clean/mix.json"] == sha256(tmp_path / "clean" / "mix.json")
+    assert all(sha256(tmp_path / "out" / path) == digest for path, digest in files.items())

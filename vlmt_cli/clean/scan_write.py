@@ -23,7 +23,7 @@ def write_mixture(
     to: Path,
     only_images: bool = False,
     form: str | None = None,
-) -> str:
+) -> tuple[list[Path], str]:
     """Write a mixture again.
 
     Args:
@@ -36,12 +36,12 @@ def write_mixture(
         form: that was given with them.
 
     Returns:
-        What was written, in words.
+        What was written: the files and folders, and in words.
 
     Raises:
         UsageError: a file would be written over one of the mixture.
     """
-    lists = [path for each in given for path in _lists(Path(each), form)]
+    lists = [path for each in given for path in lists_of(Path(each), form)]
     base = Path(os.path.commonpath([path.resolve().parent for path in [*lists, *(each.path for each in sources)]]))
     renamed = {path: to / path.resolve().relative_to(base) for path in [*(each.path for each in sources), *lists]}
     own = {path.resolve() for path in renamed}
@@ -56,7 +56,7 @@ def write_mixture(
     for path in reversed(lists):  # a list in a list is written before it
         members = {member.path: renamed[member.path] for member in LISTS[form_of(path)].members(path)}
         LISTS[form_of(path)].write(path, members, renamed[path])
-    return f"{count(len(renamed), 'file')}, {count(dropped, 'record')} fewer,"
+    return list(renamed.values()), f"{count(len(renamed), 'file')}, {count(dropped, 'record')} fewer,"
 
 
 def _kept(source: Source, records: int, hits: pa.Table, may_lose_images: bool) -> Kept:
@@ -78,12 +78,12 @@ def _kept(source: Source, records: int, hits: pa.Table, may_lose_images: bool) -
     return Kept(stays, images)
 
 
-def _lists(path: Path, form: str | None) -> list[Path]:
+def lists_of(path: Path, form: str | None) -> list[Path]:
     """Return the lists behind a path: itself, and the lists that it names."""
     if not path.is_file():
         return []
     name = form or form_of(path)
     if name not in LISTS:
         return []
-    inner = [each for member in LISTS[name].members(path) for each in _lists(member.path, None)]
+    inner = [each for member in LISTS[name].members(path) for each in lists_of(member.path, None)]
     return [path, *inner]

@@ -1,4 +1,7 @@
-"""A clean split on disk: ``keep.parquet``, ``removed.parquet``, ``report.json``, ``report.md``, ``overlap.png``."""
+"""A clean split on disk: ``keep.parquet``, ``removed.parquet``, ``report.json``, ``report.md``, ``overlap.png``.
+
+For publication: ``card.md``, ``contamination.csv`` and, where asked for, ``croissant.json``.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +14,8 @@ from vlmt_cli.base.files import atomic_folder, bring_back, write_parquet, write_
 from vlmt_cli.base.origin import KEEP_FILE, verify_split
 from vlmt_cli.base.schema import parse
 from vlmt_cli.base.words import quoted
-from vlmt_cli.clean import heatmap, markdown
+from vlmt_cli.clean import heatmap, markdown, publish
+from vlmt_cli.clean.croissant import write_croissant
 from vlmt_cli.clean.removal import Removal, keep_table, origin_of
 from vlmt_cli.clean.report import Report
 from vlmt_cli.datasets.official import all_datasets
@@ -21,7 +25,13 @@ REPORT_FILE = "report.json"
 
 
 def write(
-    folder: Path, removal: Removal, removed: pa.Table, report: Report, links: Mapping[str, str], command: str
+    folder: Path,
+    removal: Removal,
+    removed: pa.Table,
+    report: Report,
+    links: Mapping[str, str],
+    command: str,
+    croissant: bool = False,
 ) -> None:
     """Write a clean split, all of it or nothing; one that was there before is replaced.
 
@@ -32,6 +42,7 @@ def write(
         report: about it.
         links: the hash of the identity links of each dataset and crosswalk that was read, by name.
         command: that makes the split again.
+        croissant: whether ``croissant.json`` is written, too.
     """
     origin = origin_of(removal, links, command)
     assert origin.split_hash == report.split_hash, "the report is another split's"
@@ -40,7 +51,15 @@ def write(
         write_parquet(new / REMOVED_FILE, removed)
         write_text(new / REPORT_FILE, report.model_dump_json(indent=2) + "\n")
         write_text(new / "report.md", markdown.render(report))
+        shared = publish.shared_in_split(report)
+        write_text(new / publish.CARD_FILE, publish.card_of_split(report, shared))
+        write_text(new / publish.CONDA_FILE, publish.conda_rows(shared))
         heatmap.draw_heatmap(report, new / "overlap.png")
+        if croissant:
+            lists = {each.path: each.sha256 for each in report.question.image_lists}
+            what = f"A clean split of {', '.join(report.question.datasets)}. {report.verdict}"
+            name = f"clean split {report.split_hash[:12]}"
+            write_croissant(new, name, what, sorted(new.iterdir()), {**report.files, **lists})
 
 
 def read_report(folder: Path) -> Report:

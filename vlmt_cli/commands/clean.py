@@ -8,6 +8,7 @@ import typer
 from vlmt_cli.commands.options import (
     DATA,
     Available,
+    Croissant,
     DataFolder,
     DataKeys,
     Datasets,
@@ -67,6 +68,7 @@ def clean(
         typer.Option("--fast", help="Trust size and time of official files instead of comparing their contents."),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Report, but write no split.")] = False,
+    croissant: Croissant = False,
     recipe: RecipeName = "data",
     keys: DataKeys = None,
     as_json: Json = False,
@@ -74,7 +76,8 @@ def clean(
     """Remove every test image from every train and validation set, and prove it.
 
     Reads the official files in DATA/raw, writes example tables to DATA/examples and the clean split to DATA/clean:
-    keep.parquet, removed.parquet (with reasons), report.json, report.md and overlap.png. Test sets stay untouched.
+    keep.parquet, removed.parquet (with reasons), report.json, report.md, overlap.png,
+    card.md and contamination.csv. Test sets stay untouched.
 
     A split is never replaced by a different one (other datasets, identity, options, lists or image files) unless
     --replace says so; --to writes the other one elsewhere. The same command can be run again and again.
@@ -110,6 +113,10 @@ def clean(
         raise UsageError("--near-duplicates goes with strict identity", todo="leave --identity paper out")
     if fast and dry_run:
         raise UsageError("--fast goes with a split that is written or checked, and --dry-run writes none")
+    if croissant and (check or dry_run):
+        raise UsageError(
+            f"--croissant describes what is written, and {'--check' if check else '--dry-run'} writes nothing"
+        )
     if check and (dry_run or replace):
         raise UsageError(f"--check writes nothing, and {'--dry-run' if dry_run else '--replace'} is for what does")
     options = load_recipe(recipe, Options, keys or ())
@@ -133,7 +140,18 @@ def clean(
         names = datasets_to_clean(data, to, asked, replace)
         asked = question_of(names, asked.identity, options, lists, files)
     missing = require_files(data, names, available)
-    _clean(data, asked, options, missing, to=to, replace=replace, fast=fast, dry_run=dry_run, as_json=as_json)
+    _clean(
+        data,
+        asked,
+        options,
+        missing,
+        to=to,
+        replace=replace,
+        fast=fast,
+        dry_run=dry_run,
+        croissant=croissant,
+        as_json=as_json,
+    )
 
 
 def compare_image_files(
@@ -208,6 +226,7 @@ def _clean(
     replace: bool,
     fast: bool,
     dry_run: bool,
+    croissant: bool,
     as_json: bool,
 ) -> None:
     """Answer the question: read, compare, remove, write, show.
@@ -274,7 +293,9 @@ def _clean(
                 if to is None:
                     move_in(data, examples.values())
                 hashes = {name: each.manifest.links_hash for name, each in examples.items()}
-                split_folder.write(target, removal, removed, report, hashes, command_of(asked, bool(missing)))
+                split_folder.write(
+                    target, removal, removed, report, hashes, command_of(asked, bool(missing)), croissant
+                )
     if as_json:
         print(report.model_dump_json(indent=2))
         return
@@ -288,7 +309,9 @@ def _clean(
     console.print(f"Split hash {report.split_hash}")
     if dry_run:
         return
-    written = "report.md, overlap.png, keep.parquet, removed.parquet, report.json"
+    written = "report.md, overlap.png, keep.parquet, removed.parquet, report.json, card.md, contamination.csv"
+    if croissant:
+        written += ", croissant.json"
     console.print(f"Written to {target}: {written}", markup=False)
     if read_beside := [name for name, each in examples.items() if to and each.beside]:
         console.print(

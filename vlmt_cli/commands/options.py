@@ -136,3 +136,11 @@ def check_features(store: str | None, data: Path) -> None:
     if store is not None and not (data / "features" / store).exists() and not Path(store).exists():
         todo = "make one with vlmt extract or vlmt pack"
         raise DataError("there is no feature store", where=store, todo=todo)
+
+
+Croissant = Annotated[
+    bool,
+    typer.Option(
+        "--croissant", help="Write croissant.json, too: what was written, from which files, with their SHA-256."
+    ),
+]

@@ -1,13 +1,13 @@
 """``vlmt scan``: which benchmarks' test images a training mixture shows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vlmt_cli.commands.index import IndexFiles
-from vlmt_cli.commands.options import DATA, DataFolder, Json
+from vlmt_cli.commands.options import DATA, Croissant, DataFolder, Json
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,9 +53,8 @@ def scan(
     ] = None,
     source: Annotated[str | None, typer.Option(help="What bare numbers mean, such as coco or vg.")] = None,
     files: IndexFiles = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for hits.parquet, report.md and report.json; else DATA/scans/MIXTURE.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results; else DATA/scans/MIXTURE.")] = None,
+    croissant: Croissant = False,
     data: DataFolder = DATA,
     as_json: Json = False,
 ) -> None:
@@ -75,7 +74,7 @@ def scan(
     from vlmt_cli.base.errors import LeakError, UsageError
     from vlmt_cli.base.keys import right_source
     from vlmt_cli.clean.index import choose
-    from vlmt_cli.clean.own_index import known_index
+    from vlmt_cli.clean.own_index import OWN, known_index
     from vlmt_cli.clean.scan import ready
     from vlmt_cli.clean.scan_report import conclusion, make_report, markdown
     from vlmt_cli.commands.show import say
@@ -84,6 +83,10 @@ def scan(
 
     if check and write:
         raise UsageError("--check and --write exclude each other", todo="leave one of them out")
+    if check and croissant:
+        raise UsageError(
+            "--croissant describes what is written, and --check writes nothing", todo="leave one of them out"
+        )
     if only_images and not write:
         raise UsageError("--only-images goes with --write", todo="give --write a folder")
     if source is not None and (todo := right_source(source)):
@@ -106,13 +109,19 @@ def scan(
             raise LeakError(conclusion(report), todo=todo)
         return
     folder = out or data / "scans" / _name_of(mixture)
-    _write_results(folder, report, hits)
-    say(f"Written to {folder}: report.md, report.json, hits.parquet")
+    results = _write_results(folder, _name_of(mixture), report, hits)
+    say(f"Written to {folder}: {', '.join(path.name for path in results)}")
     if write:
         from vlmt_cli.clean.scan_write import write_mixture
 
-        written = write_mixture(mixture, sources, [each.records for each in scanned], hits, write, only_images, form)
+        copies, written = write_mixture(
+            mixture, sources, [each.records for each in scanned], hits, write, only_images, form
+        )
         say(f"Written to {write}: {written} without the records that hit")
+        results += copies
+    if croissant:
+        indexes = [*([data / OWN] if (data / OWN).exists() else []), *(files or ())]
+        _describe(folder, mixture, form, sources, [*indexes, *([rules] if rules else [])], results, report)
 
 
 def _scan(
@@ -173,17 +182,43 @@ def _show(report: "ScanReport") -> None:
         console.print(f"  and {len(lacking) - _GAPS} more: vlmt index and report.md list them.")
 
 
-def _write_results(folder: Path, report: "ScanReport", hits: "pa.Table") -> None:
+def _write_results(folder: Path, name: str, report: "ScanReport", hits: "pa.Table") -> list[Path]:
     from vlmt_cli.base.files import write_parquet, write_text
+    from vlmt_cli.clean.publish import CARD_FILE, CONDA_FILE, card_of_mixture, conda_rows, shared_in_mixture
     from vlmt_cli.clean.scan_report import markdown
 
-    writes: dict[str, Callable[[Path], None]] = {
-        "hits.parquet": lambda path: write_parquet(path, hits),
-        "report.md": lambda path: write_text(path, markdown(report)),
-        "report.json": lambda path: write_text(path, report.model_dump_json(indent=2) + "\n"),
+    shared = shared_in_mixture(report, name)
+    texts = {
+        "report.md": markdown(report),
+        "report.json": report.model_dump_json(indent=2) + "\n",
+        CARD_FILE: card_of_mixture(report, shared),
+        CONDA_FILE: conda_rows(shared),
     }
-    for name, write_one in writes.items():
-        write_one(folder / name)
+    write_parquet(folder / "hits.parquet", hits)
+    for file, text in texts.items():
+        write_text(folder / file, text)
+    return [folder / file for file in ("hits.parquet", *texts)]
+
+
+def _describe(
+    folder: Path,
+    mixture: Sequence[str],
+    form: str | None,
+    sources: "Sequence[Source]",
+    more: Sequence[Path],
+    results: Sequence[Path],
+    report: "ScanReport",
+) -> None:
+    """Write croissant.json: the results and the written mixture, made from the mixture, its lists, and indexes."""
+    from vlmt_cli.clean.croissant import files_below, sha256_of, write_croissant
+    from vlmt_cli.clean.scan_report import conclusion
+    from vlmt_cli.clean.scan_write import lists_of
+
+    lists = [path for given in mixture for path in lists_of(Path(given), form)]
+    inputs = [file for path in [*lists, *(each.path for each in sources), *more] for file in files_below(path)]
+    written = [file for path in results for file in files_below(path)]
+    hashes = {str(path): sha256_of(path) for path in inputs}
+    write_croissant(folder, f"scan of {_name_of(mixture)}", conclusion(report), written, hashes)
 
 
 def _append(path: Path, text: str) -> None:
