@@ -106,7 +106,7 @@ def scan(
     if check:
         if report.hit_records:
             todo = "take them out with vlmt scan --write DIR"
-            raise LeakError(conclusion(report), todo=todo)
+            raise LeakError(conclusion(report).rstrip("."), todo=todo)
         return
     folder = out or data / "scans" / _name_of(mixture)
     results = _write_results(folder, _name_of(mixture), report, hits)
