@@ -34,12 +34,13 @@ def runs_folder(data: Path) -> Path:
 
 
 def run_folders(folder: Path) -> list[Path]:
-    """Return the runs in a folder and in its sweeps, sorted; the folder of a run's best weights is part of that run."""
+    """Return the runs in a folder, and then those in its sweeps; the folder of a run's best weights is part of it."""
     from vlmt_cli.runs.best import BEST
     from vlmt_cli.runs.recipe import RECIPE
 
     runs = {path.parent for pattern in ("*", "*/*") for path in folder.glob(f"{pattern}/{RECIPE}")}
-    return sorted(run for run in runs if run.name != BEST or run.parent not in runs)
+    kept = (run for run in runs if run.name != BEST or run.parent not in runs)
+    return sorted(kept, key=lambda run: (len(run.parts), run))
 
 
 def recover(run: Path) -> None:

@@ -135,6 +135,14 @@ def test_seeds_give_means_and_gains_within_a_seed(tmp_path):
     assert rows["ST clean"].models == 1 and len(rows["ST clean"].lacking) == 11
 
 
+def test_a_run_of_its_own_goes_before_a_short_one_of_a_sweep(tmp_path, capsys):
+    for folder, percent in ((tmp_path / "ablations" / "all-tasks-seed0", 10.0), (tmp_path / "zz", 60.0)):
+        write_model(folder, "AT clean", TWELVE, {task: task_score(task, percent) for task in TWELVE})
+    assert run("analyze", "table2", "--runs", tmp_path) == 0
+    out, err = capsys.readouterr()
+    assert "60.00" in out and "10.00" not in out and "ablations/all-tasks-seed0 is AT clean" in err
+
+
 def test_iterations_to_convergence_alone_and_together(tmp_path):
     def validated(stopped_at):
         return [(each, 0.5, "stop" if each >= stopped_at else "go") for each in range(20, 100, 20)]
