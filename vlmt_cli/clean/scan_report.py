@@ -192,7 +192,8 @@ def gaps(report: ScanReport) -> list[str]:
 def rows_of(report: ScanReport) -> tuple[list[str], list[list[str]]]:
     """Lay the benchmarks out, those with most images first; those without a hit follow."""
     has_texts = any(each.has_texts for each in report.benchmarks.values())
-    header = ["benchmark", "test images shown", "of", "% of known", "records", *(["with text"] if has_texts else []), "known by"]
+    more = ["with text"] if has_texts else []
+    header = ["benchmark", "test images shown", "of", "% of known", "records", *more, "known by"]
     rows = []
     for name, each in sorted(report.benchmarks.items(), key=lambda item: (-item[1].images, item[0])):
         of = f"{each.known:,}" + (f" ({each.of:,} in truth)" if each.of not in (None, each.known) else "")
