@@ -107,7 +107,7 @@ def _compare(together: int, tasks: str, recipe: str, name: str, saved: Path | No
     show_pairs(measured, "Relative change from single-task training, %")
     show_confounders(measured)
     if options.paper and measured.source == "test":
-        show_pairs(paper_pairs(measured.not_comparable()), "The paper's table 3")
+        show_pairs(paper_pairs(measured.not_comparable), "The paper's table 3")
     elif options.paper:
         stdout().print(NO_PAPER)
     for note in measured.notes:

@@ -89,7 +89,7 @@ def pairs_json(pairs: PairTable, picture: Path, paper: bool) -> dict[str, Any]:
         "caveat": one_seed(cell.number for cell in pairs.cells) or None,
         "notes": list(pairs.notes),
         "picture": str(picture),
-        **({"paper": _cells_json(paper_pairs(pairs.not_comparable()))} if paper else {}),
+        **({"paper": _cells_json(paper_pairs(pairs.not_comparable))} if paper else {}),
     }
 
 

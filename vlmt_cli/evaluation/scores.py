@@ -309,14 +309,22 @@ def comparable_figures(row: str, ours: Mapping[str, TaskScore]) -> dict[str, flo
     return figures | groups | ({"average": float(published["average"] or average)} if average is not None else {})
 
 
-def compares(task: str, score: TaskScore, row: str) -> bool:
-    """Whether a score can stand beside the paper's in a row of its table 2.
+def compares(task: str, score: TaskScore, row: str = "") -> bool:
+    """Whether a score can stand beside the paper's; see ``why_not_compared``."""
+    return not why_not_compared(task, score, row)
 
-    It is of the official metric and test set, and training is known to have seen none of the images, unless the row is
-    of the full split, where the paper's models saw them, too.
+
+def why_not_compared(task: str, score: TaskScore, row: str = "") -> str:
+    """Say why a score does not stand beside the paper's; nothing where it does.
+
+    It must be of the official metric and test set, and training must be known to have seen none of the images, unless
+    the row of the paper's table 2 is of the full split, where the paper's models saw them, too.
     """
-    is_official = score.split == official_split(task) and score.metric == TASKS[task].metric
-    return is_official and not score.unknown_stages and (not is_leaked(score) or row.endswith(" full"))
+    if score.split != official_split(task) or score.metric != TASKS[task].metric:
+        return f"scored on {score.split}" if score.split != official_split(task) else f"scored by {score.metric}"
+    if score.unknown_stages or (is_leaked(score) and not row.endswith(" full")):
+        return "training saw some of its test images, or may have"
+    return ""
 
 
 def official_split(task: str) -> str:

@@ -6,7 +6,7 @@ beside the sum of its two pairs, as "gains in the paired-experiments are not sim
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 from typing import Literal
@@ -95,6 +95,7 @@ class PairTable:
         cells: those that the runs allow.
         confounders: of each ordered pair.
         notes: what a reader should know.
+        not_comparable: why the paper's figures of a task do not stand beside its scores, by task.
     """
 
     items: tuple[Item, ...]
@@ -102,15 +103,12 @@ class PairTable:
     cells: tuple[Cell, ...]
     confounders: tuple[Confounder, ...] = ()
     notes: tuple[str, ...] = ()
+    not_comparable: Mapping[str, str] = field(default_factory=dict)
 
     def cell(self, kind: Kind, together: int, row: str = "", others: Iterable[str] = ()) -> Cell | None:
         """Return a cell, or None where the runs do not allow it."""
         wanted = (kind, together, row, tuple(others))
         return next((cell for cell in self.cells if (cell.kind, cell.together, cell.row, cell.others) == wanted), None)
-
-    def not_comparable(self) -> set[str]:
-        """Return the tasks whose scores do not compare with the paper's, as the notes say."""
-        return {task for task in COLUMNS if any(note.startswith(f"{COLUMNS[task]}: ") for note in self.notes)}
 
     def gains(self) -> dict[tuple[str, str], float]:
         """Return the changes of pairs by row and other."""
@@ -192,11 +190,10 @@ def compare_runs(
                 values = {seed: 100 * (joint[seed] / alone[seed] - 1) for seed in both}
                 names = tuple(member.name for member in chosen)
                 cells.append(Cell("change", len(trained), item.name, names, OverSeeds(values), alone, joint))
-    if source == "test":
-        scored_on = not_comparable(runs.values())
-        notes += [f"{COLUMNS[task]}: {reason}" for task, reason in scored_on.items()]
+    reasons = not_comparable(runs.values()) if source == "test" else {}
+    notes += [f"{COLUMNS[task]}: {reason}" for task, reason in reasons.items()]
     every = (*cells, *_averages([item.name for item in items], cells), *_sums(cells))
-    return PairTable(tuple(items), source, every, tuple(confounders), tuple(notes))
+    return PairTable(tuple(items), source, every, tuple(confounders), tuple(notes), reasons)
 
 
 def _means(items: Sequence[Item], scores: Mapping[str, float]) -> dict[str, float]:

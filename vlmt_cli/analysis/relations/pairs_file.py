@@ -64,7 +64,12 @@ def write_pairs(path: Path, pairs: PairTable) -> None:
                 "other_examples": confounder.other_examples if confounder else None,
             }
         )
-    about = {"items": [item.name for item in pairs.items], "source": pairs.source, "notes": pairs.notes}
+    about = {
+        "items": [item.name for item in pairs.items],
+        "source": pairs.source,
+        "notes": pairs.notes,
+        "not_comparable": dict(pairs.not_comparable),
+    }
     metadata = {_ABOUT: json.dumps(about).encode()}
     write_parquet(path, pa.Table.from_pylist(rows, SCHEMA.with_metadata(metadata)))
 
@@ -102,4 +107,7 @@ def read_pairs(path: Path) -> PairTable:
         if row["examples"] is not None:
             images = row["shared_test_images_percent"]
             confounders.append(Confounder(row["row"], others[0], images, row["examples"], row["other_examples"]))
-    return PairTable(items_of(kept["items"]), kept["source"], tuple(cells), tuple(confounders), tuple(kept["notes"]))
+    items = items_of(kept["items"])
+    unknown = {task: "not known, as an older vlmt wrote the file" for item in items for task in item.tasks}
+    reasons = kept.get("not_comparable", unknown)
+    return PairTable(items, kept["source"], tuple(cells), tuple(confounders), tuple(kept["notes"]), reasons)

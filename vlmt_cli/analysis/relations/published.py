@@ -7,8 +7,7 @@ from pathlib import Path
 from vlmt_cli.analysis.relations.table2 import KS, Score, Table2Row
 from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.evaluation.bootstrap import Estimate
-from vlmt_cli.evaluation.marks import mark_of
-from vlmt_cli.evaluation.scores import COLUMNS, NOTHING, SCORES_FILE, TaskScore, official_split, read_scores
+from vlmt_cli.evaluation.scores import COLUMNS, NOTHING, SCORES_FILE, TaskScore, compares, read_scores
 from vlmt_cli.paper import table
 from vlmt_cli.runs.recipe import read_recipe
 
@@ -75,21 +74,17 @@ def table5(folders: Sequence[Path]) -> PublishedTable | None:
         tasks = read_scores(folder).tasks
         recalls = [cell for task in ("coco", "flickr30k") for cell in _recalls(tasks.get(task), task)]
         grounding = tasks.get("flickr30k_entities")
-        shown = _percent(grounding.score) if grounding and _compares("flickr30k_entities", grounding) else NOTHING
+        shown = _percent(grounding.score) if grounding and compares("flickr30k_entities", grounding) else NOTHING
         lines.append((f"ours: {folder}", NOTHING, *recalls, shown))
     return PublishedTable("5", (*header, "grounding\nR@1"), tuple(lines)) if len(lines) > published else None
 
 
 def _recalls(score: TaskScore | None, task: str) -> list[str]:
-    if score is None or not _compares(task, score):
+    if score is None or not compares(task, score):
         return [NOTHING] * len(KS)
     measured: Mapping[str, object] = {"Recall@1": score.score, **score.extra}
     values = [measured.get(f"Recall@{k}") for k in KS]
     return [_percent(value) if isinstance(value, Estimate) else NOTHING for value in values]
-
-
-def _compares(task: str, score: TaskScore) -> bool:
-    return score.split == official_split(task) and not mark_of(score)
 
 
 def _percent(estimate: Estimate) -> str:

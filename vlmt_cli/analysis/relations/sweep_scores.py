@@ -9,8 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from vlmt_cli.base.errors import UsageError
-from vlmt_cli.evaluation.marks import mark_of
-from vlmt_cli.evaluation.scores import SCORES_FILE, official_split, read_scores
+from vlmt_cli.evaluation.scores import SCORES_FILE, read_scores, why_not_compared
 from vlmt_cli.runs.best import BestOrLast, find_weights
 from vlmt_cli.runs.folders import WEIGHTS
 from vlmt_cli.runs.recipe import read_recipe
@@ -64,8 +63,6 @@ def not_comparable(folders: Iterable[Path]) -> dict[str, str]:
     reasons: dict[str, str] = {}
     for folder in folders:
         for task, score in read_scores(folder).tasks.items():
-            if score.split != official_split(task):
-                reasons[task] = f"scored on {score.split}"
-            elif mark_of(score):
-                reasons[task] = "training saw some of its test images, or may have"
+            if reason := why_not_compared(task, score):
+                reasons[task] = reason
     return reasons
