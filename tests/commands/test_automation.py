@@ -84,10 +84,10 @@ def test_the_action_fails_on_a_hit_and_writes_the_summary(repository):
     code, err = act(repository, mixture=mixtures, index="benchmarks.parquet", against="ours")
     assert code == 4, err
     summary = (repository / "summary.md").read_text()
-    assert "| ours | 1 | 1 | 100.0 | 1 | id 1 |" in summary and "1 record of 2 (50.0%)" in summary
+    assert "| ours | 1 | 1 | 100.0 | 1 | id 1 |" in summary and "1 of 2 records (50.0%)" in summary
     assert act(repository, mixture="mixtures/clean.json", index="benchmarks.parquet", against="ours")[0] == 0
     after = (repository / "summary.md").read_text()
-    assert after.startswith(summary) and "No test image of these benchmarks" in after[len(summary) :]
+    assert after.startswith(summary) and "No record shows a test image that was recognised" in after[len(summary) :]
     assert not (repository / "data").exists()
 
 

@@ -22,7 +22,7 @@ def test_the_answer_the_files_and_the_mixture_without_hits(vlmt, mixture, tmp_pa
     code, out, err = vlmt("scan", mixture, *arguments, "--write", tmp_path / "clean")
     assert code == 0, err
     assert "refcoco-test" in out and "crosswalk 1" in out and "None of: pope" in out
-    assert "1 record of 5 (20.0%) show test images." in out
+    assert "1 of 5 records (20.0%) shows test images: 3 of 4 images could be compared" in out
     assert "Not named, and not compared: 1 image in 'elsewhere' (such as 'elsewhere/1.jpg')." in out
     assert "none of these benchmarks uses: sam 1." in out and "1 record without an image." in out
     folder = tmp_path / "scans" / "mix.json"
@@ -36,7 +36,7 @@ def test_the_answer_the_files_and_the_mixture_without_hits(vlmt, mixture, tmp_pa
     kept = json.loads((tmp_path / "clean" / "mix.json").read_text())
     assert [row["id"] for row in kept] == [0, 2, 3, 9]
     code, out, _ = vlmt("scan", tmp_path / "clean" / "mix.json", *arguments, "--check")
-    assert code == 0 and "No test image of these benchmarks" in out
+    assert code == 0 and "No record shows a test image that was recognised" in out
 
 
 def test_a_check_exits_with_4_and_writes_nothing(vlmt, mixture, tmp_path):

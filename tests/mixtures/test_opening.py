@@ -87,7 +87,7 @@ def test_globs_and_folders(tmp_path):
         ("[]".encode("utf-16"), "is UTF-16 text"),
         (b"<!doctype html>", "web page"),
         (b"PK\x03\x04", "zip archive"),
-        (b"some prose about nothing", "is no mixture of a known form"),
+        (b"some prose about nothing", "is not a mixture of a known form"),
     ],
 )
 def test_what_is_no_mixture(tmp_path, data, said):

@@ -90,7 +90,7 @@ class Tally:
 
     Attributes:
         records, images: how many.
-        without_image: records that show neither an image nor a video, and are not damaged.
+        without_image: records that show no image, those with a video among them, and are not damaged.
         videos: which are not compared.
         damaged: records that could not be read, the first ones; ``damaged_records`` counts all.
         compared: images with a key, an address or a hash that could be looked up.

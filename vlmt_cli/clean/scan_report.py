@@ -142,15 +142,14 @@ def _records(hits: pa.Table) -> int:
 
 def conclusion(report: ScanReport) -> str:
     """Say in a sentence or two what was found, and how far was looked."""
-    looked = f"{count(report.compared, 'image')} of {report.images:,} compared by name, address or hash"
     unnamed = sum(each.images for each in report.unnamed.values())
-    rest = f"; nothing names {unnamed:,} of them, which may be test images" if unnamed else ""
+    rest = f", and nothing names {unnamed:,}, which may be test images" if unnamed else ""
+    looked = f"{report.compared:,} of {count(report.images, 'image')} could be compared by name, address or hash{rest}."
     if not report.hit_records:
-        return f"No test image of these benchmarks is among {looked}{rest}."
+        return f"No record shows a test image that was recognised: {looked}"
     share = 100 * report.hit_records / report.records
-    return (
-        f"{count(report.hit_records, 'record')} of {report.records:,} ({share:.1f}%) show test images. {looked}{rest}."
-    )
+    show = "shows" if report.hit_records == 1 else "show"
+    return f"{report.hit_records:,} of {count(report.records, 'record')} ({share:.1f}%) {show} test images: {looked}"
 
 
 def notes(report: ScanReport) -> list[str]:
@@ -197,7 +196,8 @@ def rows_of(report: ScanReport) -> tuple[list[str], list[list[str]]]:
     rows = []
     for name, each in sorted(report.benchmarks.items(), key=lambda item: (-item[1].images, item[0])):
         of = f"{each.known:,}" + (f" ({each.of:,} in truth)" if each.of not in (None, each.known) else "")
-        share = f"{100 * each.images / each.known:.1f}" if each.known else ""
+        percent = 100 * each.images / each.known if each.known else 0.0
+        share = "<0.1" if 0 < percent < 0.05 else f"{percent:.1f}"
         how = ", ".join(f"{way} {images:,}" for way, images in sorted(each.how.items(), key=lambda item: -item[1]))
         text = [f"{each.with_text:,}" if each.has_texts else "-"] if has_texts else []
         rows.append([name, f"{each.images:,}", of, share, f"{each.records:,}", *text, how])

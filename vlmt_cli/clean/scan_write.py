@@ -56,7 +56,7 @@ def write_mixture(
     for path in reversed(lists):  # a list in a list is written before it
         members = {member.path: renamed[member.path] for member in LISTS[form_of(path)].members(path)}
         LISTS[form_of(path)].write(path, members, renamed[path])
-    return list(renamed.values()), f"{count(len(renamed), 'file')}, {count(dropped, 'record')} fewer,"
+    return list(renamed.values()), f"{count(len(renamed), 'file')}, without {count(dropped, 'record')}"
 
 
 def _kept(source: Source, records: int, hits: pa.Table, may_lose_images: bool) -> Kept:

@@ -37,7 +37,7 @@ def scan(
         bool,
         typer.Option(
             "--only-images",
-            help="With --write: a record of several images loses the one that hits, where its form can.",
+            help="With --write: a record of several images loses those that hit alone, where its form allows that.",
         ),
     ] = False,
     check: Annotated[
@@ -117,7 +117,7 @@ def scan(
         copies, written = write_mixture(
             mixture, sources, [each.records for each in scanned], hits, write, only_images, form
         )
-        say(f"Written to {write}: {written} without the records that hit")
+        say(f"Written to {write}: {written}")
         results += copies
     if croissant:
         indexes = [*([data / OWN] if (data / OWN).exists() else []), *(files or ())]

@@ -168,5 +168,6 @@ def in_words(parts: Contamination, control: Control | None) -> str:
         return f"Beyond the control's difference: {points}, which may be chance."
     way = "better" if beyond.value > 0 else "worse"
     return (
-        f"Beyond the control's difference: {points}: it does {way} on the images that it saw than their ease explains."
+        f"Beyond the control's difference: {points}. How easy the images are does not explain why it does {way};"
+        " another training of either model may differ."
     )

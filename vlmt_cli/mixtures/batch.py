@@ -120,7 +120,7 @@ class Form:
             keep equal values, schema and metadata; tars keep their members byte for byte. ``to`` is written whole or
             not at all.
         can_drop_images: whether a record of several images may lose one of them (``Kept.images``).
-        companions: the files beside a file that belong to it: they are no mixture of their own, and ``write`` writes
+        companions: the files beside a file that belong to it: they are not a mixture of their own, and ``write`` writes
             them beside ``to``.
     """
 

@@ -40,7 +40,7 @@ def is_form(path: Path, head: bytes) -> bool:
 
 
 def companions(path: Path) -> list[Path]:
-    """Return the files that belong to a shard and are no mixture of their own."""
+    """Return the files that belong to a shard and are not a mixture of their own."""
     return [file for file in (_table(path), _stats(path)) if file.exists()]
 
 

@@ -60,7 +60,7 @@ def form_of(path: Path) -> str:
         if form.is_form(path, head):
             return name
     todo = f"say what it is with --form {', '.join(FORMS)}"
-    raise DataError("is no mixture of a known form", where=path, todo=todo)
+    raise DataError("is not a mixture of a known form", where=path, todo=todo)
 
 
 def _paths(given: str) -> list[Path]:
