@@ -20,9 +20,8 @@ from vlmt_cli.clean.index import (
     image_rows,
     join_indexes,
     make_index,
-    read_index,
-    write_index,
 )
+from vlmt_cli.clean.index_file import read_index, write_index
 from vlmt_cli.clean.index_gaps import gaps_of, train2017_of
 from vlmt_cli.clean.texts import hash_parts, hash_texts
 from vlmt_cli.mixtures.names import keys_of

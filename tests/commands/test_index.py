@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from vlmt_cli.clean.index import aliases_of, read_index
+from vlmt_cli.clean.index import aliases_of
+from vlmt_cli.clean.index_file import read_index
 from vlmt_cli.clean.texts import hash_texts
 
 QUESTION = "Is there a snowboard in the image?"

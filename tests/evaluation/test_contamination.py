@@ -112,7 +112,8 @@ def test_words_claim_no_more_than_the_figures_do():
     assert "may be easier for any model" in in_words(parts, None)
     assert "may be chance" in in_words(parts, controlled("clean", ours, control, seen, image))
     leaky, control, seen, image = planted(1, 0.2)
-    assert "why it does better" in in_words(contrast(leaky, seen, image), controlled("clean", leaky, control, seen, image))
+    beyond = controlled("clean", leaky, control, seen, image)
+    assert "why it does better" in in_words(contrast(leaky, seen, image), beyond)
     few = image < 155  # five unseen images
     parts = contrast(ours[few], seen[few], image[few])
     assert in_words(parts, None) == "Too few unseen images (5) to conclude anything."

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from vlmt_cli.analysis import overview
 from vlmt_cli.analysis.chosen import examples_section
-from vlmt_cli.analysis.relations.table2 import scored_runs, table2_rows
+from vlmt_cli.analysis.relations.table2 import table2_rows
+from vlmt_cli.analysis.relations.table2_runs import scored_runs
 from vlmt_cli.analysis.report import Section, missing_list, write_page
 from vlmt_cli.base.errors import VlmtError
 from vlmt_cli.datasets.table import TASKS

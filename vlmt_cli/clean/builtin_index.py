@@ -17,7 +17,8 @@ import pyarrow.csv
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.identity import links_table
 from vlmt_cli.base.opening import read_file
-from vlmt_cli.clean.index import Benchmark, Index, image_rows, make_index, read_index, write_index
+from vlmt_cli.clean.index import Benchmark, Index, image_rows, make_index
+from vlmt_cli.clean.index_file import read_index, write_index
 from vlmt_cli.datasets.crosswalks import BUILTIN
 
 CROSSWALK = "vg_coco.tsv"

@@ -7,48 +7,26 @@ benchmark. From the facts follow all aliases of every test image, over however m
 is one step (``aliases_of``).
 """
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from vlmt_cli.base.errors import DataError, UsageError
-from vlmt_cli.base.files import atomic
-from vlmt_cli.base.identity import HOW, LINKS, RELATIONS, all_links, same_image
-from vlmt_cli.base.opening import check_file
-from vlmt_cli.base.schema import check_version, nearest
-from vlmt_cli.base.words import printable, quoted
+from vlmt_cli.base.identity import HOW, LINKS, all_links, same_image
+from vlmt_cli.base.schema import nearest
+from vlmt_cli.base.words import quoted
 
-INDEX_VERSION = 1
-ROWS = pa.schema(
-    [
-        ("benchmark", pa.string()),
-        ("image", pa.string()),
-        ("alias", pa.string()),
-        ("relation", pa.string()),
-        ("texts", pa.list_(pa.uint64())),
-    ]
-)
 IMAGES = pa.schema([("benchmark", pa.string()), ("image", pa.string()), ("texts", pa.list_(pa.uint64()))])
 ALIASES = pa.schema([("alias", pa.string()), ("benchmark", pa.string()), ("image", pa.string()), ("how", pa.string())])
 
-_HEADER = b"vlmt_index"
-_TODO = "make it again with vlmt index add"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,79}", re.ASCII)
-_IMAGE = r"^[a-z][a-z0-9_]*:[A-Za-z0-9_](?:[A-Za-z0-9_-]|\.[A-Za-z0-9_-])*\z"
-_ALIAS = r"^(?:url:https://[^\x00-\x20\x7f][^\x00-\x1f\x7f]*|[a-z][a-z0-9_]*:[A-Za-z0-9_](?:[A-Za-z0-9_-]|\.[A-Za-z0-9_-])*)\z"
-_LONGEST = 8_300
-_MOST_BYTES = 2 << 30
-_MOST_ROWS = 100_000_000
+AGAIN = "make it again with vlmt index add"
+BENCHMARK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,79}", re.ASCII)
 _MOST_PAIRS = 50_000_000
 
 
@@ -76,11 +54,6 @@ class Benchmark(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     coco_split: str | None = None
     missing: tuple[str, ...] = ()
     replaced_by: tuple[str, ...] = ()
-
-
-class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    version: int
-    benchmarks: dict[str, Benchmark]
 
 
 @dataclass(frozen=True)
@@ -115,7 +88,7 @@ class Index:
 
 def make_index(benchmarks: Mapping[str, Benchmark], images: pa.Table, links: pa.Table) -> Index:
     """Put facts into the index's order, each once; the texts of an image that stands there twice are joined."""
-    assert all(map(_NAME.fullmatch, benchmarks)), benchmarks
+    assert all(map(BENCHMARK_NAME.fullmatch, benchmarks)), benchmarks
     return Index(dict(sorted(benchmarks.items())), _sorted_images(images), _distinct(links, LINKS))
 
 
@@ -208,7 +181,7 @@ def aliases_of(index: Index) -> pa.Table:
     first, end = np.searchsorted(behind, last, "left"), np.searchsorted(behind, last, "right")
     counts = (end - first).astype(np.int64)
     if counts.sum() > _MOST_PAIRS:
-        raise DataError("the links of the index join too many images", todo=_TODO)
+        raise DataError("the links of the index join too many images", todo=AGAIN)
     node = np.repeat(np.arange(len(nodes)), counts)
     row = order[np.arange(len(node)) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(first, counts)]
     rank = np.full(len(node), len(HOW) - 1, np.int8)
@@ -226,98 +199,6 @@ def aliases_of(index: Index) -> pa.Table:
         schema=ALIASES,
     )
     return table.sort_by([("alias", "ascending"), ("benchmark", "ascending"), ("image", "ascending")])
-
-
-def write_index(path: Path, index: Index) -> None:
-    """Write an index as one Parquet file, whole or not at all."""
-    header = _Header(INDEX_VERSION, dict(index.benchmarks))
-    rows = [
-        _as_rows(index.images, alias=None, relation=None),
-        _as_rows(index.links, benchmark=None, texts=None),
-    ]
-    table = pa.concat_tables(rows).replace_schema_metadata({_HEADER: msgspec.json.encode(header)})
-    with atomic(path) as temporary:
-        pq.write_table(
-            table,
-            temporary,
-            compression="zstd",
-            compression_level=19,
-            use_dictionary=["benchmark", "relation"],
-            column_encoding={"image": "DELTA_BYTE_ARRAY", "alias": "DELTA_BYTE_ARRAY"},
-        )
-
-
-def read_index(path: Path) -> Index:
-    """Read an index.
-
-    Raises:
-        DataError: it is no index, a newer vlmt's, or holds what no index has.
-    """
-    check_file(path)
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise DataError("is too large for an index", where=path, todo=_TODO)
-        with pq.ParquetFile(path) as file:
-            metadata, rows = file.schema_arrow.metadata or {}, file.metadata.num_rows
-            if _HEADER not in metadata:
-                raise DataError("is not an index of benchmarks", where=path, todo="make one with vlmt index add")
-            benchmarks = _header(metadata[_HEADER], path)
-            if rows > _MOST_ROWS:
-                raise DataError(f"has {rows:,} rows, more than an index has", where=path, todo=_TODO)
-            table = file.read().replace_schema_metadata(None)
-            table.validate(full=True)
-    except FileNotFoundError as error:
-        raise DataError("there is no such index", where=path, todo="make one with vlmt index add") from error
-    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
-        raise DataError(f"is damaged ({printable(error)})", where=path, todo=_TODO) from error
-    try:
-        table = table.select(ROWS.names).cast(ROWS) if set(table.schema.names) == set(ROWS.names) else None
-    except (pa.ArrowException, KeyError):
-        table = None
-    if table is None:
-        raise DataError("has other columns than an index", where=path, todo=_TODO)
-    is_link = pc.is_null(table["benchmark"])
-    images, links = table.filter(pc.invert(is_link)).select(IMAGES.names), table.filter(is_link).select(LINKS.names)
-    _check(images, links, benchmarks, path)
-    return make_index(benchmarks, images, links)
-
-
-def _header(data: bytes, path: Path) -> dict[str, Benchmark]:
-    try:
-        raw: Any = json.loads(data)
-        version = raw.get("version") if isinstance(raw, dict) else None
-        if isinstance(version, int):
-            check_version(version, INDEX_VERSION, path)
-        benchmarks = msgspec.convert(raw, _Header).benchmarks
-    except (ValueError, RecursionError, msgspec.MsgspecError) as error:
-        raise DataError(f"has a damaged header ({printable(error)})", where=path, todo=_TODO) from error
-    for name, benchmark in benchmarks.items():
-        if not _NAME.fullmatch(name) or not _NAME.fullmatch(benchmark.family):
-            raise DataError(f"has a benchmark of the name {quoted(name)}", where=path, todo=_TODO)
-        texts = (benchmark.title, benchmark.source, benchmark.licence, *benchmark.missing)
-        if any(len(text) > 1_000 or not text.isprintable() for text in texts):
-            raise DataError(f"says of {name} what cannot be printed", where=path, todo=_TODO)
-    return benchmarks
-
-
-def _check(images: pa.Table, links: pa.Table, benchmarks: Mapping[str, Benchmark], path: Path) -> None:
-    """Refuse what no vlmt writes: unknown benchmarks and relations, and keys that are none."""
-    wrong = [
-        (
-            images["benchmark"],
-            pc.is_in(images["benchmark"], value_set=pa.array(benchmarks, pa.string())),
-            "a benchmark",
-        ),
-        (images["image"], pc.match_substring_regex(images["image"], _IMAGE), "an image"),
-        (links["image"], pc.match_substring_regex(links["image"], _IMAGE), "an image"),
-        (links["alias"], pc.match_substring_regex(links["alias"], _ALIAS), "an alias"),
-        (links["relation"], pc.is_in(links["relation"], value_set=pa.array(RELATIONS)), "a relation"),
-    ]
-    for column, is_right, what in wrong:
-        is_right = pc.and_(is_right, pc.less_equal(pc.binary_length(column), _LONGEST)).fill_null(False)
-        if not pc.all(is_right, min_count=0).as_py():
-            value = column.filter(pc.invert(is_right))[0].as_py()
-            raise DataError(f"has {quoted(value)}, which is not {what}", where=path, todo=_TODO)
 
 
 def _sorted_images(images: pa.Table) -> pa.Table:
@@ -350,11 +231,3 @@ def _sorted_images(images: pa.Table) -> pa.Table:
 def _distinct(table: pa.Table, schema: pa.Schema) -> pa.Table:
     table = table.cast(schema).group_by(schema.names, use_threads=False).aggregate([]).select(schema.names)
     return table.sort_by([(name, "ascending") for name in schema.names]).combine_chunks()
-
-
-def _as_rows(table: pa.Table, **empty: None) -> pa.Table:
-    columns = [
-        pa.nulls(len(table), field.type) if field.name in empty else table[field.name].cast(field.type)
-        for field in ROWS
-    ]
-    return pa.table(columns, schema=ROWS)

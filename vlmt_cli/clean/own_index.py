@@ -13,7 +13,8 @@ from vlmt_cli.base.addresses import flickr_photos, normal_addresses
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.identity import LINKS, links_table, same_image
 from vlmt_cli.clean.builtin_index import builtin_index
-from vlmt_cli.clean.index import Benchmark, Index, image_rows, join_indexes, make_index, read_index
+from vlmt_cli.clean.index import Benchmark, Index, image_rows, join_indexes, make_index
+from vlmt_cli.clean.index_file import read_index
 from vlmt_cli.clean.splits import role_of
 from vlmt_cli.clean.texts import hash_texts
 from vlmt_cli.datasets.prepared import Prepared

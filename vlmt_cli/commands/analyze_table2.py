@@ -10,7 +10,8 @@ from vlmt_cli.commands.options import DATA, DataFolder, Json, Paper, Runs
 
 if TYPE_CHECKING:
     from vlmt_cli.analysis.relations.seeds import OverSeeds
-    from vlmt_cli.analysis.relations.table2 import PassedOver, Score, ScoredRun, Table2Row
+    from vlmt_cli.analysis.relations.table2 import Score, Table2Row
+    from vlmt_cli.analysis.relations.table2_runs import PassedOver, ScoredRun
     from vlmt_cli.analysis.schedule.convergence import Convergence
 
 _FEW = 8
@@ -41,7 +42,8 @@ def table2(
     import json
 
     from vlmt_cli.analysis.relations.published import beside_published, table5
-    from vlmt_cli.analysis.relations.table2 import caveat, missing_models, scored_runs, table2_rows
+    from vlmt_cli.analysis.relations.table2 import caveat, missing_models, table2_rows
+    from vlmt_cli.analysis.relations.table2_runs import scored_runs
     from vlmt_cli.analysis.schedule.convergence import convergence
     from vlmt_cli.base.errors import DataError
     from vlmt_cli.runs.folders import find_run, run_folders, runs_folder

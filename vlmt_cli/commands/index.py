@@ -83,7 +83,8 @@ def add(
     """
     from vlmt_cli.base.files import locked
     from vlmt_cli.base.recipes import load_recipe
-    from vlmt_cli.clean.index import join_indexes, read_index, without, write_index
+    from vlmt_cli.clean.index import join_indexes, without
+    from vlmt_cli.clean.index_file import read_index, write_index
     from vlmt_cli.clean.own_index import OWN, known_index, without_idle_links
     from vlmt_cli.commands.show import say
     from vlmt_cli.datasets.options import Options

@@ -7,7 +7,8 @@ from analysis.handmade_runs import make_recipe, write_run
 from commands.running import run
 
 from vlmt_cli.analysis.relations.published import beside_published, table5
-from vlmt_cli.analysis.relations.table2 import RECIPES, missing_models, scored_runs, table2_rows
+from vlmt_cli.analysis.relations.table2 import RECIPES, missing_models, table2_rows
+from vlmt_cli.analysis.relations.table2_runs import scored_runs
 from vlmt_cli.analysis.schedule.convergence import convergence
 from vlmt_cli.datasets.table import GROUPS, TASKS, TWELVE
 from vlmt_cli.evaluation.bootstrap import Estimate

@@ -8,27 +8,22 @@ none of its images, or was meant to (the rows of the full split).
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from vlmt_cli.analysis.relations.seeds import OverSeeds, one_seed
-from vlmt_cli.base.errors import DataError, VlmtError
+from vlmt_cli.analysis.relations.table2_runs import PassedOver, ScoredRun
 from vlmt_cli.datasets.table import TASKS, TWELVE
 from vlmt_cli.evaluation.bootstrap import Estimate, coverage_explained
 from vlmt_cli.evaluation.marks import MEANING, mark_of
 from vlmt_cli.evaluation.scores import (
     COLUMNS,
-    SCORES_FILE,
     TaskScore,
     averages,
     comparable_figures,
     compares,
     official_split,
     paper_rows,
-    read_scores,
 )
 from vlmt_cli.paper import numbers, table
-from vlmt_cli.runs.metrics import METRICS, read_metrics
-from vlmt_cli.runs.recipe import read_recipe
 
 RECIPES = {
     "ST full": "single-task",
@@ -44,35 +39,6 @@ RECIPES = {
 _RECALLS = {"AT clean": "token per dataset", "AT w/o G4 clean": "AT w/o G4"}
 _RECALLS_OF_TABLE_9 = {"ST full": "Ours ST", "AT->ST full": "Ours AT->ST"}
 KS = (1, 5, 10)
-
-
-@dataclass(frozen=True)
-class ScoredRun:
-    """A run of a row of table 2.
-
-    Attributes:
-        folder: of the run.
-        row: of table 2.
-        trained: its tasks.
-        seed: of its training.
-        scores: of its tasks on their official test sets, or on what stands in for these.
-        parameters: of the model; None where its metrics do not say.
-    """
-
-    folder: Path
-    row: str
-    trained: tuple[str, ...]
-    seed: int
-    scores: Mapping[str, TaskScore]
-    parameters: int | None
-
-
-@dataclass(frozen=True)
-class PassedOver:
-    """A folder, or a score in it, that does not join the table, and why."""
-
-    folder: Path
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -138,57 +104,6 @@ class Table2Row:
 def caveat(rows: Sequence[Table2Row]) -> str:
     """Say that a gain may be chance, where rows of one seed are compared; else nothing."""
     return one_seed(score.number for row in rows for score in row.tasks.values()) if len(rows) > 1 else ""
-
-
-def scored_runs(folders: Iterable[Path]) -> tuple[list[ScoredRun], list[PassedOver]]:
-    """Read the runs that belong to table 2 among some folders; and why the others do not."""
-    runs: dict[tuple[str, tuple[str, ...], int], ScoredRun] = {}
-    passed_over = []
-    for folder in folders:
-        try:
-            run = _scored_run(folder)
-        except VlmtError as error:
-            passed_over.append(PassedOver(folder, error.what))
-            continue
-        if isinstance(run, str):
-            passed_over.append(PassedOver(folder, run))
-            continue
-        key = run.row, run.trained, run.seed
-        if key in runs:
-            tasks = ", ".join(COLUMNS[task] for task in run.trained)
-            what = f"is {run.row} of {tasks} with seed {run.seed}, as {runs[key].folder} is; name the one to show"
-            passed_over.append(PassedOver(folder, what))
-            continue
-        runs[key] = run
-    return list(runs.values()), passed_over
-
-
-def _scored_run(folder: Path) -> "ScoredRun | str":
-    recipe = read_recipe(folder)
-    row = recipe.paper_row("table2")
-    if row is None:
-        return "reproduces no row of table 2"
-    if not (folder / SCORES_FILE).exists():
-        return f"has no scores; run vlmt evaluate --model {folder}"
-    start = next((line for line in read_metrics(folder) if line["kind"] == "start"), {}) if _has_metrics(folder) else {}
-    scores = read_scores(folder)
-    tasks = {task: score for task, score in scores.tasks.items() if task in recipe.tasks}
-    if not tasks:
-        raise DataError(f"has no scores of its own tasks; run vlmt evaluate --model {folder}", where=folder)
-    seed = start.get("seed")
-    parameters = start.get("parameters")
-    return ScoredRun(
-        folder,
-        row,
-        recipe.tasks,
-        seed if isinstance(seed, int) else 0,
-        tasks,
-        parameters if isinstance(parameters, int) else None,
-    )
-
-
-def _has_metrics(folder: Path) -> bool:
-    return (folder / METRICS).exists()
 
 
 def table2_rows(runs: Sequence[ScoredRun]) -> tuple[list[Table2Row], list[PassedOver]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vlmt_cli.analysis.relations.seeds import OverSeeds
-from vlmt_cli.analysis.relations.table2 import ScoredRun
+from vlmt_cli.analysis.relations.table2_runs import ScoredRun
 from vlmt_cli.analysis.schedule.schedule import read_schedule
 from vlmt_cli.datasets.table import TWELVE
 

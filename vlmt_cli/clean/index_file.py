@@ -1,0 +1,141 @@
+"""An index of benchmarks as a Parquet file; ``clean.index`` says what its rows and its header are."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.files import atomic
+from vlmt_cli.base.identity import LINKS, RELATIONS
+from vlmt_cli.base.opening import check_file
+from vlmt_cli.base.schema import check_version
+from vlmt_cli.base.words import printable, quoted
+from vlmt_cli.clean.index import AGAIN, BENCHMARK_NAME, IMAGES, Benchmark, Index, make_index
+
+INDEX_VERSION = 1
+ROWS = pa.schema(
+    [
+        ("benchmark", pa.string()),
+        ("image", pa.string()),
+        ("alias", pa.string()),
+        ("relation", pa.string()),
+        ("texts", pa.list_(pa.uint64())),
+    ]
+)
+_HEADER = b"vlmt_index"
+_IMAGE = r"^[a-z][a-z0-9_]*:[A-Za-z0-9_](?:[A-Za-z0-9_-]|\.[A-Za-z0-9_-])*\z"
+_ALIAS = r"^(?:url:https://[^\x00-\x20\x7f][^\x00-\x1f\x7f]*|[a-z][a-z0-9_]*:[A-Za-z0-9_](?:[A-Za-z0-9_-]|\.[A-Za-z0-9_-])*)\z"
+_LONGEST = 8_300
+_MOST_BYTES = 2 << 30
+_MOST_ROWS = 100_000_000
+
+
+class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    version: int
+    benchmarks: dict[str, Benchmark]
+
+
+def write_index(path: Path, index: Index) -> None:
+    """Write an index as one Parquet file, whole or not at all."""
+    header = _Header(INDEX_VERSION, dict(index.benchmarks))
+    rows = [
+        _as_rows(index.images, alias=None, relation=None),
+        _as_rows(index.links, benchmark=None, texts=None),
+    ]
+    table = pa.concat_tables(rows).replace_schema_metadata({_HEADER: msgspec.json.encode(header)})
+    with atomic(path) as temporary:
+        pq.write_table(
+            table,
+            temporary,
+            compression="zstd",
+            compression_level=19,
+            use_dictionary=["benchmark", "relation"],
+            column_encoding={"image": "DELTA_BYTE_ARRAY", "alias": "DELTA_BYTE_ARRAY"},
+        )
+
+
+def read_index(path: Path) -> Index:
+    """Read an index.
+
+    Raises:
+        DataError: it is no index, a newer vlmt's, or holds what no index has.
+    """
+    check_file(path)
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise DataError("is too large for an index", where=path, todo=AGAIN)
+        with pq.ParquetFile(path) as file:
+            metadata, rows = file.schema_arrow.metadata or {}, file.metadata.num_rows
+            if _HEADER not in metadata:
+                raise DataError("is not an index of benchmarks", where=path, todo="make one with vlmt index add")
+            benchmarks = _header(metadata[_HEADER], path)
+            if rows > _MOST_ROWS:
+                raise DataError(f"has {rows:,} rows, more than an index has", where=path, todo=AGAIN)
+            table = file.read().replace_schema_metadata(None)
+            table.validate(full=True)
+    except FileNotFoundError as error:
+        raise DataError("there is no such index", where=path, todo="make one with vlmt index add") from error
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        raise DataError(f"is damaged ({printable(error)})", where=path, todo=AGAIN) from error
+    try:
+        table = table.select(ROWS.names).cast(ROWS) if set(table.schema.names) == set(ROWS.names) else None
+    except (pa.ArrowException, KeyError):
+        table = None
+    if table is None:
+        raise DataError("has other columns than an index", where=path, todo=AGAIN)
+    is_link = pc.is_null(table["benchmark"])
+    images, links = table.filter(pc.invert(is_link)).select(IMAGES.names), table.filter(is_link).select(LINKS.names)
+    _check(images, links, benchmarks, path)
+    return make_index(benchmarks, images, links)
+
+
+def _header(data: bytes, path: Path) -> dict[str, Benchmark]:
+    try:
+        raw: Any = json.loads(data)
+        version = raw.get("version") if isinstance(raw, dict) else None
+        if isinstance(version, int):
+            check_version(version, INDEX_VERSION, path)
+        benchmarks = msgspec.convert(raw, _Header).benchmarks
+    except (ValueError, RecursionError, msgspec.MsgspecError) as error:
+        raise DataError(f"has a damaged header ({printable(error)})", where=path, todo=AGAIN) from error
+    for name, benchmark in benchmarks.items():
+        if not BENCHMARK_NAME.fullmatch(name) or not BENCHMARK_NAME.fullmatch(benchmark.family):
+            raise DataError(f"has a benchmark of the name {quoted(name)}", where=path, todo=AGAIN)
+        texts = (benchmark.title, benchmark.source, benchmark.licence, *benchmark.missing)
+        if any(len(text) > 1_000 or not text.isprintable() for text in texts):
+            raise DataError(f"says of {name} what cannot be printed", where=path, todo=AGAIN)
+    return benchmarks
+
+
+def _check(images: pa.Table, links: pa.Table, benchmarks: Mapping[str, Benchmark], path: Path) -> None:
+    """Refuse what no vlmt writes: unknown benchmarks and relations, and keys that are none."""
+    wrong = [
+        (
+            images["benchmark"],
+            pc.is_in(images["benchmark"], value_set=pa.array(benchmarks, pa.string())),
+            "a benchmark",
+        ),
+        (images["image"], pc.match_substring_regex(images["image"], _IMAGE), "an image"),
+        (links["image"], pc.match_substring_regex(links["image"], _IMAGE), "an image"),
+        (links["alias"], pc.match_substring_regex(links["alias"], _ALIAS), "an alias"),
+        (links["relation"], pc.is_in(links["relation"], value_set=pa.array(RELATIONS)), "a relation"),
+    ]
+    for column, is_right, what in wrong:
+        is_right = pc.and_(is_right, pc.less_equal(pc.binary_length(column), _LONGEST)).fill_null(False)
+        if not pc.all(is_right, min_count=0).as_py():
+            value = column.filter(pc.invert(is_right))[0].as_py()
+            raise DataError(f"has {quoted(value)}, which is not {what}", where=path, todo=AGAIN)
+
+
+def _as_rows(table: pa.Table, **empty: None) -> pa.Table:
+    columns = [
+        pa.nulls(len(table), field.type) if field.name in empty else table[field.name].cast(field.type)
+        for field in ROWS
+    ]
+    return pa.table(columns, schema=ROWS)
