@@ -34,6 +34,7 @@ def report(
     """
     from vlmt_cli.analysis import run_report as library
     from vlmt_cli.base.errors import DataError
+    from vlmt_cli.base.words import count
     from vlmt_cli.commands.show import say, stdout
     from vlmt_cli.runs.folders import find_run, runs_folder
 
@@ -53,7 +54,9 @@ def report(
         print(library.as_json(to, made, runs, passed))
         return
     console = stdout()
-    console.print(f"{len(made.sections)} sections of {len(runs)} runs; {len(made.lacks)} more need", markup=False)
+    console.print(f"{count(len(made.sections), 'section')} of {count(len(runs), 'run')}.", markup=False)
+    if made.lacks:
+        console.print("Left out, and what would make it:")
     for lack in made.lacks:
         console.print(f"  {lack.what}{': ' if lack.command else ''}{lack.command}", markup=False)
     console.print(f"Written to {to}", markup=False)
