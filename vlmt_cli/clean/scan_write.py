@@ -49,7 +49,7 @@ def write_mixture(
         raise UsageError("is a file of the mixture itself", where=over, todo="give --write another folder")
     dropped = 0
     for source, count_of_file in dict(zip(sources, records, strict=True)).items():
-        mine = hits.filter(pc.equal(hits["file"], str(source.path)))
+        mine = hits.filter(pc.equal(hits["file"], source.name))
         kept = _kept(source, count_of_file, mine, only_images and FORMS[source.form].can_drop_images)
         dropped += int((~kept.records).sum())
         FORMS[source.form].write(source, kept, renamed[source.path])

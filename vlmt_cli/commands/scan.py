@@ -95,7 +95,7 @@ def scan(
     wanted = ready(index, choose(index, against))
     sources = [each for given in mixture for each in sources_of(given, form)]
     own_rules = read_rules(rules) if rules else NO_RULES
-    scanned, tally, hits = _scan(sources, wanted, own_rules, source)
+    scanned, tally, hits = scan_sources(sources, wanted, own_rules, source)
     report = make_report(scanned, tally, hits, wanted)
     if as_json:
         print(report.model_dump_json(indent=2))
@@ -124,10 +124,14 @@ def scan(
         _describe(folder, mixture, form, sources, [*indexes, *([rules] if rules else [])], results, report)
 
 
-def _scan(
+def scan_sources(
     sources: "Sequence[Source]", index: "ScanIndex", rules: "Rules", source: str | None
 ) -> "tuple[list[ScannedFile], Tally, pa.Table]":
-    """Pass every file over the index."""
+    """Pass every file over the index.
+
+    Returns:
+        The files, what they have, and rows of ``HITS`` with the files' names.
+    """
     import pyarrow as pa
 
     from vlmt_cli.clean.scan import Tally, all_hits, scan_batch
@@ -148,12 +152,12 @@ def _scan(
                 tally.add(met)
                 records += batch.records
                 if len(hits):
-                    of_file.append(hits.set_column(0, "file", pa.array([str(each.path)] * len(hits), pa.string())))
+                    of_file.append(hits.set_column(0, "file", pa.array([each.name] * len(hits), pa.string())))
             hit = len(set(all_hits(of_file)["record"].to_pylist()))
             parts += of_file
             scanned.append(
                 ScannedFile(
-                    path=str(each.path), form=each.form, sampling=each.sampling, records=records, hit_records=hit
+                    path=each.name, form=each.form, sampling=each.sampling, records=records, hit_records=hit
                 )
             )
     return scanned, tally, all_hits(parts)

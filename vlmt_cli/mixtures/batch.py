@@ -46,6 +46,7 @@ class Source:
         root: what stands before the names of its images, such as ``./data/coco/train2014/``.
         sampling: how the list samples it, as it stands there: ``first:10%``, ``%50``.
         member_of: the list that names it.
+        origin: where it was copied from for this run; None where ``path`` is its own.
     """
 
     path: Path
@@ -53,6 +54,12 @@ class Source:
     root: str = ""
     sampling: str | None = None
     member_of: Path | None = None
+    origin: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+        return self.origin or str(self.path)
 
 
 @dataclass(frozen=True)
