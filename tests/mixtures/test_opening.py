@@ -70,6 +70,11 @@ def test_lists_that_cannot_be_followed(tmp_path, listed, said):
     assert said in str(error.value)
 
 
+@pytest.mark.parametrize("records", [[{"file_name": "1.jpg"}], {"7": {"file_name": "1.JPG"}}])
+def test_records_of_images_are_no_list_of_mixtures(tmp_path, records):
+    assert form_of(put(tmp_path / "m.json", records)) == "records"
+
+
 def test_globs_and_folders(tmp_path):
     put(tmp_path / "a" / "1.json", RECORDS)
     put(tmp_path / "a" / "2.jsonl", "\n".join(map(json.dumps, RECORDS)))

@@ -25,6 +25,7 @@ import yaml
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.files import write_text
+from vlmt_cli.base.image_names import SUFFIXES
 from vlmt_cli.base.opening import read_file
 from vlmt_cli.base.words import printable, quoted
 from vlmt_cli.mixtures.batch import ListForm, Source
@@ -109,7 +110,7 @@ def _entries(kind: str, path: Path) -> list[tuple[str, dict[str, Any]]]:
     pairs: Iterator[tuple[Any, Any]] = iter(())
     if isinstance(value, dict):
         pairs = iter(value.items())
-    elif isinstance(value, list):
+    elif isinstance(value, list) and kind != "llamafactory":
         pairs = ((f"entry {number}", entry) for number, entry in enumerate(value, 1))
     entries = []
     for name, entry in pairs:
@@ -117,6 +118,8 @@ def _entries(kind: str, path: Path) -> list[tuple[str, dict[str, Any]]]:
             entries.append((str(entry.get("dataset_name", name)), entry))
         elif kind != "llamafactory":  # whose entries may also be names on a hub
             return []
+    if any(str(entry[_PATHS[kind]]).lower().endswith(SUFFIXES) for _, entry in entries):
+        return []  # records of images
     return entries
 
 
