@@ -191,10 +191,10 @@ def _whole_records(head: bytes) -> bytes:
 def readers(folder: Path) -> dict[str, tuple[list[Path], Callable[[], object]]]:
     """List what is read: by name, its files and the function that reads them."""
     from vlmt_cli.base.recipes import load_recipe
+    from vlmt_cli.clean.image_lists import image_list
     from vlmt_cli.clean.markdown import render
     from vlmt_cli.clean.question import read_answer
     from vlmt_cli.clean.split_folder import read_report
-    from vlmt_cli.clean.splits import image_list
     from vlmt_cli.clean.verdicts import read_verdicts
     from vlmt_cli.datasets.official import all_datasets
     from vlmt_cli.datasets.options import Options
@@ -224,7 +224,7 @@ def readers(folder: Path) -> dict[str, tuple[list[Path], Callable[[], object]]]:
         "scores.json": ([run / "scores.json"], lambda: by_task(read_scores(run).tasks)),
         "report.json": ([split / "report.json"], lambda: (render(read_report(split)), read_answer(split))),
         "verdicts": ([split / "verdicts.txt"], lambda: read_verdicts(split / "verdicts.txt")),
-        "image list": ([split / "images.txt"], lambda: image_list("list", "train", split / "images.txt")),
+        "image list": ([split / "images.txt"], lambda: image_list("list", "train", str(split / "images.txt"))),
         "data recipe": ([split / "data.yaml"], lambda: load_recipe(str(split / "data.yaml"), Options)),
         "manifest.json": ([split / "manifest.json"], lambda: read_manifest(split)),
     }

@@ -2,8 +2,8 @@
 
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from vlmt_cli.base.errors import DataError
 
@@ -29,7 +29,7 @@ def check_file(path: Path | str) -> None:
     _refuse(path, mode)
 
 
-def open_file(path: Path | str) -> BinaryIO:
+def open_file(path: Path | str) -> BufferedReader:
     """Open a file for reading, without ever waiting for a writer.
 
     Raises:

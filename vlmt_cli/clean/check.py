@@ -46,6 +46,7 @@ class Checked:
         leaks: how many of the examples show a test image.
         first: the first leak of each split.
         problems: what else is wrong with it.
+        records: how many records of mixtures that were written with it were looked at.
     """
 
     split_hash: str
@@ -55,9 +56,10 @@ class Checked:
     leaks: int
     first: list[Leak]
     problems: list[str] = field(default_factory=list)
+    records: int = 0
 
 
-def check_split(folder: Path, splits: Sequence[Split], links: pa.Table, identity: str) -> Checked:
+def check_split(folder: Path, splits: Sequence[Split], links: pa.Table, identity: str) -> tuple[Checked, Overlap]:
     """Check the split in a folder against the images and links as they are now.
 
     Whatever is wrong with the split, what it keeps is looked at: a leak is not hidden behind another problem.
@@ -67,6 +69,9 @@ def check_split(folder: Path, splits: Sequence[Split], links: pa.Table, identity
         splits: those that the split was made of, and test sets to look for beside its own.
         links: identity links.
         identity: ``strict`` or ``paper``.
+
+    Returns:
+        What was found, and the splits as they were compared.
 
     Raises:
         DataError: there is no split, or it cannot be read.
@@ -101,7 +106,8 @@ def check_split(folder: Path, splits: Sequence[Split], links: pa.Table, identity
     overlap = compare_splits(splits, links)
     leaks, first = find_leaks(overlap, kept, identity)
     examples = sum(int(rows.sum()) for split, rows in zip(splits, kept, strict=True) if split.role in CLEANED_ROLES)
-    return Checked(report.split_hash, identity, examples, union_of(overlap, identity), leaks, first, problems)
+    tests = union_of(overlap, identity)
+    return Checked(report.split_hash, identity, examples, tests, leaks, first, problems), overlap
 
 
 def find_returned(folder: Path) -> tuple[int, list[Leak]]:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from vlmt_cli.base.words import be, count, listed
+from vlmt_cli.base.words import be, count, listed, quoted
 from vlmt_cli.clean.image_files import NOT_AN_IMAGE
 from vlmt_cli.clean.overlap import column_name
 from vlmt_cli.clean.splits import CLEANED_ROLES
@@ -32,7 +32,8 @@ def open_points(report: "Report") -> list[str]:
     - test images that are left of a test set that does not join the union, by choice of identity or recipe;
     - where image files were compared: images of the datasets without a file that could be decoded; files that are
       damaged; files that were passed over, but for those that hold no image and those whose image no dataset has;
-      and borderline pairs without a verdict.
+      and borderline pairs without a verdict;
+    - images of a mixture that nothing names, and its records that could not be read.
 
     Returns:
         Each as part of a sentence, warnings together as the first; empty when nothing stands open.
@@ -44,6 +45,11 @@ def open_points(report: "Report") -> list[str]:
         points.append(f"test images of {', '.join(absent)}, which {be(len(absent))} not there, were not looked for")
     if outside := [test for test in report.test_images_after if test not in report.union and _left_of(report, test)]:
         points.append(f"test images of {', '.join(outside)} are left, outside the union")
+    for each in report.mixtures:
+        if each.unnamed:
+            points.append(f"{count(each.unnamed, 'image')} of the mixture {each.name} that nothing names")
+        if each.damaged:
+            points.append(f"{count(each.damaged, 'record')} of the mixture {each.name} that could not be read")
     return points + (_open_files(report.near_duplicates) if report.near_duplicates else [])
 
 
@@ -115,4 +121,20 @@ def detectors(report: "Report") -> list[str]:
         cells = {test: row[column] for test, row in report.test_images_before.items()}
         seen = [f"{cell.hit:,} of {test}'s {cell.of:,}" for test, cell in cells.items() if cell.hit]
         sentences.append(f"{column} has seen {', '.join(seen) or 'none of the'} test images.")
+    return sentences
+
+
+def mixtures(report: "Report") -> list[str]:
+    """Say of each mixture how many of its records went, and how many images could not be compared."""
+    sentences = []
+    for each in report.mixtures:
+        show = "showed a test image and goes" if each.removed == 1 else "showed test images and go"
+        named = (
+            f"; {count(each.unnamed, 'image')} of {each.images:,} {be(each.unnamed)} not named" if each.unnamed else ""
+        )
+        said = ", ".join(map(quoted, each.unnamed_examples))
+        sentences.append(
+            f"Mixture {each.name}: {each.removed:,} of {count(each.records, 'record')} {show}"
+            f"{named}{f' (such as {said})' if named and said else ''}."
+        )
     return sentences

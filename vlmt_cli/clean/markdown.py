@@ -5,8 +5,8 @@ from collections.abc import Collection, Mapping, Sequence
 from html import escape
 
 from vlmt_cli import paper
-from vlmt_cli.base.words import escaped
-from vlmt_cli.clean.claim import detectors
+from vlmt_cli.base.words import count, escaped
+from vlmt_cli.clean.claim import detectors, mixtures
 from vlmt_cli.clean.overlap import Matrix, Share
 from vlmt_cli.clean.report import NearDuplicates, Report
 
@@ -21,7 +21,7 @@ def render(report: Report) -> str:
     any_left = any(cell.hit for row in report.test_images_after.values() for cell in row.values())
     parts = [
         "# Clean split",
-        plain(" ".join([report.verdict, *detectors(report)])),
+        plain(" ".join([report.verdict, *detectors(report), *mixtures(report)])),
         f"Split hash `{report.split_hash}`, identity `{report.identity}`, vlmt {report.vlmt}.",
     ]
     if report.open_points:
@@ -34,7 +34,7 @@ def render(report: Report) -> str:
         _examples(report),
         "## Test images in other datasets' train and val images (table 1)",
         "Before cleaning: share of the row's distinct test images that are in the column's train and val images"
-        " (pre-training and detector images where a column says so)." + _paper_note(report),
+        " (images of pre-training, a detector or a mixture where a column says so)." + _paper_note(report),
         _matrix(report.test_images_before, _paper_cells(report)),
         "The same by ids and the Visual Genome crosswalk only, as the paper compares them:",
         _matrix(report.test_images_before_under_paper_identity, {}),
@@ -45,6 +45,7 @@ def render(report: Report) -> str:
         _matrix(report.examples_before, {}),
         "## Why examples were removed",
         _reasons(report),
+        *_mixtures(report),
         "## Texts of test sets in other datasets' training sets",
         "Share of the row's distinct test texts that are in the column's cleaned training set. Counted, never removed.",
         _matrix(report.texts, {}),
@@ -54,9 +55,9 @@ def render(report: Report) -> str:
     if report.notes:
         parts += ["## Oddities in the official files"]
         parts += [
-            f"- {plain(name)}: {plain(note)}: {count:,}"
+            f"- {plain(name)}: {plain(note)}: {number:,}"
             for name, notes in report.notes.items()
-            for note, count in notes.items()
+            for note, number in notes.items()
         ]
     return "\n\n".join(_join_lists(parts)) + "\n"
 
@@ -141,14 +142,39 @@ def _reasons(report: Report) -> str:
         [
             plain(f"{split.dataset} {split.split}"),
             f"{split.removed:,}",
-            ", ".join(f"{plain(name)} {count:,}" for name, count in split.by_test_set.items()),
-            ", ".join(f"{how} {count:,}" for how, count in split.by_relation.items()),
+            _counts(split.by_test_set),
+            _counts(split.by_relation),
         ]
         for split in report.splits
         if split.removed
     ]
     header = ["split", "removed", "test sets hit", "known by"]
     return _table(header, rows) if rows else "Nothing was removed."
+
+
+def _mixtures(report: Report) -> list[str]:
+    if not report.mixtures:
+        return []
+    header = ["mixture", "records", "kept", "by the paper's identity", "not named", "test sets hit", "known by", "hash"]
+    rows = [
+        [
+            plain(each.name),
+            f"{each.records:,}",
+            f"{each.records - each.removed:,}",
+            f"{each.records - each.removed_under_paper_identity:,}",
+            f"{count(each.unnamed, 'image')} of {each.images:,}",
+            _counts(each.by_test_set),
+            _counts(each.by_relation),
+            f"`{each.hash}`" if each.hash else "",
+        ]
+        for each in report.mixtures
+    ]
+    note = "The split hash says nothing of mixtures, which decide nothing about the datasets' examples."
+    return ["## Mixtures", _table(header, rows), note]
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{plain(name)} {number:,}" for name, number in counts.items())
 
 
 def _matrix(cells: Matrix, published: dict[tuple[str, str], str]) -> str:
@@ -175,7 +201,7 @@ def _paper_cells(report: Report) -> dict[tuple[str, str], str]:
     """The cells of table 1 whose row and column are both the real datasets."""
     tests = {images.dataset: images.test for images in report.images}
     published = paper.numbers("table7_images", "dataset", "test")
-    rows = {name for name, count in tests.items() if name in published and _is_close(count, published[name])}
+    rows = {name for name, images in tests.items() if name in published and _is_close(images, published[name])}
     columns = real_datasets(report)
     return {
         (row["test_of"], column): row[column]

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from vlmt_cli.base.documents import read_json
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.base.opening import read_file
+from vlmt_cli.base.opening import open_file
 
 
 class _Model(BaseModel):
@@ -21,6 +21,15 @@ class ImageList(_Model):
 
     name: str
     role: str
+    path: str
+    sha256: str
+    source: str | None = None
+
+
+class Mixture(_Model):
+    """A mixture that is cleaned beside the datasets: its name, file, the SHA-256 of that, what bare numbers mean."""
+
+    name: str
     path: str
     sha256: str
     source: str | None = None
@@ -43,6 +52,7 @@ class CleanQuestion(_Model):
         options: the recipe keys that matter to it; None where the report is an older vlmt's, which did not say.
         image_lists: that joined.
         image_files: those that were compared; None for none.
+        mixtures: that are cleaned of the same test images, which decide nothing about examples.
     """
 
     datasets: list[str]
@@ -50,12 +60,14 @@ class CleanQuestion(_Model):
     options: dict[str, Any] | None
     image_lists: list[ImageList] = []
     image_files: ImageFiles | None = None
+    mixtures: list[Mixture] = []
 
 
 def list_hash(path: Path) -> str:
-    """Return the SHA-256 of a small file. Raises a DataError when it cannot be read."""
+    """Return the SHA-256 of a file. Raises a DataError when it cannot be read."""
     try:
-        return hashlib.sha256(read_file(path)).hexdigest()
+        with open_file(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror or error})", where=path) from error
 
@@ -126,6 +138,10 @@ def differences(old: CleanQuestion, new: CleanQuestion) -> list[str]:
         changed = [key for key in after if key in before and before[key] != after[key]]
         changes += [f"sets {key} to {after[key]} instead of {before[key]}" for key in changed]
     changes += _list_differences(old.image_lists, new.image_lists)
+    before, after = ({each.name: (each.sha256, each.source) for each in asked.mixtures} for asked in (old, new))
+    changes += [f"leaves out the mixture {name}" for name in before if name not in after]
+    changes += [f"adds the mixture {name}" for name in after if name not in before]
+    changes += [f"has another mixture {name}" for name in after if before.get(name, after[name]) != after[name]]
     if (old.image_files is None) != (new.image_files is None):
         changes.append("compares image files" if new.image_files else "does not compare image files")
     elif old.image_files and new.image_files and old.options is not None:

@@ -10,9 +10,10 @@ from pydantic import BaseModel, ConfigDict
 
 from vlmt_cli.base.identity import HOW, PAPER_RELATIONS
 from vlmt_cli.clean.claim import open_points, verdict
-from vlmt_cli.clean.overlap import Matrix, Overlap, count_images, example_matrix, image_matrix
+from vlmt_cli.clean.mixtures import MixtureReport, ScannedMixture, hits_left, hits_of, report_of, shares
+from vlmt_cli.clean.overlap import Matrix, Overlap, column_name, count_images, example_matrix, image_matrix
 from vlmt_cli.clean.question import CleanQuestion
-from vlmt_cli.clean.removal import LAST_RELATION, Removal, remove_test_images, split_hash
+from vlmt_cli.clean.removal import LAST_RELATION, Removal, remove_test_images, split_hash, union_of
 from vlmt_cli.clean.splits import CLEANED_ROLES
 
 REPORT_VERSION = 3
@@ -90,7 +91,8 @@ class Report(_Model):
     """What cleaning did, and what it could not see.
 
     ``question`` is what was asked, so that a check asks the same; ``files`` has the SHA-256 of every official file;
-    ``crosswalk`` says whose crosswalk from Visual Genome to COCO was taken: ``image_data.json`` or ``built-in``.
+    ``crosswalk`` says whose crosswalk from Visual Genome to COCO was taken: ``image_data.json`` or ``built-in``. The
+    split hash says nothing of ``mixtures``, which have hashes of their own.
     """
 
     version: int = REPORT_VERSION
@@ -118,6 +120,7 @@ class Report(_Model):
     near_duplicates: NearDuplicates | None = None
     notes: dict[str, dict[str, int]] = {}
     crosswalk: str | None = None
+    mixtures: list[MixtureReport] = []
 
 
 def make_report(
@@ -133,6 +136,7 @@ def make_report(
     absent_test_files: Sequence[str],
     near_duplicates: NearDuplicates | None,
     crosswalk: str | None = None,
+    mixtures: Sequence[ScannedMixture] = (),
 ) -> Report:
     """Count everything that the report says.
 
@@ -148,6 +152,7 @@ def make_report(
         absent_test_files: official test files that are not there, though nothing else needs them.
         near_duplicates: what comparing image files found, if that was asked for.
         crosswalk: whose crosswalk from Visual Genome to COCO was taken.
+        mixtures: that were scanned for the test images.
     """
     overlap, last = removal.overlap, LAST_RELATION[removal.identity]
     by_paper = remove_test_images(overlap, "paper")
@@ -178,9 +183,30 @@ def make_report(
         notes=notes,
         crosswalk=crosswalk,
     )
+    for mixture in mixtures:
+        _add_mixture(report, removal, mixture)
     report.open_points = open_points(report)
     report.verdict = verdict(report)
     return report
+
+
+def _add_mixture(report: Report, removal: Removal, mixture: ScannedMixture) -> None:
+    """Report on a mixture, and add its column to the matrices."""
+    overlap, last, column = removal.overlap, LAST_RELATION[removal.identity], column_name(mixture.given.name, "mixture")
+    removing = hits_of(mixture, removal.union, last)
+    by_paper = hits_of(mixture, union_of(overlap, "paper"), PAPER_RELATIONS[-1])
+    report.mixtures.append(report_of(mixture, removing, by_paper))
+    every = hits_of(mixture, overlap.tests, PAPER_RELATIONS[-1])
+    columns = [
+        (report.test_images_before, report.examples_before, mixture.hits, last),
+        (report.test_images_before_under_paper_identity, {}, every, PAPER_RELATIONS[-1]),
+        (report.test_images_after, report.examples_after, hits_left(mixture, removing), last),
+    ]
+    for images, examples, hits, relation in columns:
+        of_images, of_records = shares(mixture, overlap, hits, relation)
+        for matrix, of in ((images, of_images), (examples, of_records)):
+            for test in matrix:
+                matrix[test][column] = of[test]
 
 
 def _asked(how: str, near_duplicates: NearDuplicates | None) -> bool:

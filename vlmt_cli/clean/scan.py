@@ -19,7 +19,7 @@ from vlmt_cli.base.addresses import flickr_photos, normal_addresses
 from vlmt_cli.clean.index import Index, aliases_of
 from vlmt_cli.clean.lookup import Lookup
 from vlmt_cli.clean.texts import hash_parts
-from vlmt_cli.mixtures.batch import Batch, Damaged
+from vlmt_cli.mixtures.batch import Batch, Damaged, addresses_of, column_of
 from vlmt_cli.mixtures.names import keys_of
 from vlmt_cli.mixtures.rules import NO_RULES, Rules
 
@@ -142,11 +142,11 @@ def scan_batch(
         Rows of ``HITS`` by record and position, ``file`` null; and what else the batch has.
     """
     images = batch.images
-    names, urls = _column(images, "name"), _column(images, "url")
+    names, urls = column_of(images, "name"), column_of(images, "url")
     named = keys_of(names, root, rules, source)
-    addresses = pc.coalesce(urls, pc.if_else(pc.match_substring_regex(names, "^https?://"), names, None))
+    addresses = addresses_of(images)
     hashes = [
-        pc.binary_join_element_wise(kind, _column(images, kind), ":")
+        pc.binary_join_element_wise(kind, column_of(images, kind), ":")
         for kind in ("sha256", "md5")
         if kind in images.schema.names
     ]
@@ -163,14 +163,14 @@ def scan_batch(
     row, alias = row[kept], alias[kept]
 
     written = pc.coalesce(names, urls, *hashes)
-    record = _column(images, "record", pa.int64()).take(pa.array(row))
+    record = column_of(images, "record").take(pa.array(row))
     found = index.aliases.take(pa.array(alias))
     hits = pa.table(
         {
             "file": pa.nulls(len(row), pa.string()),
             "record": record,
             "record_id": batch.ids.cast(pa.string()).take(pc.subtract(record, batch.first)),
-            "position": _column(images, "position", pa.int32()).take(pa.array(row)),
+            "position": column_of(images, "position").take(pa.array(row)),
             "written": written.take(pa.array(row)),
             "key": named.keys.take(pa.array(row)),
             "benchmark": found["benchmark"],
@@ -182,13 +182,6 @@ def scan_batch(
     )
     is_known = np.any([column.is_valid().to_numpy(zero_copy_only=False) for column in [*looked_up, addresses]], axis=0)
     return hits, _tally(batch, index, named.keys, named.folders, names, is_known)
-
-
-def _column(images: pa.RecordBatch, name: str, kind: pa.DataType | None = None) -> pa.Array:
-    kind = kind or pa.string()
-    if name not in images.schema.names:
-        return pa.nulls(images.num_rows, kind)
-    return images.column(name).cast(kind)
 
 
 def _shown(batch: Batch, index: ScanIndex, record: pa.Array, found: pa.Table) -> list[str]:
@@ -220,7 +213,7 @@ def _tally(
     tally = Tally(
         records=batch.records,
         images=len(keys),
-        without_image=batch.records - len(pc.unique(_column(batch.images, "record", pa.int64()))) - len(batch.damaged),
+        without_image=batch.records - len(pc.unique(column_of(batch.images, "record"))) - len(batch.damaged),
         videos=batch.videos,
         damaged=list(batch.damaged[:_EXAMPLES]),
         damaged_records=len(batch.damaged),

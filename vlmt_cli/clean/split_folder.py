@@ -1,9 +1,10 @@
 """A clean split on disk: ``keep.parquet``, ``removed.parquet``, ``report.json``, ``report.md``, ``overlap.png``.
 
-For publication: ``card.md``, ``contamination.csv`` and, where asked for, ``croissant.json``.
+Mixtures that were cleaned with it are in ``mixtures``. For publication: ``card.md``, ``contamination.csv`` and, where
+asked for, ``croissant.json``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,8 +16,10 @@ from vlmt_cli.base.origin import KEEP_FILE, verify_split
 from vlmt_cli.base.schema import parse
 from vlmt_cli.base.words import quoted
 from vlmt_cli.clean import heatmap, markdown, publish
-from vlmt_cli.clean.croissant import write_croissant
-from vlmt_cli.clean.removal import Removal, keep_table, origin_of
+from vlmt_cli.clean.croissant import files_below, write_croissant
+from vlmt_cli.clean.mixtures import FOLDER as MIXTURES
+from vlmt_cli.clean.mixtures import ScannedMixture, hits_of, write_cleaned
+from vlmt_cli.clean.removal import LAST_RELATION, Removal, keep_table, origin_of
 from vlmt_cli.clean.report import Report
 from vlmt_cli.datasets.official import all_datasets
 
@@ -32,6 +35,7 @@ def write(
     links: Mapping[str, str],
     command: str,
     croissant: bool = False,
+    mixtures: Sequence[ScannedMixture] = (),
 ) -> None:
     """Write a clean split, all of it or nothing; one that was there before is replaced.
 
@@ -43,12 +47,19 @@ def write(
         links: the hash of the identity links of each dataset and crosswalk that was read, by name.
         command: that makes the split again.
         croissant: whether ``croissant.json`` is written, too.
+        mixtures: that were scanned; they are written without the records that show test images. Those that an older
+            split had go with it.
     """
     origin = origin_of(removal, links, command)
     assert origin.split_hash == report.split_hash, "the report is another split's"
     with atomic_folder(folder) as new:
         write_parquet(new / KEEP_FILE, keep_table(removal).replace_schema_metadata(origin.metadata()))
         write_parquet(new / REMOVED_FILE, removed)
+        if mixtures or (folder / MIXTURES).exists():
+            (new / MIXTURES).mkdir()
+        for number, mixture in enumerate(mixtures):
+            removing = hits_of(mixture, removal.union, LAST_RELATION[removal.identity])
+            report.mixtures[number] = write_cleaned(mixture, report.mixtures[number], removing, new, folder)
         write_text(new / REPORT_FILE, report.model_dump_json(indent=2) + "\n")
         write_text(new / "report.md", markdown.render(report))
         shared = publish.shared_in_split(report)
@@ -57,9 +68,11 @@ def write(
         heatmap.draw_heatmap(report, new / "overlap.png")
         if croissant:
             lists = {each.path: each.sha256 for each in report.question.image_lists}
+            lists |= {each.path: each.sha256 for each in report.question.mixtures}
             what = f"A clean split of {', '.join(report.question.datasets)}. {report.verdict}"
             name = f"clean split {report.split_hash[:12]}"
-            write_croissant(new, name, what, sorted(new.iterdir()), {**report.files, **lists})
+            files = [*sorted(path for path in new.iterdir() if path.is_file()), *files_below(new / MIXTURES)]
+            write_croissant(new, name, what, files, {**report.files, **lists})
 
 
 def read_report(folder: Path) -> Report:

@@ -1,22 +1,19 @@
-"""The splits that cleaning compares: example tables, and lists of images.
+"""The splits that cleaning compares: example tables, lists of images, and mixtures (``clean.image_lists``).
 
 The cleaner sees of a split only which example shows which images.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from vlmt_cli.base.errors import DataError, UsageError
-from vlmt_cli.base.words import quoted
+from vlmt_cli.base.errors import DataError
 from vlmt_cli.datasets.tables import check_columns
-from vlmt_cli.mixtures.benchmark_file import read_names
 
 ROLES = ("train", "val", "test", "pretrain", "detector")
 CLEANED_ROLES = ("train", "val", "pretrain")
@@ -34,8 +31,8 @@ class Split:
             what it has seen, and is only compared.
         ids: the N example ids.
         images: N lists of image keys, none of them empty.
-        path: the example table, which holds the texts; None for a list of images.
-        unnamed: of a list of images, how many names in it do not say which image they are, and three of them.
+        path: the example table, which holds the texts; None for a list of images or a mixture.
+        unnamed: of these, how many of their images nothing names, and the names of three of them.
         joins: of a test set, the identities under which its images join the union. One that the paper does not have
             joins under strict identity only.
     """
@@ -88,33 +85,6 @@ def read_split(dataset: str, name: str, path: Path, joins: tuple[str, ...] = IDE
         row = int(np.argmin(np.diff(split.offsets)))
         raise DataError("the example shows no image", where=f"{path}: {split.ids[row].as_py()}")
     return split
-
-
-def image_list(name: str, role: str, path: Path, source: str | None = None) -> Split:
-    """Take a file that names images as a split whose examples are the images; what cannot be named is counted.
-
-    Args:
-        name: of the list.
-        role: one of ``ROLES``.
-        path: keys or names, a line each, or any form that a benchmark's file has.
-        source: what bare numbers mean in it.
-
-    Raises:
-        UsageError: there is no such role.
-        DataError: the file cannot be read, or no image in it can be named.
-    """
-    if role not in ROLES:
-        raise UsageError(f"an image list has no role {role!r}", where=path, todo=f"choose one of {', '.join(ROLES)}")
-    try:
-        keys, names = read_names(path, source)
-    except OSError as error:
-        raise DataError(f"cannot be read as a list of images ({error.strerror or error})", where=path) from error
-    unnamed = names.filter(pc.is_null(keys))
-    if len(unnamed) == len(keys):
-        todo = "write image keys such as coco:262148 or official names, or say with NAME:ROLE:SOURCE what numbers mean"
-        raise DataError(f"names no image that is known, such as {quoted(unnamed[0])}", where=path, todo=todo)
-    split = image_split(name, role, keys.drop_null().unique())
-    return replace(split, unnamed=len(unnamed), unnamed_examples=tuple(unnamed.unique().slice(0, 3).to_pylist()))
 
 
 def image_split(name: str, role: str, keys: pa.Array) -> Split:

@@ -28,6 +28,7 @@ def check(data: Path, folder: Path, fast: bool, as_json: bool) -> None:
     from dataclasses import asdict
 
     from vlmt_cli.base.errors import DataError
+    from vlmt_cli.base.words import count
     from vlmt_cli.clean.check import find_returned
     from vlmt_cli.clean.split_folder import read_report
     from vlmt_cli.commands.show import say, stdout
@@ -51,10 +52,12 @@ def check(data: Path, folder: Path, fast: bool, as_json: bool) -> None:
             say(f"Also: {problem}")
         raise DataError(checked.problems[0], where=folder / "keep.parquet", todo=todo)
     trusted = " Official files were trusted by size and time of change (--fast), and not read." if fast else ""
+    records = f" and {count(checked.records, 'record')} of mixtures" if report.mixtures else ""
     if not as_json:
         stdout().print(
-            f"Clean: none of {checked.examples:,} kept examples shows a test image of {', '.join(checked.tests)},"
-            f" under {checked.identity} identity.{trusted} Split hash {checked.split_hash}.",
+            f"Clean: none of {checked.examples:,} kept examples{records} shows a test image of"
+            f" {', '.join(checked.tests)}, under {checked.identity} identity.{trusted}"
+            f" Split hash {checked.split_hash}.",
             markup=False,
         )
     elif trusted:
@@ -69,8 +72,9 @@ def _look_again(data: Path, folder: Path, report: "Report", fast: bool) -> "Chec
     import pyarrow as pa
 
     from vlmt_cli.clean.check import check_split
-    from vlmt_cli.commands.clean import compare_image_files
+    from vlmt_cli.commands.clean_images import compare_image_files
     from vlmt_cli.commands.clean_input import files_of, read_splits, require_raw, warnings_of
+    from vlmt_cli.commands.clean_mixtures import check_mixtures
     from vlmt_cli.commands.show import progress, say
     from vlmt_cli.datasets.official import missing_files
     from vlmt_cli.datasets.prepare import prepare
@@ -82,7 +86,7 @@ def _look_again(data: Path, folder: Path, report: "Report", fast: bool) -> "Chec
     with tempfile.TemporaryDirectory(prefix="vlmt-") as beside:
         with progress("Reading annotations", size=True) as update:
             examples = prepare(data, names, options, update, beside=Path(beside), thorough=not fast)
-        splits, links = read_splits(examples, question.image_lists, options.clean.test_files)
+        splits, links = read_splits(examples, question.image_lists, options.clean.test_files, bool(question.mixtures))
         if question.image_files:
             verdicts = Path(question.image_files.verdicts) if question.image_files.verdicts else None
             folders = question.image_files.folders
@@ -91,7 +95,8 @@ def _look_again(data: Path, folder: Path, report: "Report", fast: bool) -> "Chec
         missing = [file for name in question.datasets for file in missing_files(data, name)]
         for warning in warnings_of(splits, links, examples, missing):
             say(f"Warning: {warning}")
-        checked = check_split(folder, splits, links, question.identity)
+        checked, overlap = check_split(folder, splits, links, question.identity)
+        checked = check_mixtures(checked, folder, report, overlap)
         now = _under_old_names(data, report.files, files_of(data, examples))
         for warning in _new_files(data, report, examples, now):
             say(f"Warning: {warning}")
@@ -161,12 +166,14 @@ def _edited(examples: "dict[str, Prepared]") -> list[str]:
 
 
 def _changed_lists(question: "CleanQuestion") -> list[str]:
+    from vlmt_cli.clean.image_lists import hash_of
     from vlmt_cli.clean.question import list_hash
 
-    lists = [(image_list.path, image_list.sha256) for image_list in question.image_lists]
-    if question.image_files and question.image_files.verdicts and question.image_files.verdicts_sha256:
-        lists.append((question.image_files.verdicts, question.image_files.verdicts_sha256))
-    return [f"{path} is not what it was when the split was made" for path, sha in lists if list_hash(Path(path)) != sha]
+    changed = [each.path for each in question.image_lists if hash_of(each.path) != each.sha256]
+    files = question.image_files
+    if files and files.verdicts and files.verdicts_sha256 and list_hash(Path(files.verdicts)) != files.verdicts_sha256:
+        changed.append(files.verdicts)
+    return [f"{path} is not what it was when the split was made" for path in changed]
 
 
 def _leak(folder: Path, leaks: int, first: "list[Leak]", todo: str) -> Exception:
@@ -175,7 +182,8 @@ def _leak(folder: Path, leaks: int, first: "list[Leak]", todo: str) -> Exception
     row = first[0]
     which = "one" if row.test_image == row.image else f"{row.test_image}"
     return LeakError(
-        f"{leaks:,} kept examples show test images, the first of them {row.dataset} {row.split} {row.example_id}"
+        f"{leaks:,} kept {'records' if row.split == 'mixture' else 'examples'} show test images, the first of them"
+        f" {row.dataset} {row.split} {row.example_id}"
         f" ({row.image}, which is {which} of {row.test_set}'s test set)",
         where=folder,
         todo=todo,

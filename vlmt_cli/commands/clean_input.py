@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from vlmt_cli.clean.question import ImageList
+    from vlmt_cli.clean.question import ImageList, Mixture
     from vlmt_cli.clean.splits import Split
     from vlmt_cli.datasets.prepared import Prepared
 
@@ -79,7 +79,8 @@ def parse_image_list(given: str) -> "ImageList":
 
     from vlmt_cli.base.errors import UsageError
     from vlmt_cli.base.keys import right_source
-    from vlmt_cli.clean.question import ImageList, list_hash
+    from vlmt_cli.clean.image_lists import hash_of
+    from vlmt_cli.clean.question import ImageList
     from vlmt_cli.clean.splits import ROLES
 
     names, equals, path = given.partition("=")
@@ -92,21 +93,52 @@ def parse_image_list(given: str) -> "ImageList":
     if source and (todo_source := right_source(source)):
         raise UsageError(f"{source!r} is not an image source", where=given, todo=todo_source)
     absolute = Path(path).absolute()
-    return ImageList(name=name, role=role, path=str(absolute), sha256=list_hash(Path(path)), source=source or None)
+    return ImageList(name=name, role=role, path=str(absolute), sha256=hash_of(path), source=source or None)
+
+
+def parse_mixture(given: str) -> "Mixture":
+    """Read ``NAME=FILE`` or ``NAME:SOURCE=FILE``. Raises a UsageError when it is not of this form."""
+    import re
+
+    from vlmt_cli.base.errors import UsageError
+    from vlmt_cli.base.keys import right_source
+    from vlmt_cli.clean.image_lists import hash_of
+    from vlmt_cli.clean.question import Mixture
+
+    names, equals, path = given.partition("=")
+    name, _, source = names.partition(":")
+    if not (re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,79}", name) and equals and path):
+        todo = "write it as NAME=FILE or NAME:SOURCE=FILE, NAME in letters, digits and + - . _"
+        raise UsageError(f"--mixture {given!r}", todo=todo)
+    if source and (todo_source := right_source(source)):
+        raise UsageError(f"{source!r} is not an image source", where=given, todo=todo_source)
+    absolute = str(Path(path).absolute())
+    return Mixture(name=name, path=absolute, sha256=hash_of(absolute), source=source or None)
 
 
 def read_splits(
-    examples: "dict[str, Prepared]", image_lists: "list[ImageList]", test_files: str = "all"
+    examples: "dict[str, Prepared]",
+    image_lists: "list[ImageList]",
+    test_files: str = "all",
+    has_mixtures: bool = False,
 ) -> "tuple[list[Split], pa.Table]":
     """Read the splits of the examples, and the image lists that join them.
 
-    ``test_files`` says whether test sets that the paper does not have join the union: ``all`` or ``paper``.
+    Args:
+        examples: of the datasets and crosswalks.
+        image_lists: that join.
+        test_files: whether test sets that the paper does not have join the union: ``all`` or ``paper``.
+        has_mixtures: whether mixtures are scanned, whose images may be linked to the splits'.
+
+    Returns:
+        The splits, and all identity links.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     from vlmt_cli.base.errors import DataError, UsageError
-    from vlmt_cli.clean.splits import IDENTITIES, image_list, read_split
+    from vlmt_cli.clean.image_lists import image_list
+    from vlmt_cli.clean.splits import IDENTITIES, read_split
     from vlmt_cli.datasets.table import beyond_paper
 
     beyond: tuple[str, ...] = ("strict",) if test_files == "all" else ()
@@ -119,14 +151,17 @@ def read_splits(
         if any((split.dataset, split.role) == (given.name, given.role) for split in splits):
             what = f"--image-list {given.name}:{given.role}: {given.name} has {given.role} images already"
             raise UsageError(what, todo="give it another name")
-        splits.append(image_list(given.name, given.role, Path(given.path), given.source))
+        splits.append(image_list(given.name, given.role, given.path, given.source))
     if not splits:
         raise DataError("there is nothing to clean", todo="put official files below raw/, or name an --image-list")
     links = {name: each.links() for name, each in examples.items()}
     if crosswalk_of(examples) == "built-in":  # what speaks of no image here joins nothing, and was not compared
         shown = pa.concat_arrays([split.images.flatten() for split in splits]).unique()
         genome = links["vg_images"]
-        links["vg_images"] = genome.filter(pc.is_in(genome["image"], value_set=shown))
+        speaks = pc.is_in(genome["image"], value_set=shown)
+        if has_mixtures:
+            speaks = pc.or_(speaks, pc.is_in(genome["alias"], value_set=shown))
+        links["vg_images"] = genome.filter(speaks)
     return splits, pa.concat_tables(list(links.values()))
 
 
@@ -152,8 +187,8 @@ def warnings_of(
         if split.unnamed:
             examples_of_it = ", ".join(quoted(name or "") for name in split.unnamed_examples)
             warnings.append(
-                f"{count(split.unnamed, 'name')} in the image list {split.dataset}:{split.role} {be(split.unnamed)} not"
-                f" compared, as they do not say which image they are, such as {examples_of_it}."
+                f"{count(split.unnamed, 'image')} of the image list {split.dataset}:{split.role} {be(split.unnamed)}"
+                f" not compared, as nothing says which they are, such as {examples_of_it}."
             )
     if missing:
         datasets = ", ".join(dict.fromkeys(split.dataset for split in splits))

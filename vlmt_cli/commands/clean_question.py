@@ -5,13 +5,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vlmt_cli.clean.question import CleanQuestion, ExistingSplit, ImageFiles, ImageList
+    from collections.abc import Sequence
+
+    from vlmt_cli.clean.question import CleanQuestion, ExistingSplit, ImageFiles, ImageList, Mixture
     from vlmt_cli.clean.splits import Split
     from vlmt_cli.datasets.options import Options
 
 
 def question_of(
-    names: list[str], identity: str, options: "Options", lists: "list[ImageList]", files: "ImageFiles | None"
+    names: list[str],
+    identity: str,
+    options: "Options",
+    lists: "list[ImageList]",
+    files: "ImageFiles | None",
+    mixtures: "Sequence[Mixture]" = (),
 ) -> "CleanQuestion":
     """Return the question that the options ask."""
     from vlmt_cli.clean.question import CleanQuestion, options_for
@@ -23,6 +30,7 @@ def question_of(
         options=options_for(names, list(DATASETS), options.model_dump(mode="json"), files is not None),
         image_lists=lists,
         image_files=files,
+        mixtures=list(mixtures),
     )
 
 
@@ -44,6 +52,7 @@ def refuse_contradiction(
     options: "Options | None",
     lists: "list[ImageList]",
     files: "ImageFiles | None",
+    mixtures: "list[Mixture]",
 ) -> None:
     """Refuse to check a split with other options than it was made with, which its report states.
 
@@ -56,7 +65,13 @@ def refuse_contradiction(
     from vlmt_cli.clean.split_folder import read_report
 
     question = read_report(folder).question
-    given = {"datasets": names, "identity": identity, "image_lists": lists or None, "image_files": files}
+    given = {
+        "datasets": names,
+        "identity": identity,
+        "image_lists": lists or None,
+        "image_files": files,
+        "mixtures": mixtures or None,
+    }
     asked = question.model_copy(update={name: value for name, value in given.items() if value is not None})
     if options:
         own = question_of(asked.datasets, asked.identity, options, [], asked.image_files).options
@@ -102,7 +117,10 @@ def datasets_to_clean(data: Path, to: Path | None, asked: "CleanQuestion", repla
     if replace:  # where its files are gone, there is nothing to keep
         more = [name for name in more if raw_files(data, name)]
     wider = asked.model_copy(update={"datasets": [*asked.datasets, *more]})
-    if not replace and (different := differences(previous.question, wider)):
+    had = previous.question.mixtures  # a mixture more replaces nothing
+    added = [each for each in wider.mixtures if each.name not in {mixture.name for mixture in had}]
+    before = previous.question.model_copy(update={"mixtures": [*had, *added]})
+    if not replace and (different := differences(before, wider)):
         raise _other_question(data, target, previous, different)
     if more:
         say(f"Kept in the split, having no test set: {', '.join(more)}")
@@ -126,6 +144,8 @@ def command_of(asked: "CleanQuestion", available: bool, to: Path | None = None) 
     for image_list in asked.image_lists:
         source = f":{image_list.source}" if image_list.source else ""
         words += ["--image-list", f"{image_list.name}:{image_list.role}{source}={image_list.path}"]
+    for mixture in asked.mixtures:
+        words += ["--mixture", f"{mixture.name}{f':{mixture.source}' if mixture.source else ''}={mixture.path}"]
     if asked.image_files:
         words += ["--near-duplicates", *asked.image_files.folders]
         words += ["--verdicts", asked.image_files.verdicts] if asked.image_files.verdicts else []

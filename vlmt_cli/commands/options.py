@@ -48,8 +48,17 @@ ImageLists = Annotated[
     list[str] | None,
     typer.Option(
         "--image-list",
-        help="NAME:ROLE=FILE, or NAME:ROLE:SOURCE=FILE where numbers are SOURCE's: a list of image names or keys, JSON,"
-        " Parquet or .npy; ROLE is train, val, test, pretrain or detector. Repeat it for more.",
+        help="NAME:ROLE=FILE, or NAME:ROLE:SOURCE=FILE where numbers are SOURCE's: image names or keys in text, JSON,"
+        " Parquet or .npy, or any mixture that vlmt scan reads; ROLE is train, val, test, pretrain or detector. Repeat"
+        " it for more.",
+    ),
+]
+Mixtures = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--mixture",
+        help="NAME=FILE, or NAME:SOURCE=FILE where numbers are SOURCE's: a mixture in any form that vlmt scan reads,"
+        " written to mixtures/NAME beside the split without the records that show test images. Repeat it for more.",
     ),
 ]
 Identity = Annotated[

@@ -156,9 +156,7 @@ def scan_sources(
             hit = len(set(all_hits(of_file)["record"].to_pylist()))
             parts += of_file
             scanned.append(
-                ScannedFile(
-                    path=each.name, form=each.form, sampling=each.sampling, records=records, hit_records=hit
-                )
+                ScannedFile(path=each.name, form=each.form, sampling=each.sampling, records=records, hit_records=hit)
             )
     return scanned, tally, all_hits(parts)
 

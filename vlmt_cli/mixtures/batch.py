@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 IMAGES = pa.schema(
@@ -94,6 +95,18 @@ class Batch:
     spans: NDArray[np.int64] | None = None
     videos: int = 0
     damaged: tuple[Damaged, ...] = ()
+
+
+def column_of(images: pa.RecordBatch, name: str) -> pa.Array:
+    """Return a column of a batch's images, plain; nulls where the batch does not have it."""
+    kind = IMAGES.field(name).type
+    return images.column(name).cast(kind) if name in images.schema.names else pa.nulls(images.num_rows, kind)
+
+
+def addresses_of(images: pa.RecordBatch) -> pa.Array:
+    """Return the addresses of a batch's images, names that are addresses among them; null for the others."""
+    names = column_of(images, "name")
+    return pc.coalesce(column_of(images, "url"), pc.if_else(pc.match_substring_regex(names, "^https?://"), names, None))
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -105,56 +104,6 @@ def read_benchmark(path: Path, images: bool = False) -> Shown:
     if not len(shown):
         raise DataError("says nothing of images", where=path, todo="give a file whose records name their images")
     return shown
-
-
-def read_names(path: Path, source: str | None = None) -> tuple[pa.Array, pa.Array]:
-    """Read a list of images in any form that a benchmark's file has, or ``.npy`` with an array of ids or names.
-
-    Returns:
-        N image keys, null where a name does not say which image it is, and the N names.
-
-    Raises:
-        DataError: it cannot be read, or names nothing.
-    """
-    with open_packed(path) as file:
-        head = file.read(_HEAD)
-    if head.startswith(b"\x93NUMPY"):
-        names = _of_array(path)
-    elif _is_plain(head) and head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] not in (b"{", b"[") and not _is_table(path, head):
-        names = _words(path)
-    else:
-        shown = read_benchmark(path)
-        return keys_of_shown(shown, source), pa.array(
-            [names[0] if names else None for names in shown.names], pa.string()
-        )
-    if not len(names):
-        raise DataError("names no image", where=path, todo="write one name a line, such as coco:262148")
-    return keys_of(names, source=source).keys, names
-
-
-def _words(path: Path) -> pa.Array:
-    """Return the first word of every line; empty lines and ``#`` comments are passed over."""
-    with open_packed(path) as file:
-        text = file.read().removeprefix(b"\xef\xbb\xbf")
-    try:
-        lines = pa.array(text.decode().split("\n"), pa.string())
-    except UnicodeDecodeError as error:
-        line = text.count(b"\n", 0, error.start) + 1
-        raise DataError("is not UTF-8 text", where=f"{path}:{line}", todo="save it as UTF-8") from error
-    words = pc.struct_field(pc.extract_regex(lines, r"^\s*(?P<word>[^\s#]*)"), "word")
-    return words.filter(pc.not_equal(words, ""))
-
-
-def _of_array(path: Path) -> pa.Array:
-    try:
-        with open_packed(path) as file:
-            values = np.lib.format.read_array(file, allow_pickle=False, max_header_size=10_000)
-        if values.ndim != 1 or values.dtype.kind not in "iuUS":
-            raise ValueError(f"an array of shape {values.shape} and {values.dtype}")
-        names = values.astype(str) if values.dtype.kind != "S" else np.char.decode(values, "utf-8")
-        return pa.array(names.tolist(), pa.string())
-    except (ValueError, EOFError, MemoryError, UnicodeDecodeError) as error:
-        raise DataError(f"is not a list of ids ({printable(error)})", where=path) from error
 
 
 def _is_table(path: Path, head: bytes) -> bool:
