@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from vlmt_cli.base.addresses import flickr_photos, normal_addresses
+from vlmt_cli.base.addresses import flickr_photos, normal_addresses, official_images
 from vlmt_cli.clean.index import Index, aliases_of
 from vlmt_cli.clean.lookup import Lookup
 from vlmt_cli.clean.texts import hash_parts
@@ -150,9 +150,11 @@ def scan_batch(
         for kind in ("sha256", "md5")
         if kind in images.schema.names
     ]
-    looked_up = [named.keys, *hashes]
+    keys, by_address = named.keys, []
     if addresses.null_count < len(addresses):
-        looked_up += [flickr_photos(addresses), normal_addresses(addresses)]
+        keys = pc.coalesce(keys, official_images(addresses))
+        by_address = [flickr_photos(addresses), normal_addresses(addresses)]
+    looked_up = [keys, *hashes, *by_address]
     matches = [index.lookup.matches(column) for column in looked_up if column.null_count < len(column)]
     row = np.concatenate([np.empty(0, np.int64), *(rows for rows, _ in matches)])
     alias = np.concatenate([np.empty(0, np.int64), *(positions for _, positions in matches)])
@@ -172,7 +174,7 @@ def scan_batch(
             "record_id": batch.ids.cast(pa.string()).take(pc.subtract(record, batch.first)),
             "position": column_of(images, "position").take(pa.array(row)),
             "written": written.take(pa.array(row)),
-            "key": named.keys.take(pa.array(row)),
+            "key": keys.take(pa.array(row)),
             "benchmark": found["benchmark"],
             "image": found["image"],
             "how": found["how"],
@@ -181,7 +183,7 @@ def scan_batch(
         schema=HITS,
     )
     is_known = np.any([column.is_valid().to_numpy(zero_copy_only=False) for column in [*looked_up, addresses]], axis=0)
-    return hits, _tally(batch, index, named.keys, named.folders, names, is_known)
+    return hits, _tally(batch, index, keys, named.folders, names, is_known)
 
 
 def _shown(batch: Batch, index: ScanIndex, record: pa.Array, found: pa.Table) -> list[str]:
