@@ -126,8 +126,9 @@ def _layout(head: bytes) -> _Layout | None:
     values = dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(names, ())
     sample = pa.table({name: pa.array(values[name], pa.string()) for name in names})
     roles = roles_of(sample.schema, sample.select)
-    if roles is None or not (roles.images or roles.names or roles.urls) or (len(names) == 1 and not has_header):
-        return None  # names alone, one a line, are a list
+    is_list = len(names) == 1 and (not has_header or names[0].startswith("#"))  # names alone, or below a comment
+    if roles is None or not (roles.images or roles.names or roles.urls) or is_list:
+        return None
     return _Layout(delimiter, names, start, roles)
 
 
