@@ -124,11 +124,14 @@ def _lines(path: Path, wanted: Wanted) -> Iterator[Batch]:
                 row = msgspec.json.decode(data[start:end].removeprefix(b"\xef\xbb\xbf"), type=dict)
                 rows.append({name: value for name, value in row.items() if _is_plain(value)})
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-                damaged.append(Damaged(record, f"it is not a JSON object ({printable(error)})"))
+                damaged.append(Damaged(record, f"is not a JSON object ({printable(error)})"))
                 rows.append({})
         columns = {name: _column([row.get(name) for row in rows]) for name in dict.fromkeys(n for r in rows for n in r)}
         batch = pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
         if not columns:  # pyarrow counts rows by columns
+        if first == 0 and len(damaged) == len(rows):
+            todo = "get the file again, or correct it"
+            raise DataError(damaged[0].reason, where=f"{path}: record 0", todo=todo)
             batch = pa.RecordBatch.from_arrays([pa.nulls(len(rows), pa.string())], ["text"])
         roles = roles_of(batch.schema, pa.Table.from_batches([batch]).select) or Roles()
         if known is None and not (damaged or roles.images or roles.names):

@@ -11,6 +11,7 @@ A line is a record, however it ends; a blank line or a comment is none.
 
 import io
 import re
+import tokenize
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -75,7 +76,9 @@ def read(source: Source, wanted: Wanted) -> Iterator[Batch]:
     """
     kind = _kind(source.path)
     if kind == "npy":
-        yield _batch(0, [str(value) for value in _array(source.path).tolist()], [], wanted)
+        values = [str(value).encode(errors="replace") for value in _array(source.path).tolist()]
+        names = [value.decode(errors="replace") for value in values]  # numpy lets any number be a letter
+        yield _batch(0, names, [], wanted)
     elif kind == "json":
         for window in json_records.windows(source.path):
             try:
@@ -138,8 +141,11 @@ def _array(path: Path) -> NDArray[np.generic]:
     """Load ids; never anything that is pickled."""
     try:
         with open_file(path) as file:
-            values = np.load(io.BytesIO(file.read()), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+            content = io.BytesIO(file.read())
+        values = np.load(content, allow_pickle=False)
+        if content.read(1):
+            raise ValueError("more follows behind it")
+    except (ValueError, EOFError, OSError, MemoryError, tokenize.TokenError) as error:
         todo = "save it again as an array of integers or strings"
         raise DataError(f"is not an array that can be read ({printable(error)})", where=path, todo=todo) from error
     if values.ndim != 1 or values.dtype.kind not in "iuU":

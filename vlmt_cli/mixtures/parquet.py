@@ -73,7 +73,8 @@ def write(source: Source, kept: Kept, to: Path) -> None:
                 size = 0
                 batch_rows = _rows_of(file.metadata.row_group(group), _BYTES)
                 for start, batch in _batches(file, source.path, None, batch_rows, group, first):
-                    rows.append(batch.filter(pa.array(kept.records[start : start + batch.num_rows])))
+                    with intact(source.path, start):  # a damaged file's columns may differ in length
+                        rows.append(batch.filter(pa.array(kept.records[start : start + batch.num_rows])))
                     size += rows[-1].nbytes
                     if size > _GROUP_BYTES:
                         _write_group(writer, rows, schema)
@@ -173,6 +174,8 @@ def _settings(file: pq.ParquetFile) -> dict[str, Any]:
     group = meta.row_group(0)
     columns = [group.column(number) for number in range(group.num_columns)]
     paths = [column.path_in_schema for column in columns]
+    if any(column.compression == "UNKNOWN" for column in columns):
+        raise pa.ArrowInvalid("a column is compressed in an unknown way")
     dictionary = [c.path_in_schema for c in columns if {"RLE_DICTIONARY", "PLAIN_DICTIONARY"} & set(c.encodings)]
     return settings | {
         "compression": {c.path_in_schema: c.compression.replace("UNCOMPRESSED", "NONE") for c in columns},
