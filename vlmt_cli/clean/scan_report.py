@@ -11,7 +11,7 @@ from vlmt_cli.clean.index_gaps import gaps_of
 from vlmt_cli.clean.scan import IMAGE_AND_TEXT, ScanIndex, Tally, hit_images
 
 SCAN_VERSION = 1
-_SHOWN = 12
+_SHOWN, _EXAMPLES = 12, 3
 
 
 class _Model(BaseModel):
@@ -142,6 +142,8 @@ def _records(hits: pa.Table) -> int:
 
 def conclusion(report: ScanReport) -> str:
     """Say in a sentence or two what was found, and how far was looked."""
+    if not report.records:
+        return "The mixture has no records: nothing was compared."
     unnamed = sum(each.images for each in report.unnamed.values())
     rest = f", and nothing names {unnamed:,}, which may be test images" if unnamed else ""
     looked = f"{report.compared:,} of {count(report.images, 'image')} could be compared by name, address or hash{rest}."
@@ -155,6 +157,9 @@ def conclusion(report: ScanReport) -> str:
 def notes(report: ScanReport) -> list[str]:
     """Say what was passed over: a line each."""
     said = []
+    if empty := [each.path for each in report.mixture if not each.records]:
+        names = ", ".join(quoted(path) for path in empty[:_EXAMPLES])
+        said.append(f"{count(len(empty), 'file')} without records (such as {names}).")
     if report.without_image:
         said.append(f"{count(report.without_image, 'record')} without an image.")
     if report.videos:

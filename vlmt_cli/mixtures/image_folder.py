@@ -45,7 +45,10 @@ def is_form(path: Path, head: bytes) -> bool:
     """Whether a path is a folder with a table of metadata or with image files."""
     if not path.is_dir():
         return False
-    return _metadata(path) is not None or any(_is_image(entry) for entry in islice(_entries(path), _LOOKED_AT))
+    is_left = not any(path.iterdir())  # of a folder all of whose images went
+    return (
+        is_left or _metadata(path) is not None or any(_is_image(entry) for entry in islice(_entries(path), _LOOKED_AT))
+    )
 
 
 def read(source: Source, wanted: Wanted) -> Iterator[Batch]:
@@ -116,7 +119,7 @@ def _lines(path: Path, wanted: Wanted) -> Iterator[Batch]:
     first, size = 0, _ROWS_WITH_DATA if wanted.data else _ROWS
     data = read_file(path)
     known: Roles | None = None
-    while first < len(spans) or known is None:
+    while first < len(spans):
         rows, damaged = [], []
         part = spans[first : first + size]
         for record, (start, end) in enumerate(part.tolist(), first):
@@ -126,12 +129,12 @@ def _lines(path: Path, wanted: Wanted) -> Iterator[Batch]:
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
                 damaged.append(Damaged(record, f"is not a JSON object ({printable(error)})"))
                 rows.append({})
-        columns = {name: _column([row.get(name) for row in rows]) for name in dict.fromkeys(n for r in rows for n in r)}
-        batch = pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
-        if not columns:  # pyarrow counts rows by columns
         if first == 0 and len(damaged) == len(rows):
             todo = "get the file again, or correct it"
             raise DataError(damaged[0].reason, where=f"{path}: record 0", todo=todo)
+        columns = {name: _column([row.get(name) for row in rows]) for name in dict.fromkeys(n for r in rows for n in r)}
+        batch = pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
+        if not columns:  # pyarrow counts rows by columns
             batch = pa.RecordBatch.from_arrays([pa.nulls(len(rows), pa.string())], ["text"])
         roles = roles_of(batch.schema, pa.Table.from_batches([batch]).select) or Roles()
         if known is None and not (damaged or roles.images or roles.names):

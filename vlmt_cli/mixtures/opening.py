@@ -50,7 +50,7 @@ def form_of(path: Path) -> str:
         name = path.name.removesuffix(".gz")
         if name.endswith((".json", *LINES)):
             return "records"  # what is left of a file all of whose records went
-        if name.endswith(".txt"):
+        if name.endswith((".txt", ".csv", ".tsv")):
             return "image_list"
         raise DataError("is empty", where=path, todo="get the file again")
     if (said := beginning(head)) and not head.startswith(b"PAR1"):

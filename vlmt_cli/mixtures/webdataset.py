@@ -27,6 +27,7 @@ from vlmt_cli.mixtures.tar_file import BLOCK, RECORD, Member, Tar, opened
 
 _PARTS = re.compile(r"((?:.*/|)[^.]+)[.]([^/]*)", re.DOTALL)
 _META = re.compile(r"__[^/]*__(?:$|/)")
+_TARS = (".tar", ".tgz", ".gz")
 _VIDEOS = ("mp4", "webm", "avi", "mov", "mkv")
 _TEXTS = ("txt", "text", "caption")
 _LARGEST_JSON = 64 << 20
@@ -54,9 +55,9 @@ class _Record:
 
 
 def is_form(path: Path, head: bytes) -> bool:
-    """Whether a file begins with the header of a tar file."""
+    """Whether a file begins with the header of a tar file, or is the end of one whose members all went."""
     if len(head) < BLOCK or not head[0]:
-        return False
+        return 2 * BLOCK <= len(head) <= RECORD and path.suffix in _TARS and not head.strip(b"\0")
     stored = head[148:156].replace(b"\0", b" ").strip()
     total = sum(head[:BLOCK]) - sum(head[148:156]) + 8 * 32
     return bool(stored) and not stored.strip(b"01234567") and int(stored, 8) == total
