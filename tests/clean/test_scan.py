@@ -1,6 +1,7 @@
 """Scans against a brute force over names written apart from the readers, and files given back without the hits."""
 
 import json
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mixtures.files import MAKERS
 
 from vlmt_cli.base.identity import LINKS, links_table
 from vlmt_cli.clean.builtin_index import builtin_index
@@ -16,8 +18,8 @@ from vlmt_cli.clean.scan import HITS, ready, scan_batch
 from vlmt_cli.clean.scan_write import write_mixture
 from vlmt_cli.clean.texts import hash_texts
 from vlmt_cli.mixtures.batch import Wanted
-from vlmt_cli.mixtures.forms import FORMS
-from vlmt_cli.mixtures.opening import sources_of
+from vlmt_cli.mixtures.forms import FORMS, LISTS
+from vlmt_cli.mixtures.opening import form_of, sources_of
 
 TESTED = {"coco:7", "coco:9", "flickr30k:555"}
 # Every name that the images below have in a mixture, and the tested image that each is, if any.
@@ -33,7 +35,12 @@ NAMES = {
     "private/7.jpg": None,
     "ocr_vqa/images/0521545455.jpg": None,
 }
-URLS = {"https://farm1.staticflickr.com/2/555_ab.jpg": "flickr30k:555", "http://a.org/7.jpg": None}
+URLS = {
+    "https://farm1.staticflickr.com/2/555_ab.jpg": "flickr30k:555",
+    "http://images.cocodataset.org/train2017/000000000007.jpg": "coco:7",
+    "https://cs.stanford.edu/people/rak248/VG_100K_2/70.jpg": "coco:7",  # by the crosswalk
+    "http://a.org/7.jpg": None,
+}
 
 
 @pytest.fixture(scope="module")
@@ -65,35 +72,61 @@ def found(hits):
     return {(row["record"], row["position"], row["image"]) for row in hits.to_pylist()}
 
 
-MIXTURES = st.lists(st.lists(st.sampled_from(sorted(NAMES)), max_size=3), min_size=1, max_size=12)
+FILES = st.tuples(
+    st.sampled_from(sorted(MAKERS)),
+    st.lists(st.lists(st.sampled_from([*NAMES, *URLS, "70.jpg"]), max_size=3), min_size=1, max_size=6),
+)
+ROOT = "./data/vg/VG_100K_2/"
+"""Of the images in a list of mixtures whose form has such a field: there a number alone says which image it is."""
 
 
-@settings(max_examples=40)
-@given(MIXTURES, st.sampled_from(["array", "lines", "indented"]), st.booleans())
-def test_what_is_written_has_no_hit_and_loses_nothing_else(tmp_path_factory, index, rows, layout, only_images):
+def list_of(kind, paths):
+    """A list of mixtures that names some files."""
+    if kind == "onevision":
+        return "datasets:\n" + "".join(f"  - json_path: {path}\n    sampling_strategy: all\n" for path in paths)
+    entry = {
+        "internvl": lambda path: {"root": ROOT, "annotation": path, "repeat_time": 1},
+        "qwen": lambda path: {"annotation_path": path, "data_path": ROOT},
+        "llamafactory": lambda path: {"file_name": path, "formatting": "sharegpt"},
+    }[kind]
+    return json.dumps({f"part{number}%50": entry(str(path)) for number, path in enumerate(paths)})
+
+
+@settings(max_examples=60)
+@given(st.lists(FILES, min_size=1, max_size=3), st.sampled_from([None, *LISTS]), st.booleans())
+def test_what_is_written_has_no_hit_and_loses_nothing_else(tmp_path_factory, index, files, listed, only_images):
     folder = tmp_path_factory.mktemp("mixture")
-    records = [record(number, images) for number, images in enumerate(rows)]
-    path = folder / ("mix.jsonl" if layout == "lines" else "mix.json")
-    if layout == "lines":
-        path.write_text("".join(json.dumps(each) + "\n" for each in records))
-    else:
-        path.write_text(json.dumps(records, indent=2 if layout == "indented" else None))
-    hits = scan([path], index)
-    expected = {(r, p, NAMES[name]) for r, names in enumerate(rows) for p, name in enumerate(names) if NAMES[name]}
-    assert found(hits) == expected
+    truth = {**NAMES, **URLS, "70.jpg": None}
+    if listed in ("internvl", "qwen"):
+        truth |= {"70.jpg": "coco:7", "a/b/000000000009.jpg": None}
+    paths, rows, expected = [], {}, set()
+    for number, (kind, drawn) in enumerate(files):
+        path = folder / "parts" / str(number) / MAKERS[kind].name
+        path.parent.mkdir(parents=True)
+        rows[path] = MAKERS[kind].write(path, drawn)
+        assert form_of(path) == kind.split()[0]
+        expected |= {
+            (str(path), r, p, truth[name])
+            for r, names in enumerate(rows[path]) for p, name in enumerate(names) if truth[name]
+        }  # fmt: skip
+        paths.append(path)
+    given = [str(path) for path in paths]
+    if listed:
+        given = [str(folder / ("mix.yaml" if listed == "onevision" else "mix.json"))]
+        Path(given[0]).write_text(list_of(listed, paths))
+    hits = scan(given, index)
+    assert {(row["file"], row["record"], row["position"], row["image"]) for row in hits.to_pylist()} == expected
 
-    write_mixture([str(path)], sources_of(str(path)), [len(rows)], hits, folder / "clean", only_images)
-    written = folder / "clean" / path.name
-    text = written.read_text()
-    kept = [json.loads(line) for line in text.splitlines()] if layout == "lines" else json.loads(text)
-    hit = {r for r, _, _ in expected}
-    if not only_images:
-        assert kept == [each for number, each in enumerate(records) if number not in hit]
-        for line in path.read_text().splitlines() if layout == "lines" else ():
-            assert (line in text.splitlines()) == (json.loads(line) in kept)
-    else:
-        assert {each["id"] for each in kept} >= {f"r{number}" for number in range(len(rows)) if number not in hit}
-    assert not found(scan([written], index))
+    before = [MAKERS[kind].read(path) for path, (kind, _) in zip(paths, files, strict=True)]
+    sources = [source for each in given for source in sources_of(each)]
+    write_mixture(given, sources, [len(rows[source.path]) for source in sources], hits, folder / "clean", only_images)
+    base = folder if listed else Path(os.path.commonpath([path.parent for path in paths]))
+    for path, (kind, _), had in zip(paths, files, before, strict=True):
+        hit = {record for file, record, _, _ in expected if file == str(path)}
+        kept = MAKERS[kind].read(folder / "clean" / path.relative_to(base))
+        assert kept == [each for number, each in enumerate(had) if number not in hit]
+        assert MAKERS[kind].read(path) == had
+    assert not len(scan([folder / "clean" / Path(each).relative_to(base) for each in given], index))
 
 
 def test_parquet_by_names_addresses_and_hashes(index, tmp_path):
