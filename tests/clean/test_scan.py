@@ -130,7 +130,7 @@ def test_what_is_written_has_no_hit_and_loses_nothing_else(tmp_path_factory, ind
 
 
 def test_parquet_by_names_addresses_and_hashes(index, tmp_path):
-    names = [*NAMES, None, None]
+    names = [*NAMES, *[None] * len(URLS)]
     urls = [None] * len(NAMES) + list(URLS)
     table = pa.table({"image": names, "url": urls, "caption": [f"c{n}" for n in range(len(names))]})
     pq.write_table(table, tmp_path / "mix.parquet")
