@@ -31,6 +31,7 @@ from vlmt_cli.mixtures.batch import Batch, Form, Kept, Source, Wanted
 from vlmt_cli.mixtures.columns import roles_of
 from vlmt_cli.mixtures.parquet import intact, no_image_column
 from vlmt_cli.mixtures.rows import batch_of
+from vlmt_cli.mixtures.views import filtered
 
 _FILE, _STREAM = b"ARROW1\0\0", b"\xff\xff\xff\xff"
 _STATE, _DICT, _INFO = "state.json", "dataset_dict.json", "dataset_info.json"
@@ -132,7 +133,7 @@ def _write_file(file: Path, kept: NDArray[np.bool_], to: Path) -> tuple[int, int
                 mask = kept[first : first + batch.num_rows]
                 with intact(file, first):
                     batch.validate(full=True)
-                    batch = batch if mask.all() else batch.filter(pa.array(mask))
+                    batch = batch if mask.all() else filtered(batch, pa.array(mask))
                 first += len(mask)
                 size += batch.nbytes
                 if batch.num_rows:

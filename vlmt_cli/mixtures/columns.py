@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 from pyarrow import types
 
 from vlmt_cli.base.image_names import SUFFIXES
+from vlmt_cli.mixtures.views import plain_schema
 
 _IMAGES = re.compile(
     r"(?:left_|right_|decoded_|pil_|main_|jpg_)?(?:image|img|picture|photo)s?(?:_?\d+|_bytes|_list)?|jpe?g|png|webp"
@@ -71,6 +72,7 @@ def roles_of(schema: pa.Schema, sample: Callable[[list[str]], pa.Table]) -> Role
     Returns:
         The roles; without images where the table holds text alone, and None where nothing is known of it.
     """
+    schema = plain_schema(schema)
     by_name = {name.lower(): name for name in reversed(schema.names)}
     kinds = {name: schema.field(name).type for name in by_name.values()}
 

@@ -28,6 +28,7 @@ from vlmt_cli.base.words import listed, printable
 from vlmt_cli.mixtures.batch import Batch, Form, Kept, Source, Wanted
 from vlmt_cli.mixtures.columns import Roles, leaves, roles_of
 from vlmt_cli.mixtures.rows import batch_of
+from vlmt_cli.mixtures.views import filtered, parquet_schema
 
 _ROWS = 1 << 17
 """Rows of a batch of names."""
@@ -65,7 +66,7 @@ def write(source: Source, kept: Kept, to: Path) -> None:
     """Write a file again without the records that are not kept: equal values, schema and metadata, alike row groups."""
     with _opened(source.path) as file, atomic(to) as temporary:
         with intact(source.path, 0):
-            schema, settings = file.schema_arrow, _settings(file)
+            schema, settings = parquet_schema(file.schema_arrow), _settings(file)
         with pq.ParquetWriter(temporary, schema, **settings) as writer:
             first = 0
             for group in range(file.metadata.num_row_groups):
@@ -74,7 +75,7 @@ def write(source: Source, kept: Kept, to: Path) -> None:
                 batch_rows = _rows_of(file.metadata.row_group(group), _BYTES)
                 for start, batch in _batches(file, source.path, None, batch_rows, group, first):
                     with intact(source.path, start):  # a damaged file's columns may differ in length
-                        rows.append(batch.filter(pa.array(kept.records[start : start + batch.num_rows])))
+                        rows.append(filtered(batch, pa.array(kept.records[start : start + batch.num_rows]), schema))
                     size += rows[-1].nbytes
                     if size > _GROUP_BYTES:
                         _write_group(writer, rows, schema)

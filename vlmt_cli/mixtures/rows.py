@@ -13,6 +13,7 @@ from pyarrow import types
 from vlmt_cli.base.words import printable
 from vlmt_cli.mixtures.batch import IMAGES, Batch, Damaged, Wanted
 from vlmt_cli.mixtures.columns import Roles
+from vlmt_cli.mixtures.views import without_views
 
 LONGEST = 1 << 16
 """Bytes of a name or an address; a record with a longer one is damaged."""
@@ -41,7 +42,7 @@ def batch_of(rows: pa.RecordBatch, roles: Roles, first: int, wanted: Wanted) -> 
     Raises:
         pa.ArrowInvalid: a string is not UTF-8, or a list reaches outside its values.
     """
-    n = rows.num_rows
+    n, rows = rows.num_rows, without_views(rows)
     columns = {name: rows.column(name) for name in rows.schema.names}
     shown = _images(n, columns, roles, wanted)
     damaged = _too_long(shown)
