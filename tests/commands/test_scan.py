@@ -66,6 +66,18 @@ def test_bad_input_is_one_line(vlmt, mixture, tmp_path, arguments, code, message
     assert mixture.read_bytes() == before
 
 
+def test_another_mixture_of_the_same_name_replaces_no_results(vlmt, mixture, tmp_path):
+    other = tmp_path / "other" / mixture.name
+    other.parent.mkdir()
+    other.write_bytes(mixture.read_bytes())
+    arguments = ("--data", tmp_path, "--against", "pope")
+    assert [vlmt("scan", mixture, *arguments)[0] for _ in range(2)] == [0, 0]
+    code, out, err = vlmt("scan", other, *arguments)
+    assert code == 2 and not out and f"holds the scan of {mixture}" in err and "--out" in err
+    assert vlmt("scan", other, *arguments, "--out", tmp_path / "out")[0] == 0
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["given"] == [str(other)]
+
+
 def test_rules_name_what_private_folders_hold(vlmt, tmp_path):
     (tmp_path / "mix.jsonl").write_text(json.dumps({"id": "a", "image": "team/410707.jpg"}) + "\n")
     (tmp_path / "rules.txt").write_text("team/{number}.jpg = coco\n")

@@ -1,11 +1,14 @@
 """What a scan found, as ``report.json`` and ``report.md`` have it."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 
+from vlmt_cli.base.documents import read_json
+from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.words import count, escaped, quoted
 from vlmt_cli.clean.index_gaps import gaps_of
 from vlmt_cli.clean.scan import IMAGE_AND_TEXT, ScanIndex, Tally, hit_images
@@ -72,6 +75,7 @@ class ScanReport(_Model):
 
     Attributes:
         version: of this file.
+        given: what was scanned, as absolute paths.
         mixture: the files.
         records, images, hit_records: all in all.
         without_image, videos, damaged: records without an image; videos, which are not compared; records that could
@@ -84,6 +88,7 @@ class ScanReport(_Model):
     """
 
     version: PositiveInt = SCAN_VERSION
+    given: tuple[str, ...] = ()
     mixture: tuple[ScannedFile, ...]
     records: NonNegativeInt
     images: NonNegativeInt
@@ -98,8 +103,10 @@ class ScanReport(_Model):
     benchmarks: dict[str, HitBenchmark]
 
 
-def make_report(files: Sequence[ScannedFile], tally: Tally, hits: pa.Table, index: ScanIndex) -> ScanReport:
-    """Put the report of a scan together."""
+def make_report(
+    files: Sequence[ScannedFile], tally: Tally, hits: pa.Table, index: ScanIndex, given: Sequence[str] = ()
+) -> ScanReport:
+    """Put the report of a scan together; ``given`` is what was scanned, as absolute paths."""
     images = hit_images(hits)
     benchmarks = {}
     for name, benchmark in index.index.benchmarks.items():
@@ -118,6 +125,7 @@ def make_report(files: Sequence[ScannedFile], tally: Tally, hits: pa.Table, inde
             lacks=tuple(gaps_of(index.index, name)),
         )
     return ScanReport(
+        given=tuple(given),
         mixture=tuple(files),
         records=tally.records,
         images=tally.images,
@@ -227,3 +235,18 @@ def markdown(report: ScanReport) -> str:
 def _plain(text: str) -> str:
     """Keep what others wrote from being read as Markdown or HTML."""
     return escaped(text).replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;").replace("`", "&#96;")
+
+
+def refuse_other(folder: Path, given: Sequence[str]) -> None:
+    """Refuse to replace the results of another mixture's scan, which has the same name.
+
+    Raises:
+        UsageError: the folder has such results.
+    """
+    try:
+        before = tuple(read_json(folder / "report.json")["given"])
+    except (DataError, OSError, KeyError, TypeError):
+        return
+    if before and before != tuple(given):
+        todo = f"give this one another folder with --out, or delete {folder}"
+        raise UsageError(f"holds the scan of {', '.join(map(str, before))}", where=folder, todo=todo)

@@ -76,7 +76,7 @@ def scan(
     from vlmt_cli.clean.index import choose
     from vlmt_cli.clean.own_index import OWN, known_index
     from vlmt_cli.clean.scan import ready
-    from vlmt_cli.clean.scan_report import conclusion, make_report, markdown
+    from vlmt_cli.clean.scan_report import conclusion, make_report, markdown, refuse_other
     from vlmt_cli.commands.show import say
     from vlmt_cli.mixtures.opening import sources_of
     from vlmt_cli.mixtures.rules import NO_RULES, read_rules
@@ -95,8 +95,12 @@ def scan(
     wanted = ready(index, choose(index, against))
     sources = [each for given in mixture for each in sources_of(given, form)]
     own_rules = read_rules(rules) if rules else NO_RULES
+    named = [each if "://" in each else str(Path(each).absolute()) for each in mixture]
+    folder = out or data / "scans" / _name_of(mixture)
+    if not (out or check):
+        refuse_other(folder, named)
     scanned, tally, hits = scan_sources(sources, wanted, own_rules, source)
-    report = make_report(scanned, tally, hits, wanted)
+    report = make_report(scanned, tally, hits, wanted, named)
     if as_json:
         print(report.model_dump_json(indent=2))
     else:
@@ -108,7 +112,6 @@ def scan(
             todo = "take them out with vlmt scan --write DIR"
             raise LeakError(conclusion(report).rstrip("."), todo=todo)
         return
-    folder = out or data / "scans" / _name_of(mixture)
     results = _write_results(folder, _name_of(mixture), report, hits)
     say(f"Written to {folder}: {', '.join(path.name for path in results)}")
     if write:
