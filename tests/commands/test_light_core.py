@@ -10,6 +10,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -28,6 +30,9 @@ RUNS = [
     ("VQA", "analyze overlap --datasets vqa,coco"),
     ("RefCOCOg umd test", "index"),
     ("refcoco-testB", "index add all --val --to index.parquet"),
+    ("refcoco-test", "scan mix.jsonl names.parquet --write clean --croissant"),
+    ("No record shows a test image", "scan clean --check"),
+    ("mixture", "clean --mixture mix=mix.jsonl --to both"),
     ("clean", "--help"),
 ]
 REFUSED = [
@@ -62,6 +67,10 @@ def results(world, tmp_path_factory):
         (folder / name).mkdir()
     Image.new("RGB", (64, 64)).save(folder / "photos" / "COCO_train2014_000000000009.jpg")
     (folder / "run" / "config.json").write_text("{}")
+    records = [{"image": "vg/VG_100K_2/107933.jpg", "conversations": []}, {"conversations": []}]
+    (folder / "mix.jsonl").write_text("".join(f"{json.dumps(record)}\n" for record in records))
+    images = pa.table({"image": ["coco/train2014/COCO_train2014_000000410707.jpg", "a.jpg"]})
+    pq.write_table(images, folder / "names.parquet")
     commands = [command for _, command in [*RUNS, *REFUSED]]
     return dict(zip(commands, run_light(folder, commands), strict=True))
 
