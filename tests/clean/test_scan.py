@@ -92,7 +92,7 @@ def list_of(kind, paths):
     return json.dumps({f"part{number}%50": entry(str(path)) for number, path in enumerate(paths)})
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.lists(FILES, min_size=1, max_size=3), st.sampled_from([None, *LISTS]), st.booleans())
 def test_what_is_written_has_no_hit_and_loses_nothing_else(tmp_path_factory, index, files, listed, only_images):
     folder = tmp_path_factory.mktemp("mixture")
@@ -166,20 +166,23 @@ def test_what_has_no_name_is_counted_by_folder_and_foreign_sources_apart(index, 
 
 
 def test_a_list_of_mixtures_is_written_with_its_members(index, tmp_path):
-    (tmp_path / "parts").mkdir()
+    (tmp_path / "lists").mkdir()
     for part, name in (("a", "COCO_val2014_000000000007.jpg"), ("b", "coco/train2017/000000000008.jpg")):
-        (tmp_path / "parts" / f"{part}.json").write_text(json.dumps([record(0, [name]), record(1, [])]))
-    parts = [f"  - json_path: {tmp_path}/parts/{part}.json\n    sampling_strategy: all\n" for part in "ab"]
-    (tmp_path / "mix.yaml").write_text("datasets:\n" + "".join(parts))
-    hits = scan([tmp_path / "mix.yaml"], index)
-    assert len(hits) == 1
-    sources = sources_of(str(tmp_path / "mix.yaml"))
-    write_mixture([str(tmp_path / "mix.yaml")], sources, [2, 2], hits, tmp_path / "clean")
-    again = sources_of(str(tmp_path / "clean" / "mix.yaml"))
-    assert {source.path.resolve() for source in again} == {
-        tmp_path / "clean" / "parts" / "a.json", tmp_path / "clean" / "parts" / "b.json"
-    }  # fmt: skip
-    assert not len(scan([tmp_path / "clean" / "mix.yaml"], index))
+        (tmp_path / "blobs" / part).parent.mkdir(exist_ok=True)
+        (tmp_path / "blobs" / part).write_text(json.dumps([record(0, [name]), record(1, [])]))
+        (tmp_path / "lists" / f"{part}.json").symlink_to(f"../blobs/{part}")  # as in the cache of a hub
+    parts = [f"  - json_path: {part}.json\n    sampling_strategy: all\n" for part in "ab"]
+    (tmp_path / "lists" / "mix.yaml").write_text("datasets:\n" + "".join(parts))
+    for number, way in enumerate(("lists/mix.yaml", "lists/*.yaml", "lists")):
+        hits, sources = scan([tmp_path / way], index), sources_of(str(tmp_path / way))
+        assert len(hits) == 1
+        clean = tmp_path / "lists" / ".." / f"clean{number}"
+        write_mixture([str(tmp_path / way)], sources, [2, 2], hits, clean)
+        again = sources_of(str(clean / "mix.yaml"))
+        assert {source.path.resolve() for source in again} == {
+            tmp_path / f"clean{number}" / f"{part}.json" for part in "ab"
+        }
+        assert not len(scan([clean / "mix.yaml"], index))
 
 
 def test_the_published_figures_come_out_of_the_real_lists(real_data, tmp_path):

@@ -83,6 +83,14 @@ def test_globs_and_folders(tmp_path):
     assert [source.path.name for source in sources_of(str(tmp_path / "a" / "[12].*"))] == ["1.json", "2.jsonl"]
     sources = [source for path in [tmp_path / "a"] for source in sources_of(str(path))]
     assert [(source.path.name, source.root) for source in sources] == [("2.jsonl", ""), ("1.json", "r")]
+    put(tmp_path / "a" / ".cache" / "part.json", "half of a file")
+    put(tmp_path / "a" / "3.parquet", "version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(DataError, match=r"3\.parquet: is a Git LFS pointer"):  # and is not passed over
+        sources_of(str(tmp_path / "a"))
+    put(tmp_path / "a" / "coco" / "1.jpg", "picture")
+    with pytest.raises(DataError, match=r"holds images and a file of records, '1\.json'; give .*, or say --form"):
+        sources_of(str(tmp_path / "a"))
+    assert [source.form for source in sources_of(str(tmp_path / "a"), "image_folder")] == ["image_folder"]
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def hash_of(given: str) -> str:
     """
     path = Path(given)
     try:
-        lists = lists_of(path, None)
+        lists = lists_of(given, None)
     except DataError:  # a benchmark's file, in no form that a mixture has
         lists = []
     if path.is_file() and not lists:

@@ -12,7 +12,7 @@ from vlmt_cli.base.errors import UsageError
 from vlmt_cli.base.words import count
 from vlmt_cli.mixtures.batch import Kept, Source, Wanted
 from vlmt_cli.mixtures.forms import FORMS, LISTS
-from vlmt_cli.mixtures.opening import form_of
+from vlmt_cli.mixtures.opening import form_of, paths_of
 
 
 def write_mixture(
@@ -41,9 +41,13 @@ def write_mixture(
     Raises:
         UsageError: a file would be written over one of the mixture.
     """
-    lists = [path for each in given for path in lists_of(Path(each), form)]
-    base = Path(os.path.commonpath([path.resolve().parent for path in [*lists, *(each.path for each in sources)]]))
-    renamed = {path: to / path.resolve().relative_to(base) for path in [*(each.path for each in sources), *lists]}
+    if ".." in to.parts:  # a list whose members' paths climb would be refused
+        to = to.resolve()
+    lists = [path for each in given for path in lists_of(each, form)]
+    # Links keep their names: in the cache of a hub those of files say what these are, and those behind them do not.
+    at = {path: Path(os.path.normpath(path.absolute())) for path in [*(each.path for each in sources), *lists]}
+    base = os.path.commonpath([path.parent for path in at.values()])
+    renamed = {path: to / where.relative_to(base) for path, where in at.items()}
     own = {path.resolve() for path in renamed}
     if over := next((target for target in renamed.values() if target.resolve() in own), None):
         raise UsageError("is a file of the mixture itself", where=over, todo="give --write another folder")
@@ -78,12 +82,14 @@ def _kept(source: Source, records: int, hits: pa.Table, may_lose_images: bool) -
     return Kept(stays, images)
 
 
-def lists_of(path: Path, form: str | None) -> list[Path]:
-    """Return the lists behind a path: itself, and the lists that it names."""
-    if not path.is_file():
-        return []
-    name = form or form_of(path)
-    if name not in LISTS:
-        return []
-    inner = [each for member in LISTS[name].members(path) for each in lists_of(member.path, None)]
-    return [path, *inner]
+def lists_of(given: str, form: str | None) -> list[Path]:
+    """Return the lists behind a path, a glob or a folder: themselves, and the lists that they name."""
+    lists: list[Path] = []
+    for path in paths_of(given):
+        name = form or form_of(path)
+        if name in LISTS:
+            lists += [
+                path,
+                *(inner for member in LISTS[name].members(path) for inner in lists_of(str(member.path), None)),
+            ]
+    return list(dict.fromkeys(lists))

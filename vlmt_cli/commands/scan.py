@@ -219,7 +219,7 @@ def _describe(
     from vlmt_cli.clean.scan_report import conclusion
     from vlmt_cli.clean.scan_write import lists_of
 
-    lists = [path for given in mixture for path in lists_of(Path(given), form)]
+    lists = [path for given in mixture for path in lists_of(given, form)]
     inputs = [file for path in [*lists, *(each.path for each in sources), *more] for file in files_below(path)]
     written = [file for path in results for file in files_below(path)]
     hashes = {str(path): sha256_of(path) for path in inputs}

@@ -4,18 +4,19 @@ What a file is, its content says; ``form`` overrules it. Lists are followed, and
 """
 
 import glob
-from contextlib import suppress
 from pathlib import Path
 
 from vlmt_cli.base.beginnings import beginning
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.packed import open_packed
-from vlmt_cli.base.words import listed, quoted
+from vlmt_cli.base.words import listed, printable, quoted
 from vlmt_cli.mixtures.batch import Form, ListForm, Source
 from vlmt_cli.mixtures.forms import FORMS, LISTS
 from vlmt_cli.mixtures.json_records import LINES
 
 _HEAD = 1 << 16
+_RECORDS = (".json", *LINES, ".parquet", ".arrow", ".tar", ".tgz", ".csv", ".tsv", ".npy")
+"""How files end that hold records, whatever else lies beside them."""
 _OTHER = (".zst", ".bz2", ".xz", ".zip", ".7z", ".lz4")
 
 
@@ -33,7 +34,7 @@ def sources_of(given: str, form: str | None = None) -> list[Source]:
     if form is not None and form not in FORMS and form not in LISTS:
         raise UsageError(f"there is no form {quoted(form)}", todo=f"take {listed([*FORMS, *LISTS])}")
     sources = []
-    for path in _paths(given):
+    for path in paths_of(given, form):
         name = form or form_of(path)
         sources += _members(path, name, ()) if name in LISTS else [Source(path, name)]
     return sources
@@ -63,10 +64,11 @@ def form_of(path: Path) -> str:
     raise DataError("is not a mixture of a known form", where=path, todo=todo)
 
 
-def _paths(given: str) -> list[Path]:
+def paths_of(given: str, form: str | None = None) -> list[Path]:
+    """Return the files, lists and folders of one form that a path or a glob stands for."""
     path = Path(given).expanduser()
     if path.is_dir():
-        return _below(path)
+        return [path] if form in FORMS and FORMS[form].is_form(path, b"") else _below(path)
     if path.exists():
         return [path]
     if "://" in given:
@@ -86,22 +88,38 @@ def _paths(given: str) -> list[Path]:
 
 def _below(folder: Path) -> list[Path]:
     """Return a folder that is a mixture itself, or else the files in it that are."""
-    if any(form.is_form(folder, b"") for form in FORMS.values()):
+    name = next((name for name, form in FORMS.items() if form.is_form(folder, b"")), None)
+    if name is not None:
+        if name == "image_folder" and (beside := next(filter(_is_of_records, sorted(folder.iterdir())), None)):
+            todo = f"give {printable(beside)}, or say --form image_folder where the images are meant"
+            raise DataError(f"holds images and a file of records, {quoted(beside.name)}", where=folder, todo=todo)
         return [folder]
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not _is_hidden(path.relative_to(folder))]
     companions = {companion for path in files for companion in _companions(path)}
-    files = [path for path in files if path not in companions]
     known = []
     for path in files:
-        with suppress(DataError):
-            form_of(path)
-            known.append(path)
+        try:
+            if path not in companions:
+                form_of(path)
+                known.append(path)
+        except DataError:
+            if path.name.removesuffix(".gz").endswith(_RECORDS):
+                raise  # damaged, and not another kind of file
     if not known:
         raise DataError("holds no file of a known form", where=folder, todo="give the files themselves")
     members = {
         source.path.resolve() for path in known if _is_list(path) for source in _members(path, form_of(path), ())
     }
     return [path for path in known if path.resolve() not in members]
+
+
+def _is_of_records(path: Path) -> bool:
+    """Whether a file beside images has records of its own, and is no table of metadata of theirs."""
+    return path.is_file() and path.stem != "metadata" and path.name.removesuffix(".gz").endswith(_RECORDS)
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _is_list(path: Path) -> bool:
