@@ -102,3 +102,17 @@ def test_what_is_published_names_the_hits_and_the_files(vlmt, mixture, tmp_path)
     files = {each["contentUrl"]: each["sha256"] for each in described["distribution"]}
     assert files["../clean/mix.json"] == sha256(tmp_path / "clean" / "mix.json")
     assert all(sha256(tmp_path / "out" / path) == digest for path, digest in files.items())
+
+
+def test_a_mixture_elsewhere_is_scanned_and_not_written(vlmt, mixture, tmp_path, monkeypatch):
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+    memory.pipe("/bucket/mix.json", mixture.read_bytes())
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    arguments = ("scan", "memory://bucket/mix.json", "--data", tmp_path, "--against", "refcoco")
+    code, out, err = vlmt(*arguments)
+    assert code == 0 and "1 of 5 records" in out, err
+    assert pq.read_table(tmp_path / "scans" / "mix.json" / "hits.parquet")["file"].to_pylist() == [arguments[1]]
+    code, _, err = vlmt(*arguments, "--write", tmp_path / "clean")
+    assert code == 2 and "--write needs the mixture on this machine" in err
+    assert not list((tmp_path / "temporary").iterdir())

@@ -22,9 +22,13 @@ _GAPS = 4
 
 
 def scan(
+    context: typer.Context,
     mixture: Annotated[
         list[str],
-        typer.Argument(metavar="MIXTURE...", help="Files, globs or folders of training data, or lists of such files."),
+        typer.Argument(
+            metavar="MIXTURE...",
+            help="Files, globs or folders of training data, here or in an object store, or lists of such files.",
+        ),
     ],
     against: Annotated[
         str | None, typer.Option(help="Benchmarks with commas, refcoco,pope; else all that vlmt index lists.")
@@ -72,13 +76,13 @@ def scan(
       vlmt scan mixture.yaml --check --index benchmarks.parquet
     """
     from vlmt_cli.base.errors import LeakError, UsageError
+    from vlmt_cli.base.file_systems import is_elsewhere
     from vlmt_cli.base.keys import right_source
     from vlmt_cli.clean.index import choose
     from vlmt_cli.clean.own_index import OWN, known_index
     from vlmt_cli.clean.scan import ready
     from vlmt_cli.clean.scan_report import conclusion, make_report, markdown, refuse_other
     from vlmt_cli.commands.show import say
-    from vlmt_cli.mixtures.opening import sources_of
     from vlmt_cli.mixtures.rules import NO_RULES, read_rules
 
     if check and write:
@@ -93,9 +97,12 @@ def scan(
         raise UsageError(f"{source!r} is not a source of images", todo=todo)
     index = known_index(data if data.is_dir() else None, files or ())
     wanted = ready(index, choose(index, against))
-    sources = [each for given in mixture for each in sources_of(given, form)]
+    sources = _sources(context, mixture, form)
+    if (write or croissant) and any(each.origin for each in sources):
+        what = f"{'--write' if write else '--croissant'} needs the mixture on this machine"
+        raise UsageError(what, todo="copy it here first")
     own_rules = read_rules(rules) if rules else NO_RULES
-    named = [each if "://" in each else str(Path(each).absolute()) for each in mixture]
+    named = [each if is_elsewhere(each) else str(Path(each).absolute()) for each in mixture]
     folder = out or data / "scans" / _name_of(mixture)
     if not (out or check):
         refuse_other(folder, named)
@@ -125,6 +132,27 @@ def scan(
     if croissant:
         indexes = [*([data / OWN] if (data / OWN).exists() else []), *(files or ())]
         _describe(folder, mixture, form, sources, [*indexes, *([rules] if rules else [])], results, report)
+
+
+def _sources(context: typer.Context, mixture: Sequence[str], form: str | None) -> "list[Source]":
+    """Return the files of a mixture; those elsewhere are copied, if they must be, until the command ends."""
+    from tempfile import TemporaryDirectory
+
+    from vlmt_cli.base.file_systems import is_elsewhere
+    from vlmt_cli.commands.show import progress
+    from vlmt_cli.mixtures.elsewhere import sources_elsewhere
+    from vlmt_cli.mixtures.opening import sources_of
+
+    sources: list[Source] = []
+    for given in mixture:
+        if not is_elsewhere(given):
+            sources += sources_of(given, form)
+            continue
+        copies = TemporaryDirectory(prefix="vlmt-")
+        context.call_on_close(copies.cleanup)
+        with progress(f"Copying {given}", size=True) as update:
+            sources += sources_elsewhere(given, form, Path(copies.name), update)
+    return sources
 
 
 def scan_sources(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vlmt_cli.base.beginnings import beginning
 from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.base.file_systems import is_elsewhere
 from vlmt_cli.base.packed import open_packed
 from vlmt_cli.base.words import listed, printable, quoted
 from vlmt_cli.mixtures.batch import Form, ListForm, Source
@@ -71,8 +72,8 @@ def paths_of(given: str, form: str | None = None) -> list[Path]:
         return [path] if form in FORMS and FORMS[form].is_form(path, b"") else _below(path)
     if path.exists():
         return [path]
-    if "://" in given:
-        todo = "copy it here first, or mount it"
+    if is_elsewhere(given):
+        todo = "copy it here first; vlmt scan reads it there"
         raise DataError("lies elsewhere, and is not opened from there", where=given, todo=todo)
     if glob.has_magic(given):
         companions: set[Path] = set()

@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.file_systems import one_line, open_elsewhere
 from vlmt_cli.base.files import atomic
 from vlmt_cli.base.opening import check_file
 from vlmt_cli.base.words import listed, printable
@@ -50,8 +51,8 @@ def read(source: Source, wanted: Wanted) -> Iterator[Batch]:
     Raises:
         DataError: it is damaged, or has no column that names an image.
     """
-    path = source.path
-    with _opened(path) as file:
+    path = source.name
+    with _opened(source) as file:
         with intact(path, 0):
             roles = _roles(file, path)
             paths = [file.schema.column(column).path for column in range(len(file.schema))]
@@ -64,7 +65,7 @@ def read(source: Source, wanted: Wanted) -> Iterator[Batch]:
 
 def write(source: Source, kept: Kept, to: Path) -> None:
     """Write a file again without the records that are not kept: equal values, schema and metadata, alike row groups."""
-    with _opened(source.path) as file, atomic(to) as temporary:
+    with _opened(source) as file, atomic(to) as temporary:
         with intact(source.path, 0):
             schema, settings = parquet_schema(file.schema_arrow), _settings(file)
         with pq.ParquetWriter(temporary, schema, **settings) as writer:
@@ -84,7 +85,7 @@ def write(source: Source, kept: Kept, to: Path) -> None:
                 first += file.metadata.row_group(group).num_rows
 
 
-def no_image_column(path: Path, names: list[str]) -> DataError:
+def no_image_column(path: Path | str, names: list[str]) -> DataError:
     """Return the error for a table in which no column says anything of images."""
     shown = listed([printable(name, 30) for name in names[:10]]) if names else "none"
     return DataError(
@@ -95,7 +96,7 @@ def no_image_column(path: Path, names: list[str]) -> DataError:
 
 
 @contextmanager
-def intact(path: Path, record: int) -> Iterator[None]:
+def intact(path: Path | str, record: int) -> Iterator[None]:
     """Turn what Arrow says of a damaged file into an error of one line."""
     try:
         yield
@@ -110,15 +111,19 @@ def intact(path: Path, record: int) -> Iterator[None]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[pq.ParquetFile]:
-    check_file(path)
-    with intact(path, 0):
-        file = pq.ParquetFile(path, pre_buffer=False)  # otherwise the whole file stays in memory
+def _opened(source: Source) -> Iterator[pq.ParquetFile]:
+    if source.origin and not source.path.exists():  # it is read where it lies
+        with one_line(source.origin), open_elsewhere(source.origin) as opened, intact(source.origin, 0):
+            yield pq.ParquetFile(opened, pre_buffer=True)
+        return
+    check_file(source.path)
+    with intact(source.path, 0):
+        file = pq.ParquetFile(source.path, pre_buffer=False)  # otherwise the whole file stays in memory
     with file:
         yield file
 
 
-def _roles(file: pq.ParquetFile, path: Path) -> Roles:
+def _roles(file: pq.ParquetFile, path: str) -> Roles:
     def sample(columns: list[str]) -> pa.Table:
         rows = file.iter_batches(_SAMPLE, columns=columns)
         schema = pa.schema([file.schema_arrow.field(name) for name in columns])
@@ -130,7 +135,12 @@ def _roles(file: pq.ParquetFile, path: Path) -> Roles:
 
 
 def _batches(
-    file: pq.ParquetFile, path: Path, columns: list[str] | None, size: int, group: int | None = None, first: int = 0
+    file: pq.ParquetFile,
+    path: Path | str,
+    columns: list[str] | None,
+    size: int,
+    group: int | None = None,
+    first: int = 0,
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Give the rows of a file, or of one row group, with the number of each batch's first."""
     groups = None if group is None else [group]
