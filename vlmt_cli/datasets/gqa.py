@@ -39,6 +39,8 @@ MORE_TESTS = {
     "test-submission": "submission_all_questions.json",
 }
 """Official test files by split, which holds the questions about images that no file before it names."""
+WHOLE = ("train_balanced", "val_balanced")
+"""Official sets with answers that the splits are cut from."""
 
 
 class Image(msgspec.Struct, gc=False):
@@ -71,6 +73,18 @@ def read(raw: Path, options: Options) -> Examples:
             splits[name] = more
             seen.update(_images_of(more))
     return Examples(splits, answers=known, notes=notes)
+
+
+def read_whole(raw: Path, part: str) -> pa.Table:
+    """Read all questions of an official set, one of ``WHOLE``.
+
+    Raises:
+        DataError: its file is missing or damaged.
+    """
+    name = f"{part}_questions.json"
+    if (path := find(raw, name)) is None:
+        raise DataError(f"there is no {name}", where=raw, todo="download it from GQA's page")
+    return _read(path, {})
 
 
 def _numbers(ids: pa.ChunkedArray, raw: Path) -> pa.ChunkedArray:

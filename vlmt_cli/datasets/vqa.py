@@ -34,6 +34,7 @@ from vlmt_cli.datasets.tables import VQA, Examples, check_unique, example_table,
 QUESTIONS = "v2_OpenEnded_mscoco_{}_questions.json"
 ANNOTATIONS = "v2_mscoco_{}_annotations.json"
 TESTS = {"test": "test2015", "testdev": "test-dev2015"}
+LABELLED = ("train2014", "val2014")
 _BOTH = "download both files again"
 _LARGEST_ID = 1 << 63
 _MOST_ANSWERS = 100
@@ -68,7 +69,7 @@ def read(raw: Path, options: Options) -> Examples:
     """Read VQA v2; the vocabulary holds the right answers of at least nine train and val questions."""
     labelled, right = {}, []
     notes: dict[str, int] = {}
-    for year in ("train2014", "val2014"):
+    for year in LABELLED:
         asked, answered = find(raw, QUESTIONS.format(year)), find(raw, ANNOTATIONS.format(year))
         if asked and answered:
             labelled[year], best = _read_labelled(asked, answered, options.vqa, notes)
@@ -101,6 +102,19 @@ def read(raw: Path, options: Options) -> Examples:
     if right:
         known = answers.vocabulary(answers.normalise_answers(pa.concat_arrays(right)), options.vqa.min_answer_count)
     return Examples(splits, answers=known, notes=notes)
+
+
+def read_whole(raw: Path, year: str) -> pa.Table:
+    """Read all questions of an official set with answers, ``train2014`` or ``val2014``, in the order of its file.
+
+    Raises:
+        DataError: a file of it is missing or damaged.
+    """
+    asked, answered = find(raw, QUESTIONS.format(year)), find(raw, ANNOTATIONS.format(year))
+    if asked is None or answered is None:
+        lacking = (QUESTIONS if asked is None else ANNOTATIONS).format(year)
+        raise DataError(f"there is no {lacking}", where=raw, todo="download it from https://visualqa.org/download.html")
+    return _read_labelled(asked, answered, VqaOptions(), {})[0]
 
 
 def _questions(path: Path, notes: dict[str, int]) -> list[Question]:
