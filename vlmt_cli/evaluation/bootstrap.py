@@ -77,15 +77,16 @@ def unpaired_difference(
     their_groups: Column | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    their_weights: ScoreColumn | None = None,
 ) -> Estimate:
     """Estimate by how much the mean of N scores is above that of M scores of other examples.
 
     The arguments and errors are ``estimate``'s; a group that is in both counts in each as a group of its own. The
-    degrees of freedom are Welch's.
+    degrees of freedom are Welch's. ``their_weights`` count as known.
     """
     first, second = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2))
     mean, draws, count = _resample(ours, our_groups, None, resamples, first)
-    their_mean, their_draws, their_count = _resample(other_scores, their_groups, None, resamples, second)
+    their_mean, their_draws, their_count = _resample(other_scores, their_groups, their_weights, resamples, second)
     wide, their_wide = (_widened(part, groups) for part, groups in ((draws, count), (their_draws, their_count)))
     variances = np.array([wide.var(), their_wide.var()])
     degrees = np.maximum([count - 1, their_count - 1], 1)

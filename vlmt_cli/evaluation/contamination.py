@@ -147,8 +147,9 @@ def controlled(
     return Control(model, theirs.seen, theirs.unseen, theirs.difference, beyond, int((~both).sum()))
 
 
-def in_words(parts: Contamination, control: Control | None) -> str:
-    """Say what the scores on seen and unseen images allow to conclude, and no more."""
+def in_words(parts: Contamination, control: Control | None, given: str = "RUN") -> str:
+    """Say what the scores on seen and unseen images allow to conclude, and no more; ``given`` names what ``--control``
+    takes."""
     if parts.seen is None or parts.unseen is None:
         return "All of the images are seen, or none: there is nothing to compare."
     compared = control or parts  # a control may have scores of fewer
@@ -158,8 +159,8 @@ def in_words(parts: Contamination, control: Control | None) -> str:
         return f"Too few {which} images ({fewest}) to conclude anything."
     if control is None:
         return (
-            "The seen images may be easier for any model: without a control (--control RUN, a model that saw none of"
-            " them) the difference does not say how much was gained by having seen them."
+            f"The seen images may be easier for any model: without a control (--control {given}, a model that saw none"
+            " of them) the difference does not say how much was gained by having seen them."
         )
     beyond = control.in_differences
     low, high = (f"{100 * share:+.1f}" for share in (beyond.low, beyond.high))
