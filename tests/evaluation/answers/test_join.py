@@ -1,0 +1,97 @@
+"""What is wrong with a file of predictions is counted and named: shuffled, another split's, doubled, missing."""
+
+import json
+
+import pytest
+
+from vlmt_cli.base.errors import DataError
+from vlmt_cli.evaluation.answers.forms import read_predictions
+from vlmt_cli.evaluation.answers.join import in_words, join
+from vlmt_cli.evaluation.answers.row_files import rows_of_files
+
+LABELS = [
+    {"question_id": number % 20 + 1, "image": f"COCO_val2014_{number // 4:012d}.jpg",
+     "text": f"Is there a thing {number}?", "label": "yes" if number % 3 else "no", "category": f"{number // 20}"}
+    for number in range(60)
+]  # fmt: skip
+
+
+def rows(tmp_path, records=LABELS, name="pope"):
+    path = tmp_path / "labels.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return rows_of_files([path], name)
+
+
+def predictions(tmp_path, records):
+    path = tmp_path / "answers.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return read_predictions(path)
+
+
+def answers(which=range(60), **more):
+    return [{"question_id": number + 1, "prompt": f"{LABELS[number]['text']}\nUse a word.", "text": "Yes", **more}
+            for number in which]  # fmt: skip
+
+
+def test_ids_that_lead_to_other_questions_do_not_join(tmp_path):
+    joined = join(predictions(tmp_path, answers()), rows(tmp_path, LABELS[20:40]))
+    assert joined.by == "question text"
+    assert joined.rows.tolist() == list(range(20)) and joined.predicted.tolist() == list(range(20, 40))
+    assert joined.unjoined == 40
+    assert any("question id" in why and "other questions in 100%" in why for why in joined.refused)
+
+
+def test_a_shuffled_file_joins_by_text_whatever_its_order(tmp_path):
+    order = [(7 * number) % 60 for number in range(60)]
+    joined = join(predictions(tmp_path, answers(order)), rows(tmp_path))
+    assert joined.rows.tolist() == order
+
+
+def test_doubled_missing_and_odd_rows_are_counted(tmp_path):
+    records = [*answers(range(50)), {**answers([3])[0], "text": "No"}, *answers([4])]
+    records[10]["prompt"] = "Is this of another benchmark?"
+    joined = join(predictions(tmp_path, records), rows(tmp_path))
+    assert (len(joined.rows), joined.doubled, joined.conflicts, joined.missing) == (49, 2, 1, 11)
+    said = in_words(joined, len(records), "pope")
+    assert said[0] == "49 of 52 predictions joined with pope by question text."
+    assert "1 prediction, such as prediction 10 (11, is this of another benchmark?)" in said[1]
+    assert "2 rows, 1 of them with another answer; the first answer counts" in said[2]
+    assert "11 rows with a right answer" in said[3]
+
+
+def in_order(tmp_path, order, records=LABELS):
+    """A list of InternVL's, which has no ids, of some records in some order."""
+    path = tmp_path / "list.json"
+    path.write_text(json.dumps([{"answer": "x[[0, 0, 500, 500]]", "gt_bbox": records[n]["bbox"], "hw": [480, 640]}
+                                for n in order]))  # fmt: skip
+    return read_predictions(path)
+
+
+BOXED = [{"image": f"COCO_train2014_{n:012d}.jpg", "sent": f"man {n}", "bbox": [n, 2 * n, n + 100, n + 200],
+          "height": 480, "width": 640} for n in range(60)]  # fmt: skip
+
+
+def test_order_alone_is_checked_by_what_is_right(tmp_path):
+    benchmark = rows(tmp_path, BOXED, "refcoco:testA")
+    joined = join(in_order(tmp_path, range(60), BOXED), benchmark)
+    assert (joined.by, joined.checked) == ("order", "right box")
+    assert "by order alone" in in_words(joined, 60, "refcoco:testA")[0]
+    with pytest.raises(
+        DataError, match=r"another order than refcoco:testA, or of another split: \d+% of its right boxes "
+    ):
+        join(in_order(tmp_path, [(7 * n) % 60 for n in range(60)], BOXED), benchmark)
+    with pytest.raises(DataError, match=r"its 40 predictions do not join with the 60 rows of refcoco:testA"):
+        join(in_order(tmp_path, range(40), BOXED), benchmark)
+
+
+def test_a_file_of_another_split_is_named(tmp_path):
+    other = [{"question_id": 900 + n, "prompt": f"Other {n}?", "text": "Yes"} for n in range(40)]
+    with pytest.raises(DataError, match=r"40 predictions do not join .*\(no question id is one of pope"):
+        join(predictions(tmp_path, other), rows(tmp_path))
+
+
+def test_gqa_ids_may_have_lost_their_zeros(tmp_path):
+    asked = [{"question_id": f"0{5451384 + n}", "question": f"What {n}?", "answer": "x"} for n in range(5)]
+    said = predictions(tmp_path, [{"questionId": 5451384 + n, "prediction": "x"} for n in range(5)])
+    joined = join(said, rows(tmp_path, asked, "gqa:testdev"))
+    assert len(joined.rows) == 5 and joined.by == "question id without leading zeros"

@@ -1,0 +1,59 @@
+"""Retrieval from a matrix of scores: how well each of C captions describes each of I images.
+
+scores.npy: (C, I) floats; captions in the benchmark's order, images in the order of their first captions.
+scores.parquet: ``example_id`` and a column for each image, named by its key; in any order.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from vlmt_cli.base.errors import DataError
+from vlmt_cli.evaluation.answers.records import reading
+from vlmt_cli.evaluation.answers.rows import Rows
+
+
+def read_matrix(path: Path, rows: Rows) -> tuple[NDArray[np.float32], str]:
+    """Read a matrix in the order of a benchmark's rows.
+
+    Returns:
+        (C, I), and what joined it, in words.
+
+    Raises:
+        DataError: it is damaged, lacks a caption or an image, or has another shape.
+    """
+    images = pc.list_element(rows.table["images"].combine_chunks(), 0).unique()
+    if path.suffix == ".parquet":
+        return _of_table(path, rows, images), "caption id and image"
+    with reading(path), path.open("rb") as file:
+        try:
+            matrix = np.lib.format.read_array(file, allow_pickle=False, max_header_size=10_000)
+        except (ValueError, EOFError, MemoryError) as error:
+            raise DataError(f"is no array ({str(error)[:160]})", where=path) from error
+    shape = len(rows), len(images)
+    if matrix.shape != shape or matrix.dtype.kind != "f":
+        turned = "; it seems to be transposed" if matrix.shape == shape[::-1] else ""
+        what = f"has shape {matrix.shape} of {matrix.dtype}, not {shape} of floats: captions by images{turned}"
+        raise DataError(what, where=path, todo="write a row a caption and a column an image")
+    return np.asarray(matrix, np.float32), "order alone"
+
+
+def _of_table(path: Path, rows: Rows, images: pa.Array) -> NDArray[np.float32]:
+    with reading(path):
+        try:
+            table = pq.read_table(path).combine_chunks()
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"is damaged ({str(error).splitlines()[0][:160]})", where=path) from error
+    names: list[str] = images.to_pylist()
+    if lacking := [name for name in ("example_id", *names) if name not in table.column_names]:
+        todo = "give it example_id, and a column for each image, named by its key"
+        raise DataError(f"has no column {lacking[0]} ({len(lacking):,} are missing)", where=path, todo=todo)
+    order = pc.index_in(rows.table["example_id"], value_set=table["example_id"].cast(pa.string())).combine_chunks()
+    if order.null_count:
+        raise DataError(f"lacks {order.null_count:,} of {len(rows):,} captions of {rows.name}", where=path)
+    columns = [table[name].combine_chunks().cast(pa.float32()).fill_null(np.nan).take(order) for name in names]
+    return np.stack([column.to_numpy(zero_copy_only=False) for column in columns], 1)

@@ -1,0 +1,272 @@
+"""Records of small files in whichever form: JSON, JSON lines, CSV, TSV, Excel and Parquet, as columns.
+
+A form of predictions, or a benchmark's file, names which fields of a record mean what; here they become columns.
+"""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from vlmt_cli.base.beginnings import beginning
+from vlmt_cli.base.collecting import gc_paused
+from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.packed import open_packed
+from vlmt_cli.base.words import printable
+
+Record = dict[str, Any]
+
+XLSX = b"PK\x03\x04"
+PARQUET = b"PAR1"
+_HEAD = 1 << 20
+_MOST = 4 << 30
+_WHOLE = 10**15
+
+
+def head_of(path: Path) -> bytes:
+    """Return the first bytes of what a file unpacks to.
+
+    Raises:
+        DataError: it is missing, empty, or a web page, a pickle or the like.
+    """
+    with reading(path), open_packed(path) as file:
+        head = file.read(_HEAD)
+    if not head.strip():
+        raise DataError("is empty", where=path, todo="get the file again")
+    if not head.startswith((XLSX, PARQUET)) and (said := beginning(head)):
+        raise DataError(said[0], where=path, todo=said[1])
+    return head
+
+
+def first_record(path: Path, head: bytes) -> Record:
+    """Return the first record of a file, by which its form is told; empty where it has none."""
+    if head.startswith(PARQUET):
+        return dict.fromkeys(pq.read_schema(path).names)
+    if head.startswith(XLSX):
+        return next(iter(_of_excel(path, 1)), {})
+    text = head.decode("utf-8-sig", "replace").lstrip()
+    if text[:1] not in ("{", "["):
+        return next(iter(_of_table(path, text, 1)), {})
+    decoder = json.JSONDecoder()
+    try:
+        value, _ = decoder.raw_decode(text.lstrip("[ \t\r\n"))
+    except (ValueError, RecursionError):
+        return next(iter(read_records(path, head)), {})  # one object longer than the head, or damaged
+    if isinstance(value, dict) and not text.startswith("[") and any(map(_has_records, value.values())):
+        return next(iter(read_records(path, head)), {})
+    return value if isinstance(value, dict) else {}
+
+
+def read_records(path: Path, head: bytes | None = None) -> list[Record]:
+    """Read all records of a file.
+
+    JSON may be a list, a record a line, records by their id, which becomes the field ``id``, or an object with one list
+    of records in it. Images in Parquet are left out.
+
+    Raises:
+        DataError: it cannot be read, or has no records.
+    """
+    head = head_of(path) if head is None else head
+    if head.startswith(PARQUET):
+        records = _of_parquet(path)
+    elif head.startswith(XLSX):
+        records = _of_excel(path)
+    elif head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"["):
+        records = _of_json(path)
+    else:
+        records = _of_table(path, head.decode("utf-8-sig", "replace"))
+    if not records:
+        raise DataError("has no records", where=path, todo="get the file again")
+    return records
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn the errors of opening a file into DataErrors."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise DataError("there is no such file", where=path, todo="look at the path") from error
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror or error})", where=path) from error
+
+
+def _of_json(path: Path) -> list[Record]:
+    with reading(path), open_packed(path) as file:
+        data = file.read(_MOST)
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    with gc_paused():
+        try:
+            value = msgspec.json.decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as whole:
+            try:
+                value = msgspec.json.Decoder().decode_lines(data)
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                raise DataError(_where_damaged(data, whole), where=path, todo="get the file again") from whole
+    return records_in(value)
+
+
+def _where_damaged(data: bytes, whole: Exception) -> str:
+    """Say which line of JSON lines is damaged, or where JSON is."""
+    lines = data.split(b"\n")
+    if len(lines) > 1 and lines[0].strip()[-1:] == b"}":
+        for number, line in enumerate(lines, 1):
+            try:
+                msgspec.json.decode(line) if line.strip() else None
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+                return f"line {number} is not valid JSON ({printable(error)})"
+    return f"is not valid JSON ({printable(whole)})"
+
+
+def records_in(value: Any) -> list[Record]:
+    """Return the records in a JSON value."""
+    if isinstance(value, dict):
+        lists = [part for part in value.values() if _has_records(part)]
+        if lists and isinstance(lists[0], list):
+            return records_in(max((part for part in lists if isinstance(part, list)), key=len))
+        by_id = value if not lists else max((part for part in lists), key=len)
+        if by_id and all(isinstance(each, dict) for each in by_id.values()):
+            return [{"id": name, **each} for name, each in by_id.items()]
+        return [value]
+    if isinstance(value, list):
+        flat = [each for part in value for each in (part if isinstance(part, list) else [part])]
+        return [each for each in flat if isinstance(each, dict)]
+    return []
+
+
+def _has_records(value: Any) -> bool:
+    """Whether a value is a list of records, or of records by their id."""
+    first = next(iter(value.values() if isinstance(value, dict) else value), None) if _is_many(value) else None
+    return isinstance(first, dict)
+
+
+def _is_many(value: Any) -> bool:
+    return isinstance(value, (list, dict)) and len(value) > 0
+
+
+def _of_parquet(path: Path) -> list[Record]:
+    with reading(path):
+        try:
+            file = pq.ParquetFile(path)
+            schema = file.schema_arrow
+            held = [
+                name
+                for name, kind in zip(schema.names, schema.types, strict=True)
+                if not (pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0)
+                and not pa.types.is_binary(kind)
+            ]
+            rows: list[Record] = file.read(columns=held).to_pylist()
+            return rows
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"is damaged ({str(error).splitlines()[0][:160]})", where=path) from error
+
+
+def _of_excel(path: Path, rows: int | None = None) -> list[Record]:
+    import pandas as pd
+
+    with reading(path):
+        try:
+            table = pd.read_excel(path, engine="calamine", nrows=rows, keep_default_na=False, na_values=[""])
+        except (ValueError, KeyError, ImportError, pd.errors.ParserError) as error:
+            raise DataError(f"is not an Excel table ({printable(error)})", where=path) from error
+        except Exception as error:  # calamine's own errors have no public type
+            if type(error).__module__.partition(".")[0] != "python_calamine":
+                raise
+            raise DataError(f"is not an Excel table ({printable(error)})", where=path) from error
+    records: list[Record] = table.astype(object).where(table.notna(), None).to_dict("records")
+    return [{str(name): value for name, value in record.items()} for record in records]
+
+
+def _of_table(path: Path, head: str, most: int | None = None) -> list[Record]:
+    """Read CSV or TSV; without a header the columns are ``0``, ``1``, ..."""
+    first = head.partition("\n")[0].rstrip("\r")
+    delimiter = "\t" if "\t" in first else ","
+    if delimiter not in first:
+        raise DataError("is neither JSON nor a table", where=path, todo="look at what it holds")
+    csv.field_size_limit(1 << 30)
+    with reading(path), open_packed(path) as file:
+        lines = (line.decode("utf-8-sig" if not number else "utf-8", "replace") for number, line in enumerate(file))
+        try:
+            reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL)
+            names = next(reader)
+            rows: list[list[str]] = []
+            if not all(name and name[0].isalpha() and name.replace("_", "").isalnum() for name in names):
+                rows, names = [names], [str(number) for number in range(len(names))]
+            for row in reader:
+                rows.append(row)
+                if most and len(rows) >= most:
+                    break
+        except (csv.Error, StopIteration) as error:
+            raise DataError(f"is not a table ({printable(error)})", where=path) from error
+    return [dict(zip(names, row, strict=False)) for row in rows if row]
+
+
+def strings(records: Sequence[Record], names: Sequence[str]) -> pa.Array | None:
+    """Return one field of N records as strings: the first of some names that any record has; None where none does."""
+    for name in names:
+        values = [record.get(name) for record in records]
+        if any(value is not None for value in values):
+            return pa.array(map(as_text, values), pa.string())
+    return None
+
+
+def as_text(value: Any) -> str | None:
+    """Return what a field says: numbers that are whole without a point, the first of a list, what else as JSON."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return str(value)
+    if isinstance(value, (float, np.floating)):
+        number = float(value)
+        return str(int(number)) if number.is_integer() and abs(number) < _WHOLE else repr(number)
+    if isinstance(value, (list, tuple)) and len(value) == 1:
+        return as_text(value[0])
+    if isinstance(value, (list, tuple, dict)):
+        return json.dumps(value, default=str)
+    return str(value)
+
+
+def four_numbers(records: Sequence[Record], names: Sequence[str]) -> NDArray[np.float64] | None:
+    """Return one field of N records as (N, 4) numbers, NaN where it is none; None where no record has any."""
+    for name in names:
+        values = [_four(record.get(name)) for record in records]
+        if any(value is not None for value in values):
+            return np.array([value or [np.nan] * 4 for value in values], np.float64)
+    return None
+
+
+def _four(value: Any) -> list[float] | None:
+    if isinstance(value, (list, tuple)) and len(value) == 1 and isinstance(value[0], (list, tuple)):
+        value = value[0]
+    if not isinstance(value, (list, tuple)) or len(value) != 4:
+        return None
+    try:
+        return [float(part) for part in value]
+    except (TypeError, ValueError):
+        return None
+
+
+def numbers(records: Sequence[Record], name: str) -> NDArray[np.float64] | None:
+    """Return one field of N records as numbers, NaN where it is none; None where no record has any."""
+    values = [record.get(name) for record in records]
+    if not any(isinstance(value, (int, float)) for value in values):
+        return None
+    return np.array([value if isinstance(value, (int, float)) else np.nan for value in values], np.float64)
+
+
+def has(record: Mapping[str, Any], *names: str) -> bool:
+    """Whether a record has all of some fields."""
+    return all(name in record for name in names)
+
+
+def has_any(record: Mapping[str, Any], names: Iterable[str]) -> bool:
+    """Whether a record has any of some fields."""
+    return any(name in record for name in names)

@@ -1,0 +1,333 @@
+"""Files of predictions to scores: read, joined, judged, split by what training saw, and set beside each other."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.base.progress import Progress
+from vlmt_cli.clean.croissant import sha256_of
+from vlmt_cli.datasets.table import TASKS
+from vlmt_cli.evaluation.answers import balance, text_boxes
+from vlmt_cli.evaluation.answers.forms import read_predictions
+from vlmt_cli.evaluation.answers.join import Joined, in_words, join
+from vlmt_cli.evaluation.answers.judge import Judgement, judge
+from vlmt_cli.evaluation.answers.matrix import read_matrix
+from vlmt_cli.evaluation.answers.predicted import Predicted
+from vlmt_cli.evaluation.answers.report import AnswerScores, JoinReport, TrainingReport
+from vlmt_cli.evaluation.answers.row_files import rows_of_files, rows_of_predictions
+from vlmt_cli.evaluation.answers.rows import Rows, rows_of_examples, split_name, split_of
+from vlmt_cli.evaluation.answers.seen import Saw, seen_by_scan, seen_of
+from vlmt_cli.evaluation.bootstrap import RESAMPLES, Estimate, by_image, estimate
+from vlmt_cli.evaluation.contamination import Contamination, Control, contrast, controlled
+from vlmt_cli.evaluation.scores import TaskScore
+from vlmt_cli.tasks.groups import rules_of
+from vlmt_cli.tasks.scoring import Measure, ScoreColumn
+
+_MOST_CATEGORIES = 60
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be scored, and how.
+
+    Attributes:
+        benchmark: ``refcoco:testA``, or the name of one whose file is given.
+        rows: the benchmark's files; empty for the data folder's examples, or the predictions' own records.
+        questions: the file of questions that answers are of, where it says which image a question is about.
+        form: of the predictions; None to tell by their content.
+        boxes: the convention of boxes.
+        seen: what a scan of the model's mixture wrote.
+        trained_on: a mixture, or a dataset.
+        control: another model's predictions.
+        data: the data folder.
+        resamples, seed: of the intervals.
+    """
+
+    benchmark: str
+    rows: tuple[Path, ...] = ()
+    questions: Path | None = None
+    form: str | None = None
+    boxes: str = text_boxes.AUTO
+    seen: Path | None = None
+    trained_on: str | None = None
+    control: Path | None = None
+    data: Path = Path("data")
+    resamples: int = RESAMPLES
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One file, scored.
+
+    Attributes:
+        report: what to show.
+        by_row: each row's score, (N,); NaN where it has none.
+        said: how it was joined, in sentences.
+        table: the judged rows: ``example_id``, ``images``, ``score``, and how the prediction was understood.
+    """
+
+    report: AnswerScores
+    by_row: ScoreColumn
+    said: list[str]
+    table: pa.Table = field(repr=False)
+
+
+def score_files(paths: Sequence[Path], asked: Asked, progress: Progress | None = None) -> list[Scored]:
+    """Score files of predictions of one benchmark.
+
+    Args:
+        paths: one or more; the first is what the others are compared with.
+        asked: which benchmark, and how.
+        progress: called while a mixture is scanned.
+
+    Raises:
+        UsageError: options exclude each other, or there is no such benchmark.
+        DataError: a file cannot be read, or its predictions cannot be joined with the benchmark's rows.
+    """
+    if asked.seen and asked.trained_on:
+        raise UsageError("--seen and --trained-on exclude each other", todo="leave one of them out")
+    if asked.control and not (asked.seen or asked.trained_on):
+        what = "--control goes with --seen or --trained-on, which say what training saw"
+        raise UsageError(what, todo="give one of them")
+    text_boxes.parse_convention(asked.boxes)
+    first = None if _is_matrix(paths[0]) else _read(paths[0], asked)
+    rows = _rows(asked, first)
+    saw = None
+    if asked.seen:
+        saw = seen_by_scan(rows, asked.seen, asked.data)
+    elif asked.trained_on:
+        saw = seen_of(rows, asked.trained_on, asked.data, progress)
+    groups = by_image(rows.table["images"])
+    control = None
+    if asked.control:
+        control = _judged(rows, asked.control, None, asked)
+    scored: list[Scored] = []
+    for number, path in enumerate(paths):
+        judged = _judged(rows, path, first if not number else None, asked)
+        scored.append(_scored(rows, groups, judged, saw, control, scored[0] if scored else None, asked))
+    return scored
+
+
+@dataclass(frozen=True)
+class _File:
+    path: Path
+    form: str
+    total: int
+    joined: Joined
+    judgement: Judgement | None
+    notes: tuple[str, ...]
+
+
+def _is_matrix(path: Path) -> bool:
+    return path.suffix == ".npy"
+
+
+def _read(path: Path, asked: Asked) -> Predicted:
+    predicted = read_predictions(path, asked.form)
+    if asked.questions is None:
+        return predicted
+    from vlmt_cli.evaluation.answers.questions import with_questions
+
+    return with_questions(predicted, asked.questions)
+
+
+def _rows(asked: Asked, predicted: Predicted | None) -> Rows:
+    """Read the benchmark's rows: from files, else examples, else the predictions themselves."""
+    task, _ = split_name(asked.benchmark)
+    if asked.rows:
+        return rows_of_files(asked.rows, asked.benchmark)
+    if task in TASKS and ((asked.data / "examples" / task).is_dir() or (asked.data / "raw" / task).is_dir()):
+        return rows_of_examples(asked.data, asked.benchmark)
+    if predicted is not None and predicted.has_targets:
+        return rows_of_predictions(predicted, asked.benchmark)
+    return rows_of_examples(asked.data, asked.benchmark)
+
+
+def _judged(rows: Rows, path: Path, predicted: Predicted | None, asked: Asked) -> _File:
+    if rows.kind == "retrieval" and (_is_matrix(path) or path.suffix == ".parquet"):
+        return _ranked(rows, path)
+    predicted = predicted or _read(path, asked)
+    joined = _joined(predicted, rows, asked)
+    if rows.kind == "retrieval":
+        todo = "give the scores of all captions and images, as .npy or Parquet"
+        what = f"{rows.title} is scored by ranking, and captions rank nothing"
+        if rows.known[joined.rows].any() and predicted.form != "coco":
+            raise DataError(what, where=path, todo=todo)
+        return _File(path, predicted.form, len(predicted), joined, None, (*predicted.notes, f"{what}; {todo}."))
+    judgement = judge(predicted, rows, joined, asked.boxes) if rows.known[joined.rows].any() else None
+    return _File(path, predicted.form, len(predicted), joined, judgement, predicted.notes)
+
+
+def _joined(predicted: Predicted, rows: Rows, asked: Asked) -> Joined:
+    """Join; where the ids are those of another split of the dataset, the error names it."""
+    try:
+        return join(predicted, rows)
+    except DataError:
+        if other := _other_split(predicted, rows, asked):
+            what = f"its ids are those of {other}, not of {rows.name}"
+            raise DataError(what, where=predicted.path, todo=f"give --benchmark {other}") from None
+        raise
+
+
+def _other_split(predicted: Predicted, rows: Rows, asked: Asked) -> str | None:
+    if predicted.ids is None or asked.rows or rows.task not in TASKS:
+        return None
+    split = split_of(predicted.ids, rows.task, asked.data)
+    return f"{rows.task}:{split}" if split else None
+
+
+def _ranked(rows: Rows, path: Path) -> _File:
+    matrix, by = read_matrix(path, rows)
+    judged = rules_of(rows.task).judge(rows.task, rows.split, rows.table, {"scores_CI": matrix})
+    every = np.arange(len(rows))
+    joined = Joined(every, every, by, "", 0, 0, 0, 0, 0, (), ())
+    said = f"Recall of the first fold of 1,000 images ({judged.protocol})." if judged.protocol else ""
+    judgement = Judgement(judged.counted, judged.scores, TASKS[rows.task].metric, judged.extra,
+                          {"rank": judged.columns["rank"].take(pa.array(judged.counted))},
+                          tuple(filter(None, [said])))  # fmt: skip
+    return _File(path, "matrix of scores", len(rows), joined, judgement, ())
+
+
+def _scored(
+    rows: Rows,
+    groups: NDArray[np.int64],
+    file: _File,
+    saw: Saw | None,
+    control: _File | None,
+    first: Scored | None,
+    asked: Asked,
+) -> Scored:
+    drawn = (asked.resamples, asked.seed)
+    joined, judgement = file.joined, file.judgement
+    by_row = np.full(len(rows), np.nan)
+    task = training = None
+    categories: dict[str, dict[str, Estimate | float]] = {}
+    with_missing = None
+    table = pa.table({})
+    reading = file.notes
+    if judgement is not None:
+        counted = judgement.counted
+        by_row[counted] = judgement.scores
+        extra = {name: _mean(value, drawn) for name, value in judgement.extra.items()}
+        contamination = beside = None
+        if saw is not None:
+            contamination, beside, training = _contrasted(rows, groups, judgement, saw, control, drawn)
+        task = TaskScore(
+            metric=judgement.metric,
+            split=rows.split or rows.task,
+            score=estimate(judgement.scores, groups[counted], None, *drawn),
+            extra=extra,
+            contamination=contamination,
+            control=beside,
+        )
+        categories = _categories(rows, groups, judgement, drawn)
+        if joined.missing:
+            with_missing = float(judgement.scores.sum() / (len(counted) + joined.missing))
+        reading += judgement.said
+        chosen = pa.array(counted)
+        table = pa.table(
+            {
+                **{name: rows.table[name].combine_chunks().take(chosen) for name in ("example_id", "images")},
+                "score": pa.array(judgement.scores),
+                **judgement.columns,
+            }
+        )
+    report = AnswerScores(
+        predictions=str(file.path),
+        sha256=sha256_of(file.path),
+        form=file.form,
+        benchmark=rows.name,
+        rows_from=rows.origin,
+        rows=len(rows),
+        join=_join_report(joined, file.total),
+        reading=reading,
+        task=task,
+        with_missing=with_missing,
+        categories=categories,
+        training=training,
+        against_first=_paired(by_row, first.by_row, groups, drawn) if first is not None else None,
+        resamples=asked.resamples,
+        seed=asked.seed,
+    )
+    return Scored(report, by_row, in_words(joined, file.total, rows.name), table)
+
+
+def _mean(value: Measure | float, drawn: tuple[int, int]) -> Estimate | float:
+    return estimate(value.scores, value.groups, value.weights, *drawn) if isinstance(value, Measure) else value
+
+
+def _categories(
+    rows: Rows, groups: NDArray[np.int64], judgement: Judgement, drawn: tuple[int, int]
+) -> dict[str, dict[str, Estimate | float]]:
+    """Score each category of a benchmark by itself, where it has any; by category, the mean of each metric."""
+    if "category" not in rows.table.column_names or rows.kind == "referring":
+        return {}
+    codes = rows.table["category"].combine_chunks().take(pa.array(judgement.counted)).dictionary_encode()
+    names = codes.dictionary.to_pylist()
+    if not 1 < len(names) <= _MOST_CATEGORIES:
+        return {}
+    of = codes.indices.fill_null(-1).to_numpy()
+    made: dict[str, dict[str, Estimate | float]] = {}
+    for number, name in sorted(enumerate(names), key=lambda item: item[1]):
+        part = of == number
+        metrics: dict[str, Estimate | float] = {
+            judgement.metric: estimate(judgement.scores[part], groups[judgement.counted][part], None, *drawn)
+        }
+        for metric, value in judgement.extra.items():
+            if isinstance(value, Measure) and len(value.scores) == len(part):
+                weights = None if value.weights is None else value.weights[part]
+                if weights is None or weights.any():
+                    metrics[metric] = estimate(value.scores[part], groups[judgement.counted][part], weights, *drawn)
+        made[name] = metrics
+    return made
+
+
+def _contrasted(
+    rows: Rows,
+    groups: NDArray[np.int64],
+    judgement: Judgement,
+    saw: Saw,
+    control: _File | None,
+    drawn: tuple[int, int],
+) -> tuple[Contamination | None, Control | None, TrainingReport]:
+    """Split a score by what training saw."""
+    known = saw.known[judgement.counted]
+    counted = judgement.counted[known]
+    scores, seen, images = judgement.scores[known], saw.seen[counted], groups[counted]
+    distinct = [len(np.unique(images[part])) for part in (seen, ~seen)]
+    unknown = len(np.unique(groups[judgement.counted[~known]]))
+    parts = contrast(scores, seen, images, *drawn) if len(scores) else None
+    beside = None
+    if control is not None and control.judgement is not None:
+        theirs = np.full(len(rows), np.nan)
+        theirs[control.judgement.counted] = control.judgement.scores
+        beside = controlled(str(control.path), scores, theirs[counted], seen, images, *drawn)
+    strata = balance.strata_of(rows)
+    balanced, by = None, ""
+    if strata is not None and len(scores):
+        by = strata[1]
+        balanced = balance.balanced(scores, seen, images, strata[0].take(pa.array(counted)), *drawn)
+    report = TrainingReport(
+        what=saw.what, is_proxy=saw.is_proxy, seen=distinct[0], unseen=distinct[1], unknown=unknown,
+        balanced=balanced, balanced_by=by, caveats=saw.caveats,
+    )  # fmt: skip
+    return parts, beside, report
+
+
+def _paired(
+    ours: ScoreColumn, first: ScoreColumn, groups: NDArray[np.int64], drawn: tuple[int, int]
+) -> Estimate | None:
+    """Estimate by how much a file scores above another, on the rows that both answer; images resampled."""
+    both = ~np.isnan(ours) & ~np.isnan(first)
+    return estimate((ours - first)[both], groups[both], None, *drawn) if both.any() else None
+
+
+def _join_report(joined: Joined, total: int) -> JoinReport:
+    names = ("by", "checked", "unjoined", "disagreeing", "doubled", "conflicts", "missing", "examples", "refused")
+    return JoinReport(predictions=total, joined=len(joined.rows), **{name: getattr(joined, name) for name in names})

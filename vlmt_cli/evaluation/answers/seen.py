@@ -1,0 +1,210 @@
+"""Which images of a benchmark's rows a model's training saw: by a scan's hits, by scanning its mixture, or by a proxy.
+
+An image that could not be looked up is neither seen nor unseen. A proxy is a dataset that the model is only supposed to
+have been trained on: COCO's train2017 (train2014 and val2014 less val2017), or the training split of a dataset here.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from vlmt_cli.base.documents import read_json
+from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.base.progress import Progress
+from vlmt_cli.base.schema import parse
+from vlmt_cli.base.words import count, listed, quoted
+from vlmt_cli.clean.index import Benchmark, Index, image_rows, make_index
+from vlmt_cli.clean.own_index import known_index
+from vlmt_cli.clean.scan import HITS, Tally, all_hits, ready, scan_batch
+from vlmt_cli.clean.scan_report import ScanReport
+from vlmt_cli.datasets.table import DATASETS
+from vlmt_cli.evaluation.answers.rows import Rows
+from vlmt_cli.evaluation.contamination import seen_in_training
+from vlmt_cli.evaluation.leaks import read_links
+from vlmt_cli.mixtures.batch import Wanted
+from vlmt_cli.mixtures.forms import FORMS
+from vlmt_cli.mixtures.opening import sources_of
+from vlmt_cli.tasks.tables import read_columns
+
+TRAIN2017 = "coco-train2017"
+_VAL2017 = "coco2017-val"
+_TRAINVAL = ("train2014", "val2014", "trainval2014")
+_UNNAMED = ("row:", "name:")
+_COCO_OF = {"pope": "val2014", "coco": "val2014", "refcoco": "train2014", "refcoco+": "train2014",
+            "refcocog": "train2014", "guesswhat": "trainval2014"}  # fmt: skip
+"""Benchmarks all of whose COCO images are of 2014's train and val."""
+
+
+@dataclass(frozen=True)
+class Saw:
+    """What training saw of N rows' images.
+
+    Attributes:
+        seen: which were seen, (N,).
+        known: which could be looked up, (N,).
+        what: where that is from, in words.
+        caveats: what it leaves open, in sentences.
+        is_proxy: whether it is only supposed.
+    """
+
+    seen: NDArray[np.bool_]
+    known: NDArray[np.bool_]
+    what: str
+    caveats: tuple[str, ...]
+    is_proxy: bool = False
+
+
+def seen_by_scan(rows: Rows, hits: Path, data: Path) -> Saw:
+    """Take what a scan found.
+
+    Args:
+        rows: N.
+        hits: ``hits.parquet`` of ``vlmt scan``, or its folder; ``report.json`` beside it says what was looked for.
+        data: the data folder.
+
+    Raises:
+        DataError: a file is missing or damaged, or the scan did not look for any of these images.
+    """
+    folder = hits if hits.is_dir() else hits.parent
+    path = hits / "hits.parquet" if hits.is_dir() else hits
+    table = read_columns(path, ["benchmark", "image", "key"]) if path.exists() else None
+    if table is None:
+        raise DataError("there is no such file", where=path, todo="make it with vlmt scan MIXTURE")
+    todo = "give --seen the folder that vlmt scan wrote, or scan again"
+    try:
+        report = parse(ScanReport, read_json(folder / "report.json", todo), folder / "report.json", todo=todo)
+    except FileNotFoundError as error:
+        what = "there is no report.json beside it, which says what the scan looked for"
+        raise DataError(what, where=path, todo=todo) from error
+    index = known_index(data if data.is_dir() else None)
+    links = _links(data, index)
+    looked_for = index.images.filter(pc.is_in(index.images["benchmark"], value_set=pa.array(list(report.benchmarks))))
+    images = rows.table["images"]
+    found = pa.concat_arrays([table[name].combine_chunks().drop_null().cast(pa.string()) for name in ("image", "key")])
+    seen = seen_in_training(images, found, links)
+    known = seen | seen_in_training(images, looked_for["image"], links)
+    if not known.any():
+        lost = sorted(report.benchmarks.keys() - index.benchmarks.keys())
+        what = f"the scan did not look for the images of {rows.name}"
+        what += f", as far as is known here: {listed(lost)} is of another index" if lost else ""
+        raise DataError(what, where=path, todo="scan with --against, or give the mixture to --trained-on")
+    unnamed = sum(each.images for each in report.unnamed.values())
+    mixture = listed([Path(each.path).name for each in report.mixture[:2]]) + (
+        f" and {len(report.mixture) - 2} more" if len(report.mixture) > 2 else "")  # fmt: skip
+    return Saw(seen, known, f"a scan of {mixture}", _caveats(unnamed, report.damaged))
+
+
+def seen_by_mixture(rows: Rows, mixture: str, data: Path, progress: Progress | None = None) -> Saw:
+    """Scan a mixture for the rows' images.
+
+    Raises:
+        DataError: it is missing, damaged, or of no known form.
+    """
+    images = rows.table["images"].combine_chunks()
+    keys = images.flatten().unique()
+    named = keys.filter(pc.invert(_is_unnamed(keys)))
+    known = _rows_with(images, ~_is_unnamed(images.flatten()).to_numpy(zero_copy_only=False))
+    if not len(named):
+        todo = "give a file to --rows whose records name their images"
+        raise DataError(f"nothing names the images of {rows.name}", todo=todo)
+    links = _links(data, known_index(data if data.is_dir() else None))
+    only = make_index({"rows": Benchmark(rows.name, "rows")}, image_rows("rows", named), links)
+    index = ready(only, ["rows"])
+    tally, parts = Tally(), []
+    sources = sources_of(mixture)
+    for number, source in enumerate(sources):
+        if progress:
+            progress(source.path.name, number, len(sources))
+        for batch in FORMS[source.form].read(source, Wanted()):
+            hits, met = scan_batch(batch, index, source.root)
+            tally.add(met)
+            parts.append(hits)
+    hits = all_hits(parts)
+    seen = pc.is_in(images.flatten(), value_set=hits["image"].combine_chunks().cast(HITS.field("image").type))
+    return Saw(
+        _rows_with(images, seen.to_numpy(zero_copy_only=False)) & known,
+        known,
+        f"a scan of {Path(mixture).name}",
+        _caveats(sum(tally.unnamed.values()), tally.damaged_records),
+    )
+
+
+def seen_by_dataset(rows: Rows, name: str, data: Path) -> Saw:
+    """Suppose that a model was trained on COCO's train2017, or on the training split of a dataset here.
+
+    Raises:
+        UsageError: there is neither a file nor a dataset of that name.
+        DataError: its examples were not prepared, or nothing is known of the rows' images.
+    """
+    index = known_index(data if data.is_dir() else None)
+    links, images = _links(data, index), rows.table["images"]
+    known = _rows_with(
+        images.combine_chunks(), ~_is_unnamed(images.combine_chunks().flatten()).to_numpy(zero_copy_only=False)
+    )
+    if name == TRAIN2017:
+        val2017 = seen_in_training(images, index.images_of(_VAL2017), links)
+        trainval = seen_in_training(images, _trainval2014(rows, index), links)
+        seen, known = trainval & ~val2017, trainval | val2017
+        title = "COCO's train2017"
+    elif name in DATASETS:
+        table = read_columns(data / "examples" / name / "train.parquet", ["images"])
+        seen = seen_in_training(images, pc.list_flatten(table["images"]).unique(), links) & known
+        title = f"{DATASETS[name].title}'s training images"
+    else:
+        todo = f"give a mixture's file, {TRAIN2017}, or one of {listed(list(DATASETS))}"
+        raise UsageError(f"{quoted(name)} is neither a file nor a dataset", todo=todo)
+    if not known.any():
+        raise DataError(f"nothing is known of the images of {rows.name} and {title}", todo="scan the model's mixture")
+    caveat = (
+        f"This is a proxy: it supposes that training saw {title}, all of them and nothing else of these images; a scan"
+        " of the model's own mixture (--trained-on FILE) says what it saw."
+    )
+    return Saw(seen, known, title, (caveat,), is_proxy=True)
+
+
+def seen_of(rows: Rows, given: str, data: Path, progress: Progress | None = None) -> Saw:
+    """Return what training saw, by what ``--trained-on`` names: files of a mixture, or else a dataset."""
+    is_name = os.sep not in given and (given == TRAIN2017 or given in DATASETS)
+    if is_name and not Path(given).exists():
+        return seen_by_dataset(rows, given, data)
+    if not Path(given).exists() and not set(given) & set("*?["):
+        return seen_by_dataset(rows, given, data)  # says what may be given
+    return seen_by_mixture(rows, given, data, progress)
+
+
+def _trainval2014(rows: Rows, index: Index) -> pa.Array:
+    """Return the COCO images that are known to be of 2014's train and val, those of the rows among them."""
+    names = [name for name, each in index.benchmarks.items() if each.coco_split in _TRAINVAL]
+    known = index.images.filter(pc.is_in(index.images["benchmark"], value_set=pa.array(names, pa.string())))["image"]
+    own = rows.table["images"].combine_chunks().flatten().unique()
+    is_trainval = rows.task in _COCO_OF or (rows.task == "vqa" and not rows.split.startswith("test"))
+    mine = own.filter(pc.starts_with(own, "coco:")) if is_trainval else own.slice(0, 0)
+    return pa.concat_arrays([known.combine_chunks().cast(pa.string()), mine.cast(pa.string())]).unique()
+
+
+def _links(data: Path, index: Index) -> pa.Table:
+    return pa.concat_tables([index.links, read_links(data)]) if data.is_dir() else index.links
+
+
+def _caveats(unnamed: int, damaged: int) -> tuple[str, ...]:
+    said = []
+    if unnamed:
+        said.append(f"Nothing names {count(unnamed, 'image')} of the mixture: any may be one that counts as unseen.")
+    if damaged:
+        said.append(f"{count(damaged, 'record')} of the mixture could not be read.")
+    return tuple(said)
+
+
+def _is_unnamed(keys: pa.Array) -> pa.Array:
+    return pc.or_(*(pc.starts_with(keys, prefix) for prefix in _UNNAMED))
+
+
+def _rows_with(images: pa.ListArray, marked: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Say which of N lists have a marked image."""
+    parents = pc.list_parent_indices(images).to_numpy()
+    return np.bincount(parents, marked, minlength=len(images)) > 0

@@ -1,0 +1,200 @@
+"""Boxes in what a model says, and the convention that they are in.
+
+[x1, y1, x2, y2] of numbers from 0 to 1, from 0 to 1000, or of pixels; {"bbox_2d": [135, 114, 1016, 672]};
+<box>(102, 31), (344, 988)</box>; <loc0123><loc0045><loc0678><loc0999>, which is y1, x1, y2, x2 of 1024
+
+A convention is a unit and an order: ``0-1000:xyxy``. Where it is to be told from the data, it is that which the fewest
+boxes contradict: by leaving the image, or by ending before they begin. What is right plays no part in it.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.base.words import count, listed, quoted
+
+Unit = Literal["pixels", "0-1", "0-1000", "loc1024"]
+UNITS: dict[str, float | None] = {"pixels": None, "0-1": 1.0, "0-1000": 1000.0, "loc1024": 1024.0}
+"""The largest number of a side; of pixels it is the image's own."""
+ORDERS = ("xyxy", "xywh", "yxyx")
+AUTO = "auto"
+
+_NUMBER = r"([-+]?[0-9]{1,9}(?:\.[0-9]{0,20})?|[-+]?\.[0-9]{1,20})"
+_BETWEEN = r"[\s,;()\[\]<>]{1,8}"
+_FOUR = re.compile(
+    rf"(?:^|[\[\](){{}}<>,:=\s]){_NUMBER}{_BETWEEN}{_NUMBER}{_BETWEEN}{_NUMBER}{_BETWEEN}{_NUMBER}(?![0-9A-Za-z.])"
+)
+_LOC = re.compile(r"<loc([0-9]{4})>\s*<loc([0-9]{4})>\s*<loc([0-9]{4})>\s*<loc([0-9]{4})>")
+_LONGEST = 20_000
+_TOLERANCE = 0.02
+"""Of the image's side, by which a box may leave it."""
+_FEW = 0.02
+"""Of the boxes, that may contradict a unit that fits."""
+_ENOUGH, _SMALL, _LARGE = 20, 700, 1400
+"""Boxes that tell pixels from 0 to 1000, on images whose shorter side is below or above so many pixels."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """N boxes as they were read.
+
+    Attributes:
+        corners: (N, 4) x1, y1, x2, y2 in pixels, or in shares of the image where ``shares``; NaN where there is none.
+        convention: ``0-1000:xyxy``.
+        decided: whether it was told from the data.
+        without: answers without a box.
+        against: boxes that contradict the convention.
+        shares: whether corners are shares of the image's sides.
+    """
+
+    corners: NDArray[np.float64]
+    convention: str
+    decided: bool
+    without: int
+    against: int
+    shares: bool
+
+
+def parse_convention(text: str) -> tuple[str, str | None]:
+    """Return unit and order of ``0-1000:xywh``; the unit may be ``auto``, the order left out.
+
+    Raises:
+        UsageError: there is no such unit or order.
+    """
+    unit, _, order = text.partition(":")
+    if unit not in (*UNITS, AUTO) or (order and order not in ORDERS):
+        todo = f"take {listed([*UNITS, AUTO])}, with :{', :'.join(ORDERS)} behind it where boxes are so"
+        raise UsageError(f"there is no convention {quoted(text)} of boxes", todo=todo)
+    return unit, order or None
+
+
+def boxes_in(answers: pa.Array) -> tuple[NDArray[np.float64], bool]:
+    """Return the first four numbers that stand together in each of N answers, (N, 4), and whether they are ``<loc>``s.
+
+    Each distinct answer is read once; NaN where there are none.
+    """
+    encoded = answers.dictionary_encode()
+    is_loc = False
+    boxes = np.full((len(encoded.dictionary) + 1, 4), np.nan)
+    for number, text in enumerate(encoded.dictionary.to_pylist()):
+        if match := _LOC.search(text, 0, _LONGEST):
+            is_loc = True
+        else:
+            match = _FOUR.search(text, 0, _LONGEST)
+        if match:
+            boxes[number] = [float(each) for each in match.groups()]
+    return boxes[encoded.indices.fill_null(len(encoded.dictionary)).to_numpy()], is_loc
+
+
+def read_boxes(
+    numbers: NDArray[np.float64],
+    sizes: NDArray[np.float64] | None,
+    convention: str,
+    where: object,
+    is_loc: bool = False,
+) -> Read:
+    """Read N boxes by a convention, or by that which the data show.
+
+    Args:
+        numbers: (N, 4) as they stand there; NaN for none.
+        sizes: (N, 2) width and height of the images in pixels; None where they are not known.
+        convention: as ``parse_convention`` takes it; ``auto`` to decide by the data.
+        where: the file, for the error.
+        is_loc: whether the numbers were ``<loc>``s.
+
+    Raises:
+        DataError: the data do not tell the convention.
+    """
+    unit, order = parse_convention(convention)
+    known = np.asarray(np.isfinite(numbers).all(1))
+    decided = unit == AUTO
+    if decided:
+        unit, order = (
+            ("loc1024", order or "yxyx") if is_loc else _decide(numbers[known], _some(sizes, known), order, where)
+        )
+    order = order or ("yxyx" if unit == "loc1024" else "xyxy")
+    of_sizes = _some(sizes, known)
+    shares = of_sizes is None and unit != "pixels"
+    if of_sizes is None:
+        of_sizes = np.ones((int(known.sum()), 2)) if shares else np.full((int(known.sum()), 2), np.inf)
+    corners = np.full(numbers.shape, np.nan)
+    corners[known] = _corners(numbers[known], unit, order, of_sizes)
+    against = int(_contradict(corners[known], of_sizes).sum())
+    return Read(corners, f"{unit}:{order}", decided, int((~known).sum()), against, shares)
+
+
+def in_words(read: Read, total: int) -> str:
+    """Say by which convention boxes were read, and how many contradict it."""
+    how = "Told from the boxes, they are" if read.decided else "Boxes are read as"
+    against = count(read.against, "box contradicts it", "boxes contradict it")
+    said = f"{how} {read.convention.replace(':', ', ')}; {against}"
+    return said + (
+        f", and {read.without:,} of {total:,} answers have no box and count as wrong." if read.without else "."
+    )
+
+
+def _some(sizes: NDArray[np.float64] | None, known: NDArray[np.bool_]) -> NDArray[np.float64] | None:
+    if sizes is None or not np.isfinite(sizes[known]).all() or not known.any():
+        return None
+    return sizes[known]
+
+
+def _corners(numbers: NDArray[np.float64], unit: str, order: str, sizes: NDArray[np.float64]) -> NDArray[np.float64]:
+    boxes = numbers[:, [1, 0, 3, 2]] if order == "yxyx" else numbers
+    if order == "xywh":
+        boxes = np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
+    most = UNITS[unit]
+    return boxes if most is None else boxes / most * np.tile(sizes, 2)
+
+
+def _contradict(corners: NDArray[np.float64], sizes: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Say which boxes leave their image, or end before they begin."""
+    beyond = (corners > np.tile(sizes, 2) * (1 + _TOLERANCE) + 1e-9).any(1) | (corners < -_TOLERANCE * np.tile(
+        np.where(np.isfinite(sizes), sizes, 1), 2)).any(1)  # fmt: skip
+    return np.asarray(beyond | (corners[:, 2:] < corners[:, :2]).any(1))
+
+
+def _decide(
+    numbers: NDArray[np.float64], sizes: NDArray[np.float64] | None, order: str | None, where: object
+) -> tuple[str, str]:
+    """Return the unit and order that the fewest boxes contradict."""
+    if not len(numbers):
+        raise DataError("has no boxes", where=where, todo="look at its answers")
+    orders = (order,) if order else ORDERS[:2]
+    if np.median(numbers.max(1)) <= 1:
+        return "0-1", _fewest(
+            {each: _contradicted(numbers, "0-1", each, np.ones((len(numbers), 2))) for each in orders}
+        )
+    against: dict[tuple[str, str], int] = {}
+    for each in orders:
+        against["0-1000", each] = _contradicted(numbers, "0-1000", each, np.ones((len(numbers), 2)))
+        if sizes is not None:
+            against["pixels", each] = _contradicted(numbers, "pixels", each, sizes)
+    few = [key for key, number in against.items() if number <= max(min(against.values()), _FEW * len(numbers))]
+    units = list(dict.fromkeys(unit for unit, _ in few))
+    if sizes is None and not (units == ["0-1000"] and numbers.max() > 1000):
+        what = "has boxes of pixels or of 0 to 1000, which cannot be told apart without the images' sizes"
+        raise DataError(what, where=where, todo="say it with --boxes pixels or --boxes 0-1000")
+    if len(units) > 1 and sizes is not None:
+        # Of 1000, many boxes would end beyond a small image; in pixels, some beyond 1000 on a large one.
+        if (sizes.min(1) < _SMALL).sum() >= _ENOUGH:
+            units = ["pixels"]
+        elif (sizes.min(1) > _LARGE).sum() >= _ENOUGH:
+            units = ["0-1000"]
+        else:
+            what = f"has boxes that may be {listed(units)}: too few ({len(numbers):,}) to tell"
+            raise DataError(what, where=where, todo=f"say it with --boxes {' or --boxes '.join(units)}")
+    return units[0], _fewest({each: number for (unit, each), number in against.items() if unit == units[0]})
+
+
+def _contradicted(numbers: NDArray[np.float64], unit: str, order: str, sizes: NDArray[np.float64]) -> int:
+    return int(_contradict(_corners(numbers, unit, order, sizes), sizes).sum())
+
+
+def _fewest(against: dict[str, int]) -> str:
+    return min(against, key=lambda each: against[each])
