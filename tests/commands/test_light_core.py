@@ -33,6 +33,7 @@ RUNS = [
     ("refcoco-test", "scan mix.jsonl names.parquet --write clean --croissant"),
     ("No record shows a test image", "scan clean --check"),
     ("mixture", "clean --mixture mix=mix.jsonl --to both"),
+    ("100.00", "evaluate --predictions boxes.json --benchmark refcoco:testA --boxes pixels --trained-on vqa"),
     ("clean", "--help"),
 ]
 REFUSED = [
@@ -71,6 +72,9 @@ def results(world, tmp_path_factory):
     (folder / "mix.jsonl").write_text("".join(f"{json.dumps(record)}\n" for record in records))
     images = pa.table({"image": ["coco/train2014/COCO_train2014_000000410707.jpg", "a.jpg"]})
     pq.write_table(images, folder / "names.parquet")
+    rows = pq.read_table(world / "examples" / "refcoco" / "testA.parquet").to_pylist()
+    boxes = [{"sent_id": int(row["example_id"]), "box": row["box"]} for row in rows]
+    (folder / "boxes.json").write_text(json.dumps(boxes))
     commands = [command for _, command in [*RUNS, *REFUSED]]
     return dict(zip(commands, run_light(folder, commands), strict=True))
 

@@ -1,4 +1,4 @@
-"""``vlmt evaluate``: a checkpoint's official scores."""
+"""``vlmt evaluate``: the official scores of a checkpoint, or of another model's predictions."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vlmt_cli.base.errors import UsageError
 from vlmt_cli.commands import completion
 from vlmt_cli.commands.devices import Computing, Device, check_computing, check_gpus, devices_of
+from vlmt_cli.commands.evaluate_predictions import OfPredictions, evaluate_predictions
 from vlmt_cli.commands.options import (
     DATA,
     BatchSize,
@@ -21,6 +23,7 @@ from vlmt_cli.commands.options import (
     Weights,
     check_data,
     check_features,
+    grouped,
 )
 
 if TYPE_CHECKING:
@@ -29,8 +32,10 @@ if TYPE_CHECKING:
     from vlmt_cli.evaluation.evaluate import Evaluation
 
 
+@grouped
 def evaluate(
-    model: Annotated[str, typer.Option("--model", help="A run folder, a .pt, or a hub id.")],
+    given: OfPredictions,
+    model: Annotated[str | None, typer.Option("--model", help="A run folder, a .pt, or a hub id.")] = None,
     weights: Weights = "best",
     tasks: Annotated[
         str | None,
@@ -57,7 +62,7 @@ def evaluate(
         typer.Option(
             "--control",
             help="A run that was evaluated and saw none of the images: what it scores on the same examples is taken"
-            " out of the difference. Implies --contaminated.",
+            " out of the difference. Implies --contaminated. With --predictions: such a model's file.",
         ),
     ] = None,
     allow_leak: Annotated[
@@ -77,7 +82,7 @@ def evaluate(
     data: DataFolder = DATA,
     as_json: Json = False,
 ) -> None:
-    """Score a checkpoint on the official test sets, and keep every prediction.
+    """Score a checkpoint on the official test sets, and keep every prediction; or score another model's answers.
 
     Of a run its best weights are scored: those with the highest mean validation score over its tasks.
     VQA's test answers are secret: its score is on val, and --submission writes the file for the server. Test images
@@ -95,7 +100,20 @@ def evaluate(
       vlmt evaluate --model runs/full --contaminated --control runs/clean
 
       vlmt evaluate --model 12-in-1.pt --tasks vqa,gqa --submission --to submissions
+
+      vlmt evaluate --predictions answers.jsonl --benchmark refcoco:testA --trained-on mix665k.json
     """
+    if given.predictions:
+        others = {
+            "--model": model, "--tasks": tasks, "--split": split, "--paper": paper, "--submission": submission,
+            "--contaminated": contaminated, "--allow-leak": allow_leak, "--partial": partial, "--limit": limit,
+            "--features": features, "--coco-1k": only_1k, "--intervals": intervals,
+        }  # fmt: skip
+        evaluate_predictions(given, others, control, data, to, as_json)
+        return
+    given.check_unused()
+    if model is None:
+        raise UsageError("there is nothing to score", todo="give --model a run, or --predictions a file of answers")
     from vlmt_cli.commands.show import stdout
     from vlmt_cli.evaluation.question import named_tasks
     from vlmt_cli.runs.folders import check_checkpoint, find_run

@@ -1,0 +1,166 @@
+"""``vlmt evaluate --predictions``: another model's answers, scored without that model."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vlmt_cli.base.errors import UsageError
+
+if TYPE_CHECKING:
+    from vlmt_cli.evaluation.answers.score import Scored
+
+_AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class OfPredictions:
+    """The options of another model's predictions."""
+
+    predictions: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--predictions",
+            help="A file of some model's answers, in place of --model. Repeat it to compare files with the first.",
+        ),
+    ] = None
+    benchmark: Annotated[
+        str | None,
+        typer.Option(
+            "--benchmark",
+            metavar="NAME[:SPLIT]",
+            help="With --predictions: what they answer, refcoco:testA, vqa:val2014 or pope.",
+        ),
+    ] = None
+    rows: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--rows",
+            help="With --predictions: the benchmark's file, where its official files are not in the data folder. Repeat"
+            " it for more.",
+        ),
+    ] = None
+    questions: Annotated[
+        Path | None,
+        typer.Option(
+            "--questions", help="With --predictions: the file of questions, where answers name only a question's id."
+        ),
+    ] = None
+    form: Annotated[
+        str | None, typer.Option("--form", help="With --predictions: their form, where the content does not tell.")
+    ] = None
+    boxes: Annotated[
+        str,
+        typer.Option(
+            "--boxes",
+            metavar="UNIT[:ORDER]",
+            help="With --predictions: what boxes are, pixels, 0-1, 0-1000 or loc1024, and :xywh or :yxyx where they are"
+            " so; auto tells it from the boxes, and says it.",
+        ),
+    ] = _AUTO
+    seen: Annotated[
+        Path | None,
+        typer.Option(
+            "--seen", help="With --predictions: hits.parquet of vlmt scan; scores images it found, and the others."
+        ),
+    ] = None
+    trained_on: Annotated[
+        str | None,
+        typer.Option(
+            "--trained-on",
+            metavar="MIXTURE",
+            help="With --predictions: the model's training data, which is scanned; or a dataset that it is supposed to"
+            " have seen, such as coco-train2017.",
+        ),
+    ] = None
+
+    def check_unused(self) -> None:
+        """Refuse these options where a model is scored."""
+        given = {name: value for name, value in vars(self).items() if value not in (None, [], _AUTO)}
+        if given:
+            option = "--" + next(iter(given)).replace("_", "-")
+            raise UsageError(f"{option} goes with --predictions", todo="give it a file of answers, or leave it out")
+
+
+def evaluate_predictions(
+    options: OfPredictions,
+    others: Mapping[str, object],
+    control: str | None,
+    data: Path,
+    to: Path | None,
+    as_json: bool,
+) -> None:
+    """Score files of predictions of one benchmark, and show what they scored.
+
+    Args:
+        options: the files, the benchmark, and how to read and split.
+        others: options of models by their names; none of them may be given.
+        control: another model's file.
+        data: the data folder.
+        to: a folder for ``scores.json`` and the judged rows; None to write nothing.
+        as_json: whether the scores are printed as JSON, a list with an object a file.
+    """
+    from vlmt_cli.commands.show import progress, say, stdout, table
+    from vlmt_cli.evaluation.answers.report import HEADER, notes_of, rows_of
+    from vlmt_cli.evaluation.answers.score import Asked, score_files
+
+    if lost := [name for name, value in others.items() if value]:
+        raise UsageError(f"{lost[0]} does not go with --predictions", todo="leave one of them out")
+    if options.benchmark is None:
+        todo = "give --benchmark, such as refcoco:testA or pope"
+        raise UsageError("it is not said which benchmark the predictions are of", todo=todo)
+    asked = Asked(
+        benchmark=options.benchmark,
+        rows=tuple(options.rows or ()),
+        questions=options.questions,
+        form=options.form,
+        boxes=options.boxes,
+        seen=options.seen,
+        trained_on=options.trained_on,
+        control=Path(control) if control else None,
+        data=data,
+    )
+    paths = options.predictions or []
+    with progress("Scanning") as update:
+        scored = score_files(paths, asked, update)
+    names = _names(paths)
+    if to is not None:
+        _write(to, scored, names)
+        say(f"Written to {to}: scores.json, predictions/")
+    if as_json:
+        print(_as_json(scored))
+        return
+    console = stdout()
+    reports = [each.report for each in scored]
+    if rows := rows_of(reports, names):
+        console.print(table(HEADER, rows, f"{reports[0].benchmark}, in %", left=2))
+    for each, name in zip(scored, names, strict=True):
+        before = f"{name}: " if len(scored) > 1 else ""
+        for line in [*each.said, *notes_of(each.report)]:
+            console.print(f"{before}{line}", markup=False, soft_wrap=True)
+    console.print(f"The rows of {reports[0].benchmark} are from {reports[0].rows_from}.", markup=False, soft_wrap=True)
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """Name files by what tells them apart: their names, with their folders where these are the same."""
+    short = [path.name.partition(".json")[0] for path in paths]
+    return short if len(set(short)) == len(short) else [str(path) for path in paths]
+
+
+def _as_json(scored: "Sequence[Scored]") -> str:
+    import json
+
+    return json.dumps([each.report.model_dump(mode="json") for each in scored], indent=2)
+
+
+def _write(folder: Path, scored: "Sequence[Scored]", names: Sequence[str]) -> None:
+    import re
+
+    from vlmt_cli.base.files import write_parquet, write_text
+
+    write_text(folder / "scores.json", _as_json(scored) + "\n")
+    for number, (each, name) in enumerate(zip(scored, names, strict=True), 1):
+        plain = re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._") or "predictions"
+        write_parquet(folder / "predictions" / f"{number}-{plain}.parquet", each.table)
