@@ -152,6 +152,8 @@ def test_what_an_index_lacks_is_said() -> None:
     index = index_of({"b": ["coco:1"]}, [("vg:1", "coco:1", "crosswalk")], of=3)
     assert gaps_of(index, "b")[0] == "1 of 3 images are known"
     assert "Flickr photos" in gaps_of(index, "b")[1] and len(gaps_of(index, "b")) == 2
+    (whole,) = gaps_of(index_of({"b": [f"flickr30k:{n}" for n in range(31_783)]}, []), "b")
+    assert whole.startswith("31,783 of Flickr30k's 31,783 images are in it, training images among them")
     refcocog = gaps_of(builtin_index(), "refcocog-test")
     assert refcocog[0] == "2,587 of 2,600 images are known" and "raw/refcocog" in refcocog[1]
 
