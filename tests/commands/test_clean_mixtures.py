@@ -101,3 +101,5 @@ def test_a_mixture_more_replaces_nothing_and_one_less_would(vlmt, both, mixture)
     assert code == 2 and "is what cleaning a wrote" in err
     code, _, err = vlmt("clean", "--data", data, "--mixture", "mix")
     assert code == 2 and "NAME=FILE" in err and err.count("\n") == 1
+    assert vlmt("clean", "--data", data, "--replace")[0] == 0
+    assert not list((data / "clean" / "mixtures").iterdir())
