@@ -7,7 +7,8 @@ import pytest
 from PIL import Image, ImageFile
 
 from vlmt_cli.base.images import is_image, open_image, read_image
-from vlmt_cli.clean.image_hashes import perceptual_hash
+from vlmt_cli.clean.greys import looks_of_image
+from vlmt_cli.clean.looks import distances
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +24,7 @@ def encoded(picture, form="JPEG", **options):
 
 
 def bits_between(one, other):
-    hashes = [np.frombuffer(perceptual_hash(picture), np.uint64) for picture in (one, other)]
-    return int(np.bitwise_count(hashes[0] ^ hashes[1]).sum())
+    return int(distances(looks_of_image(one)[:1], looks_of_image(other)[:1])[0][0])
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])

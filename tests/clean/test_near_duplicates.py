@@ -11,15 +11,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageEnhance, ImageOps
 
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.clean.gallery import write_gallery
+from vlmt_cli.clean.greys import looks_of_image
 from vlmt_cli.clean.image_files import image_files
-from vlmt_cli.clean.image_hashes import HASHES, hash_images, open_image, perceptual_hash
-from vlmt_cli.clean.near_duplicates import PAIRS, find_pairs, near_hashes
+from vlmt_cli.clean.image_hashes import HASHES, hash_images, open_image
+from vlmt_cli.clean.looks import distances
+from vlmt_cli.clean.near_duplicates import PAIRS, find_pairs
 from vlmt_cli.clean.verdicts import Verdicts, links, read_verdicts
 
 
@@ -38,43 +38,12 @@ def save(image: Image.Image, path: Path, **options: object) -> Path:
 def hashes_of(*rows: tuple[str, bytes, bytes | None]) -> pa.Table:
     """A table of HASHES from (image key, pixels, phash)."""
     keys, pixels, phashes = zip(*rows, strict=True)
+    looks = [[phash + bytes(32)] if phash else [] for phash in phashes]  # of details that are alike
     paths = [f"{number}.jpg" for number in range(len(rows))]
-    return pa.table([list(keys), paths, [1] * len(rows), [1] * len(rows), list(pixels), list(phashes)], schema=HASHES)
+    return pa.table([list(keys), paths, [1] * len(rows), [1] * len(rows), list(pixels), looks], schema=HASHES)
 
 
 # --- pairs -------------------------------------------------------------------------------------------------
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    n=st.integers(0, 150),
-    radius=st.integers(0, 64),
-    weight=st.sampled_from([0.5, 0.5, 0.05]),  # bits that are nearly all 0 crowd the buckets
-)
-def test_near_hashes_finds_what_brute_force_finds(seed: int, n: int, radius: int, weight: float) -> None:
-    rng = np.random.default_rng(seed)
-    bits = rng.random((n, 256)) < weight
-    for child in range(1, n, 2):  # every other hash is a neighbour of an earlier one, about as far as the radius
-        bits[child] = bits[rng.integers(child)]
-        bits[child, rng.choice(256, rng.integers(1, 2 * radius + 2), replace=False)] ^= True
-    words = np.packbits(np.unique(bits, axis=0), axis=1).view(np.uint64).reshape(-1, 4)
-
-    distance = np.bitwise_count(words[:, None] ^ words[None]).sum(-1, dtype=int)
-    expected = {(a, b, distance[a, b]) for a, b in np.argwhere(np.triu(distance <= radius, 1)).tolist()}
-    near = near_hashes(words, radius)
-    found = list(zip(near.a.tolist(), near.b.tolist(), near.distance.tolist(), strict=True))
-    assert len(found) == len(set(found)), "a pair was found twice"
-    assert set(found) == expected
-
-
-def test_near_hashes_looks_at_few_of_many_pairs() -> None:
-    n = 20_000
-    words = np.random.default_rng(0).integers(0, 2**64, (n, 4), dtype=np.uint64)
-    words[1] = words[0] ^ np.array([7, 1, 0, 1 << 63], np.uint64)
-    near = near_hashes(words, 24)
-    assert list(zip(near.a, near.b, near.distance, strict=True)) == [(0, 1, 5)]
-    assert near.examined < n * n / 2 / 50
 
 
 def test_pairs_name_pixels_perceptual_and_borderline() -> None:
@@ -196,7 +165,7 @@ def test_pixels_are_equal_whatever_the_container(tmp_path: Path) -> None:
     save(picture.transpose(Image.Transpose.ROTATE_90), tmp_path / "vg" / "5.png", exif=turned)
     table, damaged = hash_images(image_files([str(tmp_path / "vg")])[0])
     assert not damaged and len(table) == 5
-    assert len(set(table["pixels"].to_pylist())) == 1 and len(set(table["phash"].to_pylist())) == 1
+    assert len(set(table["pixels"].to_pylist())) == 1 and len({str(looks) for looks in table["looks"].to_pylist()}) == 1
     assert set(table["width"].to_pylist()) == {160} and set(table["height"].to_pylist()) == {120}
 
 
@@ -207,7 +176,7 @@ def test_pictures_with_too_little_in_them_match_by_pixels_only(tmp_path: Path) -
     for number, picture in enumerate([*plain, Image.fromarray(ramp), Image.fromarray(ramp // 2), stripes]):
         save(picture, tmp_path / "vg" / f"{number}.png")
     table, _ = hash_images(image_files([str(tmp_path / "vg")])[0])
-    assert table["phash"].null_count == 7
+    assert table["looks"].to_pylist() == [[]] * 7
     assert [(p["image_a"], p["image_b"], p["how"]) for p in find_pairs(table, 24, 48).to_pylist()] == [
         ("vg:0", "vg:1", "pixels")
     ]
@@ -373,24 +342,28 @@ _CLICKS = "all[0].onclick(); all[1].onclick(); process.stdout.write(parts.file.v
 def test_versions_of_real_photos_are_caught_and_different_photos_are_not(tmp_path: Path, real_data: Path) -> None:
     folders = [str(real_data / "photos" / source) for source in ("coco", "nlvr2")]
     originals, _ = hash_images(image_files(folders)[0])
-    assert len(originals) == 64 and originals["phash"].null_count == 0
+    assert len(originals) == 64 and all(originals["looks"].to_pylist())
     assert len(find_pairs(originals, 24, 48)) == 0
 
     for number, row in enumerate(originals.to_pylist()):
         picture = open_image(row["path"])
+        picture.thumbnail((400, 400))
         width, height = picture.size
         version = (
             picture,
             picture.resize((width // 2, height // 2)),
-            picture.resize((800, 800 * height // width)),
             ImageEnhance.Brightness(picture).enhance(0.8),
-        )[number % 4]
-        save(version, tmp_path / "vg" / f"{number}.jpg", quality=(30, 50, 75, 95)[number // 4 % 4])
+            ImageOps.mirror(picture).resize((width // 2, height // 2)),
+            picture.transpose(Image.Transpose.ROTATE_90),
+            ImageOps.expand(picture, 40, "white"),
+            ImageOps.pad(ImageOps.flip(picture), (500, 500)),
+        )[number % 7]
+        save(version, tmp_path / "vg" / f"{number}.jpg", quality=(30, 50, 75, 95)[number // 7 % 4])
     versions, _ = hash_images(image_files([str(tmp_path / "vg")])[0])
     pairs = find_pairs(pa.concat_tables([originals, versions]), 24, 48)
     keys = dict(zip([f"vg:{number}" for number in range(64)], originals["image"].to_pylist(), strict=True))
     assert {(p["image_b"], p["image_a"]) for p in pairs.to_pylist()} == set(keys.items())
-    assert set(pairs["how"].to_pylist()) == {"perceptual"} and max(pairs["distance"].to_pylist()) <= 8
+    assert set(pairs["how"].to_pylist()) == {"perceptual"}
 
 
 def test_the_hash_is_as_good_as_imagehash(tmp_path: Path) -> None:
@@ -398,9 +371,9 @@ def test_the_hash_is_as_good_as_imagehash(tmp_path: Path) -> None:
     for seed in range(8):
         picture = scene(seed, 640, 480)
         copy = open_image(str(save(picture.resize((320, 240)), tmp_path / f"{seed}.jpg", quality=50)))
-        ours = [np.frombuffer(perceptual_hash(image) or b"", np.uint64) for image in (picture, copy)]
+        ours = distances(*(looks_of_image(image)[:1] for image in (picture, copy)))[0][0]
         theirs = [imagehash.phash(image, hash_size=16) for image in (picture, copy)]
-        assert np.bitwise_count(ours[0] ^ ours[1]).sum() <= max(8, theirs[0] - theirs[1])
+        assert ours <= max(8, theirs[0] - theirs[1])
 
 
 def test_a_judged_file_stands_for_no_other_and_none_for_it() -> None:
@@ -416,7 +389,7 @@ def test_a_judged_file_stands_for_no_other_and_none_for_it() -> None:
             "width": [1, 1, 1],
             "height": [1, 1, 1],
             "pixels": [bytes([i] * 32) for i in range(3)],
-            "phash": [alike.tobytes(), alike.tobytes(), near.tobytes()],
+            "looks": [[look.tobytes() + bytes(32)] for look in (alike, alike, near)],
         },
         schema=HASHES,
     )

@@ -24,9 +24,11 @@ import contextlib
 import io
 import re
 import warnings
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from stat import S_ISREG
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, JpegImagePlugin, UnidentifiedImageError
@@ -36,30 +38,90 @@ MOST_LOST = 0.05
 
 # Formats of photos whose decoders run nothing else: EPS and WMF, for example, start other programs.
 _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "QOI")
+_BLOCK, _SHARP = 8, 2
+"""Pixels of a JPEG's blocks, over which it smears edges; and over which resizing does."""
 _END_OF_JPEG = b"\xff\xd9"
 _MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")  # not within the coded pixels, which hold ff00 and ffd0 to ffd7 only
 
 
-def open_image(path: str) -> Image.Image:
+def open_image(file: str | bytes) -> Image.Image:
     """Decode an image to RGB: upright by its EXIF orientation, on white where it is transparent, the first frame.
+
+    Args:
+        file: its path, or what it holds.
 
     Raises:
         Exception: whatever Pillow raises on a file that is damaged, or so large that it
             may be a decompression bomb (``Image.MAX_IMAGE_PIXELS``, 89 million).
     """
+    with _without_bombs(), Image.open(_readable(file), formats=_formats()) as opened:
+        image = _loaded(opened, file)
+        # Damaged EXIF beside sound pixels is common in photos from the web.
+        with contextlib.suppress(Exception):
+            ImageOps.exif_transpose(image, in_place=True)
+        if image.mode.startswith("I"):  # 16 bits, which Pillow would clip to white
+            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        if image.has_transparency_data:
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+        return image.convert("RGB")
+
+
+class Grey(NamedTuple):
+    """A grey version of a picture.
+
+    Attributes:
+        image: of mode L.
+        width, height: how much of it is the picture, in its pixels; decoders round up.
+        blur: pixels over which an edge may be smeared: the blocks of JPEG.
+    """
+
+    image: Image.Image
+    width: float
+    height: float
+    blur: int
+
+
+def open_grey(file: str | bytes, side: int) -> Grey:
+    """Decode an image to grey, no finer than so that its shorter side has ``side`` pixels, if it has as many.
+
+    A JPEG is decoded at a half, a quarter or an eighth of its size, brightness alone, which its format allows at little
+    cost; its EXIF orientation is passed over. Other formats are decoded as ``open_image`` does.
+
+    Raises:
+        Exception: as ``open_image``.
+    """
+    with _without_bombs(), Image.open(_readable(file), formats=_formats()) as opened:
+        is_jpeg = isinstance(opened, JpegImagePlugin.JpegImageFile)
+        if is_jpeg and opened.mode in ("RGB", "L"):
+            size = opened.size
+            drafted = opened.draft("L", (side, side))
+            with contextlib.suppress(OSError):  # a JPEG without its end
+                opened.load()
+                _, (_, _, width, height) = drafted or ("", (0, 0, *size))
+                return reduced(Grey(opened.copy(), width, height, -(-_BLOCK * opened.width // size[0])), side)
+    grey = open_image(file).convert("L")
+    return reduced(Grey(grey, *grey.size, _BLOCK if is_jpeg else _SHARP), side)
+
+
+def reduced(grey: Grey, side: int) -> Grey:
+    """Make a grey picture a whole number of times smaller, its shorter side not below ``side`` pixels."""
+    times = min(grey.image.size) // side
+    if times < 2:
+        return grey
+    return Grey(grey.image.reduce(times), grey.width / times, grey.height / times, -(-grey.blur // times))
+
+
+@contextlib.contextmanager
+def _without_bombs() -> Iterator[None]:
+    """Refuse decompression bombs, and do not speak of anything else."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(path, formats=_formats()) as file:
-            image = _loaded(file, path)
-            # Damaged EXIF beside sound pixels is common in photos from the web.
-            with contextlib.suppress(Exception):
-                ImageOps.exif_transpose(image, in_place=True)
-            if image.mode.startswith("I"):  # 16 bits, which Pillow would clip to white
-                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-            if image.has_transparency_data:
-                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
-            return image.convert("RGB")
+        yield
+
+
+def _readable(file: str | bytes) -> str | io.BytesIO:
+    return io.BytesIO(file) if isinstance(file, bytes) else file
 
 
 @cache
@@ -69,16 +131,16 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
-def _loaded(file: Image.Image, path: str) -> Image.Image:
+def _loaded(opened: Image.Image, file: str | bytes) -> Image.Image:
     """Decode an opened file; a JPEG without its end as far as it goes."""
     try:
-        file.load()
-        return file
+        opened.load()
+        return opened
     except OSError:
-        if not isinstance(file, JpegImagePlugin.JpegImageFile):
+        if not isinstance(opened, JpegImagePlugin.JpegImageFile):
             raise
         # Not ImageFile.LOAD_TRUNCATED_IMAGES: that is a global switch, and accepts any loss in any format.
-        data = Path(path).read_bytes()
+        data = file if isinstance(file, bytes) else Path(file).read_bytes()
         try:
             whole = _ended(data)
         except OSError:  # cut within the tables of a scan: leave out that scan

@@ -1,42 +1,38 @@
-"""Hashes of image files: of exact pixels, and perceptual ones.
+"""Hashes of image files: of exact pixels, and what pictures look like (``clean.looks``).
 
-The perceptual hash holds the signs, about their median, of the 256 lowest frequencies
-of a 64 x 64 grey version (a DCT hash as ``imagehash.phash(hash_size=16)``, but with the
-frequencies taken by rising u + v: as robust, and 1.3 ms a photo where imagehash takes
-3.3 ms).
+Measured on 40 COCO and 24 NLVR2 photos; bits of 256 between the hashes of a photo and its version, and the share caught
+at the default of 24 bits, or borderline at up to 48; the details differ in at most 84 bits of 256:
 
-Measured on 40 COCO and 24 NLVR2 photos; bits between a photo and its version, and
-the share caught at the default of 24 bits, or borderline at up to 48:
+===================================  ======  =======  =======  ==========
+version                              median  maximum  caught   borderline
+===================================  ======  =======  =======  ==========
+JPEG 30, 50, 75, 95; WebP 50              1        5  320/320
+50%, 75%, 800 px                          0        5  192/192
+25% as JPEG 75; 50% as JPEG 50, 30        1        9  192/192
+brightness 0.8; contrast 0.8              1        4  128/128
+grey; PNG                                 0        3  128/128
+mirrored                                  0        3  64/64
+turned by 90, 180, 270 degrees            0        4  192/192
+stale EXIF orientation                    0        3  64/64
+border of 40 px, black, white, blue       3       18  192/192
+letterboxed, black, white                 2        9  128/128
+the same at 336, 224 px                   3       14  128/128
+border, mirrored, 50% as JPEG 30          4       11  64/64
+brightness 1.2 (highlights clip)          6       28  63/64             1
+brightness 1.4                           14       50  57/64             6
+2% cropped, about the centre             17       33  59/64             5
+2% cropped, at one corner                35       59  12/64            50
+5% cropped, about the centre             42  over 64  10/64            38
+5% cropped, at one corner           over 64  over 64  2/64              5
+===================================  ======  =======  =======  ==========
 
-==============================  ======  ===  =======  ==========
-version                         median  max   caught  borderline
-==============================  ======  ===  =======  ==========
-JPEG 30, 50, 75, 95; WebP 50         0    6  320/320
-50%, 75%, 800 px                     0    4  192/192
-25% as JPEG 75; 50% as JPEG 50       2    6  128/128
-brightness 0.8; contrast 0.8         0    6  128/128
-grey; PNG                            0    0  128/128
-brightness 1.2 (highlights clip)     6   28    63/64           1
-brightness 1.4                      16   44    56/64           8
-2% cropped, about the centre        17   34    60/64           4
-2% cropped, at one corner           36   70     2/64          57
-5% cropped, about the centre        44   62     2/64          48
-5% cropped, at one corner           84  114     0/64           0
-mirrored                           122  134     0/64           0
-==============================  ======  ===  =======  ==========
+Of 7.26 million pairs of random crops of different photos, each in all eight orientations, none differs in 24 bits or
+less, and 17 in 48 or less: all of them crops of two photos of like things on white. Their details differ in 85 bits or
+more, and so no pair was taken for the same or for borderline. Among the 7.2 billion pairs of 120,000 images some
+borderline ones must be expected: a person judges those (``gallery.py``). Crops of 5% or more can be missed. Drawings
+are told apart less well than photos.
 
-Different photos differ in 128 bits, give or take 8. The nearest of all 2,016 pairs
-differ in 72: two advertisements with other labels on the same three bottles. Of 7.25
-million pairs of random crops of different photos none differs in 48 bits or less, 4
-in 64 or less. So there were no false pairs, same or borderline, though among the 7.2
-billion pairs of 120,000 images some hundred borderline ones must be expected: a person
-judges those (``gallery.py``). Mirrored copies and crops of 5% or more can be missed.
-Drawings are told apart less well, above all few shapes on one textured background: of
-3.1 million pairs of 2,500 synthetic world scenes 4 different ones are within 24 bits.
-
-A picture of one colour, a plain gradient or a few stripes has too few frequencies
-to be told from another by their signs. Such a picture has no perceptual hash (null)
-and is a duplicate by its pixels only.
+A picture with too little in it has no look, and is a duplicate by its pixels only.
 """
 
 import hashlib
@@ -45,17 +41,17 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from stat import S_ISREG
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from PIL import Image
 
 from vlmt_cli.base.errors import DataError, VlmtError
 from vlmt_cli.base.files import write_parquet
 from vlmt_cli.base.images import open_image, why_unreadable
 from vlmt_cli.base.processes import pool_of
+from vlmt_cli.clean.greys import looks_of_image
 from vlmt_cli.clean.image_files import DamagedImage, ImageFile
+from vlmt_cli.clean.looks import LOOK_BYTES
 
 HASHES = pa.schema(
     [
@@ -64,31 +60,11 @@ HASHES = pa.schema(
         ("width", pa.int32()),
         ("height", pa.int32()),
         ("pixels", pa.binary(32)),
-        ("phash", pa.binary(32)),
+        ("looks", pa.list_(pa.binary(LOOK_BYTES))),
     ]
 )
-_GREY = 64  # width and height of the grey version
-# A coefficient counts when it is several times the noise that rounding to 8 bits makes (0.3). Of the 64 real
-# photos none has fewer than 150 that count, a gradient has 11, stripes 16, one centred square 59.
-_COUNTS, _ENOUGH = 2.0, 96
-
-_k = np.arange(_GREY)
-_DCT = (np.sqrt(2 / _GREY) * np.cos(np.pi * (2 * _k[None] + 1) * _k[:, None] / (2 * _GREY))).astype(np.float32)
-_LOWEST = np.array(sorted((u + v, u, v) for u in range(24) for v in range(24) if u + v)[:256])
-_U, _V = _LOWEST[:, 1], _LOWEST[:, 2]
-_ROWS = _DCT[: max(_U.max(), _V.max()) + 1]
-
-_CACHE_VERSION = {b"vlmt": b"image hashes 1"}  # to be raised when hashes come out differently
+_CACHE_VERSION = {b"vlmt": b"image hashes 2"}  # to be raised when hashes come out differently
 _CACHE = pa.schema([("file", pa.string()), *(field for field in HASHES if field.name != "image")])
-
-
-def perceptual_hash(image: Image.Image) -> bytes | None:
-    """Return the 32-byte hash of an RGB image, or None for one with too little in it to tell by (see above)."""
-    grey = image.convert("L").resize((_GREY, _GREY), Image.Resampling.LANCZOS, reducing_gap=3.0)
-    frequencies = (_ROWS @ np.asarray(grey, np.float32) @ _ROWS.T)[_U, _V]
-    if (np.abs(frequencies) > _COUNTS).sum() < _ENOUGH:
-        return None
-    return np.packbits(frequencies > np.median(frequencies)).tobytes()
 
 
 def hash_images(
@@ -108,7 +84,8 @@ def hash_images(
 
     Returns:
         A table of ``HASHES`` in the order of the files, ``pixels`` the SHA-256 of size and
-        RGB values, ``phash`` null where there is too little to tell by; and the files that
+        RGB values, ``looks`` those of the whole picture and of what is inside its borders,
+        empty where there is too little to tell by (``clean.looks``); and the files that
         cannot be decoded, with the reason. Together they are N.
 
     Raises:
@@ -137,17 +114,17 @@ def hash_images(
     return hashes.select(HASHES.names).cast(HASHES), sorted([*damaged, *undecodable])
 
 
-_Hashed = tuple[int, int, bytes, bytes | None]
+_Hashed = tuple[int, int, bytes, list[bytes]]
 
 
 def _hash(path: str) -> _Hashed | str:
-    """Hash one file: width, height, pixels, phash; or say why that cannot be done."""
+    """Hash one file: width, height, pixels, looks; or say why that cannot be done."""
     try:
         image = open_image(path)
         # The size belongs to it: 2 x 8 and 4 x 4 pixels can be the same bytes.
         pixels = hashlib.sha256(b"%d %d " % image.size)
         pixels.update(image.tobytes())
-        return *image.size, pixels.digest(), perceptual_hash(image)
+        return *image.size, pixels.digest(), [look.tobytes() for look in looks_of_image(image)]
     except Exception as error:  # on damaged files decoders raise nearly anything
         return why_unreadable(error, path)
 
@@ -198,7 +175,8 @@ def _read_cache(path: Path | None) -> pa.Table:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
         raise DataError("cannot be read as a cache of image hashes", where=path, todo="delete it") from error
-    if table.schema.metadata != _CACHE_VERSION and table.schema.names != _CACHE.names:
+    kind = (table.schema.metadata or {}).get(b"vlmt", b"")
+    if not kind.startswith(b"image hashes "):
         raise DataError("is not a cache of image hashes", where=path, todo="name another file")
     if table.schema.metadata != _CACHE_VERSION:
         return _CACHE.empty_table()
