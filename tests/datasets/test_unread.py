@@ -17,6 +17,7 @@ FILES = {
     "coco/coco_karpathy_test.json": "BLIP's form of the Karpathy split; put dataset_coco.json",
     "coco/dataset-coco.json": "perhaps dataset_coco.json (COCO retrieval); rename it",
     "refcoco/finetune_refcoco_test.json": "MDETR's form",
+    "refcoco/refs(google).p": "another split of RefCOCO than is read; leave it",  # RefCOCOg's has the same name
     "nlvr2/nlvr.tar.gz": "an archive that is not read; unpack it here",
     "vqa/notes": "not an official file",
     "\x1b[2J.json": "not an official file",

@@ -15,6 +15,7 @@ from vlmt_cli.datasets.official import all_datasets, raw_files, raw_folder
 _MOST = 100_000
 """Files that are looked at."""
 _DEEPEST = 6
+_REFER = ("refcoco", "refcoco+", "refcocog")
 _ALIKE = 4  # of one folder and reason that are named one by one
 
 # Names that people have: what it is, and what to do.
@@ -97,7 +98,8 @@ def _explain(path: Path, raw: Path, data: Path) -> tuple[str, str]:
     """Say what a file probably is, and what to do about it."""
     name = path.name.removesuffix(".gz")
     homes = _homes()
-    if name in homes:
+    is_other_split = name.startswith("refs(") and path.parent in {raw_folder(data, each) for each in _REFER}
+    if name in homes and not is_other_split:
         folders = [raw_folder(data, dataset) for dataset in homes[name]]
         near = [folder for folder in folders if folder in path.parents]
         if near and len(path.relative_to(near[0]).parts) <= 2:
@@ -153,4 +155,4 @@ def _homes() -> dict[str, list[str]]:
 
 
 def _titles(datasets: list[str]) -> str:
-    return ", ".join(all_datasets()[name].title for name in datasets)
+    return ", ".join(dict.fromkeys(all_datasets()[name].title for name in datasets))
