@@ -227,7 +227,7 @@ def _tally(
             folder = each["values"]
             tally.unnamed[folder] = each["counts"]
             mine = names.filter(pc.equal(unnamed, folder)).drop_null()
-            tally.examples[folder] = mine.slice(0, _EXAMPLES).to_pylist()
+            tally.examples[folder] = mine.unique().slice(0, _EXAMPLES).to_pylist()
     return tally
 
 

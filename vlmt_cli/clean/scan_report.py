@@ -179,6 +179,10 @@ def notes(report: ScanReport) -> list[str]:
         sources = ", ".join(f"{name} {images:,}" for name, images in list(report.other_sources.items())[:_SHOWN])
         said.append(f"Images of sources that none of these benchmarks uses: {sources}.")
     for folder, each in list(report.unnamed.items())[:_SHOWN]:
+        if not folder and not each.examples:
+            images = f"{count(each.images, 'image')} {'has' if each.images == 1 else 'have'}"
+            said.append(f"{images} no name, and {'was' if each.images == 1 else 'were'} not compared.")
+            continue
         where = quoted(folder) if folder else "no folder"
         examples = ", ".join(quoted(name) for name in each.examples)
         said.append(f"Not named, and not compared: {count(each.images, 'image')} in {where} (such as {examples}).")
@@ -208,7 +212,7 @@ def rows_of(report: ScanReport) -> tuple[list[str], list[list[str]]]:
     header = ["benchmark", "test images shown", "of", "% of known", "records", *more, "known by"]
     rows = []
     for name, each in sorted(report.benchmarks.items(), key=lambda item: (-item[1].images, item[0])):
-        of = f"{each.known:,}" + (f" ({each.of:,} in truth)" if each.of not in (None, each.known) else "")
+        of = f"{each.known:,}" + (f" ({each.of:,} in truth)" if (each.of or 0) > each.known else "")
         percent = 100 * each.images / each.known if each.known else 0.0
         share = "<0.1" if 0 < percent < 0.05 else f"{percent:.1f}"
         how = ", ".join(f"{way} {images:,}" for way, images in sorted(each.how.items(), key=lambda item: -item[1]))
