@@ -95,7 +95,8 @@ def test_own_benchmarks_join_the_built_in_ones(vlmt, tmp_path: Path) -> None:
         ("x=/none", "there is no such file"),
         ("x=numbers.json", "names no image by a name that is known, such as '7'; say with --source"),
         ("x=broken.json", "is not valid JSON"),
-        ("x=empty", "is a folder"),
+        ("x=empty", "says nothing of images"),
+        ("all", "has no test set that can be read; put official files there"),
         ("nlvr2", "there is no official file of nlvr2; put nlvr2/train.json"),
     ],
 )

@@ -8,6 +8,8 @@ import typer
 from vlmt_cli.commands.options import DATA, DataFolder, DataKeys, Json, RecipeName, check_data
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vlmt_cli.clean.index import Index
     from vlmt_cli.datasets.options import Options
 
@@ -81,6 +83,7 @@ def add(
 
       vlmt index add mybench=photos/ theirs=test.parquet --images --to theirs.parquet
     """
+    from vlmt_cli.base.errors import DataError
     from vlmt_cli.base.files import locked
     from vlmt_cli.base.recipes import load_recipe
     from vlmt_cli.clean.index import join_indexes, without
@@ -96,16 +99,19 @@ def add(
         check_data(data)
         parts.append(_of_datasets(data, own, val, load_recipe(recipe, Options, keys or ())))
     added = join_indexes(parts)
+    if "all" in own and not added.benchmarks:
+        todo = "put official files there; vlmt data status says which, and where to download them"
+        raise DataError("has no test set that can be read", where=data / "raw", todo=todo)
     if to:
         # A file to share stands alone: it takes the links that its images have in any index here.
-        everything = join_indexes([known_index(data if data.is_dir() else None), added])
-        added = without_idle_links(everything.only(list(added.benchmarks)))
-        write_index(to, added)
+        known = join_indexes([known_index(data if data.is_dir() else None), added])
+        write_index(to, without_idle_links(known.only([name for name in added.benchmarks if name in known.benchmarks])))
     else:
         with locked(data):
             before = [without(read_index(data / OWN), added.benchmarks)] if (data / OWN).exists() else []
             write_index(data / OWN, join_indexes([*before, added]))
-    _show(added, as_json)
+        known = known_index(data)
+    _show(known, as_json, [name for name in added.benchmarks if name in known.benchmarks])
     say(f"Written to {to or data / OWN}.")
 
 
@@ -163,7 +169,8 @@ def _of_datasets(data: Path, names: list[str], val: bool, options: "Options") ->
         return index_of_datasets(examples, val)
 
 
-def _show(index: "Index", as_json: bool) -> None:
+def _show(index: "Index", as_json: bool, names: "Sequence[str] | None" = None) -> None:
+    """Show benchmarks, all or those of some names; what these lack, others of the index may have."""
     import json
 
     import msgspec
@@ -172,8 +179,9 @@ def _show(index: "Index", as_json: bool) -> None:
     from vlmt_cli.clean.index_gaps import gaps_of, train2017_of
     from vlmt_cli.commands.show import stdout, table
 
-    gaps = {name: gaps_of(index, name) for name in index.benchmarks}
-    train = {name: train2017_of(index, name) for name in index.benchmarks}
+    shown = {name: index.benchmarks[name] for name in (index.benchmarks if names is None else names)}
+    gaps = {name: gaps_of(index, name) for name in shown}
+    train = {name: train2017_of(index, name) for name in shown}
     if as_json:
         result = {
             name: {
@@ -182,7 +190,7 @@ def _show(index: "Index", as_json: bool) -> None:
                 "in_coco_train2017": train[name],
                 "lacks": gaps[name],
             }
-            for name, benchmark in index.benchmarks.items()
+            for name, benchmark in shown.items()
         }
         print(json.dumps(result, indent=2))
         return
@@ -190,12 +198,11 @@ def _show(index: "Index", as_json: bool) -> None:
         [
             name,
             benchmark.title,
-            f"{index.known[name]:,}"
-            + (f" of {benchmark.of:,}" if benchmark.of not in (None, index.known[name]) else ""),
+            f"{index.known[name]:,}" + (f" of {benchmark.of:,}" if (benchmark.of or 0) > index.known[name] else ""),
             f"{train[name]:,}" if train[name] is not None else "",
             f"{benchmark.source}{f' ({benchmark.licence})' if benchmark.licence else ''}",
         ]
-        for name, benchmark in index.benchmarks.items()
+        for name, benchmark in shown.items()
     ]
     header = ["benchmark", "title", "images", "in train2017", "list from (licence)"]
     console = stdout()
