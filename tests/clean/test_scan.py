@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -132,8 +133,9 @@ def test_what_is_written_has_no_hit_and_loses_nothing_else(tmp_path_factory, ind
 def test_parquet_by_names_addresses_and_hashes(index, tmp_path):
     names = [*NAMES, *[None] * len(URLS)]
     urls = [None] * len(NAMES) + list(URLS)
-    table = pa.table({"image": names, "url": urls, "caption": [f"c{n}" for n in range(len(names))]})
-    pq.write_table(table, tmp_path / "mix.parquet")
+    uids = [f"{number * 0x9E3779B97F4A7C15F39CC0605CEDC834 % 2**128:032x}" for number in range(1, len(names) + 1)]
+    table = pa.table({"image": names, "url": urls, "text": [f"c{n}" for n in range(len(names))], "uid": uids})
+    pq.write_table(table, tmp_path / "mix.parquet", row_group_size=5)
     hits = scan([tmp_path / "mix.parquet"], index)
     truth = [*NAMES.values(), *URLS.values()]
     assert found(hits) == {(row, 0, image) for row, image in enumerate(truth) if image}
@@ -143,6 +145,9 @@ def test_parquet_by_names_addresses_and_hashes(index, tmp_path):
     write_mixture([str(tmp_path / "mix.parquet")], sources, [len(table)], hits, tmp_path / "clean")
     kept = pq.read_table(tmp_path / "clean" / "mix.parquet")
     assert kept.equals(table.filter(pa.array([image is None for image in truth])))
+    subset = np.load(tmp_path / "clean" / "subset.npy")  # as DataComp's tools read it
+    assert subset.tolist() == sorted((int(uid[:16], 16), int(uid[16:], 16)) for uid in kept["uid"].to_pylist())
+    assert subset.dtype == np.dtype("u8,u8") and not len(scan([tmp_path / "clean"], index))
 
 
 def test_a_text_that_the_benchmark_asks_is_told_from_its_image_alone(index, tmp_path):

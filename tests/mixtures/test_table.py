@@ -1,11 +1,10 @@
-"""CSV and TSV, held against Python's own csv module; DataComp's subsets."""
+"""CSV and TSV, held against Python's own csv module."""
 
 import csv
 import gzip
 import io
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +12,6 @@ from mixtures.records import batches_of, damaged_of, ids_of, images_of, texts_of
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.mixtures import table
-from vlmt_cli.mixtures.datacomp import datacomp_subset
 from vlmt_cli.mixtures.forms import FORMS
 
 CAPTIONS = b'a very typical bus station\thttp://a/1.jpg\n"a" bus, "new\thttp://a/2.jpg\r\ncaf\xc3\xa9\thttp://a/3.jpg'
@@ -118,17 +116,3 @@ def test_a_quotation_that_never_ends(tmp_path, monkeypatch):
 def test_quotation_marks_that_open_nothing_take_no_time(tmp_path):
     file = file_of(tmp_path / "a.csv", b"url,text\nhttp://a/0,x\n" + b'{"a":' * 100_000)
     assert images_of(file, "table") == [(0, 0, {"url": "http://a/0"})]
-
-
-def test_datacomp_subset(tmp_path):
-    uids = [f"{number * 0x9E3779B97F4A7C15F39CC0605CEDC834 % 2**128:032x}" for number in range(1, 50)]
-    uids += [uids[3][:16] + "0" * 16]
-    batches = [pa.array(uids[:20]), pa.array([], pa.string()), pa.array(["x", *uids[20:]])[1:]]
-    assert datacomp_subset(batches, tmp_path / "a.npy") == 50
-    expected = np.array([(int(uid[:16], 16), int(uid[16:], 16)) for uid in uids], np.dtype("u8,u8"))
-    expected.sort()
-    subset = np.load(tmp_path / "a.npy")
-    assert subset.dtype == np.dtype("u8,u8") and (subset == expected).all()
-    with pytest.raises(DataError, match="record 1: 'x' is not a uid"):
-        datacomp_subset([pa.array([uids[0], "x"])], tmp_path / "b.npy")
-    assert [path.name for path in tmp_path.iterdir()] == ["a.npy"]

@@ -27,6 +27,7 @@ from vlmt_cli.clean.scan_report import ScannedFile
 from vlmt_cli.clean.scan_write import write_mixture
 from vlmt_cli.clean.splits import with_role
 from vlmt_cli.mixtures.batch import Source
+from vlmt_cli.mixtures.datacomp import SUBSET
 
 FOLDER = "mixtures"
 """Below the split's: a folder a mixture, and beside it its removed records with what they show."""
@@ -214,7 +215,8 @@ def write_cleaned(
     own = list(dict.fromkeys(source.path for source in mixture.sources))
     written = {path: copy.relative_to(folder).as_posix() for path, copy in zip(own, paths, strict=False)}
     for path in paths[len(own) :]:  # lists, which name the others by their path
-        write_text(path, path.read_text(encoding="utf-8").replace(str(folder), str(to / FOLDER / report.name)))
+        if path.name != SUBSET:
+            write_text(path, path.read_text(encoding="utf-8").replace(str(folder), str(to / FOLDER / report.name)))
     write_parquet(new / FOLDER / f"{report.name}.removed.parquet", removing)
     sha256 = hashes_below(folder)
     files = [

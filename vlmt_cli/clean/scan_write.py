@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from vlmt_cli.base.errors import UsageError
 from vlmt_cli.base.words import count
 from vlmt_cli.mixtures.batch import Kept, Source, Wanted
+from vlmt_cli.mixtures.datacomp import SUBSET, uids_of, write_subset
 from vlmt_cli.mixtures.forms import FORMS, LISTS
 from vlmt_cli.mixtures.opening import form_of, paths_of
 
@@ -36,7 +38,8 @@ def write_mixture(
         form: that was given with them.
 
     Returns:
-        What was written: the files and folders, and in words.
+        What was written, and in words: the files and folders, lists after them; where tables are DataComp's metadata,
+        last the subset file of what stays.
 
     Raises:
         UsageError: a file would be written over one of the mixture.
@@ -51,16 +54,24 @@ def write_mixture(
     own = {path.resolve() for path in renamed}
     if over := next((target for target in renamed.values() if target.resolve() in own), None):
         raise UsageError("is a file of the mixture itself", where=over, todo="give --write another folder")
+    uids = {source.path: uids_of(source.path) for source in sources if source.form == "parquet"}
+    subset: dict[Path, NDArray[np.uint64]] = {}
     dropped = 0
     for source, count_of_file in dict(zip(sources, records, strict=True)).items():
         mine = hits.filter(pc.equal(hits["file"], source.name))
         kept = _kept(source, count_of_file, mine, only_images and FORMS[source.form].can_drop_images)
         dropped += int((~kept.records).sum())
         FORMS[source.form].write(source, kept, renamed[source.path])
+        if (of_file := uids.get(source.path)) is not None:
+            subset[source.path] = of_file[kept.records]
     for path in reversed(lists):  # a list in a list is written before it
         members = {member.path: renamed[member.path] for member in LISTS[form_of(path)].members(path)}
         LISTS[form_of(path)].write(path, members, renamed[path])
-    return list(renamed.values()), f"{count(len(renamed), 'file')}, without {count(dropped, 'record')}"
+    written = list(renamed.values())
+    if subset:
+        write_subset(list(subset.values()), to / SUBSET)
+        written.append(to / SUBSET)
+    return written, f"{count(len(written), 'file')}, without {count(dropped, 'record')}"
 
 
 def _kept(source: Source, records: int, hits: pa.Table, may_lose_images: bool) -> Kept:

@@ -1,55 +1,64 @@
 """Subsets of DataComp: the uids of the samples that stay, as its tools read them."""
 
 import binascii
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.files import atomic
-from vlmt_cli.base.words import quoted
+from vlmt_cli.mixtures.parquet import intact
+
+SUBSET = "subset.npy"
+"""Written beside the tables of a mixture that are DataComp's metadata."""
+_COLUMNS = {"uid", "url", "text"}
 
 
-def datacomp_subset(uids: Iterable[pa.Array], to: Path) -> int:
-    """Write a subset file: a sorted ``.npy`` of dtype ``u8,u8``, the two halves of each uid.
+def uids_of(path: Path) -> NDArray[np.uint64] | None:
+    """Return the upper and lower half of each uid in a Parquet file, N x 2; None where it is not DataComp's metadata.
 
-    Args:
-        uids: batches of strings of 32 hexadecimal digits.
-        to: the file, written whole or not at all.
-
-    Returns:
-        How many uids were written.
+    A uid is a string of 32 hexadecimal digits.
 
     Raises:
-        DataError: a uid is something else; nothing is written.
+        DataError: it is damaged.
     """
-    halves, first = [], 0
-    for batch in uids:
-        halves.append(_halves(batch, first))
-        first += len(batch)
-    high, low = np.concatenate([np.empty((0, 2), "u8"), *halves]).T
+    with intact(path, 0), pq.ParquetFile(path, pre_buffer=False) as file:
+        if not set(file.schema_arrow.names) >= _COLUMNS:
+            return None
+        parts = [np.empty((0, 2), np.uint64)]
+        for batch in file.iter_batches(columns=["uid"]):
+            halves = _halves(batch.column(0))
+            if halves is None:
+                return None
+            parts.append(halves)
+    return np.concatenate(parts)
+
+
+def write_subset(uids: Sequence[NDArray[np.uint64]], to: Path) -> None:
+    """Write a subset file: a sorted ``.npy`` of dtype ``u8,u8``, the two halves of each uid; whole or not at all."""
+    high, low = np.concatenate([np.empty((0, 2), np.uint64), *uids]).T
     order = np.lexsort((low, high))
     subset = np.empty(len(order), np.dtype("u8,u8"))
     subset["f0"], subset["f1"] = high[order], low[order]
     with atomic(to) as temporary, open(temporary, "wb") as file:
         np.save(file, subset)
-    return len(subset)
 
 
-def _halves(uids: pa.Array, first: int) -> NDArray[np.uint64]:
-    """Return the upper and lower half of N uids, N x 2."""
-    uids = uids.cast(pa.string())
-    right = pc.match_substring_regex(uids, r"^[0-9a-fA-F]{32}\z").fill_null(False)
-    if not pc.all(right, min_count=0).as_py():
-        bad = right.index(False).as_py()
-        todo = "take the uid column of DataComp's metadata"
-        raise DataError(f"{quoted(uids[bad])} is not a uid", where=f"record {first + bad}", todo=todo)
+def _halves(uids: pa.Array) -> NDArray[np.uint64] | None:
+    """Return the upper and lower half of N uids, N x 2; None where one is something else."""
+    try:
+        uids = uids.cast(pa.string())
+    except pa.ArrowException:
+        return None
+    is_uid = pc.match_substring_regex(uids, r"^[0-9a-fA-F]{32}\z").fill_null(False)
+    if not pc.all(is_uid, min_count=0).as_py():
+        return None
     if not len(uids):
-        return np.empty((0, 2), "u8")
+        return np.empty((0, 2), np.uint64)
     begin = np.frombuffer(uids.buffers()[1], np.int32)[uids.offset]
     digits = memoryview(uids.buffers()[2])[begin : begin + 32 * len(uids)]
-    return np.frombuffer(binascii.unhexlify(digits), ">u8").astype("u8").reshape(-1, 2)
+    return np.frombuffer(binascii.unhexlify(digits), ">u8").astype(np.uint64).reshape(-1, 2)

@@ -151,6 +151,9 @@ def _array(path: Path) -> NDArray[np.generic]:
     except (ValueError, EOFError, OSError, MemoryError, tokenize.TokenError) as error:
         todo = "save it again as an array of integers or strings"
         raise DataError(f"is not an array that can be read ({printable(error)})", where=path, todo=todo) from error
+    if values.dtype == np.dtype("u8,u8"):
+        todo = "scan the tables of its metadata, with --write for another subset"
+        raise DataError("is a subset of DataComp, whose uids name no image", where=path, todo=todo)
     if values.ndim != 1 or values.dtype.kind not in "iuU":
         todo = "save it again as one row of integers or strings"
         raise DataError(f"is an array of {values.dtype} and shape {values.shape}", where=path, todo=todo)

@@ -12,6 +12,7 @@ from vlmt_cli.base.file_systems import is_elsewhere
 from vlmt_cli.base.packed import open_packed
 from vlmt_cli.base.words import listed, printable, quoted
 from vlmt_cli.mixtures.batch import Form, ListForm, Source
+from vlmt_cli.mixtures.datacomp import SUBSET
 from vlmt_cli.mixtures.forms import FORMS, LISTS
 from vlmt_cli.mixtures.json_records import LINES
 
@@ -96,6 +97,7 @@ def _below(folder: Path) -> list[Path]:
             raise DataError(f"holds images and a file of records, {quoted(beside.name)}", where=folder, todo=todo)
         return [folder]
     files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not _is_hidden(path.relative_to(folder))]
+    files = [path for path in files if path.name != SUBSET]  # which repeats uids of the tables beside it
     companions = {companion for path in files for companion in _companions(path)}
     known = []
     for path in files:
