@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mixtures.records import batches_of, damaged_of, ids_of, images_of, texts_of, write_kept
 
@@ -145,6 +145,43 @@ def test_kept_records_stay_byte_for_byte(tmp_path_factory, drawn, indent, space,
         left = iter(written.split(kept[0], 1)) if kept else iter(())
         assert not kept or next(left).strip() == b"["
         assert all(text in written for text in kept)
+
+
+PLAIN_NAMES = st.sampled_from(["a.jpg", "b/[<image>.jpg", "http://a/1.jpg", "é" * 200, ""])
+SAID = st.sampled_from(["<image>\nIs it?", "<img>c.jpg</img>", "box: [0.1, 2]", 'a"}]}, {"id": 1', "<b>"])
+BLOCK = st.sampled_from([{"type": "image", "image": "d.jpg"}, {"image_url": {"url": "http://a/2"}}, 1, "<img>e</img>"])
+TURN = st.fixed_dictionaries({"from": st.just("human"), "value": SAID | st.lists(BLOCK, max_size=2) | BLOCK})
+
+
+@st.composite
+def plain_records(draw):
+    fields = {"id": st.integers() | st.text(max_size=3), "image": PLAIN_NAMES | st.none(), "model": st.just("m")}
+    drawn = {**draw(st.fixed_dictionaries({}, optional=fields)), "conversations": draw(st.lists(TURN, max_size=2))}
+    return {name: drawn[name] for name in (draw(st.permutations(sorted(drawn))) if draw(st.booleans()) else drawn)}
+
+
+MIXES = st.lists(plain_records() | st.just({"image": "f.jpg"}), min_size=2, max_size=6)
+
+
+BLOCKS = [{"from": "human", "value": [1, {"type": "image", "image": "d.jpg"}]}, {"from": "gpt", "value": "<b>"}]
+
+
+@given(MIXES, st.sampled_from([None, 0, 2]), st.booleans())
+@example([{"id": n, "conversations": BLOCKS} for n in range(3)], None, False)
+@example([{"id": n, "conversations": BLOCKS} for n in range(3)], 2, False)
+@settings(max_examples=50, deadline=None)
+def test_records_read_together_are_read_as_alone_and_stand_where_they_do(tmp_path_factory, drawn, indent, escapes):
+    folder = tmp_path_factory.getbasetemp()
+    texts = [json.dumps(record, indent=indent).replace("<", "\\u003c" if escapes else "<") for record in drawn]
+    whole = ",\n ".join(texts).join("[]")
+    (folder / "q.json").write_text(whole)
+    (folder / "q.jsonl").write_text("".join(text.replace("\n", "") + "\n" for text in texts))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_records, "_WALKED", 1)
+        together = batches_of(folder / "q.json", "llava", spans=True)
+        assert [whole[a:b] for batch in together for a, b in batch.spans] == texts
+        assert images_of(folder / "q.json", "llava") == images_of(folder / "q.jsonl", "llava")
+    assert ids_of(folder / "q.json", "llava") == ids_of(folder / "q.jsonl", "llava")
 
 
 def test_guesses_hold_on_ordinary_files(tmp_path, monkeypatch):

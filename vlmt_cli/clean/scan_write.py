@@ -1,7 +1,8 @@
 """A mixture given back in its own form, without the records that show benchmarks' test images."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ def write_mixture(
     to: Path,
     only_images: bool = False,
     form: str | None = None,
+    spans: Mapping[Source, NDArray[np.int64]] | None = None,
 ) -> tuple[list[Path], str]:
     """Write a mixture again.
 
@@ -36,6 +38,7 @@ def write_mixture(
         to: the folder; files keep their names below it, as deep as they lie below the folder that they share.
         only_images: a record of several images loses those that hit, where its form allows it; else it goes.
         form: that was given with them.
+        spans: where the records of some of the files stand (``Kept.spans``).
 
     Returns:
         What was written, and in words: the files and folders, lists after them; where tables are DataComp's metadata,
@@ -60,6 +63,7 @@ def write_mixture(
     for source, count_of_file in dict(zip(sources, records, strict=True)).items():
         mine = hits.filter(pc.equal(hits["file"], source.name))
         kept = _kept(source, count_of_file, mine, only_images and FORMS[source.form].can_drop_images)
+        kept = replace(kept, spans=(spans or {}).get(source))
         dropped += int((~kept.records).sum())
         FORMS[source.form].write(source, kept, renamed[source.path])
         if (of_file := uids.get(source.path)) is not None:
@@ -76,20 +80,20 @@ def write_mixture(
 
 def _kept(source: Source, records: int, hits: pa.Table, may_lose_images: bool) -> Kept:
     """Say which records of a file stay, and which of their images."""
+    stays = np.ones(records, bool)
+    stays[hits["record"].to_numpy()] = False
+    if not may_lose_images or stays.all():
+        return Kept(stays)
+    hit = set(zip(hits["record"].to_pylist(), hits["position"].to_pylist(), strict=True))
     positions: dict[int, list[int]] = {}
-    hit = {
-        (record, position)
-        for record, position in zip(hits["record"].to_pylist(), hits["position"].to_pylist(), strict=True)
-    }
-    gone = {record for record, _ in hit}
-    for batch in FORMS[source.form].read(source, Wanted()) if may_lose_images and gone else ():
-        mine = pc.is_in(batch.images.column("record"), value_set=pa.array(sorted(gone), pa.int64()))
+    gone = pa.array(np.flatnonzero(~stays))
+    for batch in FORMS[source.form].read(source, Wanted()):
+        mine = pc.is_in(batch.images.column("record"), value_set=gone)
         for row in batch.images.select(["record", "position"]).filter(mine).to_pylist():
             positions.setdefault(row["record"], []).append(row["position"])
     left = {record: [each for each in every if (record, each) not in hit] for record, every in positions.items()}
     images = {record: each for record, each in left.items() if each}
-    stays = np.ones(records, bool)
-    stays[[record for record in gone if record not in images]] = False
+    stays[list(images)] = True
     return Kept(stays, images)
 
 

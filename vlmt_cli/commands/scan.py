@@ -10,7 +10,9 @@ from vlmt_cli.commands.index import IndexFiles
 from vlmt_cli.commands.options import DATA, Croissant, DataFolder, Json
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 
     from vlmt_cli.clean.scan import ScanIndex, Tally
     from vlmt_cli.clean.scan_report import ScannedFile, ScanReport
@@ -106,7 +108,8 @@ def scan(
     folder = out or data / "scans" / _name_of(mixture)
     if not (out or check):
         refuse_other(folder, named)
-    scanned, tally, hits = scan_sources(sources, wanted, own_rules, source)
+    spans: dict[Source, NDArray[np.int64]] = {}
+    scanned, tally, hits = scan_sources(sources, wanted, own_rules, source, spans if write else None)
     report = make_report(scanned, tally, hits, wanted, named)
     if as_json:
         print(report.model_dump_json(indent=2))
@@ -125,7 +128,7 @@ def scan(
         from vlmt_cli.clean.scan_write import write_mixture
 
         copies, written = write_mixture(
-            mixture, sources, [each.records for each in scanned], hits, write, only_images, form
+            mixture, sources, [each.records for each in scanned], hits, write, only_images, form, spans
         )
         say(f"Written to {write}: {written}")
         results += copies
@@ -156,13 +159,25 @@ def _sources(context: typer.Context, mixture: Sequence[str], form: str | None) -
 
 
 def scan_sources(
-    sources: "Sequence[Source]", index: "ScanIndex", rules: "Rules", source: str | None
+    sources: "Sequence[Source]",
+    index: "ScanIndex",
+    rules: "Rules",
+    source: str | None,
+    spans: "dict[Source, NDArray[np.int64]] | None" = None,
 ) -> "tuple[list[ScannedFile], Tally, pa.Table]":
     """Pass every file over the index.
+
+    Args:
+        sources: the files.
+        index: to look in.
+        rules: of the user, for names in private folders.
+        source: of names whose form and folders say none.
+        spans: where given, it is filled with where the records of each file stand that is faster to write so.
 
     Returns:
         The files, what they have, and rows of ``HITS`` with the files' names.
     """
+    import numpy as np
     import pyarrow as pa
 
     from vlmt_cli.clean.scan import Tally, all_hits, scan_batch
@@ -171,21 +186,25 @@ def scan_sources(
     from vlmt_cli.mixtures.batch import Wanted
     from vlmt_cli.mixtures.forms import FORMS
 
-    wanted = Wanted(texts=bool(index.texts))
     tally, scanned, parts = Tally(), [], []
     sizes = [each.path.stat().st_size if each.path.is_file() else 0 for each in sources]
     with progress("Scanning", size=True) as update:
         for number, each in enumerate(sources):
             update(each.path.name, sum(sizes[:number]), sum(sizes))
-            of_file, records = [], 0
+            of_file, spans_of_file, records = [], [], 0
+            wanted = Wanted(texts=bool(index.texts), spans=spans is not None and FORMS[each.form].takes_spans)
             for batch in FORMS[each.form].read(each, wanted):
                 hits, met = scan_batch(batch, index, each.root, rules, source)
                 tally.add(met)
                 records += batch.records
+                if wanted.spans and batch.spans is not None:
+                    spans_of_file.append(batch.spans)
                 if len(hits):
                     of_file.append(hits.set_column(0, "file", pa.array([each.name] * len(hits), pa.string())))
             hit = len(set(all_hits(of_file)["record"].to_pylist()))
             parts += of_file
+            if spans is not None and spans_of_file:
+                spans[each] = np.concatenate(spans_of_file)
             scanned.append(
                 ScannedFile(path=each.name, form=each.form, sampling=each.sampling, records=records, hit_records=hit)
             )

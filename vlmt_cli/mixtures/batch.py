@@ -35,6 +35,7 @@ class Wanted:
 
     texts: bool = False
     data: bool = False
+    spans: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,8 @@ class Batch:
         images: I rows of ``IMAGES``, ordered by record and position.
         ids: N strings, the records' own ids; null where a record has none.
         texts: N lists of strings, what is said in each record, turn by turn; None unless asked for.
-        spans: N rows of first and last byte (exclusive) of each record in the unpacked file; None where finding them
-            would cost a pass of its own.
+        spans: N rows of first and last byte (exclusive) of each record in the unpacked file; None where the form has
+            none, or where finding them costs time and ``Wanted.spans`` does not ask for them.
         videos: how many videos the records show, which are not compared.
         damaged: the records that could not be read; they show no image here.
     """
@@ -116,10 +117,13 @@ class Kept:
     Args:
         records: by record of the file, whether it stays.
         images: for the records that stay but lose images: which positions stay, in order.
+        spans: where each record stands, as ``Batch.spans`` said when the file was read; None where that is not known.
+            Only forms that would read the file again for it ask (``Form.takes_spans``).
     """
 
     records: NDArray[np.bool_]
     images: dict[int, list[int]] = field(default_factory=dict)
+    spans: NDArray[np.int64] | None = None
 
 
 def no_companions(path: Path) -> list[Path]:
@@ -140,6 +144,7 @@ class Form:
             keep equal values, schema and metadata; tars keep their members byte for byte. ``to`` is written whole or
             not at all.
         can_drop_images: whether a record of several images may lose one of them (``Kept.images``).
+        takes_spans: whether ``write`` is faster where ``Kept.spans`` says where records stand.
         companions: the files beside a file that belong to it: they are not a mixture of their own, and ``write`` writes
             them beside ``to``.
     """
@@ -149,6 +154,7 @@ class Form:
     read: Callable[[Source, Wanted], Iterator[Batch]]
     write: Callable[[Source, Kept, Path], None]
     can_drop_images: bool = False
+    takes_spans: bool = False
     companions: Callable[[Path], list[Path]] = no_companions
 
 

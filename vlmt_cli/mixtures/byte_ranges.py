@@ -54,6 +54,17 @@ def merged(bounds: NDArray[np.int64] | Sequence[tuple[int, int]]) -> list[tuple[
     return list(zip(bounds[is_new, 0].tolist(), bounds[np.roll(is_new, -1), 1].tolist(), strict=True))
 
 
+def size_of(path: Path) -> int:
+    """Return how many bytes a file unpacks to."""
+    if path.suffix not in PACKED:
+        return path.stat().st_size
+    size = 0
+    with open_packed(path) as file:
+        while chunk := file.read(_CHUNK):
+            size += len(chunk)
+    return size
+
+
 @contextmanager
 def _packing(to: Path, is_packed: bool) -> Iterator[BinaryIO]:
     with atomic(to) as temporary, open(temporary, "wb") as plain:

@@ -20,8 +20,10 @@ from vlmt_cli.base.packed import open_packed
 from vlmt_cli.base.words import printable
 from vlmt_cli.mixtures.batch import Batch, Form, Kept, Source, Wanted
 from vlmt_cli.mixtures.byte_ranges import merged, write_ranges
-from vlmt_cli.mixtures.json_images import Rows
-from vlmt_cli.mixtures.json_records import BOM, Cut, Spans, Window, ranges_of, value_end
+from vlmt_cli.mixtures.json_records import BOM, Window
+from vlmt_cli.mixtures.json_rows import Rows
+from vlmt_cli.mixtures.json_values import Cut, Spans, value_end
+from vlmt_cli.mixtures.json_writing import ranges_of
 
 _BEGINS = re.compile(rb'\{(?s:.)*?"(?:images|annotations)"\s*:\s*\[\s*\{')
 _TURNS = re.compile(rb'"(?:messages|conversations|query)"\s*:')

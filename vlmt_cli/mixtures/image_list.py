@@ -26,11 +26,12 @@ from vlmt_cli.base.image_names import SUFFIXES
 from vlmt_cli.base.opening import open_file
 from vlmt_cli.base.packed import open_packed
 from vlmt_cli.base.words import count, printable
-from vlmt_cli.mixtures import json_records
+from vlmt_cli.mixtures import json_records, json_writing
 from vlmt_cli.mixtures.batch import Batch, Damaged, Form, Kept, Source, Wanted
-from vlmt_cli.mixtures.byte_ranges import merged, write_ranges
+from vlmt_cli.mixtures.byte_ranges import merged, size_of, write_ranges
 from vlmt_cli.mixtures.json_images import decoded_names
-from vlmt_cli.mixtures.json_records import BOM, Spans, size_of
+from vlmt_cli.mixtures.json_records import BOM
+from vlmt_cli.mixtures.json_values import Spans
 from vlmt_cli.mixtures.rows import LONGEST, is_official
 
 _BLOCK = 4 << 20
@@ -120,7 +121,7 @@ def write(source: Source, kept: Kept, to: Path) -> None:
         with atomic(to) as temporary, open(temporary, "wb") as file:
             np.save(file, _array(source.path)[kept.records], allow_pickle=False)
     elif kind == "json":
-        json_records.write(source, kept, to)
+        json_writing.write(source, kept, to)
     else:
         spans = [part for part, _ in _blocks(source.path)]
         every = np.concatenate(spans) if spans else np.empty((0, 2), np.int64)

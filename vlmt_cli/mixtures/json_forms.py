@@ -21,8 +21,11 @@ from pathlib import Path
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.words import listed, quoted
 from vlmt_cli.mixtures.batch import Batch, Form, Source, Wanted
-from vlmt_cli.mixtures.json_images import IMAGE_FIELDS, PLAIN, TURN_FIELDS, Rows
-from vlmt_cli.mixtures.json_records import BOM, Window, windows, write
+from vlmt_cli.mixtures.json_images import IMAGE_FIELDS, TURN_FIELDS
+from vlmt_cli.mixtures.json_records import BOM, Window, windows
+from vlmt_cli.mixtures.json_rows import Rows
+from vlmt_cli.mixtures.json_writing import write
+from vlmt_cli.mixtures.plain_records import PLAIN
 
 _RECORDS = 1 << 15
 """Records of a batch, at least."""
@@ -87,6 +90,6 @@ def _begins(path: Path, head: bytes) -> bool:
     return not path.is_dir() and (head.startswith(b"{") or re.match(rb"\[[\[\s]*[{\]]", head) is not None)
 
 
-LLAVA = Form("LLaVA", is_llava, read, write)
-MESSAGES = Form("messages", is_messages, read, write)
-RECORDS = Form("records in JSON", is_records, read, write)
+LLAVA = Form("LLaVA", is_llava, read, write, takes_spans=True)
+MESSAGES = Form("messages", is_messages, read, write, takes_spans=True)
+RECORDS = Form("records in JSON", is_records, read, write, takes_spans=True)

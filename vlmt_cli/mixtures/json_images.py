@@ -4,23 +4,19 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 import msgspec
-import pyarrow as pa
 
 from vlmt_cli.base.words import count, printable
-from vlmt_cli.mixtures.batch import IMAGES, Batch, Damaged, Wanted
-from vlmt_cli.mixtures.json_records import Window
 from vlmt_cli.mixtures.rows import LONGEST
 
 _LISTS = ("image", "images")
 _NAMES = ("image_path", "img_path", "image_file", "file_name", "filename", "img", "image_name", "image_source")
 _URLS = ("image_url", "url", "URL", "coco_url", "flickr_url")
 _IDS = ("image_id", "imageId", "img_id", "cocoid")
-_OWN_IDS = ("id", "question_id", "questionId", "uid")
+OWN_IDS = ("id", "question_id", "questionId", "uid")
 _TURNS = ("conversations", "messages", "conversation")
 _SAID = (
     *("query", "response", "history", "prompt", "chosen", "rejected", "rejected_response"),
@@ -33,29 +29,19 @@ TURN_FIELDS = (*_TURNS, *_VIDEOS, "query", "response", "chosen", "prompt")
 
 _EMBEDDED = ("/9j/", "iVBORw0KGgo", "UklGR", "R0lGOD")
 """With what the base64 of a JPEG, a PNG, a WebP or a GIF begins."""
-_SHORTEST_EMBEDDED = 100
+SHORTEST_EMBEDDED = 100
 _RAW = (*_TURNS, *_SAID)
 Record: Any = msgspec.defstruct(
     "Record",
-    [(name, Any, None) for name in (*IMAGE_FIELDS, *_OWN_IDS, *_VIDEOS, *_HASHES)]
+    [(name, Any, None) for name in (*IMAGE_FIELDS, *OWN_IDS, *_VIDEOS, *_HASHES)]
     + [(name, msgspec.Raw, msgspec.UNSET) for name in _RAW],
     gc=False,
 )
 """The fields of a record that are read; what is said in it stays JSON until it is asked for."""
 
 
-class _Plain(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    """What nearly all records of LLaVA's form are; read apart, since that is fast."""
-
-    id: str | int | None = None
-    image: str | None = None
-    conversations: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    model: str | None = None
-
-
-PLAIN: msgspec.json.Decoder[list[Any]] = msgspec.json.Decoder(list[_Plain])
 _DECODER = msgspec.json.Decoder(Record | list[Record])
-_Image = tuple[str | None, str | None, str | None, str | None, bytes | None]
+Image = tuple[str | None, str | None, str | None, str | None, bytes | None]
 """Name, address, SHA-256, MD5, and the file."""
 
 
@@ -88,7 +74,7 @@ def decoded_names(text: bytes | memoryview) -> str:
     value = json.loads(bytes(text))
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(f"is neither a name nor an id: '{printable(json.dumps(value))}'")
-    return _checked(_text(value))
+    return _checked(text_of(value))
 
 
 def texts_in(record: Any) -> list[str]:
@@ -96,87 +82,7 @@ def texts_in(record: Any) -> list[str]:
     return [text for name in _RAW for text in _strings(_value(getattr(record, name)))]
 
 
-@dataclass
-class Rows:
-    """The records and images of a batch that is being read."""
-
-    wanted: Wanted
-    first: int = 0
-    record: list[int] = field(default_factory=list)
-    position: list[int] = field(default_factory=list)
-    names: list[str | None] = field(default_factory=list)
-    others: list[tuple[int, _Image]] = field(default_factory=list)
-    ids: list[str | None] = field(default_factory=list)
-    texts: list[list[str]] = field(default_factory=list)
-    damaged: list[Damaged] = field(default_factory=list)
-    videos: int = 0
-
-    def add_window(self, window: Window) -> None:
-        """Add the records of a window; those that cannot be read are counted as damaged."""
-        if window.quick is None:
-            for number, text in enumerate(window.records, window.first):
-                self._add(number, text)
-        else:
-            record, position, names, ids = self.record, self.position, self.names, self.ids
-            for number, each in enumerate(window.quick, window.first):
-                name = each.image
-                if not _is_plain(name) or (
-                    each.conversations is not msgspec.UNSET and _names_images(each.conversations)
-                ):
-                    self._add(number, window.records[number - window.first])
-                    continue
-                ids.append(each.id if each.id is None else str(each.id))
-                if name is not None:
-                    record.append(number)
-                    position.append(0)
-                    names.append(name)
-
-    def _add(self, number: int, text: bytes | memoryview) -> None:
-        images: list[_Image] = []
-        own, said = None, []
-        try:
-            for part in decoded(text):
-                images += images_in(part, self.wanted.data)
-                self.videos += sum(len(v) if isinstance(v, list) else v is not None for v in (part.video, part.videos))
-                if own is None:
-                    own = next((v for name in _OWN_IDS if (v := getattr(part, name)) is not None), None)
-                if self.wanted.texts:
-                    said += texts_in(part)
-        except ValueError as error:
-            images = []
-            self.damaged.append(Damaged(number, str(error)))
-        self.ids.append(None if own is None else _text(own))
-        self.texts.append(said)
-        self.record += [number] * len(images)
-        self.position += range(len(images))
-        self.others += [(row, image) for row, image in enumerate(images, len(self.names)) if any(image[1:])]
-        self.names += [image[0] for image in images]
-
-    def batch(self) -> Batch:
-        """Return the batch of the records that were added."""
-        arrays = {
-            "record": pa.array(self.record, pa.int64()),
-            "position": pa.array(self.position, pa.int32()),
-            "name": pa.array(self.names, pa.string()),
-        }
-        for number, kind in enumerate(("url", "sha256", "md5", "data") if self.others else (), 1):
-            values: list[str | bytes | None] = [None] * len(self.names)
-            for row, image in self.others:
-                values[row] = image[number]
-            if any(value is not None for value in values):
-                arrays[kind] = pa.array(values, IMAGES.field(kind).type)
-        return Batch(
-            self.first,
-            len(self.ids),
-            pa.RecordBatch.from_arrays(list(arrays.values()), list(arrays)),
-            pa.array(self.ids, pa.string()),
-            pa.array(self.texts, pa.list_(pa.string())) if self.wanted.texts else None,
-            videos=self.videos,
-            damaged=tuple(self.damaged),
-        )
-
-
-def images_in(record: Any, wants_data: bool = False) -> list[_Image]:
+def images_in(record: Any, wants_data: bool = False) -> list[Image]:
     """Return the images that a record shows.
 
     Raises:
@@ -188,18 +94,15 @@ def images_in(record: Any, wants_data: bool = False) -> list[_Image]:
             images += _images(value, wants_data)
     for name in _TURNS[:2]:
         turns = getattr(record, name)
-        if turns is not msgspec.UNSET and _names_images(turns):
+        if turns is not msgspec.UNSET and names_images(turns):
             images += [image for image in _in_turns(_value(turns), wants_data) if image not in images]
-    if record.query is not msgspec.UNSET and _names_images(record.query):
+    if record.query is not msgspec.UNSET and names_images(record.query):
         images += [image for text in _strings(_value(record.query)) for image in _marked(text, wants_data)]
     return _beside(record, images)
 
 
-def _is_plain(name: str | None) -> bool:
-    return name is None or (0 < len(name) <= _SHORTEST_EMBEDDED and ":" not in name[:8])
-
-
-def _names_images(turns: Any) -> bool:
+def names_images(turns: Any) -> bool:
+    """Whether turns, as JSON, may name images themselves."""
     if not isinstance(turns, msgspec.Raw):
         return True
     # Few turns have more than their list's bracket and the mark <image>; single letters are counted much faster.
@@ -212,7 +115,7 @@ def _names_images(turns: Any) -> bool:
     return not (text.startswith(b"<image", first) and text.count(b"<") == 1) and b"<img>" in text
 
 
-def _beside(record: Any, images: list[_Image]) -> list[_Image]:
+def _beside(record: Any, images: list[Image]) -> list[Image]:
     """Give a single image, or a record without one, what stands beside it."""
     if len(images) > 1:
         return images
@@ -234,12 +137,12 @@ def _beside(record: Any, images: list[_Image]) -> list[_Image]:
     for name in (*_NAMES, *_IDS):
         value = getattr(record, name)
         if value is not None and value != "" and not isinstance(value, list | dict | bool):
-            image = _image(_text(value), False)
+            image = _image(text_of(value), False)
             return [(image[0], image[1] or url, sha256, md5, None)]
     return [(None, url, sha256, md5, None)] if url or sha256 or md5 else []
 
 
-def _images(value: Any, wants_data: bool) -> list[_Image]:
+def _images(value: Any, wants_data: bool) -> list[Image]:
     """Return the images of a field: names, addresses, data URIs, Hugging Face's structs, and lists of them."""
     if isinstance(value, str):
         return [_image(value, wants_data)] if value else []
@@ -250,10 +153,10 @@ def _images(value: Any, wants_data: bool) -> list[_Image]:
         return _images(parts[0], wants_data) if parts else []
     if value is None or isinstance(value, bool):
         return []
-    return [_image(_text(value), wants_data)]
+    return [_image(text_of(value), wants_data)]
 
 
-def _image(name: str, wants_data: bool) -> _Image:
+def _image(name: str, wants_data: bool) -> Image:
     if ":" in name[:8]:
         if name.startswith(("http://", "https://")):
             return None, _checked(name), None, None, None
@@ -261,12 +164,12 @@ def _image(name: str, wants_data: bool) -> _Image:
             return _embedded(name, wants_data)
         if name.startswith("file:"):
             name = unquote(urlsplit(name).path)
-    if len(name) > _SHORTEST_EMBEDDED and name.startswith(_EMBEDDED):
+    if len(name) > SHORTEST_EMBEDDED and name.startswith(_EMBEDDED):
         return _embedded(name, wants_data)
     return _checked(name), None, None, None, None
 
 
-def _embedded(text: str, wants_data: bool) -> _Image:
+def _embedded(text: str, wants_data: bool) -> Image:
     """Decode a data URI, or base64 alone; its hashes say which file it is. Damaged ones say nothing."""
     head, _, content = text.partition(",") if text.startswith("data:") else (";base64", "", text)
     try:
@@ -278,7 +181,7 @@ def _embedded(text: str, wants_data: bool) -> _Image:
     return None, None, *hashes, data if wants_data else None
 
 
-def _in_turns(turns: Any, wants_data: bool) -> Iterator[_Image]:
+def _in_turns(turns: Any, wants_data: bool) -> Iterator[Image]:
     """Give the images that turns name themselves: blocks of content, and ``<img>`` marks."""
     for turn in turns if isinstance(turns, list) else []:
         if not isinstance(turn, dict):
@@ -292,7 +195,7 @@ def _in_turns(turns: Any, wants_data: bool) -> Iterator[_Image]:
                 yield from next((_images(part[key], wants_data) for key in keys if part.get(key)), [])
 
 
-def _marked(text: str, wants_data: bool) -> list[_Image]:
+def _marked(text: str, wants_data: bool) -> list[Image]:
     """Return what stands between ``<img>`` and ``</img>``."""
     return [
         _image(part.partition("</img>")[0].strip(), wants_data) for part in text.split("<img>")[1:] if "</img>" in part
@@ -310,7 +213,7 @@ def _whole(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
     """Write out an id; floats that are whole numbers, as pandas writes ids, without their point."""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))

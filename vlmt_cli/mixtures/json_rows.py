@@ -1,0 +1,126 @@
+"""Records in JSON gathered into a batch: their ids, the images that they show, where they stand."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from vlmt_cli.mixtures.batch import IMAGES, Batch, Damaged, Wanted
+from vlmt_cli.mixtures.json_images import (
+    OWN_IDS,
+    SHORTEST_EMBEDDED,
+    Image,
+    decoded,
+    images_in,
+    names_images,
+    text_of,
+    texts_in,
+)
+from vlmt_cli.mixtures.json_records import Window
+from vlmt_cli.mixtures.json_values import Spans
+from vlmt_cli.mixtures.plain_records import Plain, rows_to_search, spans_of, turns_of
+
+
+@dataclass
+class Rows:
+    """The records and images of a batch that is being read."""
+
+    wanted: Wanted
+    first: int = 0
+    record: list[int] = field(default_factory=list)
+    position: list[int] = field(default_factory=list)
+    names: list[str | None] = field(default_factory=list)
+    others: list[tuple[int, Image]] = field(default_factory=list)
+    ids: list[str | None] = field(default_factory=list)
+    texts: list[list[str]] = field(default_factory=list)
+    spans: list[Spans] = field(default_factory=list)
+    damaged: list[Damaged] = field(default_factory=list)
+    videos: int = 0
+
+    def add_window(self, window: Window) -> None:
+        """Add the records of a window; those that cannot be read are counted as damaged."""
+        spans = None
+        if window.quick is None or window.text is None:
+            for number, text in enumerate(window.records, window.first):
+                self._add(number, text)
+        else:
+            spans = self._add_plain(window, window.quick, window.text)
+        if self.wanted.spans:
+            self.spans.append(window.spans if spans is None else spans)
+
+    def _add_plain(self, window: Window, records: list[Plain], text: memoryview) -> Spans | None:
+        """Add records of LLaVA's usual form, together but for those that show images in unusual ways.
+
+        Returns:
+            Where they stand; None where that must be looked for.
+        """
+        turns = turns_of(records, text)
+        names = [each.image for each in records]
+        ids = [each.id if each.id is None else str(each.id) for each in records]
+        written = [name for name in names if name is not None]
+        is_plain = ":" not in "".join(written) and max(map(len, written), default=1) <= SHORTEST_EMBEDDED
+        unusual = set() if is_plain and all(written) else {row for row, name in enumerate(names) if not _is_plain(name)}
+        to_search = rows_to_search(text, turns).tolist()
+        unusual.update(row for row in to_search if names_images(records[row].conversations))
+        start = 0
+        for row in [*sorted(unusual), len(records)]:
+            shown = [n for n, name in enumerate(names[start:row], window.first + start) if name is not None]
+            self.record += shown
+            self.position += [0] * len(shown)
+            self.names += [name for name in names[start:row] if name is not None]
+            self.ids += ids[start:row]
+            if row < len(records):
+                self._add(window.first + row, window.records[row])
+            start = row + 1
+        spans = spans_of(text, turns) if self.wanted.spans else None
+        return None if spans is None else spans + window.offset
+
+    def _add(self, number: int, text: bytes | memoryview) -> None:
+        images: list[Image] = []
+        own, said = None, []
+        try:
+            for part in decoded(text):
+                images += images_in(part, self.wanted.data)
+                self.videos += sum(len(v) if isinstance(v, list) else v is not None for v in (part.video, part.videos))
+                if own is None:
+                    own = next((v for name in OWN_IDS if (v := getattr(part, name)) is not None), None)
+                if self.wanted.texts:
+                    said += texts_in(part)
+        except ValueError as error:
+            images = []
+            self.damaged.append(Damaged(number, str(error)))
+        self.ids.append(None if own is None else text_of(own))
+        self.texts.append(said)
+        self.record += [number] * len(images)
+        self.position += range(len(images))
+        self.others += [(row, image) for row, image in enumerate(images, len(self.names)) if any(image[1:])]
+        self.names += [image[0] for image in images]
+
+    def batch(self) -> Batch:
+        """Return the batch of the records that were added."""
+        arrays = {
+            "record": pa.array(self.record, pa.int64()),
+            "position": pa.array(self.position, pa.int32()),
+            "name": pa.array(self.names, pa.string()),
+        }
+        for number, kind in enumerate(("url", "sha256", "md5", "data") if self.others else (), 1):
+            values: list[str | bytes | None] = [None] * len(self.names)
+            for row, image in self.others:
+                values[row] = image[number]
+            if any(value is not None for value in values):
+                arrays[kind] = pa.array(values, IMAGES.field(kind).type)
+        return Batch(
+            self.first,
+            len(self.ids),
+            pa.RecordBatch.from_arrays(list(arrays.values()), list(arrays)),
+            pa.array(self.ids, pa.string()),
+            pa.array(self.texts, pa.list_(pa.string())) if self.wanted.texts else None,
+            spans=np.concatenate(self.spans) if self.spans else None,
+            videos=self.videos,
+            damaged=tuple(self.damaged),
+        )
+
+
+def _is_plain(name: str | None) -> bool:
+    """Whether a name is a path, and neither an address nor a file in base64."""
+    return name is None or (0 < len(name) <= SHORTEST_EMBEDDED and ":" not in name[:8])
