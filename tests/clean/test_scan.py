@@ -83,6 +83,8 @@ ROOT = "./data/vg/VG_100K_2/"
 
 def list_of(kind, paths):
     """A list of mixtures that names some files."""
+    if kind == "llamafactory1":
+        return "".join(f"part{number}:\n  path: {path}\n  source: local\n" for number, path in enumerate(paths))
     if kind == "onevision":
         return "datasets:\n" + "".join(f"  - json_path: {path}\n    sampling_strategy: all\n" for path in paths)
     entry = {
@@ -113,7 +115,7 @@ def test_what_is_written_has_no_hit_and_loses_nothing_else(tmp_path_factory, ind
         paths.append(path)
     given = [str(path) for path in paths]
     if listed:
-        given = [str(folder / ("mix.yaml" if listed == "onevision" else "mix.json"))]
+        given = [str(folder / ("mix.yaml" if listed in ("onevision", "llamafactory1") else "mix.json"))]
         Path(given[0]).write_text(list_of(listed, paths))
     hits = scan(given, index)
     assert {(row["file"], row["record"], row["position"], row["image"]) for row in hits.to_pylist()} == expected
@@ -165,6 +167,7 @@ def test_what_has_no_name_is_counted_by_folder_and_foreign_sources_apart(index, 
     (batch,) = FORMS[source.form].read(source, Wanted())
     tally = scan_batch(batch, index)[1]
     assert tally.unnamed == {"private": 2} and tally.examples == {"private": ["private/7.jpg", "private/8.jpg"]}
+    assert scan_batch(batch, index, "team/")[1].unnamed == {"team/private": 2}
     assert tally.other_sources == {"ocrvqa": 1}
     assert (tally.records, tally.images, tally.without_image) == (len(NAMES) + 2, len(NAMES) + 1, 1)
     assert tally.compared == tally.images - 2

@@ -29,6 +29,7 @@ def put(path, text) -> Path:
 INTERNVL = {"a": {"root": "coco/", "annotation": "a.json", "repeat_time": 2}}
 ONEVISION = 'datasets:\n  - json_path: a.json # here\n    sampling_strategy: "first:50%"\n'
 QWEN = {"a%50": {"annotation_path": "a.json", "data_path": "vg"}}
+LLAMAFACTORY_1 = "a: # here\n  path: a.json\n  source: local\nhub:\n  path: x/y\n  source: hf_hub\n"
 LLAMAFACTORY = {"hub": {"hf_hub_url": "x/y"}, "a": {"file_name": "a.json"}}
 
 
@@ -39,6 +40,7 @@ LLAMAFACTORY = {"hub": {"hf_hub_url": "x/y"}, "a": {"file_name": "a.json"}}
         ("m.yaml", ONEVISION, "onevision", "", "first:50%"),
         ("m.json", QWEN, "qwen", "vg", "%50"),
         ("m.json", LLAMAFACTORY, "llamafactory", "", None),
+        ("m.yaml", LLAMAFACTORY_1, "llamafactory1", "", None),
     ],
 )
 def test_lists_of_mixtures(tmp_path, name, text, form, root, sampling):
@@ -168,6 +170,7 @@ def test_real_lists_are_recognised():
         "internvl/custom_data.json": "internvl",
         "llava_next/onevision.yaml": "onevision",
         "llamafactory/dataset_info.json": "llamafactory",
+        "llamafactory/v1_multimodal_demo.yaml": "llamafactory1",
         "qwen/single_images.json": "llava",
     }.items():
         assert form_of(REAL / name) == form

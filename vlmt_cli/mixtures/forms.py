@@ -7,7 +7,7 @@ from vlmt_cli.mixtures.image_folder import IMAGE_FOLDER
 from vlmt_cli.mixtures.image_list import IMAGE_LIST
 from vlmt_cli.mixtures.img2dataset import IMG2DATASET
 from vlmt_cli.mixtures.json_forms import LLAVA, MESSAGES, RECORDS
-from vlmt_cli.mixtures.lists import INTERNVL, LLAMAFACTORY, ONEVISION, QWEN
+from vlmt_cli.mixtures.lists import INTERNVL, LLAMAFACTORY, LLAMAFACTORY_1, ONEVISION, QWEN
 from vlmt_cli.mixtures.parquet import PARQUET
 from vlmt_cli.mixtures.table import TABLE
 from vlmt_cli.mixtures.webdataset import WEBDATASET
@@ -32,5 +32,6 @@ LISTS: dict[str, ListForm] = {
     "onevision": ONEVISION,
     "qwen": QWEN,
     "llamafactory": LLAMAFACTORY,
+    "llamafactory1": LLAMAFACTORY_1,
 }
 """Files that list files of records; they are tried first."""

@@ -10,6 +10,10 @@ Qwen (JSON or YAML; a dict by name, or a list of such entries and of names as in
     {"cambrian_737k%50": {"annotation_path": "cambrian_737k.json", "data_path": "images/"}}
 LLaMA-Factory (dataset_info.json)
     {"mllm_demo": {"file_name": "mllm_demo.json", "formatting": "sharegpt", ...}}
+LLaMA-Factory, version 1 (YAML)
+    multimodal_demo:
+      path: data/v1_multimodal_demo.jsonl
+      source: local
 
 A path is relative to the folder from which the training is started; here it is looked for below the list's own folder
 and the folders around it, nearest first. Written back, only the paths change.
@@ -32,7 +36,13 @@ from vlmt_cli.mixtures.batch import ListForm, Source
 
 _MOST_LIST = 64 << 20
 _YAML = (".yaml", ".yml")
-_PATHS = {"internvl": "annotation", "onevision": "json_path", "qwen": "annotation_path", "llamafactory": "file_name"}
+_PATHS = {
+    "internvl": "annotation",
+    "onevision": "json_path",
+    "qwen": "annotation_path",
+    "llamafactory": "file_name",
+    "llamafactory1": "path",
+}
 _ROOTS = {"internvl": "root", "qwen": "data_path"}
 _UP = 4
 """Folders around a list's own in which a relative path is looked for."""
@@ -43,7 +53,7 @@ def _is_form(kind: str, path: Path, head: bytes) -> bool:
     if path.is_dir() or b"\0" in head:
         return False
     if path.suffix in _YAML:
-        return field + b":" in head
+        return field + b":" in head and (kind != "llamafactory1" or b"source:" in head)
     if path.suffix != ".json" or not head.lstrip().startswith((b"{", b"[")) or b'"%b"' % field not in head:
         return False
     try:
@@ -110,13 +120,13 @@ def _entries(kind: str, path: Path) -> list[tuple[str, dict[str, Any]]]:
     pairs: Iterator[tuple[Any, Any]] = iter(())
     if isinstance(value, dict):
         pairs = iter(value.items())
-    elif isinstance(value, list) and kind != "llamafactory":
+    elif isinstance(value, list) and not kind.startswith("llamafactory"):
         pairs = ((f"entry {number}", entry) for number, entry in enumerate(value, 1))
     entries = []
     for name, entry in pairs:
-        if isinstance(entry, dict) and _PATHS[kind] in entry:
+        if isinstance(entry, dict) and _PATHS[kind] in entry and entry.get("source", "local") == "local":
             entries.append((str(entry.get("dataset_name", name)), entry))
-        elif kind != "llamafactory":  # whose entries may also be names on a hub
+        elif not kind.startswith("llamafactory"):  # whose entries may also be names on a hub
             return []
     if any(str(entry[_PATHS[kind]]).lower().endswith(SUFFIXES) for _, entry in entries):
         return []  # records of images
@@ -188,3 +198,4 @@ INTERNVL = _form("internvl", "an InternVL meta")
 ONEVISION = _form("onevision", "a OneVision YAML")
 QWEN = _form("qwen", "a Qwen registry")
 LLAMAFACTORY = _form("llamafactory", "a dataset_info.json of LLaMA-Factory")
+LLAMAFACTORY_1 = _form("llamafactory1", "a YAML of LLaMA-Factory, version 1")
