@@ -183,7 +183,10 @@ def scan_batch(
         schema=HITS,
     )
     is_known = np.any([column.is_valid().to_numpy(zero_copy_only=False) for column in [*looked_up, addresses]], axis=0)
-    return hits, _tally(batch, index, keys, named.folders, names, is_known)
+    folders = named.folders
+    if root:
+        folders = pc.utf8_rtrim(pc.binary_join_element_wise(root.rstrip("/"), folders, "/"), "/")
+    return hits, _tally(batch, index, keys, folders, names, is_known)
 
 
 def _shown(batch: Batch, index: ScanIndex, record: pa.Array, found: pa.Table) -> list[str]:
