@@ -93,11 +93,17 @@ def asked(table: pa.Table, predicted: Mapping[str, Any], known: NDArray[np.bool_
         predicted: N predictions by column; those that are not in ``TYPES`` are passed over.
         known: which examples have a right answer, (N,).
     """
-    columns = {name: pa.array(list(values), TYPES[name]) for name, values in predicted.items() if name in TYPES}
+    columns = {name: _typed(values, TYPES[name]) for name, values in predicted.items() if name in TYPES}
     counted = np.flatnonzero(known)
     rows = pa.array(counted)
     own = {name: column.take(rows) for name, column in columns.items()}
     return Asked(counted, table.take(rows).combine_chunks(), own, columns)
+
+
+def _typed(values: Column, kind: pa.DataType) -> pa.Array:
+    return (
+        one_array(values).cast(kind) if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(list(values), kind)
+    )
 
 
 def judged(
