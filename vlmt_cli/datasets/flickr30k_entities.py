@@ -179,6 +179,18 @@ def _chain(name: str | None) -> int:
     return int(name)
 
 
+def image_sizes(raw: Path, keys: pa.Array) -> NDArray[np.float64] | None:
+    """Return width and height in pixels of N images, (N, 2), NaN where they are not known; None without the folder."""
+    if (annotations := find(raw, ANNOTATIONS)) is None:
+        return None
+    sizes: dict[str, tuple[float, float]] = {}
+    for key in keys.unique().to_pylist():
+        path = annotations / f"{key.removeprefix('flickr30k:')}.xml"
+        rows = _boxes(0, path) if path.exists() else []
+        sizes[key] = (rows[0][6], rows[0][7]) if rows and rows[0][6] and rows[0][7] else (np.nan, np.nan)
+    return np.array([sizes[key] for key in keys.to_pylist()], np.float64).reshape(-1, 2)
+
+
 def _side(root: ElementTree.Element, name: str) -> float:
     """Return an image's width or height; 0 where it is not known."""
     try:

@@ -83,6 +83,10 @@ class Image(CocoImage, gc=False):
     height: float | None = None
 
 
+class _Sizes(msgspec.Struct, gc=False):
+    images: list[Image]
+
+
 class Instances(msgspec.Struct, gc=False):
     images: list[Image]
     annotations: list[Annotation]
@@ -97,6 +101,18 @@ def read_unc(raw: Path, options: Options) -> Examples:
 def read_refcocog(raw: Path, options: Options) -> Examples:
     """Read RefCOCOg."""
     return _read(raw, REFS.format(options.refcocog.split_by), test_of="umd")
+
+
+def image_sizes(raw: Path, keys: pa.Array) -> NDArray[np.float64] | None:
+    """Return width and height in pixels of N images, (N, 2), NaN where they are not known; None without the file."""
+    if (path := find(raw, INSTANCES)) is None:
+        return None
+    images = read_json(path, _Sizes).images
+    rows = pc.index_in(
+        keys, pc.binary_join_element_wise("coco", pa.array([each.id for each in images]).cast(pa.string()), ":")
+    )
+    sides = np.array([(each.width or np.nan, each.height or np.nan) for each in images] + [(np.nan, np.nan)])
+    return sides[rows.fill_null(len(images)).to_numpy()]
 
 
 def _read(raw: Path, refs_file: str, test_of: str | None = None) -> Examples:

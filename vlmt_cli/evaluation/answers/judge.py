@@ -187,11 +187,13 @@ def _of_boxes(
     stated = predicted.convention
     if convention == text_boxes.AUTO and stated:
         convention = stated.replace("?", text_boxes.AUTO)
-    sizes = next((each for each in (_taken(predicted.sizes, at), _taken(rows.sizes, to)) if each is not None), None)
+    sizes = _taken(predicted.sizes, at)
+    if sizes is None and not convention.startswith("pixels"):
+        sizes = _taken(rows.find_sizes(), to)
     read = text_boxes.read_boxes(corners, sizes, convention, predicted.path, is_loc)
     if read.shares and not _right_is_shares(table):
         what = f"its boxes are {read.convention}, and the sizes of the images are not known"
-        todo = "give a file with width and height to --rows, or put instances.json below raw/"
+        todo = "give a file with width and height to --rows, or put the official files below raw/"
         raise DataError(what, where=predicted.path, todo=todo)
     said = (text_boxes.in_words(read, len(at)),)
     boxes = np.where(np.isfinite(read.corners), read.corners, _NOWHERE)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.words import listed, quoted
-from vlmt_cli.datasets import gqa, vqa
+from vlmt_cli.datasets import flickr30k_entities, gqa, refcoco, vqa
 from vlmt_cli.datasets.clean_command import clean_command
 from vlmt_cli.datasets.table import DATASETS, TASKS
 from vlmt_cli.tasks.groups import GROUPS, rules_of
@@ -36,6 +36,9 @@ _WHOLE = {("vqa", part): vqa.read_whole for part in vqa.LABELLED} | {
     ("gqa", part): gqa.read_whole for part in gqa.WHOLE
 }
 """Official sets that example tables hold in other parts."""
+_SIZES = dict.fromkeys(("refcoco", "refcoco+", "refcocog"), refcoco.image_sizes) | {
+    "flickr30k_entities": flickr30k_entities.image_sizes}  # fmt: skip
+"""How the sizes of a dataset's images are read from its official files."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class Rows:
             stand beside. ``images`` are lists of keys; rows without an image have a name of their own.
         origin: where the rows are from, in words.
         sizes: (N, 2) width and height of the images in pixels, 1 for both where boxes are shares; None if not known.
+        raw: the folder of official files, where sizes may be found.
     """
 
     name: str
@@ -60,6 +64,7 @@ class Rows:
     table: pa.Table
     origin: str
     sizes: NDArray[np.float64] | None = None
+    raw: Path | None = None
 
     def __len__(self) -> int:
         return len(self.table)
@@ -68,6 +73,12 @@ class Rows:
     def title(self) -> str:
         """The benchmark's name in print."""
         return f"{DATASETS[self.task].title if self.task in DATASETS else _TITLES.get(self.task, self.task)}"
+
+    def find_sizes(self) -> NDArray[np.float64] | None:
+        """Return the images' sizes, from the official files where they are not known yet."""
+        if self.sizes is not None or self.raw is None or self.task not in _SIZES:
+            return self.sizes
+        return _SIZES[self.task](self.raw, pc.list_element(self.table["images"].combine_chunks(), 0))
 
     @property
     def known(self) -> NDArray[np.bool_]:
@@ -105,8 +116,8 @@ def rows_of_examples(data: Path, name: str) -> Rows:
             f"{quoted(task)} is no dataset whose official files are read",
             todo=f"give the benchmark's file with --rows, or take one of {listed(list(TASKS))}",
         )
+    raw = data / "raw" / (DATASETS[task].folder or task)
     if (task, split) in _WHOLE:
-        raw = data / "raw" / (DATASETS[task].folder or task)
         table = _WHOLE[task, split](raw, split)
         return Rows(name, task, split, kind_of(task), table, f"the official files below {raw}")
     folder = data / "examples" / task
@@ -123,7 +134,8 @@ def rows_of_examples(data: Path, name: str) -> Rows:
     parts = [read_columns(folder / f"{each}.parquet", columns) for each in wanted]
     split = "+".join(wanted)
     origin = f"{folder}: {split}"
-    return Rows(f"{task}:{split}", task, split, kind_of(task), pa.concat_tables(parts).combine_chunks(), origin)
+    table = pa.concat_tables(parts).combine_chunks()
+    return Rows(f"{task}:{split}", task, split, kind_of(task), table, origin, raw=raw)
 
 
 def split_of(ids: pa.Array, task: str, data: Path) -> str | None:
