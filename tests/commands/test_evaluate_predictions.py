@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -111,3 +112,84 @@ def test_a_file_of_another_split_is_named_with_the_option_to_give(vlmt, world, f
 def test_what_does_not_go_together_is_refused(vlmt, given, said):
     code, _, err = vlmt("evaluate", *given)
     assert code == 2 and said in err and err.count("\n") == 1, err
+
+
+RIGHT = {
+    "vqa": ("val", lambda row: row["unanimous"] or row["answers"][0]),
+    "vg_qa": ("test", lambda row: row["answers"][0]),
+    "gqa": ("testdev", lambda row: row["answers"][0]),
+    "refcoco": ("testB", lambda row: row["box"]),
+    "refcoco+": ("testA", lambda row: row["box"]),
+    "refcocog": ("test", lambda row: row["box"]),
+    "visual7w": ("test", lambda row: row["target"]),
+    "guesswhat": ("test", lambda row: row["target"]),
+    "nlvr2": ("test", lambda row: ["False", "True"][row["label"]]),
+    "snli_ve": ("test", lambda row: ["contradiction", "neutral", "entailment"][row["label"]]),
+}
+WRONG = {"box": [0.0, 0.0, 1.0, 1.0], "choice": 1_000, "answer": "none of these"}
+
+
+@pytest.mark.parametrize("task", RIGHT)
+def test_every_third_row_of_each_task_is_right(vlmt, world, tmp_path, task):
+    split, right = RIGHT[task]
+    rows = [
+        row for row in examples(world, task, split) if row.get("answers") or row.get("box") or row.get("label", -1) >= 0
+    ]
+    said = [right(row) for row in rows]
+    column = "box" if isinstance(said[0], list) else "choice" if isinstance(said[0], int) else "answer"
+    said = [answer if number % 3 == 0 else WRONG[column] for number, answer in enumerate(said)]
+    shown = {"example_id": [row["example_id"] for row in rows], "images": [row["images"] for row in rows], column: said}
+    pq.write_table(pa.table(shown), tmp_path / "predictions.parquet")
+    given = ["--predictions", tmp_path / "predictions.parquet", "--benchmark", f"{task}:{split}", "--data", world]
+    code, out, err = vlmt("evaluate", *given, "--json")
+    assert code == 0, err
+    [report] = json.loads(out)
+    assert (report["form"], report["join"]["by"], report["join"]["joined"]) == ("vlmt", "question id", len(rows))
+    expected = sum(number % 3 == 0 for number in range(len(rows))) / len(rows)
+    least = 0.8 * expected if task == "vqa" else expected - 1e-6  # its annotators differ
+    assert least <= report["task"]["score"]["value"] <= expected + 1e-6
+
+
+def test_boxes_in_thousandths_take_the_images_sizes_from_the_official_files(vlmt, world, tmp_path):
+    rows = examples(world, "refcoco", "testA")
+    instances = json.loads((world / "raw" / "refcoco" / "instances.json").read_text())
+    sizes = {f"coco:{image['id']}": (image["width"], image["height"]) for image in instances["images"]}
+    records = []
+    for row in rows:
+        sides = sizes[row["images"][0]] * 2
+        box = [round(1000 * side / whole) for side, whole in zip(row["box"], sides, strict=True)]
+        records.append(
+            {"question_id": row["example_id"], "prompt": f"Where is {row['text']}?", "text": f"It is at [{box}]."}
+        )
+    (tmp_path / "answers.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    given = ["--predictions", tmp_path / "answers.jsonl", "--benchmark", "refcoco:testA", "--data", world]
+    code, out, err = vlmt("evaluate", *given, "--boxes", "0-1000", "--json")
+    assert code == 0, err
+    [report] = json.loads(out)
+    assert report["task"]["score"]["value"] == 1 and report["join"]["checked"] == "question"
+    assert report["reading"] == ["Boxes are read as 0-1000, xyxy; 0 boxes contradict it."]
+
+
+@pytest.mark.parametrize("suffix", ["npy", "parquet"])
+def test_retrieval_from_a_matrix(vlmt, world, tmp_path, suffix):
+    rows = examples(world, "flickr30k", "test")
+    images = list(dict.fromkeys(row["images"][0] for row in rows))
+    own = np.array([images.index(row["images"][0]) for row in rows])
+    scores = np.zeros((len(rows), len(images)), np.float32)
+    scores[np.arange(len(rows)), own] = np.where(np.arange(len(rows)) % 4 == 0, -1, 1)  # every fourth image is the last
+    path = tmp_path / f"scores.{suffix}"
+    if suffix == "npy":
+        np.save(path, scores)
+    else:
+        order = np.random.default_rng(0).permutation(len(rows))
+        columns = {images[number]: scores[order, number] for number in reversed(range(len(images)))}
+        pq.write_table(pa.table({"example_id": [rows[number]["example_id"] for number in order], **columns}), path)
+    given = ["--predictions", path, "--benchmark", "flickr30k:test", "--data", world]
+    code, out, err = vlmt("evaluate", *given, "--json")
+    assert code == 0, err
+    [report] = json.loads(out)
+    assert report["task"]["score"]["value"] == pytest.approx((np.arange(len(rows)) % 4 != 0).mean())
+    assert report["join"]["by"] == ("order alone" if suffix == "npy" else "caption id and image")
+    np.save(tmp_path / "turned.npy", scores.T)
+    code, _, err = vlmt("evaluate", "--predictions", tmp_path / "turned.npy", *given[2:])
+    assert code == 3 and "it seems to be transposed" in err

@@ -20,7 +20,7 @@ from vlmt_cli.evaluation.answers.matrix import read_matrix
 from vlmt_cli.evaluation.answers.predicted import Predicted
 from vlmt_cli.evaluation.answers.report import AnswerScores, JoinReport, TrainingReport
 from vlmt_cli.evaluation.answers.row_files import rows_of_files, rows_of_predictions
-from vlmt_cli.evaluation.answers.rows import Rows, rows_of_examples, split_name, split_of
+from vlmt_cli.evaluation.answers.rows import Rows, kind_of, rows_of_examples, split_name, split_of
 from vlmt_cli.evaluation.answers.seen import Saw, seen_by_scan, seen_of
 from vlmt_cli.evaluation.bootstrap import RESAMPLES, Estimate, by_image, estimate
 from vlmt_cli.evaluation.contamination import Contamination, Control, contrast, controlled
@@ -96,7 +96,7 @@ def score_files(paths: Sequence[Path], asked: Asked, progress: Progress | None =
         what = "--control goes with --seen or --trained-on, which say what training saw"
         raise UsageError(what, todo="give one of them")
     text_boxes.parse_convention(asked.boxes)
-    first = None if _is_matrix(paths[0]) else _read(paths[0], asked)
+    first = None if _is_matrix(paths[0], asked.benchmark) else _read(paths[0], asked)
     rows = _rows(asked, first)
     saw = None
     if asked.seen:
@@ -124,8 +124,9 @@ class _File:
     notes: tuple[str, ...]
 
 
-def _is_matrix(path: Path) -> bool:
-    return path.suffix == ".npy"
+def _is_matrix(path: Path, benchmark: str) -> bool:
+    """Whether a file holds the scores of all captions and images."""
+    return kind_of(split_name(benchmark)[0]) == "retrieval" and path.suffix in (".npy", ".parquet")
 
 
 def _read(path: Path, asked: Asked) -> Predicted:
@@ -150,7 +151,7 @@ def _rows(asked: Asked, predicted: Predicted | None) -> Rows:
 
 
 def _judged(rows: Rows, path: Path, predicted: Predicted | None, asked: Asked) -> _File:
-    if rows.kind == "retrieval" and (_is_matrix(path) or path.suffix == ".parquet"):
+    if _is_matrix(path, rows.name):
         return _ranked(rows, path)
     predicted = predicted or _read(path, asked)
     joined = _joined(predicted, rows, asked)
