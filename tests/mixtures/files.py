@@ -28,11 +28,18 @@ class Maker:
         name: of the file or folder.
         write: writes rows to a path, and returns them as they came out: not every form can say all.
         read: what a file holds of each record, in order.
+        without: what is left of a record that loses the images at some positions; None where it goes as a whole.
     """
 
     name: str
     write: Callable[[Path, Rows], Rows]
     read: Callable[[Path], list[Any]]
+    without: Callable[[Any, set[int]], Any] = lambda record, positions: None
+
+
+def without_images(record: dict[str, Any], positions: set[int]) -> dict[str, Any] | None:
+    left = [image for number, image in enumerate(record["images"]) if number not in positions]
+    return {**record, "images": left} if left else None
 
 
 def is_url(name: str) -> bool:
@@ -112,7 +119,7 @@ def _parquet(as_structs: bool) -> Maker:
         pq.write_table(_columns(rows, as_structs), path, row_group_size=2)
         return rows
 
-    return Maker("mix.parquet", write, lambda path: pq.read_table(path).to_pylist())
+    return Maker("mix.parquet", write, lambda path: pq.read_table(path).to_pylist(), without_images)
 
 
 def _write_saved(path: Path, rows: Rows) -> Rows:
@@ -136,6 +143,10 @@ def _write_arrow(path: Path, rows: Rows) -> Rows:
     with pa.ipc.new_file(str(path), table.schema) as writer:
         writer.write_table(table, max_chunksize=2)
     return rows
+
+
+def _read_arrow(path: Path) -> list[Any]:
+    return pa.ipc.open_file(str(path)).read_all().to_pylist()
 
 
 def _tar(path: Path, members: dict[str, bytes]) -> None:
@@ -278,8 +289,8 @@ MAKERS = {
     "coco": Maker("mix.json", _write_coco, _read_coco),
     "parquet": _parquet(as_structs=False),
     "parquet structs": _parquet(as_structs=True),
-    "arrow": Maker("mix", _write_saved, _read_saved),
-    "arrow file": Maker("mix.arrow", _write_arrow, lambda path: pa.ipc.open_file(str(path)).read_all().to_pylist()),
+    "arrow": Maker("mix", _write_saved, _read_saved, without_images),
+    "arrow file": Maker("mix.arrow", _write_arrow, _read_arrow, without_images),
     "webdataset": Maker("mix.tar", _write_webdataset, _read_tar),
     "webdataset packed": Maker("mix.tgz", _write_webdataset, _read_tar),
     "img2dataset": Maker("00000.tar", _write_img2dataset, _read_img2dataset),

@@ -14,6 +14,7 @@ from vlmt_cli.base.errors import UsageError
 from vlmt_cli.base.words import count
 from vlmt_cli.mixtures.batch import Kept, Source, Wanted
 from vlmt_cli.mixtures.datacomp import SUBSET, uids_of, write_subset
+from vlmt_cli.mixtures.fewer_images import MARKS
 from vlmt_cli.mixtures.forms import FORMS, LISTS
 from vlmt_cli.mixtures.opening import form_of, paths_of
 
@@ -57,12 +58,12 @@ def write_mixture(
     own = {path.resolve() for path in renamed}
     if over := next((target for target in renamed.values() if target.resolve() in own), None):
         raise UsageError("is a file of the mixture itself", where=over, todo="give --write another folder")
-    uids = {source.path: uids_of(source.path) for source in sources if source.form == "parquet"}
+    uids = {source.path: uids_of(source) for source in sources if source.form == "parquet"}
     subset: dict[Path, NDArray[np.uint64]] = {}
     dropped = 0
     for source, count_of_file in dict(zip(sources, records, strict=True)).items():
         mine = hits.filter(pc.equal(hits["file"], source.name))
-        kept = _kept(source, count_of_file, mine, only_images and FORMS[source.form].can_drop_images)
+        kept = _kept(source, count_of_file, mine, only_images and FORMS[source.form].can_drop_images(source))
         kept = replace(kept, spans=(spans or {}).get(source))
         dropped += int((~kept.records).sum())
         FORMS[source.form].write(source, kept, renamed[source.path])
@@ -87,10 +88,12 @@ def _kept(source: Source, records: int, hits: pa.Table, may_lose_images: bool) -
     hit = set(zip(hits["record"].to_pylist(), hits["position"].to_pylist(), strict=True))
     positions: dict[int, list[int]] = {}
     gone = pa.array(np.flatnonzero(~stays))
-    for batch in FORMS[source.form].read(source, Wanted()):
+    for batch in FORMS[source.form].read(source, Wanted(texts=True)):
         mine = pc.is_in(batch.images.column("record"), value_set=gone)
         for row in batch.images.select(["record", "position"]).filter(mine).to_pylist():
-            positions.setdefault(row["record"], []).append(row["position"])
+            texts = batch.texts[row["record"] - batch.first].as_py() if batch.texts is not None else []
+            if not any(mark in text for text in texts for mark in MARKS):
+                positions.setdefault(row["record"], []).append(row["position"])
     left = {record: [each for each in every if (record, each) not in hit] for record, every in positions.items()}
     images = {record: each for record, each in left.items() if each}
     stays[list(images)] = True

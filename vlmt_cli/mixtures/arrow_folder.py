@@ -19,9 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.files import atomic, atomic_folder
@@ -29,6 +27,7 @@ from vlmt_cli.base.opening import check_file, read_file
 from vlmt_cli.base.words import printable, quoted
 from vlmt_cli.mixtures.batch import Batch, Form, Kept, Source, Wanted
 from vlmt_cli.mixtures.columns import roles_of
+from vlmt_cli.mixtures.fewer_images import list_of_images, with_fewer_images
 from vlmt_cli.mixtures.parquet import intact, no_image_column
 from vlmt_cli.mixtures.rows import batch_of
 from vlmt_cli.mixtures.views import filtered
@@ -89,28 +88,28 @@ def write(source: Source, kept: Kept, to: Path) -> None:
         with atomic_folder(to) as temporary:
             splits = _splits(source.path)
             if not splits:
-                _write_folder(source.path, kept.records, temporary)
+                _write_folder(source.path, kept, 0, temporary)
                 return
             shutil.copyfile(source.path / _DICT, temporary / _DICT)
             first = 0
             for split in splits:
-                records = sum(_rows(file) for file in _listed(split))
                 (temporary / split.name).mkdir()
-                _write_folder(split, kept.records[first : first + records], temporary / split.name)
-                first += records
+                first += _write_folder(split, kept, first, temporary / split.name)
         return
     with atomic(to) as temporary:
-        _write_file(source.path, kept.records, temporary)
+        _write_file(source.path, kept, 0, temporary)
 
 
-def _write_folder(folder: Path, kept: NDArray[np.bool_], to: Path) -> None:
-    first, bytes_, shards = 0, 0, []
+def _write_folder(folder: Path, kept: Kept, first: int, to: Path) -> int:
+    """Write the kept rows of a folder whose first row has a number; returns how many rows it had."""
+    start, bytes_, shards = first, 0, []
     for file in _listed(folder):
-        records, size = _write_file(file, kept[first:], to / file.name)
-        shards.append(int(kept[first : first + records].sum()))
+        records, size = _write_file(file, kept, first, to / file.name)
+        shards.append(int(kept.records[first : first + records].sum()))
         first, bytes_ = first + records, bytes_ + size
+    mine = kept.records[start:first].tobytes() + repr(sorted(kept.images.items())).encode()
     state = _json(folder / _STATE)
-    mark = f"{state.get('_fingerprint')}{hashlib.sha256(np.packbits(kept).tobytes()).hexdigest()}"
+    mark = f"{state.get('_fingerprint')}{hashlib.sha256(mine).hexdigest()}"
     state["_fingerprint"] = hashlib.sha256(ascii(mark).encode()).hexdigest()[:16]
     (to / _STATE).write_text(json.dumps(state, indent=2))
     if (folder / _INFO).is_file():
@@ -121,24 +120,28 @@ def _write_folder(folder: Path, kept: NDArray[np.bool_], to: Path) -> None:
             if sizes.get("shard_lengths"):
                 sizes["shard_lengths"] = shards
         (to / _INFO).write_text(json.dumps(info, indent=2))
+    return first - start
 
 
-def _write_file(file: Path, kept: NDArray[np.bool_], to: Path) -> tuple[int, int]:
-    """Write the kept rows of a data file; returns how many rows it had, and the bytes of those that are kept."""
-    first = size = 0
+def _write_file(file: Path, kept: Kept, start: int, to: Path) -> tuple[int, int]:
+    """Write the kept rows of a data file whose first row has a number; returns how many it had, and kept bytes."""
+    first, size = start, 0
+    column = _list_of_images(file) if kept.images else None
     with _opened(file) as (schema, batches):
         new = pa.ipc.new_file if _is_file(file) else pa.ipc.new_stream
         with new(str(to), schema) as writer:
             for batch in batches:
-                mask = kept[first : first + batch.num_rows]
-                with intact(file, first):
+                mask = kept.records[first : first + batch.num_rows]
+                with intact(file, first - start):
                     batch.validate(full=True)
-                    batch = batch if mask.all() else filtered(batch, pa.array(mask))
+                    if column is not None:
+                        batch = with_fewer_images(batch, column, first, kept.images)
+                    batch = batch if mask.all() and column is None else filtered(batch, pa.array(mask), schema)
                 first += len(mask)
                 size += batch.nbytes
                 if batch.num_rows:
                     writer.write_batch(batch)
-    return first, size
+    return first - start, size
 
 
 @contextmanager
@@ -167,6 +170,16 @@ def _batches(reader: Any, file: Path) -> Iterator[pa.RecordBatch]:
             return
         yield batch
         first, number = first + batch.num_rows, number + 1
+
+
+def can_drop_images(source: Source) -> bool:
+    """Whether all images of a record stand in one list, alone, in each data file."""
+    return all(_list_of_images(file) is not None for file in _data_files(source.path))
+
+
+def _list_of_images(file: Path) -> str | None:
+    with _opened(file) as (schema, batches), intact(file, 0):
+        return list_of_images(schema, roles_of(schema, partial(_sample, next(batches, None), schema)))
 
 
 def _sample(head: pa.RecordBatch | None, schema: pa.Schema, names: list[str]) -> pa.Table:
@@ -240,4 +253,4 @@ def _json(path: Path) -> dict[str, Any]:
     return value
 
 
-ARROW = Form("Arrow (save_to_disk)", is_form, read, write)
+ARROW = Form("Arrow (save_to_disk)", is_form, read, write, can_drop_images)

@@ -131,6 +131,11 @@ def no_companions(path: Path) -> list[Path]:
     return []
 
 
+def stays_whole(source: Source) -> bool:
+    """Say of a file that its records keep all their images."""
+    return False
+
+
 @dataclass(frozen=True)
 class Form:
     """One form of mixture.
@@ -143,7 +148,7 @@ class Form:
         write: writes a file again without what is not kept. Text keeps every record byte for byte; Parquet and Arrow
             keep equal values, schema and metadata; tars keep their members byte for byte. ``to`` is written whole or
             not at all.
-        can_drop_images: whether a record of several images may lose one of them (``Kept.images``).
+        can_drop_images: whether records of a file that have several images may lose some (``Kept.images``).
         takes_spans: whether ``write`` is faster where ``Kept.spans`` says where records stand.
         companions: the files beside a file that belong to it: they are not a mixture of their own, and ``write`` writes
             them beside ``to``.
@@ -153,7 +158,7 @@ class Form:
     is_form: Callable[[Path, bytes], bool]
     read: Callable[[Source, Wanted], Iterator[Batch]]
     write: Callable[[Source, Kept, Path], None]
-    can_drop_images: bool = False
+    can_drop_images: Callable[[Source], bool] = stays_whole
     takes_spans: bool = False
     companions: Callable[[Path], list[Path]] = no_companions
 

@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from vlmt_cli.base.files import atomic
-from vlmt_cli.mixtures.parquet import intact
+from vlmt_cli.mixtures.batch import Source
+from vlmt_cli.mixtures.parquet import intact, opened
 
 SUBSET = "subset.npy"
 """Written beside the tables of a mixture that are DataComp's metadata."""
 _COLUMNS = {"uid", "url", "text"}
 
 
-def uids_of(path: Path) -> NDArray[np.uint64] | None:
+def uids_of(source: Source) -> NDArray[np.uint64] | None:
     """Return the upper and lower half of each uid in a Parquet file, N x 2; None where it is not DataComp's metadata.
 
     A uid is a string of 32 hexadecimal digits.
@@ -26,7 +26,7 @@ def uids_of(path: Path) -> NDArray[np.uint64] | None:
     Raises:
         DataError: it is damaged.
     """
-    with intact(path, 0), pq.ParquetFile(path, pre_buffer=False) as file:
+    with opened(source) as file, intact(source.name, 0):
         if not set(file.schema_arrow.names) >= _COLUMNS:
             return None
         parts = [np.empty((0, 2), np.uint64)]

@@ -28,6 +28,7 @@ from vlmt_cli.base.opening import check_file
 from vlmt_cli.base.words import listed, printable
 from vlmt_cli.mixtures.batch import Batch, Form, Kept, Source, Wanted
 from vlmt_cli.mixtures.columns import Roles, leaves, roles_of
+from vlmt_cli.mixtures.fewer_images import list_of_images, with_fewer_images
 from vlmt_cli.mixtures.rows import batch_of
 from vlmt_cli.mixtures.views import filtered, parquet_schema
 
@@ -52,7 +53,7 @@ def read(source: Source, wanted: Wanted) -> Iterator[Batch]:
         DataError: it is damaged, or has no column that names an image.
     """
     path = source.name
-    with _opened(source) as file:
+    with opened(source) as file:
         with intact(path, 0):
             roles = _roles(file, path)
             paths = [file.schema.column(column).path for column in range(len(file.schema))]
@@ -65,9 +66,10 @@ def read(source: Source, wanted: Wanted) -> Iterator[Batch]:
 
 def write(source: Source, kept: Kept, to: Path) -> None:
     """Write a file again without the records that are not kept: equal values, schema and metadata, alike row groups."""
-    with _opened(source) as file, atomic(to) as temporary:
+    with opened(source) as file, atomic(to) as temporary:
         with intact(source.path, 0):
             schema, settings = parquet_schema(file.schema_arrow), _settings(file)
+            column = list_of_images(file.schema_arrow, _roles(file, source.name)) if kept.images else None
         with pq.ParquetWriter(temporary, schema, **settings) as writer:
             first = 0
             for group in range(file.metadata.num_row_groups):
@@ -75,6 +77,8 @@ def write(source: Source, kept: Kept, to: Path) -> None:
                 size = 0
                 batch_rows = _rows_of(file.metadata.row_group(group), _BYTES)
                 for start, batch in _batches(file, source.path, None, batch_rows, group, first):
+                    if column is not None:
+                        batch = with_fewer_images(batch, column, start, kept.images)
                     with intact(source.path, start):  # a damaged file's columns may differ in length
                         rows.append(filtered(batch, pa.array(kept.records[start : start + batch.num_rows]), schema))
                     size += rows[-1].nbytes
@@ -83,6 +87,12 @@ def write(source: Source, kept: Kept, to: Path) -> None:
                         rows, size = [], 0
                 _write_group(writer, rows, schema)
                 first += file.metadata.row_group(group).num_rows
+
+
+def can_drop_images(source: Source) -> bool:
+    """Whether all images of a record stand in one list, alone."""
+    with opened(source) as file, intact(source.name, 0):
+        return list_of_images(file.schema_arrow, _roles(file, source.name)) is not None
 
 
 def no_image_column(path: Path | str, names: list[str]) -> DataError:
@@ -111,10 +121,11 @@ def intact(path: Path | str, record: int) -> Iterator[None]:
 
 
 @contextmanager
-def _opened(source: Source) -> Iterator[pq.ParquetFile]:
+def opened(source: Source) -> Iterator[pq.ParquetFile]:
+    """Open a file, here or where it lies."""
     if source.origin and not source.path.exists():  # it is read where it lies
-        with one_line(source.origin), open_elsewhere(source.origin) as opened, intact(source.origin, 0):
-            yield pq.ParquetFile(opened, pre_buffer=True)
+        with one_line(source.origin), open_elsewhere(source.origin) as stream, intact(source.origin, 0):
+            yield pq.ParquetFile(stream, pre_buffer=True)
         return
     check_file(source.path)
     with intact(source.path, 0):
@@ -198,4 +209,4 @@ def _settings(file: pq.ParquetFile) -> dict[str, Any]:
     }
 
 
-PARQUET = Form("Parquet", is_form, read, write)
+PARQUET = Form("Parquet", is_form, read, write, can_drop_images)
