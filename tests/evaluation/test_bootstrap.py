@@ -6,7 +6,7 @@ import pytest
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.evaluation import bootstrap
-from vlmt_cli.evaluation.bootstrap import by_image, estimate, unpaired_difference
+from vlmt_cli.evaluation.bootstrap import by_image, estimate, paired_difference, share_interval, unpaired_difference
 
 Z = 1.96
 
@@ -57,11 +57,43 @@ def test_a_difference_of_other_examples_adds_both_spreads():
     assert half_width(apart) == pytest.approx(Z * np.sqrt((ours.var() + theirs.var()) / 2000), rel=0.1)
 
 
-def test_what_has_no_weight_does_not_count_and_equal_scores_have_no_spread():
+def test_a_difference_on_the_same_images_is_narrower_by_what_both_share():
+    rng = np.random.default_rng(4)
+    image = np.repeat(np.arange(500), 4)
+    easy = rng.random(500)[image]
+    ours, theirs = ((rng.random(2000) < easy).astype(float) for _ in range(2))
+    apart, together = unpaired_difference(ours, theirs, image, image), paired_difference(ours, theirs, image)
+    means = (ours - theirs).reshape(500, 4).mean(1)
+    assert half_width(together) == pytest.approx(Z * means.std() / np.sqrt(500), rel=0.1)
+    assert half_width(together) < 0.8 * half_width(apart)
+    assert (together.value, together.n, together.groups) == (pytest.approx(means.mean()), 2000, 500)
+
+
+@pytest.mark.parametrize(
+    ("right", "low", "high"),  # statsmodels.stats.proportion.proportion_confint(right, 1000, method="wilson")
+    [(500, 0.469055, 0.530945), (990, 0.981697, 0.994560), (1000, 0.996173, 1)],
+)
+def test_many_independent_trials_have_wilsons_interval(right, low, high):
+    share = right / 1000
+    assert share_interval(share, share * (1 - share) / 1000, 1000) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_all_right_is_worth_as_many_trials_as_there_are_images():
+    images = np.repeat(np.arange(20), 6)
+    result = estimate(np.ones(120), images)
+    assert (result.value, result.high) == (1, 1) and result.low == pytest.approx(20 / (20 + 2.093**2), abs=1e-3)
+    assert (estimate(np.zeros(120), images).low, estimate(np.zeros(120), images).high) == (
+        0,
+        pytest.approx(1 - result.low),
+    )
+
+
+def test_what_has_no_weight_does_not_count_and_one_image_says_nothing():
     scores, weights = np.array([1.0, 0, 0.5, 0.5]), np.array([0, 0, 1.0, 2])
     result = estimate(scores, weights=weights)
-    assert (result.value, result.low, result.high, result.groups) == (0.5, 0.5, 0.5, 2)
-    assert estimate(np.ones(1)).low == 1
+    assert (result.value, result.groups) == (0.5, 2) and result.low < 0.5 < result.high
+    alone = estimate(np.ones(4), ["coco:1"] * 4)
+    assert (alone.value, alone.low, alone.high, alone.groups) == (1, 0, 1, 1)
 
 
 def test_pairs_of_images_go_by_their_first():
@@ -74,6 +106,7 @@ def test_pairs_of_images_go_by_their_first():
     [
         (([],), "no examples"),
         (([1.0, np.nan],), "NaN or infinite"),
+        (([0.5, -0.5],), "a score is -0.5, which is not from 0 to 1"),
         (([1.0, 0.0], [1]), "2 scores have 1 groups"),
         (([1.0, 0.0], ["a", None]), "1 of 2 examples are in no group"),
         (([1.0], None, [-1.0]), "negative"),

@@ -1,9 +1,10 @@
-"""Means with 95% intervals, by resampling groups of examples (Efron's bootstrap).
+"""Shares with 95% intervals, by resampling groups of examples (Efron's bootstrap).
 
-The questions about one image are not independent trials; resampled together they give an honest interval. The plain
-percentile interval is too narrow for few groups: it covers 84 to 92% for 5 to 20 of them. So its quantiles are those of
-Student's t with a variance of G - 1 ("expanded percentile interval", Hesterberg 2015, "What Teachers Should Know About
-the Bootstrap", section 4.3); for many groups they are 2.5% and 97.5%. ``COVERAGE`` says what it covers for few.
+The questions about one image are not independent trials; resampled together they give an honest variance. From it comes
+the number of independent trials that the examples are worth, and from that Wilson's interval, with Student's t for few
+groups: "modified Wilson" in Franco et al. 2019, "Comparative Study of Confidence Intervals for Proportions in Complex
+Sample Surveys", which recommends it. Quantiles of the resamples are too narrow near 0 and 100%, where they hardly vary.
+Intervals of differences are made of these (Newcombe 1998). ``benchmarks/coverage.py`` measures what they cover.
 """
 
 from collections.abc import Iterable
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from scipy.special import ndtr, stdtrit
+from scipy.special import stdtrit
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.tasks.scoring import Column, ScoreColumn, one_array
@@ -20,18 +21,15 @@ from vlmt_cli.tasks.scoring import Column, ScoreColumn, one_array
 RESAMPLES = 1000
 LEVEL = 0.95
 FEW = 20
-"""Groups, below which an interval covers less than it says."""
-COVERAGE = (
-    f"Intervals over fewer than {FEW} images are not exact: over 5 to 19 they cover 80 to 97% where the score is from"
-    " 30 to 70%, and far less where it is near 0 or 100%, or images are fewer still."
-)
-"""What simulations show (``tests/evaluation/test_coverage.py``), of images with one example each, or up to nine."""
+"""Groups, below which an interval is wider than need be."""
+COVERAGE = f"Intervals over fewer than {FEW} images err on the wide side: they cover 95 to 100%, not 95%."
+_ROUNDING = 1e-9
 _AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean, or a difference of two.
+    """A share, or a difference of two.
 
     Attributes:
         value: of the examples themselves.
@@ -57,17 +55,47 @@ def estimate(
     """Estimate the mean of N scores.
 
     Args:
-        scores: (N,).
+        scores: (N,), from 0 to 1.
         groups: N numbers or names; examples of one group are drawn together. Each example by itself by default.
         weights: (N,), not negative; all equal by default.
         resamples: how many.
         seed: the same seed gives the same interval.
 
     Raises:
-        DataError: there are no examples, a score is NaN or infinite, or the columns differ in length.
+        DataError: there are no examples, a score is NaN or not from 0 to 1, or the columns differ in length.
     """
-    value, draws, count = _resample(scores, groups, weights, resamples, np.random.default_rng(seed))
-    return Estimate(value, *interval_of(draws, count), len(scores), count)
+    scores = np.asarray(scores, np.float64)
+    if wrong := scores[(scores < -_ROUNDING) | (scores > 1 + _ROUNDING)].tolist():
+        raise DataError(f"a score is {wrong[0]:g}, which is not from 0 to 1")
+    mean, variance, count = _resample(scores, groups, weights, resamples, seed)
+    return Estimate(mean, *share_interval(mean, variance, count), len(scores), count)
+
+
+def share_interval(share: float, variance: float, groups: int) -> tuple[float, float]:
+    """Return Wilson's 95% interval of a share.
+
+    Args:
+        share: from 0 to 1.
+        variance: of the share, which says how many independent trials it is worth. Where it is 0, as all examples are
+            right or all are wrong, the share is worth as many trials as there are groups.
+        groups: that the variance is of.
+    """
+    if groups < 2:
+        return 0.0, 1.0
+    spread = max(0.0, share * (1 - share))
+    trials = spread / variance if spread > _ROUNDING and variance else groups
+    t = float(stdtrit(groups - 1, (1 + LEVEL) / 2))
+    centre = (trials * share + t * t / 2) / (trials + t * t)
+    half = t * float(np.sqrt(trials * spread + t * t / 4)) / (trials + t * t)
+    return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
+
+
+def difference(first: Estimate, second: Estimate) -> Estimate:
+    """Estimate by how much one estimate is above another of other groups, from the intervals of both."""
+    value = first.value - second.value
+    low = value - np.hypot(first.value - first.low, second.high - second.value)
+    high = value + np.hypot(first.high - first.value, second.value - second.low)
+    return Estimate(value, float(low), float(high), first.n + second.n, first.groups + second.groups)
 
 
 def unpaired_difference(
@@ -81,23 +109,24 @@ def unpaired_difference(
 ) -> Estimate:
     """Estimate by how much the mean of N scores is above that of M scores of other examples.
 
-    The arguments and errors are ``estimate``'s; a group that is in both counts in each as a group of its own. The
-    degrees of freedom are Welch's. ``their_weights`` count as known.
+    The arguments and errors are ``estimate``'s; a group that is in both counts in each as a group of its own.
+    ``their_weights`` count as known.
     """
-    first, second = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2))
-    mean, draws, count = _resample(ours, our_groups, None, resamples, first)
-    their_mean, their_draws, their_count = _resample(other_scores, their_groups, their_weights, resamples, second)
-    wide, their_wide = (_widened(part, groups) for part, groups in ((draws, count), (their_draws, their_count)))
-    variances = np.array([wide.var(), their_wide.var()])
-    degrees = np.maximum([count - 1, their_count - 1], 1)
-    total = variances.sum()
-    freedom = total**2 / (variances**2 / degrees).sum() if total else 1.0
-    tail = float(ndtr(-stdtrit(freedom, (1 + LEVEL) / 2)))
-    low, high = np.quantile(wide - their_wide, [tail, 1 - tail])
-    value = mean - their_mean
-    return Estimate(
-        value, min(float(low), value), max(float(high), value), len(ours) + len(other_scores), count + their_count
-    )
+    first = estimate(ours, our_groups, None, resamples, seed)
+    return difference(first, estimate(other_scores, their_groups, their_weights, resamples, seed))
+
+
+def paired_difference(
+    ours: ScoreColumn, theirs: ScoreColumn, groups: Column, resamples: int = RESAMPLES, seed: int = 0
+) -> Estimate:
+    """Estimate by how much the mean of N scores is above that of N others of the same examples.
+
+    The arguments and errors are ``estimate``'s; groups are drawn for both at once. The interval is Student's t.
+    """
+    beyond = np.asarray(ours, np.float64) - theirs
+    mean, variance, count = _resample(beyond, groups, None, resamples, seed)
+    half = float(stdtrit(count - 1, (1 + LEVEL) / 2) * np.sqrt(variance)) if count > 1 else 2.0
+    return Estimate(mean, max(mean - half, -1.0), min(mean + half, 1.0), len(beyond), count)
 
 
 def coverage_explained(groups: Iterable[int]) -> str:
@@ -115,14 +144,15 @@ def by_image(images: Column) -> NDArray[np.int64]:
 
 
 def _resample(
-    scores: ScoreColumn, groups: Column | None, weights: ScoreColumn | None, resamples: int, rng: np.random.Generator
-) -> tuple[float, NDArray[np.float64], int]:
-    """Return the mean, the means of all resamples, and how many groups there are."""
+    scores: ScoreColumn, groups: Column | None, weights: ScoreColumn | None, resamples: int, seed: int
+) -> tuple[float, float, int]:
+    """Return the mean, its variance, and how many groups there are."""
     scores = np.asarray(scores, np.float64)
-    weights = np.ones(len(scores)) if weights is None else np.asarray(weights, np.float64)
+    n = len(scores)
+    weights = np.ones(n) if weights is None else np.asarray(weights, np.float64)
     group = np.arange(len(scores)) if groups is None else _codes(groups)
-    if not len(scores) == len(weights) == len(group):
-        raise DataError(f"{len(scores):,} scores have {len(group):,} groups and {len(weights):,} weights")
+    if not n == len(weights) == len(group):
+        raise DataError(f"{n:,} scores have {len(group):,} groups and {len(weights):,} weights")
     if not np.isfinite(scores).all() or not np.isfinite(weights).all() or (weights < 0).any():
         raise DataError("a score or weight is NaN or infinite, or a weight is negative")
     if not weights.any():
@@ -131,9 +161,12 @@ def _resample(
         scores, weights, group = scores[weights > 0], weights[weights > 0], _codes(group[weights > 0])
 
     sums_G = np.bincount(group, weights * scores) + 1j * np.bincount(group, weights)  # a group's two sums as one number
-    drawn = _draw(sums_G, resamples, rng)
-    mean = sums_G.sum()
-    return float(mean.real / mean.imag), drawn.real / drawn.imag, len(sums_G)
+    total = sums_G.sum()
+    mean, count = float(total.real / total.imag), len(sums_G)
+    drawn = _draw(sums_G, resamples, np.random.default_rng(seed))
+    # Resamples vary by (G - 1) / G of what means do; which is by chance at times less than if groups did not matter.
+    variance = float((drawn.real / drawn.imag).var()) * count / max(1, count - 1)
+    return mean, max(variance, float((weights**2 * (scores - mean) ** 2).sum() / total.imag**2)), count
 
 
 def _draw(sums_G: NDArray[np.complex128], resamples: int, rng: np.random.Generator) -> NDArray[np.complex128]:
@@ -150,21 +183,6 @@ def _draw(sums_G: NDArray[np.complex128], resamples: int, rng: np.random.Generat
         places = rng.integers(len(block), size=times.sum(), dtype=np.uint16)
         totals += np.add.reduceat(block[places], np.cumsum(times) - times)
     return totals
-
-
-def interval_of(draws: NDArray[np.float64], groups: int) -> tuple[float, float]:
-    """Return the 95% interval of R means of resamples of G groups: expanded percentiles."""
-    tail = (1 - LEVEL) / 2
-    if groups > 1:
-        tail = float(ndtr(-np.sqrt(groups / (groups - 1)) * stdtrit(groups - 1, (1 + LEVEL) / 2)))
-    low, high = np.quantile(draws, [tail, 1 - tail])
-    return float(low), float(high)
-
-
-def _widened(draws: NDArray[np.float64], groups: int) -> NDArray[np.float64]:
-    """Stretch the means of resamples, whose variance is (G - 1) / G of what it should be."""
-    mean = draws.mean()
-    return np.asarray(mean + (draws - mean) * np.sqrt(groups / max(1, groups - 1)), np.float64)
 
 
 def _codes(groups: Column) -> NDArray[np.int64]:

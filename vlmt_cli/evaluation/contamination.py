@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.identity import HOW, same_image
-from vlmt_cli.evaluation.bootstrap import FEW, RESAMPLES, Estimate, estimate, unpaired_difference
+from vlmt_cli.evaluation.bootstrap import FEW, RESAMPLES, Estimate, difference, estimate, paired_difference
 from vlmt_cli.tasks.scoring import Column, ScoreColumn, one_array
 
 
@@ -94,18 +94,15 @@ def contrast(
         groups, resamples, seed: as ``bootstrap.estimate`` takes them; group by image.
 
     Raises:
-        DataError: a score is NaN or infinite, or the columns differ in length.
+        DataError: a score is NaN or not from 0 to 1, or the columns differ in length.
     """
     group = np.arange(len(scores)) if groups is None else one_array(groups)
     if not len(scores) == len(seen) == len(group):
         raise DataError(f"{len(scores):,} scores have {len(group):,} groups, and {len(seen):,} images are seen or not")
     parts = [(scores[part], one_array(group).filter(pa.array(part))) for part in (seen, ~seen)]
     contaminated, second = (estimate(*part, resamples=resamples, seed=seed) if len(part[0]) else None for part in parts)
-    difference = None
-    if contaminated and second:
-        (hit, hit_groups), (clean, clean_groups) = parts
-        difference = unpaired_difference(hit, clean, hit_groups, clean_groups, resamples, seed)
-    return Contamination(contaminated, second, difference)
+    beyond = difference(contaminated, second) if contaminated and second else None
+    return Contamination(contaminated, second, beyond)
 
 
 def controlled(
@@ -140,10 +137,10 @@ def controlled(
         return None
     theirs = contrast(control[both], seen[both], group.filter(pa.array(both)), resamples, seed)
     assert theirs.seen and theirs.unseen and theirs.difference
-    (hit, hit_groups), (clean, clean_groups) = (
-        ((scores - control)[part], group.filter(pa.array(part))) for part in parts
-    )
-    beyond = unpaired_difference(hit, clean, hit_groups, clean_groups, resamples, seed)
+    above = [
+        paired_difference(scores[part], control[part], group.filter(pa.array(part)), resamples, seed) for part in parts
+    ]
+    beyond = difference(*above)
     return Control(model, theirs.seen, theirs.unseen, theirs.difference, beyond, int((~both).sum()))
 
 

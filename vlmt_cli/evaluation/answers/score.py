@@ -22,7 +22,7 @@ from vlmt_cli.evaluation.answers.report import AnswerScores, JoinReport, Trainin
 from vlmt_cli.evaluation.answers.row_files import rows_of_files, rows_of_predictions
 from vlmt_cli.evaluation.answers.rows import Rows, kind_of, rows_of_examples, split_name, split_of
 from vlmt_cli.evaluation.answers.seen import Saw, seen_by_scan, seen_of
-from vlmt_cli.evaluation.bootstrap import RESAMPLES, Estimate, by_image, estimate
+from vlmt_cli.evaluation.bootstrap import RESAMPLES, Estimate, by_image, estimate, paired_difference
 from vlmt_cli.evaluation.contamination import Contamination, Control, contrast, controlled
 from vlmt_cli.evaluation.scores import TaskScore
 from vlmt_cli.tasks.groups import rules_of
@@ -326,7 +326,7 @@ def _paired(
 ) -> Estimate | None:
     """Estimate by how much a file scores above another, on the rows that both answer; images resampled."""
     both = ~np.isnan(ours) & ~np.isnan(first)
-    return estimate((ours - first)[both], groups[both], None, *drawn) if both.any() else None
+    return paired_difference(ours[both], first[both], groups[both], *drawn) if both.any() else None
 
 
 def _join_report(joined: Joined, total: int) -> JoinReport:
