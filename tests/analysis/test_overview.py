@@ -63,7 +63,7 @@ def test_consistency_stands_beside_chance_and_its_control(tmp_path):
     words = [[{"dog": "noun"}, {"cat": "noun"}][i % 2] for i in range(80)]
     pairs = pair_up(questions, [{"dog": "noun"}] * 40, expressions, words)
     right = np.arange(40) < 20
-    measured = measure_vgc(pairs, Outcome(right.astype(float), right.repeat(2)), words=0, resamples=50)
+    measured = measure_vgc(pairs, Outcome(right.astype(float), right.repeat(2)), words=0)
     content = {"models": {"at": {"consistency": measured, "questions": 0.5, "expressions": None}}}
     (tmp_path / "vgc.json").write_bytes(msgspec.json.encode(content))
     body = consistency_section(tmp_path / "vgc.json").body

@@ -49,7 +49,7 @@ def runs(data, tmp_path_factory):
 
 
 def measured(model, data, folder, **options):
-    return run_vgc(parse_models([str(model)]), data, folder, tagger="lexicon", resamples=20, **options)
+    return run_vgc(parse_models([str(model)]), data, folder, tagger="lexicon", **options)
 
 
 def test_questions_are_those_that_cleaning_takes_out_for_these_test_sets(data, trained_world):
@@ -241,9 +241,7 @@ def test_what_was_predicted_is_kept_until_something_that_it_depends_on_changes(d
 
 def test_a_model_of_a_checkpoint_a_task_and_models_side_by_side(data, runs, tmp_path):
     specs = [f"vqa={runs / 'one'}", f"refcoco={runs / 'other'}", f"refcoco+={runs / 'other'}"]
-    report = run_vgc(
-        parse_models([str(runs / "one"), *specs, f"B={runs / 'other'}"]), data, tagger="lexicon", resamples=20
-    )
+    report = run_vgc(parse_models([str(runs / "one"), *specs, f"B={runs / 'other'}"]), data, tagger="lexicon")
     one, mixed, other = report.models.values()
     assert list(report.models) == ["one", "per-task", "B"]
     assert (mixed.questions, mixed.expressions) == (one.questions, other.expressions)
@@ -310,7 +308,7 @@ def test_what_training_saw_is_said(data, tmp_path):
     save_pretrained(tmp_path / "unknown", checkpoint)
     models = [NamedModel("both", dict.fromkeys(("vqa", "refcoco"), str(tmp_path / "leaky")))]
     models[0].checkpoints["refcoco+"] = str(tmp_path / "unknown")
-    seen = run_vgc(models, data, tmp_path / "to", tagger="lexicon", resamples=20, gallery=0).models["both"].seen
+    seen = run_vgc(models, data, tmp_path / "to", tagger="lexicon", gallery=0).models["both"].seen
     assert (seen.images, seen.stages, seen.unknown) == (3, ("all-tasks",), ("pretrain",))
 
 

@@ -10,7 +10,7 @@ from vlmt_cli.base.files import write_bytes
 from vlmt_cli.paper import table
 
 VGC_FILE = "vgc.json"
-FORMAT = "vlmt vgc 2"
+FORMAT = "vlmt vgc 3"
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,6 @@ class ConsistencyReport:
         models: by name, in the order given.
         differences: of each model and each before it.
         notes: what a reader should know, a line each.
-        resamples, seed: of the intervals, over images.
         folder: where this file is, as it was written.
         paper: its figures by name: MT-VGC in percent, images and pairs.
         versions: of ``vlmt`` and ``torch``.
@@ -74,8 +73,6 @@ class ConsistencyReport:
     models: dict[str, Measured]
     differences: list[Difference]
     notes: list[str]
-    resamples: int
-    seed: int
     folder: str
     paper: dict[str, float]
     versions: dict[str, str]

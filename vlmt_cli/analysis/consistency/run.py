@@ -40,7 +40,6 @@ from vlmt_cli.analysis.consistency.report import (
 from vlmt_cli.analysis.consistency.texts import Texts, find_texts, singles, within
 from vlmt_cli.analysis.consistency.vgc import DEFAULT_RIGHT, Consistency, compare_models, measure_vgc, rule_of
 from vlmt_cli.base.progress import Progress
-from vlmt_cli.evaluation.bootstrap import RESAMPLES
 from vlmt_cli.evaluation.contamination import seen_in_training
 from vlmt_cli.evaluation.leaks import read_links
 from vlmt_cli.evaluation.run import Process, tensor_cores
@@ -64,8 +63,6 @@ def run_vgc(
     device: str = "cpu",
     batch_size: int = 64,
     gallery: int = GALLERY,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
     progress: Progress = lambda name, done, total: None,
 ) -> ConsistencyReport:
     """Measure how consistent models are, side by side on the same pairs.
@@ -84,7 +81,6 @@ def run_vgc(
         device: ``cpu``, ``cuda`` or ``cuda:1``.
         batch_size: examples at a time.
         gallery: contradictions to show of each model, at most, with photos of ``<data>/images``; 0 writes no page.
-        resamples, seed: of the intervals.
         progress: called with what is being predicted, and how many examples of all are done.
 
     Raises:
@@ -123,7 +119,7 @@ def run_vgc(
     for model in models:
         own = {task: parts[name, task] for task, name in model.checkpoints.items()}
         said = judge_outcome(texts, own)
-        consistency = measure_vgc(pairs, said.outcome, rule, resamples=resamples, seed=seed)
+        consistency = measure_vgc(pairs, said.outcome, rule)
         page = None
         if gallery:
             page = "vgc_gallery.html" if len(models) == 1 else f"vgc_gallery-{_file_name(model.name)}.html"
@@ -144,10 +140,8 @@ def run_vgc(
         tagger=tagger,
         right=rule,
         models=measured,
-        differences=compare_models(pairs, outcomes, rule, resamples, seed),
+        differences=compare_models(pairs, outcomes, rule),
         notes=notes,
-        resamples=resamples,
-        seed=seed,
         folder=str(folder),
         paper=papers_figures(),
         versions={"vlmt": version("vlmt"), "torch": str(torch.__version__)},
