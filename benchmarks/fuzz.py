@@ -53,6 +53,7 @@ def make_inputs(folder: Path) -> None:
     _write_run(folder / "run")
     _write_split(folder / "split")
     _write_mixtures(folder / "mixtures")
+    _write_predictions(folder / "predictions")
     if real := os.environ.get("VLMT_REAL_DATA"):
         _excerpt(Path(real) / "raw", folder / "real")
 
@@ -147,6 +148,42 @@ def _write_mixtures(folder: Path) -> None:
     (folder / "images/metadata.jsonl").write_text('{"file_name": "1.jpg", "text": "a"}\n{"file_names": ["1.jpg"]}\n')
 
 
+PREDICTIONS = {
+    "questions.jsonl": {"question_id": 9, "image": "COCO_val2014_000000000009.jpg", "text": "Is it?", "label": "yes"},
+    "boxed.jsonl": {
+        "image": "a/COCO_train2014_000000000009.jpg",
+        "sent": "man",
+        "bbox": [1, 2, 30, 40],
+        "height": 48,
+        "width": 64,
+    },
+    "llava.jsonl": {"question_id": 9, "prompt": "Is it?\nUse a word.", "text": "Yes.", "answer_id": "a"},
+    "lmms.jsonl": {"doc_id": 0, "target": "yes", "filtered_resps": ["Yes"], "doc_hash": "7", "input": "Is it?"},
+    "kit.json": [{"index": 0, "question": "Is it?", "answer": "yes", "prediction": "no"}],
+    "vqa.json": [{"question_id": 9, "answer": "yes"}],
+    "list.json": [{"answer": "it[[1, 2, 900, 990]]", "gt_bbox": [1, 2, 30, 40], "hw": [48, 64]}],
+    "boxes.json": [
+        {"sent_id": 1, "sent": "man", "file_name": "COCO_train2014_000000000009.jpg", "bbox_2d": [1, 2, 30, 40]}
+    ],
+}
+"""A benchmark's two files, and a record of each form of predictions."""
+
+
+def _write_predictions(folder: Path) -> None:
+    folder.mkdir()
+    for name, record in PREDICTIONS.items():
+        (folder / name).write_text(json.dumps(record) + "\n")
+
+
+def _scored(path: Path) -> object:
+    from vlmt_cli.evaluation.answers.score import Asked, score_files
+
+    is_boxed = path.name in ("list.json", "boxes.json")
+    rows = path.parent / ("boxed.jsonl" if is_boxed else "questions.jsonl")
+    benchmark = "refcoco:val" if is_boxed else "pope"
+    return score_files([path], Asked(benchmark, (rows,), boxes="pixels", data=path.parent / "none", resamples=10))
+
+
 def _mixture(path: Path, form: str) -> object:
     """Read a mixture, and write every second record of it."""
     import numpy as np
@@ -234,6 +271,10 @@ def readers(folder: Path) -> dict[str, tuple[list[Path], Callable[[], object]]]:
         path = mixtures / name
         files = sorted(path.iterdir()) if path.is_dir() else [path]
         result[f"mixture {name}"] = (files, lambda path=path, form=form: _mixture(path, form))
+    for name in list(PREDICTIONS)[2:]:
+        rows = folder / "predictions" / ("boxed.jsonl" if name in ("list.json", "boxes.json") else "questions.jsonl")
+        path = folder / "predictions" / name
+        result[f"predictions {name}"] = ([path, rows], lambda path=path: _scored(path))
     for name, dataset in all_datasets().items():
         for base in (folder / "raw", folder / "real"):
             raw = base / (dataset.folder or name)

@@ -112,7 +112,8 @@ def image_sizes(raw: Path, keys: pa.Array) -> NDArray[np.float64] | None:
         keys, pc.binary_join_element_wise("coco", pa.array([each.id for each in images]).cast(pa.string()), ":")
     )
     sides = np.array([(each.width or np.nan, each.height or np.nan) for each in images] + [(np.nan, np.nan)])
-    return sides[rows.fill_null(len(images)).to_numpy()]
+    sizes: NDArray[np.float64] = sides[rows.fill_null(len(images)).to_numpy()]
+    return sizes
 
 
 def _read(raw: Path, refs_file: str, test_of: str | None = None) -> Examples:

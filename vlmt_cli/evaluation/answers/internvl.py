@@ -23,13 +23,19 @@ def read(path: Path) -> Predicted:
     """Read all answers of a list."""
     records = read_records(path)
     if "gt_bbox" in records[0]:
-        sizes = [each.get("hw") or [np.nan, np.nan] for each in records]
+        sizes = [_pair(each.get("hw")) for each in records]
         fields = {"answers": ("answer",), "texts": ("sent", "question"), "target_boxes": ("gt_bbox",)}
         wide = np.array([[side[1], side[0]] for side in sizes], np.float64)
         return gather(path, "internvl", records, fields, sizes=wide, convention="0-1000:xyxy")
     fields = {"answers": ("answer",), "ids": ("question_id",), "texts": ("question",), "images": ("image",),
               "targets": ("annotation",)}  # fmt: skip
     return gather(path, "internvl", records, fields)
+
+
+def _pair(value: object) -> tuple[float, float]:
+    """Return two numbers, NaN where they are none."""
+    is_pair = isinstance(value, list) and len(value) == 2 and all(isinstance(each, (int, float)) for each in value)
+    return (float(value[0]), float(value[1])) if is_pair and isinstance(value, list) else (np.nan, np.nan)
 
 
 INTERNVL = Form("InternVL's list", is_form, read)

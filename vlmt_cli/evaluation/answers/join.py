@@ -161,7 +161,7 @@ class _Sides:
         again = len(known) - pc.count_distinct(known).as_py()
         if again <= (1 - AGREE) * len(known) or self._text is None:
             return ""
-        with_text = pc.count_distinct(_keys(known, self._text.filter(row.is_valid()))).as_py()
+        with_text = pc.count_distinct(_keys(known.cast(pa.string()), self._text.filter(row.is_valid()))).as_py()
         return f"{again:,} predictions share theirs with another question" if with_text > len(known) - again else ""
 
     def _are_copies(self, benchmark: pa.Array, used: NDArray[np.bool_]) -> bool:

@@ -16,6 +16,8 @@ from vlmt_cli.datasets.source import read_json_lines
 from vlmt_cli.evaluation.answers.predicted import Form, Predicted
 from vlmt_cli.evaluation.answers.records import Record, has, has_any
 
+_LARGEST = 1 << 62
+
 
 class Answer(msgspec.Struct, gc=False):
     question_id: str | int
@@ -45,7 +47,7 @@ def read(path: Path) -> Predicted:
 
 def ids_of(ids: list[str | int]) -> pa.Array:
     """Return N ids as strings; numbers by the column, as there may be many."""
-    if all(type(each) is int for each in ids):
+    if all(type(each) is int and abs(each) < _LARGEST for each in ids):
         return pa.array(ids, pa.int64()).cast(pa.string())
     return pa.array(map(str, ids), pa.string())
 

@@ -26,6 +26,7 @@ _IDS = ("question_id", "questionId", "sent_id", "identifier", "pairID")
 _TEXTS = ("question", "sent", "expression", "input")
 _IMAGES = ("image_source", "file_name", "image_path", "imageId", "image_id", "image")
 _CATEGORIES = ("category",)
+_LARGEST = 1 << 62
 
 
 def is_form(path: Path, record: Record) -> bool:
@@ -42,10 +43,10 @@ def read(path: Path) -> Predicted:
     records = [_flat(each) for each in read_records(path)]
     rows = [each.get("doc_id") for each in records]
     for number, row in enumerate(rows):
-        if type(row) is not int or row < 0:
+        if type(row) is not int or not 0 <= row < _LARGEST:
             raise DataError("doc_id is not a row number", where=f"{path}: record {number}")
     notes = []
-    hashes = {each.get("doc_hash") for each in records}
+    hashes = {as_text(each.get("doc_hash")) for each in records}
     if len(hashes) == 1 and len(records) > 1 and None not in hashes:
         notes.append("All samples have one doc_hash, which tells nothing; doc_id is their row.")
     fields = {"answers": ("answer",), "ids": _IDS, "texts": _TEXTS, "images": _IMAGES, "categories": _CATEGORIES,

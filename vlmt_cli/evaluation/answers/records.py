@@ -27,7 +27,6 @@ Record = dict[str, Any]
 XLSX = b"PK\x03\x04"
 PARQUET = b"PAR1"
 _HEAD = 1 << 20
-_MOST = 4 << 30
 _WHOLE = 10**15
 
 
@@ -101,7 +100,7 @@ def reading(path: Path) -> Iterator[None]:
 
 def _of_json(path: Path) -> list[Record]:
     with reading(path), open_packed(path) as file:
-        data = file.read(_MOST)
+        data = file.read()
     data = data.removeprefix(b"\xef\xbb\xbf")
     with gc_paused():
         try:
@@ -129,10 +128,10 @@ def _where_damaged(data: bytes, whole: Exception) -> str:
 def records_in(value: Any) -> list[Record]:
     """Return the records in a JSON value."""
     if isinstance(value, dict):
-        lists = [part for part in value.values() if _has_records(part)]
-        if lists and isinstance(lists[0], list):
-            return records_in(max((part for part in lists if isinstance(part, list)), key=len))
-        by_id = value if not lists else max((part for part in lists), key=len)
+        parts = [part for part in value.values() if _has_records(part)]
+        if lists := [part for part in parts if isinstance(part, list)]:
+            return records_in(max(lists, key=len))
+        by_id = max(parts, key=len) if parts and not all(isinstance(part, dict) for part in value.values()) else value
         if by_id and all(isinstance(each, dict) for each in by_id.values()):
             return [{"id": name, **each} for name, each in by_id.items()]
         return [value]

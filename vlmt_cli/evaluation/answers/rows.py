@@ -161,7 +161,8 @@ def right_columns(task: str, given: Mapping[str, Any]) -> dict[str, pa.Array]:
     if kind == "referring" and given.get("boxes") is not None:
         from vlmt_cli.datasets.tables import box_array
 
-        boxes = np.asarray(given["boxes"], np.float32)
+        with np.errstate(over="ignore"):
+            boxes = np.asarray(given["boxes"], np.float32)
         return {"box": pc.if_else(pa.array(np.isfinite(boxes).all(1)), box_array(boxes), None)}
     targets: pa.Array | None = given.get("targets")
     if kind == "vqa" and given.get("answers") is not None:

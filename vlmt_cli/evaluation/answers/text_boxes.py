@@ -146,10 +146,11 @@ def _some(sizes: NDArray[np.float64] | None, known: NDArray[np.bool_]) -> NDArra
 
 def _corners(numbers: NDArray[np.float64], unit: str, order: str, sizes: NDArray[np.float64]) -> NDArray[np.float64]:
     boxes = numbers[:, [1, 0, 3, 2]] if order == "yxyx" else numbers
-    if order == "xywh":
-        boxes = np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
     most = UNITS[unit]
-    return boxes if most is None else boxes / most * np.tile(sizes, 2)
+    with np.errstate(over="ignore"):
+        if order == "xywh":
+            boxes = np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
+        return boxes if most is None else boxes / most * np.tile(sizes, 2)
 
 
 def _contradict(corners: NDArray[np.float64], sizes: NDArray[np.float64]) -> NDArray[np.bool_]:
