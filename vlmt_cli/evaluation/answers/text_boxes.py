@@ -3,8 +3,9 @@
 [x1, y1, x2, y2] of numbers from 0 to 1, from 0 to 1000, or of pixels; {"bbox_2d": [135, 114, 1016, 672]};
 <box>(102, 31), (344, 988)</box>; <loc0123><loc0045><loc0678><loc0999>, which is y1, x1, y2, x2 of 1024
 
-A convention is a unit and an order: ``0-1000:xyxy``. Where it is to be told from the data, it is that which the fewest
-boxes contradict: by leaving the image, or by ending before they begin. What is right plays no part in it.
+A convention is a unit and an order: ``0-1000:xyxy``. Where it is to be told from the data, it is that under which the
+boxes are likeliest: few leave the image or end before they begin, and together they reach over all of it. What is right
+plays no part in it.
 """
 
 import re
@@ -33,10 +34,12 @@ _LOC = re.compile(r"<loc([0-9]{4})>\s*<loc([0-9]{4})>\s*<loc([0-9]{4})>\s*<loc([
 _LONGEST = 20_000
 _TOLERANCE = 0.02
 """Of the image's side, by which a box may leave it."""
-_FEW = 0.02
-"""Of the boxes, that may contradict a unit that fits."""
-_ENOUGH, _SMALL, _LARGE = 20, 700, 1400
-"""Boxes that tell pixels from 0 to 1000, on images whose shorter side is below or above so many pixels."""
+_NOISE = 0.02
+"""What share of boxes may be anything."""
+_FARTHEST = 2e3
+"""How large numbers of such boxes are."""
+_MARGIN = 15.0
+"""By how much the logarithm of one unit's likelihood must exceed another's to be taken."""
 
 
 @dataclass(frozen=True)
@@ -163,39 +166,42 @@ def _contradict(corners: NDArray[np.float64], sizes: NDArray[np.float64]) -> NDA
 def _decide(
     numbers: NDArray[np.float64], sizes: NDArray[np.float64] | None, order: str | None, where: object
 ) -> tuple[str, str]:
-    """Return the unit and order that the fewest boxes contradict."""
+    """Return the unit and order under which N boxes are likeliest.
+
+    Under each, corners lie anywhere in the image, and ``_NOISE`` of the boxes anywhere at all. So a unit is unlikely
+    where boxes leave the image, and where they fill only a part of it, as pixels do that are read as thousandths.
+    """
     if not len(numbers):
         raise DataError("has no boxes", where=where, todo="look at its answers")
-    orders = (order,) if order else ORDERS[:2]
-    if np.median(numbers.max(1)) <= 1:
-        return "0-1", _fewest(
-            {each: _contradicted(numbers, "0-1", each, np.ones((len(numbers), 2))) for each in orders}
-        )
-    against: dict[tuple[str, str], int] = {}
-    for each in orders:
-        against["0-1000", each] = _contradicted(numbers, "0-1000", each, np.ones((len(numbers), 2)))
-        if sizes is not None:
-            against["pixels", each] = _contradicted(numbers, "pixels", each, sizes)
-    few = [key for key, number in against.items() if number <= max(min(against.values()), _FEW * len(numbers))]
-    units = list(dict.fromkeys(unit for unit, _ in few))
-    if sizes is None and not (units == ["0-1000"] and numbers.max() > 1000):
+    spaces = {unit: np.full((len(numbers), 2), side) for unit, side in (("0-1", 1.0), ("0-1000", 1000.0))}
+    if sizes is not None:
+        spaces["pixels"] = sizes
+    orders = {unit: order or _order(numbers, space) for unit, space in spaces.items()}
+    likely = {unit: _likelihood(numbers, space, orders[unit]) for unit, space in spaces.items()}
+    best = max(likely, key=lambda unit: likely[unit])
+    if sizes is None and best != "0-1":
+        # More than noise lies beyond 1000: these are pixels.
+        if (numbers.max(1) > 1000 * (1 + _TOLERANCE)).mean() > _NOISE:
+            return "pixels", order or _order(numbers, np.full((len(numbers), 2), np.inf))
         what = "has boxes of pixels or of 0 to 1000, which cannot be told apart without the images' sizes"
         raise DataError(what, where=where, todo="say it with --boxes pixels or --boxes 0-1000")
-    if len(units) > 1 and sizes is not None:
-        # Of 1000, many boxes would end beyond a small image; in pixels, some beyond 1000 on a large one.
-        if (sizes.min(1) < _SMALL).sum() >= _ENOUGH:
-            units = ["pixels"]
-        elif (sizes.min(1) > _LARGE).sum() >= _ENOUGH:
-            units = ["0-1000"]
-        else:
-            what = f"has boxes that may be {listed(units)}: too few ({len(numbers):,}) to tell"
-            raise DataError(what, where=where, todo=f"say it with --boxes {' or --boxes '.join(units)}")
-    return units[0], _fewest({each: number for (unit, each), number in against.items() if unit == units[0]})
+    close = [unit for unit, value in likely.items() if value > likely[best] - _MARGIN]
+    if len(close) > 1:
+        what = f"has boxes that may be {listed(close)}: {count(len(numbers), 'box', 'boxes')} do not tell"
+        raise DataError(what, where=where, todo=f"say it with --boxes {' or --boxes '.join(close)}")
+    return best, orders[best]
 
 
-def _contradicted(numbers: NDArray[np.float64], unit: str, order: str, sizes: NDArray[np.float64]) -> int:
-    return int(_contradict(_corners(numbers, unit, order, sizes), sizes).sum())
+def _order(numbers: NDArray[np.float64], space: NDArray[np.float64]) -> str:
+    """Return xywh where at most half as many boxes contradict it as contradict xyxy."""
+    corners, sides = (
+        int(_contradict(_corners(numbers, "pixels", order, space), space).sum()) for order in ("xyxy", "xywh")
+    )
+    return "xywh" if 2 * sides <= corners and corners else "xyxy"
 
 
-def _fewest(against: dict[str, int]) -> str:
-    return min(against, key=lambda each: against[each])
+def _likelihood(numbers: NDArray[np.float64], space: NDArray[np.float64], order: str) -> float:
+    """Return the logarithm of how likely boxes are whose corners lie anywhere in spaces of some width and height."""
+    fits = ~_contradict(_corners(numbers, "pixels", order, space), space)
+    anywhere = np.where(fits, (1 - _NOISE) * 4 / space.prod(1) ** 2, 0)
+    return float(np.log(anywhere + _NOISE / _FARTHEST**4).sum())
