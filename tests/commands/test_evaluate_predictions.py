@@ -63,7 +63,7 @@ def test_seen_and_unseen_images_beside_a_control(vlmt, world, files):
     ]
     code, out, err = vlmt("evaluate", *given, "--trained-on", folder / "mix.json", "--control", folder / "worse.json")
     assert code == 0, err
-    assert f"By a scan of mix.json, {shown} images were seen and {len(images) - shown} were not." in out
+    assert f"By a scan of mix.json: images seen {shown}, not seen {len(images) - shown}." in out
     assert "Too few seen images" in out and "difference in differences" in out and "worse.json" in out
 
 

@@ -136,10 +136,14 @@ def evaluate_predictions(
     reports = [each.report for each in scored]
     if rows := rows_of(reports, names):
         console.print(table(HEADER, rows, f"{reports[0].benchmark}, in %", left=2))
-    for each, name in zip(scored, names, strict=True):
-        before = f"{name}: " if len(scored) > 1 else ""
-        for line in [*each.said, *notes_of(each.report)]:
-            console.print(f"{before}{line}", markup=False, soft_wrap=True)
+    said = [[*each.said, *notes_of(each.report)] for each in scored]
+    for lines, name in zip(said, names, strict=True):
+        own = [line for line in lines if len(scored) == 1 or not all(line in each for each in said)]
+        for line in own:
+            console.print(f"{name}: {line}" if len(scored) > 1 else line, markup=False, soft_wrap=True)
+    for line in said[0] if len(scored) > 1 else ():
+        if all(line in each for each in said):
+            console.print(line, markup=False, soft_wrap=True)
     console.print(f"The rows of {reports[0].benchmark} are from {reports[0].rows_from}.", markup=False, soft_wrap=True)
 
 

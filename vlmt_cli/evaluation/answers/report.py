@@ -146,10 +146,8 @@ def notes_of(scores: AnswerScores) -> list[str]:
     if task is None:
         return [*notes, f"{scores.benchmark}'s rows do not say what is right: there is nothing to score."]
     if training is not None:
-        unknown = f", {training.unknown:,} could not be looked up and are in neither part" if training.unknown else ""
-        notes.append(
-            f"By {training.what}, {training.seen:,} images were seen and {training.unseen:,} were not{unknown}."
-        )
+        unknown = f"; {training.unknown:,} could not be looked up and are in neither part" if training.unknown else ""
+        notes.append(f"By {training.what}: images seen {training.seen:,}, not seen {training.unseen:,}{unknown}.")
         notes += training.caveats
         if task.contamination is not None:
             notes.append(in_words(task.contamination, task.control, "FILE"))
