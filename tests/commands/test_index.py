@@ -56,16 +56,14 @@ def test_parquet_and_folders_are_known_by_the_hashes_of_their_images(vlmt, tmp_p
     rows = [{"image": {"bytes": data, "path": None}, "question": QUESTION}]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "test.parquet")
     to = tmp_path / "index.parquet"
-    assert (
-        vlmt("index", "add", f"folder={photos}", f"table={tmp_path / 'test.parquet'}", "--images", "--to", to)[0] == 0
-    )
+    assert vlmt("index", "add", f"folder={photos}", f"coco={tmp_path / 'test.parquet'}", "--images", "--to", to)[0] == 0
     index = read_index(to)
     assert index.images_of("folder").to_pylist() == ["coco:9", "folder:a-b-png"]
     aliases = {tuple(row.values()) for row in aliases_of(index).to_pylist()}
     alias = f"sha256:{hashlib.sha256(data).hexdigest()}"
-    assert {(alias, "folder", "folder:a-b-png", "file"), (alias, "table", "table:0", "file")} <= aliases
+    assert {(alias, "folder", "folder:a-b-png", "file"), (alias, "coco", "own_coco:row-0", "file")} <= aliases
     # Both hold the same file, so that each names the other's image, too.
-    assert ("folder:a-b-png", "table", "table:0", "file") in aliases
+    assert ("folder:a-b-png", "coco", "own_coco:row-0", "file") in aliases
 
 
 def test_a_prompt_that_every_record_has_is_no_text(vlmt, tmp_path: Path) -> None:

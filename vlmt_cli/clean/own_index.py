@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from vlmt_cli.base.addresses import flickr_photos, normal_addresses
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.identity import LINKS, links_table, same_image
+from vlmt_cli.base.keys import SOURCES
 from vlmt_cli.clean.builtin_index import builtin_index
 from vlmt_cli.clean.index import Benchmark, Index, image_rows, join_indexes, make_index
 from vlmt_cli.clean.index_file import read_index
@@ -86,7 +87,7 @@ def index_of_file(name: str, path: Path, source: str | None, images: bool, is_sc
     shown = read_benchmark(path, images or path.is_dir())
     keys = keys_of_shown(shown, source, str(path) if path.is_dir() else "")
     own = [
-        f"{_source_of(name)}:{_id_of(names[0]) if names else number}" if urls or hashes else None
+        f"{_source_of(name)}:{_id_of(names[0]) if names else f'row-{number}'}" if urls or hashes else None
         for number, (names, urls, hashes) in enumerate(zip(shown.names, shown.urls, shown.hashes, strict=True))
     ]
     keys = pc.coalesce(keys, pa.array(own, pa.string()))
@@ -161,7 +162,8 @@ def _coco_split(shown: Shown) -> str | None:
 def _source_of(name: str) -> str:
     """Return the source of images that only this benchmark has, by its name: ``my_bench``."""
     source = _UNSAFE.sub("_", name.lower()).replace("-", "_").strip("_")
-    return source if source[:1].isalpha() else f"own_{source}"
+    # In a source whose ids are known, a row's number would be another image.
+    return source if source[:1].isalpha() and source not in SOURCES else f"own_{source}"
 
 
 def _id_of(name: str) -> str:

@@ -144,7 +144,8 @@ def _of_file(name: str, path: Path, source: str | None, images: bool) -> "Index"
         raise UsageError(f"{source!r} is not a source of images", todo=todo)
     made, unnamed = index_of_file(name, path, source, images)
     if unnamed:
-        say(f"{name}: {count(unnamed, 'image')} of the file cannot be named, and will not be recognised.")
+        todo = "" if source else "; if their names are numbers, say with --source what these mean"
+        say(f"{name}: {count(unnamed, 'image')} of the file cannot be named, and will not be recognised{todo}.")
     return made
 
 

@@ -39,7 +39,7 @@ NAME_FIELDS = (
     "image_source", "image_id", "img_id", "imageId", "imgid", "cocoid", "coco_id", "image_open_images_id",
     "left_image", "right_image",
 )  # fmt: skip
-URL_FIELDS = ("url", "image_url", "coco_url", "flickr_url", "left_url", "right_url")
+URL_FIELDS = ("url", "image_url", "coco_url", "flickr_url", "flickr_original_url", "left_url", "right_url")
 TEXT_FIELDS = (
     "question", "text", "sent", "sentence", "sentences", "caption", "captions", "expression", "phrase", "query",
     "hypothesis", "prompt", "raw", "value", "conversations", "answer",

@@ -33,7 +33,7 @@ _NAMES = (
     " image_files image_name image_names img_name image_filename image_source original_filename image_open_images_id"
     " image_id image_ids imageid img_id cocoid coco_id"
 ).split()
-_URLS = "image_url image_urls img_url url urls flickr_url coco_url".split()
+_URLS = "image_url image_urls img_url url urls flickr_url flickr_original_url coco_url".split()
 _SHA256 = "image_sha256 sha256 sha256hash".split()
 _MD5 = "image_md5 md5 md5hash".split()
 _IDS = "id uid question_id questionid sample_id example_id key __key__".split()
