@@ -10,6 +10,8 @@ from pyarrow import fs
 from vlmt_cli.base.errors import DataError, VlmtError
 from vlmt_cli.base.words import printable
 
+_PATIENCE = 30
+"""Seconds for which Google's storage is tried; its own default is a quarter of an hour."""
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://")
 
 
@@ -25,8 +27,10 @@ def system_of(address: str) -> tuple[fs.FileSystem, str]:
         DataError: fsspec is needed, and is not installed.
         Exception: whatever the file system's library raises; see ``one_line``.
     """
+    waits = address.startswith(("gs://", "gcs://")) and "retry_limit_seconds" not in address
+    options = f"{'&' if '?' in address else '?'}retry_limit_seconds={_PATIENCE}" if waits else ""
     try:
-        system, path = fs.FileSystem.from_uri(address)
+        system, path = fs.FileSystem.from_uri(address + options)
         return system, path
     except pa.ArrowInvalid:  # a scheme that pyarrow does not know
         pass

@@ -92,8 +92,7 @@ def parse_image_list(given: str) -> "ImageList":
         raise UsageError(f"an image list has no role {role!r}", where=path, todo=f"choose one of {', '.join(ROLES)}")
     if source and (todo_source := right_source(source)):
         raise UsageError(f"{source!r} is not an image source", where=given, todo=todo_source)
-    absolute = Path(path).absolute()
-    return ImageList(name=name, role=role, path=str(absolute), sha256=hash_of(path), source=source or None)
+    return ImageList(name=name, role=role, path=absolute(path), sha256=hash_of(absolute(path)), source=source or None)
 
 
 def parse_mixture(given: str) -> "Mixture":
@@ -112,8 +111,14 @@ def parse_mixture(given: str) -> "Mixture":
         raise UsageError(f"--mixture {given!r}", todo=todo)
     if source and (todo_source := right_source(source)):
         raise UsageError(f"{source!r} is not an image source", where=given, todo=todo_source)
-    absolute = str(Path(path).absolute())
-    return Mixture(name=name, path=absolute, sha256=hash_of(absolute), source=source or None)
+    return Mixture(name=name, path=absolute(path), sha256=hash_of(absolute(path)), source=source or None)
+
+
+def absolute(path: str) -> str:
+    """Return a path that holds from everywhere; an address, which is refused when it is read, stays as it is."""
+    from vlmt_cli.base.file_systems import is_elsewhere
+
+    return path if is_elsewhere(path) else str(Path(path).absolute())
 
 
 def read_splits(
