@@ -159,7 +159,20 @@ def test_excel_keeps_what_looks_empty_and_says_what_is_cut(tmp_path, questions):
     assert len(join(predicted, questions).rows) == len(QUESTIONS)
 
 
+def kit_box(expression):
+    """The columns of a right box in VLMEvalKit's table: corners in pixels, and as shares of the image."""
+    made = {}
+    for name, side, whole in zip(("x1", "y1", "x2", "y2"), expression["bbox"], (640, 480) * 2, strict=True):
+        made |= {f"bbox_{name}": side, f"bbox_{name}_norm": side / whole}
+    return made
+
+
 def referring(form):
+    if form == "vlmevalkit":
+        pairs = zip(EXPRESSIONS, THOUSANDTHS, strict=True)
+        return table(
+            [{"index": 7, "question": each["sent"], "prediction": str(box), **kit_box(each)} for each, box in pairs]
+        )
     if form == "boxes":
         return json.dumps([{"sent": each["sent"], "image": each["image"], "bbox_xyxy": None, "box": box}
                            for each, box in zip(EXPRESSIONS, BOXES, strict=True)])  # fmt: skip
@@ -177,9 +190,15 @@ def referring(form):
 
 
 @pytest.mark.parametrize(
-    ("form", "by"), [("boxes", "image and question"), ("internvl", "order"), ("lmms-eval", "row number")]
+    ("form", "by"),
+    [
+        ("boxes", "image and question"),
+        ("internvl", "order"),
+        ("lmms-eval", "row number"),
+        ("vlmevalkit", "question text"),
+    ],
 )
-def test_boxes_in_three_forms(tmp_path, form, by):
+def test_boxes_in_four_forms(tmp_path, form, by):
     from vlmt_cli.evaluation.answers.judge import judge
 
     (tmp_path / "rows.jsonl").write_text(lines(EXPRESSIONS))
@@ -187,7 +206,7 @@ def test_boxes_in_three_forms(tmp_path, form, by):
     (tmp_path / "predictions.json").write_text(referring(form))
     predicted = read_predictions(tmp_path / "predictions.json")
     joined = join(predicted, rows)
-    judged = judge(predicted, rows, joined, "pixels" if form == "boxes" else "auto")
+    judged = judge(predicted, rows, joined, {"boxes": "pixels", "vlmevalkit": "0-1000"}.get(form, "auto"))
     assert (predicted.form, joined.by) == (form, by)
     boxes = np.array(judged.columns["box"].to_pylist())
     assert np.abs(boxes - BOXES).max() < 0.7

@@ -95,3 +95,15 @@ def test_gqa_ids_may_have_lost_their_zeros(tmp_path):
     said = predictions(tmp_path, [{"questionId": 5451384 + n, "prediction": "x"} for n in range(5)])
     joined = join(said, rows(tmp_path, asked, "gqa:testdev"))
     assert len(joined.rows) == 5 and joined.by == "question id without leading zeros"
+
+
+def test_questions_that_stand_in_several_categories_are_answered_one_by_one(tmp_path):
+    same = {"image": "COCO_val2014_000000000009.jpg", "text": "Is there a dog?", "label": "yes"}
+    labels = [{**same, "question_id": n, "category": category} for n, category in enumerate(("random", "popular"))]
+    said = [{"image": same["image"], "question": same["text"], "answer": answer} for answer in ("Yes", "No")]
+    joined = join(predictions(tmp_path, said), rows(tmp_path, labels))
+    assert (joined.rows.tolist(), joined.doubled, joined.by) == ([0, 1], 0, "image and question")
+    joined = join(
+        predictions(tmp_path, said), rows(tmp_path, [labels[0], {**labels[1], "question_id": 9, "text": "Cat?"}])
+    )
+    assert (joined.rows.tolist(), joined.doubled, joined.conflicts) == ([0], 1, 1)

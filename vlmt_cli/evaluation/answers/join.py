@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.words import count, printable
+from vlmt_cli.evaluation.answers.keys import as_mask, first_line, keys_of_all, numbered, plain, within
 from vlmt_cli.evaluation.answers.predicted import Predicted
 from vlmt_cli.evaluation.answers.row_files import image_lists
 from vlmt_cli.evaluation.answers.rows import EXACT, YES_NO, Rows
@@ -65,6 +66,8 @@ def join(predicted: Predicted, rows: Rows) -> Joined:
     refused: list[str] = []
     few: list[Joined] = []
     for by, ours, benchmark in sides.ways():
+        if sides.are_copies(ours, benchmark):
+            ours, benchmark = numbered(ours), numbered(benchmark)
         row = pc.index_in(ours, benchmark)
         found = int(len(row) - row.null_count)
         if not found:
@@ -133,17 +136,21 @@ class _Sides:
             if not (bare[0].equals(predicted.ids) and bare[1].equals(ids)):
                 yield "question id without leading zeros", *bare
             if self._text is not None:
-                yield "question id and text", _keys(predicted.ids, self._text), _keys(ids, self._row_text)
+                yield "question id and text", keys_of_all(predicted.ids, self._text), keys_of_all(ids, self._row_text)
         if self._text is not None:
             if self._image is not None and "category" in table.column_names and predicted.categories is not None:
                 theirs = table["category"].combine_chunks()
                 yield (
                     "category, image and question",
-                    _keys(predicted.categories, self._image, self._text),
-                    _keys(theirs, self._row_image, self._row_text),
+                    keys_of_all(predicted.categories, self._image, self._text),
+                    keys_of_all(theirs, self._row_image, self._row_text),
                 )
             if self._image is not None:
-                yield "image and question", _keys(self._image, self._text), _keys(self._row_image, self._row_text)
+                yield (
+                    "image and question",
+                    keys_of_all(self._image, self._text),
+                    keys_of_all(self._row_image, self._row_text),
+                )
         if predicted.rows is not None:
             yield "row number", pa.array(predicted.rows), pa.array(np.arange(len(self.rows)))
         if self._text is not None:
@@ -152,26 +159,27 @@ class _Sides:
             yield "image", self._image, self._row_image
 
     def is_ambiguous(self, ours: pa.Array, benchmark: pa.Array, row: pa.Array) -> str:
-        """Say why equal keys do not mean one row; nothing where they do, or where equal keys are copies of a row."""
+        """Say why equal keys do not mean one row; nothing where they do."""
         used = pc.is_in(benchmark, value_set=ours).to_numpy(zero_copy_only=False)
         distinct = pc.count_distinct(benchmark.filter(pa.array(used))).as_py()
-        if (twice := int(used.sum()) - distinct) and not self._are_copies(benchmark, used):
+        if twice := int(used.sum()) - distinct:
             return f"{twice:,} rows of {self.rows.name} share theirs with another"
         known = ours.filter(row.is_valid())
         again = len(known) - pc.count_distinct(known).as_py()
         if again <= (1 - AGREE) * len(known) or self._text is None:
             return ""
-        with_text = pc.count_distinct(_keys(known.cast(pa.string()), self._text.filter(row.is_valid()))).as_py()
+        with_text = pc.count_distinct(keys_of_all(known.cast(pa.string()), self._text.filter(row.is_valid()))).as_py()
         return f"{again:,} predictions share theirs with another question" if with_text > len(known) - again else ""
 
-    def _are_copies(self, benchmark: pa.Array, used: NDArray[np.bool_]) -> bool:
-        """Whether rows with equal keys ask the same of the same image, and have the same right answer."""
-        if self.rows.kind not in (YES_NO, EXACT) or "right" not in self.rows.table.column_names:
+    def are_copies(self, ours: pa.Array, benchmark: pa.Array) -> bool:
+        """Whether rows with equal keys ask the same of the same image, and have the same right answer, as POPE's do in
+        several categories: then it does not matter which of them a prediction answers."""
+        if self.rows.kind not in (YES_NO, EXACT) or pc.count_distinct(benchmark).as_py() == len(benchmark):
             return False
-        chosen = pa.array(np.flatnonzero(used))
+        chosen = pa.array(np.flatnonzero(pc.is_in(benchmark, value_set=ours).to_numpy(zero_copy_only=False)))
         right = pc.coalesce(self.rows.table["right"].combine_chunks().take(chosen), "")
         keys = benchmark.take(chosen)
-        asked = _keys(keys, self._row_image.take(chosen), self._row_text.take(chosen), right)
+        asked = keys_of_all(keys, self._row_image.take(chosen), self._row_text.take(chosen), right)
         return bool(pc.count_distinct(asked).as_py() == pc.count_distinct(keys).as_py())
 
     def agree(self, at: NDArray[np.int64], to: NDArray[np.int64], by: str) -> tuple[NDArray[np.bool_] | None, str]:
@@ -182,23 +190,23 @@ class _Sides:
             same = pc.equal(texts, asked)
             if same.null_count < len(same):
                 assert self.predicted.texts is not None
-                return _within(same, self.predicted.texts.take(ours), asked), "question"
+                return within(same, self.predicted.texts.take(ours), asked), "question"
         if self._image is not None and "image" not in by:
             same = pc.equal(self._image.take(ours), self._row_image.take(theirs))
             if same.null_count < len(same):
-                return _as_mask(same), "image"
+                return as_mask(same), "image"
         if self.predicted.target_boxes is not None and "box" in self.rows.table.column_names:
             return self._same_boxes(at, to), "right box"
         if self.predicted.targets is not None and self.rows.kind in (YES_NO, EXACT):
-            same = pc.equal(_plain(self.predicted.targets.take(ours)), _plain(self.rows.table["right"].take(theirs)))
+            same = pc.equal(plain(self.predicted.targets.take(ours)), plain(self.rows.table["right"].take(theirs)))
             if same.null_count < len(same):
-                return _as_mask(same), "right answer"
+                return as_mask(same), "right answer"
         if self.predicted.targets is not None and "answers" in self.rows.table.column_names:
             said = self.rows.table["answers"].combine_chunks().take(theirs)
             first = pc.list_element(said.filter(pc.greater(pc.list_value_length(said), 0)), 0)
             if len(first) == len(ours):
-                listed = pc.equal(_plain(self.predicted.targets.take(ours)), _plain(first))
-                return _as_mask(listed), "right answer"
+                listed = pc.equal(plain(self.predicted.targets.take(ours)), plain(first))
+                return as_mask(listed), "right answer"
         return None, ""
 
     def _same_boxes(self, at: NDArray[np.int64], to: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -264,38 +272,6 @@ class _Sides:
             if column is not None and (value := column[number].as_py()) is not None:
                 said.append(printable(value, 60))
         return f"prediction {number} ({', '.join(said)})" if said else f"prediction {number}"
-
-
-def first_line(texts: pa.Array) -> pa.Array:
-    """Return the first line of N texts in small letters, with single spaces: how to answer stands in a second one."""
-    lines = pc.list_element(pc.split_pattern(pc.utf8_trim_whitespace(texts), "\n", max_splits=1), 0)
-    lines = pc.utf8_lower(pc.utf8_trim_whitespace(lines))
-    if pc.any(pc.match_substring(lines, "  "), min_count=0).as_py():
-        lines = pc.replace_substring_regex(lines, r"\s+", " ")
-    return lines
-
-
-def _within(same: pa.Array, texts: pa.Array, asked: pa.Array) -> NDArray[np.bool_]:
-    """Take texts that differ for agreeing where one has the other in it, as a prompt has the expression."""
-    agrees = _as_mask(same)
-    for number in np.flatnonzero(~agrees).tolist():
-        text, question = texts[number].as_py(), asked[number].as_py()
-        agrees[number] = text is None or question is None or question in " ".join(text.lower().split())
-    return agrees
-
-
-def _as_mask(same: pa.Array | pa.ChunkedArray) -> NDArray[np.bool_]:
-    same = same.combine_chunks() if isinstance(same, pa.ChunkedArray) else same
-    mask: NDArray[np.bool_] = same.fill_null(True).to_numpy(zero_copy_only=False)
-    return mask.copy()
-
-
-def _keys(*columns: pa.Array) -> pa.Array:
-    return pc.binary_join_element_wise(*columns, "\x1f")
-
-
-def _plain(column: Any) -> Any:
-    return pc.utf8_lower(pc.utf8_trim_whitespace(column))
 
 
 def in_words(joined: Joined, predicted: int, name: str) -> list[str]:

@@ -66,8 +66,7 @@ def _flat(record: Record) -> Record:
     flat.pop("answer", None)
     flat.update({name: value for name, value in record.items() if not isinstance(value, dict)})
     flat["answer"] = as_text(_innermost(record.get("filtered_resps", record.get("resps"))))
-    if isinstance(record.get("target"), list) and len(record["target"]) == 4:
-        flat["target_box"] = record["target"]
+    flat["target_box"] = record.get("target")
     return flat
 
 

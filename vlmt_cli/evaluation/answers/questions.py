@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.evaluation.answers.join import first_line
+from vlmt_cli.evaluation.answers.keys import first_line
 from vlmt_cli.evaluation.answers.predicted import Predicted
 from vlmt_cli.evaluation.answers.records import read_records, strings
 

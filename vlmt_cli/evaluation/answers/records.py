@@ -28,6 +28,7 @@ XLSX = b"PK\x03\x04"
 PARQUET = b"PAR1"
 _HEAD = 1 << 20
 _WHOLE = 10**15
+_LONGEST_BOX = 400
 
 
 def head_of(path: Path) -> bytes:
@@ -243,22 +244,32 @@ def four_numbers(records: Sequence[Record], names: Sequence[str]) -> NDArray[np.
 
 
 def _four(value: Any) -> list[float] | None:
+    if isinstance(value, str) and value.lstrip().startswith("[") and len(value) < _LONGEST_BOX:
+        try:
+            value = msgspec.json.decode(value)
+        except (msgspec.MsgspecError, RecursionError):
+            return None
     if isinstance(value, (list, tuple)) and len(value) == 1 and isinstance(value[0], (list, tuple)):
         value = value[0]
     if not isinstance(value, (list, tuple)) or len(value) != 4:
         return None
     try:
         return [float(part) for part in value]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 
 def numbers(records: Sequence[Record], name: str) -> NDArray[np.float64] | None:
     """Return one field of N records as numbers, NaN where it is none; None where no record has any."""
-    values = [record.get(name) for record in records]
-    if not any(isinstance(value, (int, float)) for value in values):
-        return None
-    return np.array([value if isinstance(value, (int, float)) else np.nan for value in values], np.float64)
+    values = np.array([_number(record.get(name)) for record in records], np.float64)
+    return None if np.isnan(values).all() else values
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value) if isinstance(value, (int, float, str)) else np.nan
+    except (ValueError, OverflowError):
+        return np.nan
 
 
 def has(record: Mapping[str, Any], *names: str) -> bool:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat, NonNegativeInt, Positiv
 
 from vlmt_cli.evaluation.bootstrap import Estimate, coverage_explained
 from vlmt_cli.evaluation.contamination import in_words
-from vlmt_cli.evaluation.marks import images_of, is_leaked, is_validation
+from vlmt_cli.evaluation.marks import images_of, is_validation
 from vlmt_cli.evaluation.scores import TaskScore
 
 
@@ -170,8 +170,3 @@ def metrics_of(scores: AnswerScores) -> list[Estimate]:
     return [
         value for metrics in scores.categories.values() for value in metrics.values() if isinstance(value, Estimate)
     ]
-
-
-def has_leak(scores: AnswerScores) -> bool:
-    """Whether training saw some of the images that the score is of."""
-    return scores.task is not None and is_leaked(scores.task)

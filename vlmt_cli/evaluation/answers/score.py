@@ -12,23 +12,21 @@ from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.progress import Progress
 from vlmt_cli.clean.croissant import sha256_of
 from vlmt_cli.datasets.table import TASKS
-from vlmt_cli.evaluation.answers import balance, text_boxes
+from vlmt_cli.evaluation.answers import text_boxes
+from vlmt_cli.evaluation.answers.figures import by_category, contrasted, mean, paired
 from vlmt_cli.evaluation.answers.forms import read_predictions
 from vlmt_cli.evaluation.answers.join import Joined, in_words, join
 from vlmt_cli.evaluation.answers.judge import Judgement, judge
 from vlmt_cli.evaluation.answers.matrix import read_matrix
 from vlmt_cli.evaluation.answers.predicted import Predicted
-from vlmt_cli.evaluation.answers.report import AnswerScores, JoinReport, TrainingReport
+from vlmt_cli.evaluation.answers.report import AnswerScores, JoinReport
 from vlmt_cli.evaluation.answers.row_files import rows_of_files, rows_of_predictions
 from vlmt_cli.evaluation.answers.rows import Rows, kind_of, rows_of_examples, split_name, split_of
 from vlmt_cli.evaluation.answers.seen import Saw, seen_by_scan, seen_of
-from vlmt_cli.evaluation.bootstrap import RESAMPLES, Estimate, by_image, estimate, paired_difference
-from vlmt_cli.evaluation.contamination import Contamination, Control, contrast, controlled
+from vlmt_cli.evaluation.bootstrap import RESAMPLES, Estimate, by_image, estimate
 from vlmt_cli.evaluation.scores import TaskScore
 from vlmt_cli.tasks.groups import rules_of
-from vlmt_cli.tasks.scoring import Measure, ScoreColumn
-
-_MOST_CATEGORIES = 60
+from vlmt_cli.tasks.scoring import ScoreColumn
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,8 @@ def score_files(paths: Sequence[Path], asked: Asked, progress: Progress | None =
     groups = by_image(rows.table["images"])
     control = None
     if asked.control:
-        control = _judged(rows, asked.control, None, asked)
+        other = _judged(rows, asked.control, None, asked)
+        control = (str(asked.control), other.judgement) if other.judgement else None
     scored: list[Scored] = []
     for number, path in enumerate(paths):
         judged = _judged(rows, path, first if not number else None, asked)
@@ -200,7 +199,7 @@ def _scored(
     groups: NDArray[np.int64],
     file: _File,
     saw: Saw | None,
-    control: _File | None,
+    control: tuple[str, Judgement] | None,
     first: Scored | None,
     asked: Asked,
 ) -> Scored:
@@ -215,10 +214,10 @@ def _scored(
     if judgement is not None:
         counted = judgement.counted
         by_row[counted] = judgement.scores
-        extra = {name: _mean(value, drawn) for name, value in judgement.extra.items()}
+        extra = {name: mean(value, drawn) for name, value in judgement.extra.items()}
         contamination = beside = None
         if saw is not None:
-            contamination, beside, training = _contrasted(rows, groups, judgement, saw, control, drawn)
+            contamination, beside, training = contrasted(rows, groups, judgement, saw, control, drawn)
         task = TaskScore(
             metric=judgement.metric,
             split=rows.split or rows.task,
@@ -227,7 +226,7 @@ def _scored(
             contamination=contamination,
             control=beside,
         )
-        categories = _categories(rows, groups, judgement, drawn)
+        categories = by_category(rows, groups, judgement, drawn)
         if joined.missing:
             with_missing = float(judgement.scores.sum() / (len(counted) + joined.missing))
         reading += judgement.said
@@ -252,81 +251,11 @@ def _scored(
         with_missing=with_missing,
         categories=categories,
         training=training,
-        against_first=_paired(by_row, first.by_row, groups, drawn) if first is not None else None,
+        against_first=paired(by_row, first.by_row, groups, drawn) if first is not None else None,
         resamples=asked.resamples,
         seed=asked.seed,
     )
     return Scored(report, by_row, in_words(joined, file.total, rows.name), table)
-
-
-def _mean(value: Measure | float, drawn: tuple[int, int]) -> Estimate | float:
-    return estimate(value.scores, value.groups, value.weights, *drawn) if isinstance(value, Measure) else value
-
-
-def _categories(
-    rows: Rows, groups: NDArray[np.int64], judgement: Judgement, drawn: tuple[int, int]
-) -> dict[str, dict[str, Estimate | float]]:
-    """Score each category of a benchmark by itself, where it has any; by category, the mean of each metric."""
-    if "category" not in rows.table.column_names or rows.kind == "referring":
-        return {}
-    codes = rows.table["category"].combine_chunks().take(pa.array(judgement.counted)).dictionary_encode()
-    names = codes.dictionary.to_pylist()
-    if not 1 < len(names) <= _MOST_CATEGORIES:
-        return {}
-    of = codes.indices.fill_null(-1).to_numpy()
-    made: dict[str, dict[str, Estimate | float]] = {}
-    for number, name in sorted(enumerate(names), key=lambda item: item[1]):
-        part = of == number
-        metrics: dict[str, Estimate | float] = {
-            judgement.metric: estimate(judgement.scores[part], groups[judgement.counted][part], None, *drawn)
-        }
-        for metric, value in judgement.extra.items():
-            if isinstance(value, Measure) and len(value.scores) == len(part):
-                weights = None if value.weights is None else value.weights[part]
-                if weights is None or weights.any():
-                    metrics[metric] = estimate(value.scores[part], groups[judgement.counted][part], weights, *drawn)
-        made[name] = metrics
-    return made
-
-
-def _contrasted(
-    rows: Rows,
-    groups: NDArray[np.int64],
-    judgement: Judgement,
-    saw: Saw,
-    control: _File | None,
-    drawn: tuple[int, int],
-) -> tuple[Contamination | None, Control | None, TrainingReport]:
-    """Split a score by what training saw."""
-    known = saw.known[judgement.counted]
-    counted = judgement.counted[known]
-    scores, seen, images = judgement.scores[known], saw.seen[counted], groups[counted]
-    distinct = [len(np.unique(images[part])) for part in (seen, ~seen)]
-    unknown = len(np.unique(groups[judgement.counted[~known]]))
-    parts = contrast(scores, seen, images, *drawn) if len(scores) else None
-    beside = None
-    if control is not None and control.judgement is not None:
-        theirs = np.full(len(rows), np.nan)
-        theirs[control.judgement.counted] = control.judgement.scores
-        beside = controlled(str(control.path), scores, theirs[counted], seen, images, *drawn)
-    strata = balance.strata_of(rows)
-    balanced, by = None, ""
-    if strata is not None and len(scores):
-        by = strata[1]
-        balanced = balance.balanced(scores, seen, images, strata[0].take(pa.array(counted)), *drawn)
-    report = TrainingReport(
-        what=saw.what, is_proxy=saw.is_proxy, seen=distinct[0], unseen=distinct[1], unknown=unknown,
-        balanced=balanced, balanced_by=by, caveats=saw.caveats,
-    )  # fmt: skip
-    return parts, beside, report
-
-
-def _paired(
-    ours: ScoreColumn, first: ScoreColumn, groups: NDArray[np.int64], drawn: tuple[int, int]
-) -> Estimate | None:
-    """Estimate by how much a file scores above another, on the rows that both answer; images resampled."""
-    both = ~np.isnan(ours) & ~np.isnan(first)
-    return paired_difference(ours[both], first[both], groups[both], *drawn) if both.any() else None
 
 
 def _join_report(joined: Joined, total: int) -> JoinReport:

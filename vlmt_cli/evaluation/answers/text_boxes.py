@@ -142,7 +142,7 @@ def in_words(read: Read, total: int) -> str:
 
 
 def _some(sizes: NDArray[np.float64] | None, known: NDArray[np.bool_]) -> NDArray[np.float64] | None:
-    if sizes is None or not np.isfinite(sizes[known]).all() or not known.any():
+    if sizes is None or not known.any() or not (np.isfinite(sizes[known]) & (sizes[known] > 0)).all():
         return None
     return sizes[known]
 

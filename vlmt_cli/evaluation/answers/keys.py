@@ -1,0 +1,55 @@
+"""Keys that predictions and rows are joined by, and how they compare: whole columns of text."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+
+def first_line(texts: pa.Array) -> pa.Array:
+    """Return the first line of N texts in small letters, with single spaces: how to answer stands in a second one."""
+    lines = pc.list_element(pc.split_pattern(pc.utf8_trim_whitespace(texts), "\n", max_splits=1), 0)
+    lines = pc.utf8_lower(pc.utf8_trim_whitespace(lines))
+    if pc.any(pc.match_substring(lines, "  "), min_count=0).as_py():
+        lines = pc.replace_substring_regex(lines, r"\s+", " ")
+    return lines
+
+
+def within(same: pa.Array, texts: pa.Array, asked: pa.Array) -> NDArray[np.bool_]:
+    """Take texts that differ for agreeing where one has the other in it, as a prompt has the expression."""
+    agrees = as_mask(same)
+    for number in np.flatnonzero(~agrees).tolist():
+        text, question = texts[number].as_py(), asked[number].as_py()
+        agrees[number] = text is None or question is None or question in " ".join(text.lower().split())
+    return agrees
+
+
+def as_mask(same: pa.Array | pa.ChunkedArray) -> NDArray[np.bool_]:
+    """Return a Boolean column as numpy, null as True: nothing is known to differ."""
+    same = same.combine_chunks() if isinstance(same, pa.ChunkedArray) else same
+    mask: NDArray[np.bool_] = same.fill_null(True).to_numpy(zero_copy_only=False)
+    return mask.copy()
+
+
+def keys_of_all(*columns: pa.Array) -> pa.Array:
+    """Make one key of several columns; null where any is."""
+    return pc.binary_join_element_wise(*columns, "\x1f")
+
+
+def numbered(keys: pa.Array) -> pa.Array:
+    """Make N keys distinct by how often each has stood there before."""
+    codes = keys.dictionary_encode().indices.fill_null(-1).to_numpy()
+    order = np.argsort(codes, kind="stable")
+    ranked = codes[order]
+    first = np.r_[True, ranked[1:] != ranked[:-1]]
+    begin = np.maximum.accumulate(np.where(first, np.arange(len(codes)), 0))
+    before = np.empty(len(codes), np.int64)
+    before[order] = np.arange(len(codes)) - begin
+    return keys_of_all(keys.cast(pa.string()), pa.array(before).cast(pa.string()))
+
+
+def plain(column: Any) -> Any:
+    """Return texts in small letters, without outer blanks."""
+    return pc.utf8_lower(pc.utf8_trim_whitespace(column))
