@@ -56,6 +56,8 @@ def test_a_check_exits_with_4_and_writes_nothing(vlmt, mixture, tmp_path):
         (("{mixture}", "--only-images"), 2, "--only-images goes with --write"),
         (("{mixture}", "--source", "cocoo"), 2, "is not a source of images"),
         (("{mixture}", "--write", "{folder}"), 2, "is a file of the mixture itself"),
+        (("{mixture}", "--write", "{mixture}"), 2, "is a file; give --write a folder"),
+        (("{mixture}", "--form", "image_folder"), 3, "is not a folder of images"),
     ],
 )
 def test_bad_input_is_one_line(vlmt, mixture, tmp_path, arguments, code, message):

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from mixtures.records import damaged_of, images_of, texts_of, write_kept
 
-from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.mixtures.forms import FORMS
 
 
@@ -70,6 +70,9 @@ def test_images_without_metadata(tmp_path):
     write_kept(folder, "image_folder", [True, False, False, True], tmp_path / "b")
     assert files_of(tmp_path / "b") == {"1.jpg": b"one", "sub/2.png": b"two"}
     assert (tmp_path / "b/1.jpg").stat().st_ino == (folder / "1.jpg").stat().st_ino
+    with pytest.raises(UsageError, match=r"holds images of something else, such as '1\.jpg'; remove them"):
+        write_kept(folder, "image_folder", [False, True, True, True], tmp_path / "b")  # they would be records again
+    assert files_of(tmp_path / "b") == {"1.jpg": b"one", "sub/2.png": b"two"}
     assert not FORMS["image_folder"].is_form(folder_of(tmp_path / "c", {"README": b""}), b"")
 
 

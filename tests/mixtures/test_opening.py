@@ -93,6 +93,8 @@ def test_globs_and_folders(tmp_path):
     with pytest.raises(DataError, match=r"holds images and a file of records, '1\.json'; give .*, or say --form"):
         sources_of(str(tmp_path / "a"))
     assert [source.form for source in sources_of(str(tmp_path / "a"), "image_folder")] == ["image_folder"]
+    with pytest.raises(DataError, match="names no file of records here"):
+        sources_of(str(tmp_path / "a" / "1.json"), "onevision")
 
 
 @pytest.mark.parametrize(

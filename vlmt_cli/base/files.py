@@ -200,6 +200,6 @@ def explained(path: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             todo = "free some space and run the command again"
             raise VlmtError("no space left on the disk", where=path, todo=todo) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR):
             raise VlmtError(f"cannot be written ({error.strerror})", where=path) from error
         raise

@@ -46,18 +46,9 @@ def write_mixture(
         last the subset file of what stays.
 
     Raises:
-        UsageError: a file would be written over one of the mixture.
+        UsageError: as ``targets`` says.
     """
-    if ".." in to.parts:  # a list whose members' paths climb would be refused
-        to = to.resolve()
-    lists = [path for each in given for path in lists_of(each, form)]
-    # Links keep their names: in the cache of a hub those of files say what these are, and those behind them do not.
-    at = {path: Path(os.path.normpath(path.absolute())) for path in [*(each.path for each in sources), *lists]}
-    base = os.path.commonpath([path.parent for path in at.values()])
-    renamed = {path: to / where.relative_to(base) for path, where in at.items()}
-    own = {path.resolve() for path in renamed}
-    if over := next((target for target in renamed.values() if target.resolve() in own), None):
-        raise UsageError("is a file of the mixture itself", where=over, todo="give --write another folder")
+    to, lists, renamed = targets(given, sources, to, form)
     uids = {source.path: uids_of(source) for source in sources if source.form == "parquet"}
     subset: dict[Path, NDArray[np.uint64]] = {}
     dropped = 0
@@ -77,6 +68,29 @@ def write_mixture(
         write_subset(list(subset.values()), to / SUBSET)
         written.append(to / SUBSET)
     return written, f"{count(len(written), 'file')}, without {count(dropped, 'record')}"
+
+
+def targets(
+    given: Sequence[str], sources: Sequence[Source], to: Path, form: str | None = None
+) -> tuple[Path, list[Path], dict[Path, Path]]:
+    """Say where the files of a mixture are written: ``to``, the lists among them, and each file's new path.
+
+    Raises:
+        UsageError: a file would be written over one of the mixture, or ``to`` is a file.
+    """
+    if ".." in to.parts:  # a list whose members' paths climb would be refused
+        to = to.resolve()
+    if to.is_file():
+        raise UsageError("is a file", where=to, todo="give --write a folder")
+    lists = [path for each in given for path in lists_of(each, form)]
+    # Links keep their names: in the cache of a hub those of files say what these are, and those behind them do not.
+    at = {path: Path(os.path.normpath(path.absolute())) for path in [*(each.path for each in sources), *lists]}
+    base = os.path.commonpath([path.parent for path in at.values()])
+    renamed = {path: to / where.relative_to(base) for path, where in at.items()}
+    own = {path.resolve() for path in renamed}
+    if over := next((target for target in renamed.values() if target.resolve() in own), None):
+        raise UsageError("is a file of the mixture itself", where=over, todo="give --write another folder")
+    return to, lists, renamed
 
 
 def _kept(source: Source, records: int, hits: pa.Table, may_lose_images: bool) -> Kept:

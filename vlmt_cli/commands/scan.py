@@ -84,6 +84,7 @@ def scan(
     from vlmt_cli.clean.own_index import OWN, known_index
     from vlmt_cli.clean.scan import ready
     from vlmt_cli.clean.scan_report import conclusion, make_report, markdown, refuse_other
+    from vlmt_cli.clean.scan_write import targets, write_mixture
     from vlmt_cli.commands.show import say
     from vlmt_cli.mixtures.rules import NO_RULES, read_rules
 
@@ -108,6 +109,8 @@ def scan(
     folder = out or data / "scans" / _name_of(mixture)
     if not (out or check):
         refuse_other(folder, named)
+    if write:
+        targets(mixture, sources, write, form)  # before a long scan
     spans: dict[Source, NDArray[np.int64]] = {}
     scanned, tally, hits = scan_sources(sources, wanted, own_rules, source, spans if write else None)
     report = make_report(scanned, tally, hits, wanted, named)
@@ -125,8 +128,6 @@ def scan(
     results = _write_results(folder, _name_of(mixture), report, hits)
     say(f"Written to {folder}: {', '.join(path.name for path in results)}")
     if write:
-        from vlmt_cli.clean.scan_write import write_mixture
-
         copies, written = write_mixture(
             mixture, sources, [each.records for each in scanned], hits, write, only_images, form, spans
         )

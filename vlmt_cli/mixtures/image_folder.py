@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.files import atomic_folder
 from vlmt_cli.base.image_names import SUFFIXES
 from vlmt_cli.base.opening import open_file, read_file
@@ -55,8 +55,10 @@ def read(source: Source, wanted: Wanted) -> Iterator[Batch]:
     """Read the records of a folder.
 
     Raises:
-        DataError: the table of metadata is damaged or names no files.
+        DataError: it is not a folder, or its table of metadata is damaged or names no files.
     """
+    if not source.path.is_dir():
+        raise DataError("is not a folder of images", where=source.path, todo="say another form with --form")
     for batch in _records(source, wanted):
         yield _with_data(batch, source.path) if wanted.data else batch
 
@@ -79,6 +81,17 @@ def write(source: Source, kept: Kept, to: Path) -> None:
                     made.add(name)
                     (temporary / name).parent.mkdir(parents=True, exist_ok=True)
                     _link(path, temporary / name)
+        # What has another name there would stay beside it.
+        new = {name.partition("/")[0] for name in made}
+        old = next((name for name in _images_below(to) if name.partition("/")[0] not in new), None)
+        if metadata is None and old is not None:
+            todo = "remove them, or give another folder"
+            raise UsageError(f"holds images of something else, such as {quoted(old)}", where=to, todo=todo)
+
+
+def _images_below(folder: Path) -> Iterator[str]:
+    """Give the paths of a folder's images, below it."""
+    return (path.relative_to(folder).as_posix() for path in _entries(folder) if _is_image(path))
 
 
 def _records(source: Source, wanted: Wanted) -> Iterator[Batch]:
@@ -96,7 +109,7 @@ def _records(source: Source, wanted: Wanted) -> Iterator[Batch]:
 
 def _files(folder: Path, wanted: Wanted) -> Iterator[Batch]:
     """Give every image file as a record."""
-    paths = (path.relative_to(folder).as_posix() for path in _entries(folder) if _is_image(path))
+    paths = _images_below(folder)
     first, size = 0, _ROWS_WITH_DATA if wanted.data else _ROWS
     while names := list(islice(paths, size)):
         count = len(names)

@@ -144,7 +144,10 @@ def _members(path: Path, form: str, above: tuple[Path, ...]) -> list[Source]:
         todo = "take it out of one of the lists"
         raise DataError(f"names itself, over {listed([each.name for each in above])}", where=path, todo=todo)
     sources: list[Source] = []
-    for member in LISTS[form].members(path):
+    members = LISTS[form].members(path)
+    if not members:
+        raise DataError("names no file of records here", where=path, todo="add one, or say another form with --form")
+    for member in members:
         name = form_of(member.path)
         if name in LISTS:
             sources += _members(member.path, name, (*above, here))
