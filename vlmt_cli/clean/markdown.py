@@ -162,7 +162,7 @@ def _mixtures(report: Report) -> list[str]:
             f"{each.records:,}",
             f"{each.records - each.removed:,}",
             f"{each.records - each.removed_under_paper_identity:,}",
-            f"{count(each.unnamed, 'image')} of {each.images:,}",
+            f"{each.unnamed:,} of {count(each.images, 'image')}",
             _counts(each.by_test_set),
             _counts(each.by_relation),
             f"`{each.hash}`" if each.hash else "",
