@@ -1,10 +1,11 @@
-"""A clean split on disk: ``keep.parquet``, ``removed.parquet``, ``report.json``, ``report.md``, ``overlap.png``.
+"""A clean split on disk: ``keep.parquet``, ``removed.parquet``, ``report.json``, ``report.md``, ``overlap.png``,
+``leaks.html``.
 
 Mixtures that were cleaned with it are in ``mixtures``. For publication: ``card.md``, ``contamination.csv`` and, where
 asked for, ``croissant.json``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from vlmt_cli.base.schema import parse
 from vlmt_cli.base.words import quoted
 from vlmt_cli.clean import heatmap, markdown, publish
 from vlmt_cli.clean.croissant import files_below, write_croissant
+from vlmt_cli.clean.leaks_page import PAGE
 from vlmt_cli.clean.mixtures import FOLDER as MIXTURES
 from vlmt_cli.clean.mixtures import ScannedMixture, hits_of, write_cleaned
 from vlmt_cli.clean.removal import LAST_RELATION, Removal, keep_table, origin_of
@@ -34,6 +36,7 @@ def write(
     report: Report,
     links: Mapping[str, str],
     command: str,
+    leaks: Callable[[Path, str], None],
     croissant: bool = False,
     mixtures: Sequence[ScannedMixture] = (),
 ) -> None:
@@ -46,6 +49,7 @@ def write(
         report: about it.
         links: the hash of the identity links of each dataset and crosswalk that was read, by name.
         command: that makes the split again.
+        leaks: writes the page of leaks, given its path and the verdict.
         croissant: whether ``croissant.json`` is written, too.
         mixtures: that were scanned; they are written without the records that show test images. Those that an older
             split had go with it.
@@ -66,6 +70,7 @@ def write(
         write_text(new / publish.CARD_FILE, publish.card_of_split(report, shared))
         write_text(new / publish.CONDA_FILE, publish.conda_rows(shared))
         heatmap.draw_heatmap(report, new / "overlap.png")
+        leaks(new / PAGE, report.verdict)
         if croissant:
             lists = {each.path: each.sha256 for each in report.question.image_lists}
             lists |= {each.path: each.sha256 for each in report.question.mixtures}

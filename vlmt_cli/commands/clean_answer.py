@@ -34,6 +34,7 @@ def answer(
     from vlmt_cli import __version__
     from vlmt_cli.base.files import locked
     from vlmt_cli.clean import split_folder
+    from vlmt_cli.clean.leaks import split_leaks
     from vlmt_cli.clean.overlap import compare_splits
     from vlmt_cli.clean.removal import LAST_RELATION, remove_test_images, removed_table
     from vlmt_cli.clean.report import make_report
@@ -85,12 +86,13 @@ def answer(
             mixtures=mixtures,
         )
         if not dry_run:
+            leaks = split_leaks(removal, removed, data)
             with locked(data) if to is None else nullcontext():
                 if to is None:
                     move_in(data, examples.values())
                 hashes = {name: each.manifest.links_hash for name, each in examples.items()}
                 command = command_of(asked, bool(missing))
-                split_folder.write(target, removal, removed, report, hashes, command, croissant, mixtures)
+                split_folder.write(target, removal, removed, report, hashes, command, leaks, croissant, mixtures)
     if as_json:
         print(report.model_dump_json(indent=2))
     else:

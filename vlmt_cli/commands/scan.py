@@ -81,6 +81,7 @@ def scan(
     from vlmt_cli.base.file_systems import is_elsewhere
     from vlmt_cli.base.keys import right_source
     from vlmt_cli.clean.index import choose
+    from vlmt_cli.clean.leaks import write_scan_leaks
     from vlmt_cli.clean.own_index import OWN, known_index
     from vlmt_cli.clean.scan import ready
     from vlmt_cli.clean.scan_report import conclusion, make_report, markdown, refuse_other
@@ -126,6 +127,17 @@ def scan(
             raise LeakError(conclusion(report).rstrip("."), todo=todo)
         return
     results = _write_results(folder, _name_of(mixture), report, hits)
+    results.append(
+        write_scan_leaks(
+            folder,
+            f"Test images in {_name_of(mixture)}",
+            conclusion(report),
+            hits,
+            wanted.index.benchmarks,
+            sources,
+            data,
+        )
+    )
     say(f"Written to {folder}: {', '.join(path.name for path in results)}")
     if write:
         copies, written = write_mixture(
