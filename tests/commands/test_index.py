@@ -83,6 +83,9 @@ def test_own_benchmarks_join_the_built_in_ones(vlmt, tmp_path: Path) -> None:
     shown = json.loads(vlmt("index", "--data", tmp_path / "data", "--json")[1])
     assert (shown["refcocog-test"]["known"], shown["coco-test"]["in_coco_train2017"]) == (2_588, 4_407)
     assert shown["refcocog-test"]["family"] == "refcocog"
+    (tmp_path / "one.txt").write_text("VG_100K/2.jpg\n")  # which is no image of COCO, as the built-in crosswalk knows
+    said = vlmt("index", "add", f"one={tmp_path / 'one.txt'}", "--data", tmp_path / "data")[1]
+    assert "Flickr photos" in said and "are COCO images" not in said
 
 
 @pytest.mark.parametrize(
