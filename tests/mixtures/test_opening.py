@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mixtures.files import MAKERS
 from mixtures.records import damaged_of, images_of, texts_of, write_kept
 
 from vlmt_cli.base.errors import DataError
@@ -86,6 +87,9 @@ def test_globs_and_folders(tmp_path):
     sources = [source for path in [tmp_path / "a"] for source in sources_of(str(path))]
     assert [(source.path.name, source.root) for source in sources] == [("2.jsonl", ""), ("1.json", "r")]
     put(tmp_path / "a" / ".cache" / "part.json", "half of a file")
+    put(tmp_path / "a" / "dataset_infos.json", {"default": {"features": {}}})
+    MAKERS["arrow"].write(tmp_path / "a" / "saved", [["1.jpg"]])
+    assert [source.path.name for source in sources_of(str(tmp_path / "a"))] == ["2.jsonl", "1.json", "saved"]
     put(tmp_path / "a" / "3.parquet", "version https://git-lfs.github.com/spec/v1\n")
     with pytest.raises(DataError, match=r"3\.parquet: is a Git LFS pointer"):  # and is not passed over
         sources_of(str(tmp_path / "a"))

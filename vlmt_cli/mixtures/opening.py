@@ -4,6 +4,7 @@ What a file is, its content says; ``form`` overrules it. Lists are followed, and
 """
 
 import glob
+import os
 from pathlib import Path
 
 from vlmt_cli.base.beginnings import beginning
@@ -19,6 +20,8 @@ from vlmt_cli.mixtures.json_records import LINES
 _HEAD = 1 << 16
 _RECORDS = (".json", *LINES, ".parquet", ".arrow", ".tar", ".tgz", ".csv", ".tsv", ".npy")
 """How files end that hold records, whatever else lies beside them."""
+_BESIDE = (SUBSET, "dataset_infos.json")
+"""Files beside records that have none: uids of the tables beside them, and what a hub says of a dataset."""
 _OTHER = (".zst", ".bz2", ".xz", ".zip", ".7z", ".lz4")
 
 
@@ -89,15 +92,19 @@ def paths_of(given: str, form: str | None = None) -> list[Path]:
 
 
 def _below(folder: Path) -> list[Path]:
-    """Return a folder that is a mixture itself, or else the files in it that are."""
+    """Return a folder that is a mixture itself, or else the files and saved datasets in it that are."""
     name = next((name for name, form in FORMS.items() if form.is_form(folder, b"")), None)
     if name is not None:
-        if name == "image_folder" and (beside := next(filter(_is_of_records, sorted(folder.iterdir())), None)):
-            todo = f"give {printable(beside)}, or say --form image_folder where the images are meant"
-            raise DataError(f"holds images and a file of records, {quoted(beside.name)}", where=folder, todo=todo)
+        names = os.listdir(folder) if name == "image_folder" else []  # noqa: PTH208  there may be a million images
+        beside = sorted(filter(_is_of_records, names))
+        if beside:
+            todo = f"give {printable(folder / beside[0])}, or say --form image_folder where the images are meant"
+            raise DataError(f"holds images and a file of records, {quoted(beside[0])}", where=folder, todo=todo)
         return [folder]
     files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not _is_hidden(path.relative_to(folder))]
-    files = [path for path in files if path.name != SUBSET]  # which repeats uids of the tables beside it
+    saved = {inner for inner in {path.parent for path in files} if FORMS["arrow"].is_form(inner, b"")}
+    saved = {path for path in saved if not saved.intersection(path.parents)}
+    files = [path for path in files if not saved.intersection(path.parents) and path.name not in _BESIDE]
     companions = {companion for path in files for companion in _companions(path)}
     known = []
     for path in files:
@@ -106,19 +113,20 @@ def _below(folder: Path) -> list[Path]:
                 form_of(path)
                 known.append(path)
         except DataError:
-            if path.name.removesuffix(".gz").endswith(_RECORDS):
+            if _is_of_records(path.name):
                 raise  # damaged, and not another kind of file
-    if not known:
+    if not known and not saved:
         raise DataError("holds no file of a known form", where=folder, todo="give the files themselves")
     members = {
         source.path.resolve() for path in known if _is_list(path) for source in _members(path, form_of(path), ())
     }
-    return [path for path in known if path.resolve() not in members]
+    return [path for path in sorted([*known, *saved]) if path.resolve() not in members]
 
 
-def _is_of_records(path: Path) -> bool:
-    """Whether a file beside images has records of its own, and is no table of metadata of theirs."""
-    return path.is_file() and path.stem != "metadata" and path.name.removesuffix(".gz").endswith(_RECORDS)
+def _is_of_records(name: str) -> bool:
+    """Whether a file has records of its own by its name, and is no table of metadata of the images beside it."""
+    is_beside = name in _BESIDE or name.startswith("metadata.")
+    return name.removesuffix(".gz").endswith(_RECORDS) and not is_beside
 
 
 def _is_hidden(path: Path) -> bool:
