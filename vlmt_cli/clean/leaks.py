@@ -23,7 +23,6 @@ from vlmt_cli.datasets.table import short_title
 from vlmt_cli.mixtures.batch import Source, Wanted
 from vlmt_cli.mixtures.forms import FORMS
 
-
 _MOST_READ = 20_000
 """Records of a file that are read again for the page, the first ones."""
 
