@@ -1,7 +1,7 @@
 """``vlmt evaluate``: what a person sees, and what a program reads."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -13,6 +13,7 @@ from rich.console import Console
 from vlmt_cli.base.recipes import load_recipe
 from vlmt_cli.commands import show
 from vlmt_cli.datasets.table import TWELVE
+from vlmt_cli.evaluation.answers.score import Asked, score_files
 from vlmt_cli.runs.checkpoint_writer import save_pretrained, save_single_file
 from vlmt_cli.runs.lineage import Lineage
 from vlmt_cli.runs.recipe import Recipe, write_recipe
@@ -53,6 +54,21 @@ def test_the_whole_table(vlmt, data, clean_run, tmp_path):
     assert f"| NLVR2 | test | accuracy | {100 * scores['tasks']['nlvr2']['score']['value']:.2f} |" in card
     said = [line.split()[0] for line in err.splitlines() if " in 0 s" in line or " in 1 s" in line]
     assert set(said) <= set(TWELVE) and len(list((tmp_path / "at" / "predictions").iterdir())) == 14
+    check_as_a_strangers(tmp_path / "at" / "predictions", data, scores["tasks"])
+
+
+def check_as_a_strangers(predictions, data, tasks):
+    """Score the kept predictions as if another model had made them: the same figures to the last digit."""
+    checked = set()
+    for task, score in tasks.items():
+        for split in score["split"].split("+"):
+            path = predictions / f"{task}-{split}.parquet"
+            if task not in ("coco", "flickr30k"):
+                [scored] = score_files([path], Asked(f"{task}:{split}", data=data))
+                ours = score["score"] if "+" not in score["split"] else score["extra"][split]
+                assert asdict(scored.report.task.score) == ours, task
+                checked.add(task)
+    assert len(checked) == 10
 
 
 def test_a_row_a_metric_and_json(vlmt, data, clean_run, tmp_path):

@@ -217,6 +217,7 @@ def test_boxes_in_four_forms(tmp_path, form, by):
     ("name", "content", "what"),
     [
         ("q.jsonl", lines([{"question_id": 1, "image": "a.jpg", "text": "what?"}]), "is a file of questions"),
+        ("rows.jsonl", lines(EXPRESSIONS), "is not a file of predictions"),
         ("a.json", json.dumps([{"name": "x"}]), r"known form \(its records have name\)"),
         ("a.jsonl", "", "is empty"),
         ("a.jsonl", '{"question_id": 1, "text": "a", "prompt": "b"}\n{"question_id": 2, "te', "line 2"),

@@ -10,7 +10,7 @@ A field's name may say the order of its boxes, ``xyxy`` or ``xywh``; another fie
 from pathlib import Path
 
 from vlmt_cli.evaluation.answers.predicted import Form, Predicted, gather
-from vlmt_cli.evaluation.answers.records import Record, has_any, read_records
+from vlmt_cli.evaluation.answers.records import Record, has, has_any, read_records
 
 _BOXES = ("pred_box_xyxy_first", "pred_box_xyxy", "pred_bbox_xyxy", "pred_box", "pred_bbox", "predicted_box",
           "box_xyxy", "box_xywh", "bbox_2d", "box", "bbox", "prediction")  # fmt: skip
@@ -24,8 +24,9 @@ _CONVENTIONS = {"abs_xyxy": "pixels:xyxy", "abs_xywh": "pixels:xywh", "norm_xyxy
 
 
 def is_form(path: Path, record: Record) -> bool:
-    """Whether a record has a box and says what it is of."""
-    return _box_field(record) is not None and has_any(record, (*_IDS, *_TEXTS, _ROWS))
+    """Whether a record has a box and says what it is of; with the image's size it is a benchmark's right box."""
+    is_benchmark = has(record, "bbox", "height", "width")
+    return _box_field(record) is not None and not is_benchmark and has_any(record, (*_IDS, *_TEXTS, _ROWS))
 
 
 def read(path: Path) -> Predicted:

@@ -19,7 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.datasets.table import AMONG_CANDIDATES
 from vlmt_cli.evaluation.answers.predicted import Predicted
 from vlmt_cli.evaluation.answers.records import Record, four_numbers, numbers, read_records, strings
 from vlmt_cli.evaluation.answers.rows import SOURCE, Rows, kind_of, right_columns, split_name
@@ -42,9 +43,11 @@ def rows_of_files(paths: Sequence[Path], name: str) -> Rows:
         name: of the benchmark, ``refcoco:testA`` or ``pope``.
 
     Raises:
+        UsageError: only official files have what the benchmark is scored by.
         DataError: one cannot be read.
     """
     task, split = split_name(name)
+    _check_task(task)
     records: list[Record] = []
     categories = _categories(paths)
     for path, category in zip(paths, categories, strict=True):
@@ -72,7 +75,8 @@ def rows_of_predictions(predicted: Predicted, name: str) -> Rows:
     Raises:
         DataError: it does not say what is right.
     """
-    _, split = split_name(name)
+    task, split = split_name(name)
+    _check_task(task)
     if not predicted.has_targets:
         todo = "give the benchmark's file with --rows, or the data folder with its official files"
         raise DataError("does not say what is right", where=predicted.path, todo=todo)
@@ -85,6 +89,13 @@ def rows_of_predictions(predicted: Predicted, name: str) -> Rows:
     given = {"targets": predicted.targets, "boxes": boxes, "length": len(predicted)}
     return _rows(name, split, given, ids, predicted.texts, predicted.images, predicted.categories, sizes,
                  f"{predicted.path} itself")  # fmt: skip
+
+
+def _check_task(task: str) -> None:
+    """Refuse tasks whose candidates only official files have."""
+    if task in AMONG_CANDIDATES:
+        what = f"{task} is scored by the candidate that is chosen, and only its official files list them"
+        raise UsageError(what, todo=f"put them below raw/{task}, run vlmt clean, and leave --rows out")
 
 
 def image_lists(names: pa.Array | None, task: str, ids: pa.Array, text: pa.Array) -> pa.ListArray:

@@ -104,7 +104,7 @@ def kind_of(task: str) -> str:
 
 
 def rows_of_examples(data: Path, name: str) -> Rows:
-    """Read the rows of a dataset's split, or of all its official ones.
+    """Read the rows of a dataset's split, or of all its official ones; val where only a server knows their answers.
 
     Raises:
         UsageError: there is no such dataset or split.
@@ -125,7 +125,8 @@ def rows_of_examples(data: Path, name: str) -> Rows:
     if not there:
         todo = f"run {clean_command(data, task)}, or give the benchmark's file with --rows"
         raise DataError("there are no examples", where=folder, todo=todo)
-    wanted = [split] if split else [each for each in TASKS[task].official if each in there] or ["val"]
+    official = [each for each in TASKS[task].official if each in there and not TASKS[task].secret]
+    wanted = [split] if split else official or ["val"]
     if lacking := [each for each in wanted if each not in there]:
         more = [part for of, part in _WHOLE if of == task]
         raise UsageError(f"{task} has no split {quoted(lacking[0])}", todo=f"take {listed([*there, *more])}")
