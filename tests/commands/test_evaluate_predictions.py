@@ -95,6 +95,39 @@ def test_a_file_of_another_split_is_named_with_the_option_to_give(vlmt, world, f
     )
 
 
+def test_official_sets_and_what_is_held_out_of_them(vlmt, world, tmp_path):
+    questions = json.loads((world / "raw" / "vqa" / "v2_OpenEnded_mscoco_val2014_questions.json").read_text())[
+        "questions"
+    ]
+    records = [{"question_id": each["question_id"], "answer": "yes"} for each in questions]
+    (tmp_path / "results.json").write_text(json.dumps(records))
+    given = ["--predictions", tmp_path / "results.json", "--data", world, "--benchmark"]
+    code, out, err = vlmt("evaluate", *given, "vqa:val2014")
+    assert (
+        code == 0 and f"{len(records)} of {len(records)} predictions joined with vqa:val2014 by question id" in out
+    ), err
+    held_out = examples(world, "vqa", "val")
+    code, out, err = vlmt("evaluate", *given, "vqa")
+    assert code == 0 and f"{len(held_out)} of {len(records)} predictions joined with vqa:val by question id" in out, err
+    assert "vqa:val is the part of the official set that vlmt clean holds out" in out
+    (tmp_path / "results.json").write_text(json.dumps([{"question_id": 5, "answer": "yes"}]))
+    code, _, err = vlmt("evaluate", *given, "vqa:val")
+    assert code == 3 and "give --benchmark vqa:val2014" in err
+
+
+def test_a_log_that_says_what_is_right_needs_no_example(vlmt, world, tmp_path):
+    sample = {
+        "doc_id": 0,
+        "target": "[0.1, 0.1, 0.5, 0.5]",
+        "filtered_resps": "[0.1, 0.1, 0.5, 0.5]",
+        "input": "Find: x",
+    }
+    (tmp_path / "samples.jsonl").write_text("".join(json.dumps({**sample, "doc_id": n}) + "\n" for n in range(3)))
+    given = ["--predictions", tmp_path / "samples.jsonl", "--benchmark", "refcoco:testA", "--data", world]
+    code, out, err = vlmt("evaluate", *given)
+    assert code == 0 and "samples.jsonl itself." in out and "100.00" in out, err
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

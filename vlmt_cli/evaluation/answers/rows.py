@@ -36,6 +36,9 @@ _WHOLE = {("vqa", part): vqa.read_whole for part in vqa.LABELLED} | {
     ("gqa", part): gqa.read_whole for part in gqa.WHOLE
 }
 """Official sets that example tables hold in other parts."""
+HELD_OUT = {"vqa:val": "vqa:val2014", "gqa:val": "gqa:val_balanced"}
+HELD_OUT_WORDS = "the part of the official set that vlmt clean holds out for validation"
+"""Splits that bear an official set's name and are a part of it."""
 _SIZES = dict.fromkeys(("refcoco", "refcoco+", "refcocog"), refcoco.image_sizes) | {
     "flickr30k_entities": flickr30k_entities.image_sizes}  # fmt: skip
 """How the sizes of a dataset's images are read from its official files."""

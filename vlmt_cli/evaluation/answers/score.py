@@ -1,6 +1,7 @@
 """Files of predictions to scores: read, joined, judged, split by what training saw, and set beside each other."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +22,15 @@ from vlmt_cli.evaluation.answers.matrix import read_matrix
 from vlmt_cli.evaluation.answers.predicted import Predicted
 from vlmt_cli.evaluation.answers.report import AnswerScores, JoinReport
 from vlmt_cli.evaluation.answers.row_files import rows_of_files, rows_of_predictions
-from vlmt_cli.evaluation.answers.rows import Rows, kind_of, rows_of_examples, split_name, split_of
+from vlmt_cli.evaluation.answers.rows import (
+    HELD_OUT,
+    HELD_OUT_WORDS,
+    Rows,
+    kind_of,
+    rows_of_examples,
+    split_name,
+    split_of,
+)
 from vlmt_cli.evaluation.answers.seen import Saw, seen_by_scan, seen_of
 from vlmt_cli.evaluation.bootstrap import RESAMPLES, Estimate, by_image, estimate
 from vlmt_cli.evaluation.scores import TaskScore
@@ -138,15 +147,20 @@ def _read(path: Path, asked: Asked) -> Predicted:
 
 
 def _rows(asked: Asked, predicted: Predicted | None) -> Rows:
-    """Read the benchmark's rows: from files, else examples, else the predictions themselves."""
+    """Read the benchmark's rows: from files, else examples, else the predictions themselves, where these do not say
+    which example they answer but what is right."""
     task, _ = split_name(asked.benchmark)
     if asked.rows:
         return rows_of_files(asked.rows, asked.benchmark)
-    if task in TASKS and ((asked.data / "examples" / task).is_dir() or (asked.data / "raw" / task).is_dir()):
-        return rows_of_examples(asked.data, asked.benchmark)
-    if predicted is not None and predicted.has_targets:
-        return rows_of_predictions(predicted, asked.benchmark)
-    return rows_of_examples(asked.data, asked.benchmark)
+    is_prepared = (asked.data / "examples" / task).is_dir() or (asked.data / "raw" / task).is_dir()
+    if predicted is None or not predicted.has_targets or (task in TASKS and is_prepared):
+        rows = rows_of_examples(asked.data, asked.benchmark)
+        if predicted is None or not predicted.has_targets:
+            return rows
+        with suppress(DataError):
+            join(predicted, rows)
+            return rows
+    return rows_of_predictions(predicted, asked.benchmark)
 
 
 def _judged(rows: Rows, path: Path, predicted: Predicted | None, asked: Asked) -> _File:
@@ -172,6 +186,9 @@ def _joined(predicted: Predicted, rows: Rows, asked: Asked) -> Joined:
         if other := _other_split(predicted, rows, asked):
             what = f"its ids are those of {other}, not of {rows.name}"
             raise DataError(what, where=predicted.path, todo=f"give --benchmark {other}") from None
+        if rows.name in HELD_OUT and not asked.rows:
+            what = f"its predictions do not join with {rows.name}, which is {HELD_OUT_WORDS}"
+            raise DataError(what, where=predicted.path, todo=f"give --benchmark {HELD_OUT[rows.name]}") from None
         raise
 
 
@@ -255,7 +272,10 @@ def _scored(
         resamples=asked.resamples,
         seed=asked.seed,
     )
-    return Scored(report, by_row, in_words(joined, file.total, rows.name), table)
+    said = in_words(joined, file.total, rows.name)
+    if joined.unjoined and rows.name in HELD_OUT and not asked.rows:
+        said.append(f"{rows.name} is {HELD_OUT_WORDS}; the official set is {HELD_OUT[rows.name]}.")
+    return Scored(report, by_row, said, table)
 
 
 def _join_report(joined: Joined, total: int) -> JoinReport:

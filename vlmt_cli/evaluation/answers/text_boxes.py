@@ -174,7 +174,7 @@ def _decide(
     if not len(numbers):
         raise DataError("has no boxes", where=where, todo="look at its answers")
     spaces = {unit: np.full((len(numbers), 2), side) for unit, side in (("0-1", 1.0), ("0-1000", 1000.0))}
-    if sizes is not None:
+    if sizes is not None and (sizes > 1).any():  # else right boxes are shares, and pixels mean nothing
         spaces["pixels"] = sizes
     orders = {unit: order or _order(numbers, space) for unit, space in spaces.items()}
     likely = {unit: _likelihood(numbers, space, orders[unit]) for unit, space in spaces.items()}
