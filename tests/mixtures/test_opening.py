@@ -27,7 +27,7 @@ def put(path, text) -> Path:
     return path
 
 
-INTERNVL = {"a": {"root": "coco/", "annotation": "a.json", "repeat_time": 2}}
+INTERNVL = {"a": {"root": "coco/", "annotation": "a.json", "repeat_time": 2, "length": 4}}
 ONEVISION = 'datasets:\n  - json_path: a.json # here\n    sampling_strategy: "first:50%"\n'
 QWEN = {"a%50": {"annotation_path": "a.json", "data_path": "vg"}}
 LLAMAFACTORY_1 = "a: # here\n  path: a.json\n  source: local\nhub:\n  path: x/y\n  source: hf_hub\n"
@@ -51,9 +51,10 @@ def test_lists_of_mixtures(tmp_path, name, text, form, root, sampling):
     (source,) = sources_of(str(path))
     assert (source.path, source.form, source.root, source.sampling) == (tmp_path / "a.json", "llava", root, sampling)
     new = put(tmp_path / "new dir" / 'a "b".json', RECORDS)
-    LISTS[form].write(path, {source.path: new}, tmp_path / "out" / name)
+    LISTS[form].write(path, {source.path: new}, tmp_path / "out" / name, {source.path: (4, 3)})
     (again,) = sources_of(str(tmp_path / "out" / name))
     assert (again.path, again.root, again.sampling) == (new, root, sampling)
+    assert ('"length": 3' in (tmp_path / "out" / name).read_text()) == (form == "internvl")
     assert ("# here" in path.read_text()) == ("# here" in (tmp_path / "out" / name).read_text())
 
 

@@ -69,7 +69,7 @@ def hash_of(given: str) -> str:
     try:
         lists = lists_of(given, None)
     except DataError:  # a benchmark's file, in no form that a mixture has
-        lists = []
+        lists = {}
     if path.is_file() and not lists:
         return list_hash(path)
     named = dict.fromkeys([*lists, *(each.path for each in sources_of(given))])

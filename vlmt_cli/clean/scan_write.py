@@ -51,18 +51,19 @@ def write_mixture(
     to, lists, renamed = targets(given, sources, to, form)
     uids = {source.path: uids_of(source) for source in sources if source.form == "parquet"}
     subset: dict[Path, NDArray[np.uint64]] = {}
-    dropped = 0
+    counts: dict[Path, tuple[int, int]] = {}
     for source, count_of_file in dict(zip(sources, records, strict=True)).items():
         mine = hits.filter(pc.equal(hits["file"], source.name))
         kept = _kept(source, count_of_file, mine, only_images and FORMS[source.form].can_drop_images(source))
         kept = replace(kept, spans=(spans or {}).get(source))
-        dropped += int((~kept.records).sum())
+        counts[source.path] = len(kept.records), int(kept.records.sum())
         FORMS[source.form].write(source, kept, renamed[source.path])
         if (of_file := uids.get(source.path)) is not None:
             subset[source.path] = of_file[kept.records]
     for path in reversed(lists):  # a list in a list is written before it
-        members = {member.path: renamed[member.path] for member in LISTS[form_of(path)].members(path)}
-        LISTS[form_of(path)].write(path, members, renamed[path])
+        members = {member.path: renamed[member.path] for member in LISTS[lists[path]].members(path)}
+        LISTS[lists[path]].write(path, members, renamed[path], counts)
+    dropped = sum(before - after for before, after in counts.values())
     written = list(renamed.values())
     if subset:
         write_subset(list(subset.values()), to / SUBSET)
@@ -72,8 +73,8 @@ def write_mixture(
 
 def targets(
     given: Sequence[str], sources: Sequence[Source], to: Path, form: str | None = None
-) -> tuple[Path, list[Path], dict[Path, Path]]:
-    """Say where the files of a mixture are written: ``to``, the lists among them, and each file's new path.
+) -> tuple[Path, dict[Path, str], dict[Path, Path]]:
+    """Say where the files of a mixture are written: ``to``, the lists among them by form, and each file's new path.
 
     Raises:
         UsageError: a file would be written over one of the mixture, or ``to`` is a file.
@@ -82,7 +83,7 @@ def targets(
         to = to.resolve()
     if to.is_file():
         raise UsageError("is a file", where=to, todo="give --write a folder")
-    lists = [path for each in given for path in lists_of(each, form)]
+    lists = {path: name for each in given for path, name in lists_of(each, form).items()}
     # Links keep their names: in the cache of a hub those of files say what these are, and those behind them do not.
     at = {path: Path(os.path.normpath(path.absolute())) for path in [*(each.path for each in sources), *lists]}
     base = os.path.commonpath([path.parent for path in at.values()])
@@ -114,14 +115,13 @@ def _kept(source: Source, records: int, hits: pa.Table, may_lose_images: bool) -
     return Kept(stays, images)
 
 
-def lists_of(given: str, form: str | None) -> list[Path]:
-    """Return the lists behind a path, a glob or a folder: themselves, and the lists that they name."""
-    lists: list[Path] = []
+def lists_of(given: str, form: str | None) -> dict[Path, str]:
+    """Return the lists behind a path, a glob or a folder, by form: themselves, and the lists that they name."""
+    lists: dict[Path, str] = {}
     for path in paths_of(given):
         name = form or form_of(path)
         if name in LISTS:
-            lists += [
-                path,
-                *(inner for member in LISTS[name].members(path) for inner in lists_of(str(member.path), None)),
-            ]
-    return list(dict.fromkeys(lists))
+            lists[path] = name
+            for member in LISTS[name].members(path):
+                lists |= lists_of(str(member.path), None)
+    return lists

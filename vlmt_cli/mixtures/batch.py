@@ -173,10 +173,11 @@ class ListForm:
         members: the files that it names, each with its root and sampling; paths are taken relative to the list's
             folder where they are not absolute. Raises DataError for a path that climbs above a root that it states,
             and for a list that names itself, over however many steps.
-        write: writes the list again with other paths for its members: list, new path by member, target.
+        write: writes the list again with other paths for its members: list, new path by member, target, and by member
+            how many records it had and has, where the list says how many.
     """
 
     title: str
     is_form: Callable[[Path, bytes], bool]
     members: Callable[[Path], list[Source]]
-    write: Callable[[Path, dict[Path, Path], Path], None]
+    write: Callable[[Path, dict[Path, Path], Path, dict[Path, tuple[int, int]]], None]

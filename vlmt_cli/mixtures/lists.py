@@ -20,6 +20,7 @@ and the folders around it, nearest first. Written back, only the paths change.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,7 @@ from vlmt_cli.base.image_names import SUFFIXES
 from vlmt_cli.base.opening import read_file
 from vlmt_cli.base.words import printable, quoted
 from vlmt_cli.mixtures.batch import ListForm, Source
+from vlmt_cli.mixtures.json_values import value_end
 
 _MOST_LIST = 64 << 20
 _YAML = (".yaml", ".yml")
@@ -79,15 +81,29 @@ def _members(kind: str, path: Path) -> list[Source]:
     return members
 
 
-def _write(kind: str, path: Path, renamed: dict[Path, Path], to: Path) -> None:
-    """Write a list again with its members' new paths; order, sampling and comments stay, and all else."""
+def _write(kind: str, path: Path, renamed: dict[Path, Path], to: Path, counts: dict[Path, tuple[int, int]]) -> None:
+    """Write a list again with its members' new paths and lengths; order, sampling, comments and all else stay."""
     text = read_file(path).decode()
     for member, (name, entry) in zip(_members(kind, path), _entries(kind, path), strict=True):
         if member.path not in renamed:
             continue
         old, new = entry[_PATHS[kind]], str(renamed[member.path])
+        before, after = counts.get(member.path, (0, 0))
+        if kind == "internvl" and before and entry.get("length") == before:
+            text = _shortened(text, name, before, after)
         text = _replaced(text, _PATHS[kind], old, new, f"{path}: {printable(name)}")
     write_text(to, text)
+
+
+def _shortened(text: str, name: str, before: int, after: int) -> str:
+    """Correct how many records an entry of InternVL's says that it has."""
+    for begin in (match.end() for match in re.finditer(rf"{re.escape(json.dumps(name))}\s*:\s*(?={{)", text)):
+        rest = text[begin:].encode()
+        end = begin + len(rest[: value_end(rest, 0)].decode())
+        entry, found = re.subn(rf'("length"\s*:\s*){before}\b', rf"\g<1>{after}", text[begin:end])
+        if found:
+            return f"{text[:begin]}{entry}{text[end:]}"
+    return text
 
 
 def _replaced(text: str, field: str, old: str, new: str, where: str) -> str:
