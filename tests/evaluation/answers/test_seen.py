@@ -38,7 +38,7 @@ def scanned(tmp_path_factory):
 def test_a_scans_hits_and_scanning_agree(scanned):
     folder, rows, shown = scanned
     by_scan = seen_by_scan(rows, folder / "scan" / "hits.parquet", folder / "none")
-    by_mixture = seen_of(rows, str(folder / "mix.json"), folder / "none")
+    by_mixture = seen_of(rows, f"file://{folder}/mix.json", folder / "none")
     assert np.flatnonzero(by_scan.seen).tolist() == shown
     assert np.flatnonzero(by_mixture.seen).tolist() == [*shown, 61]  # gqa:n161313 is none of POPE's
     assert np.flatnonzero(~by_scan.known).tolist() == [60, 61]

@@ -85,7 +85,9 @@ class Scored:
     table: pa.Table = field(repr=False)
 
 
-def score_files(paths: Sequence[Path], asked: Asked, progress: Progress | None = None) -> list[Scored]:
+def score_files(
+    paths: Sequence[Path], asked: Asked, progress: Progress = lambda name, done, total: None
+) -> list[Scored]:
     """Score files of predictions of one benchmark.
 
     Args:

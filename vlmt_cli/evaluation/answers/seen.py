@@ -4,9 +4,9 @@ An image that could not be looked up is neither seen nor unseen. A proxy is a da
 have been trained on: COCO's train2017 (train2014 and val2014 less val2017), or the training split of a dataset here.
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vlmt_cli.base.documents import read_json
 from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.base.file_systems import is_elsewhere
 from vlmt_cli.base.progress import Progress
 from vlmt_cli.base.schema import parse
 from vlmt_cli.base.words import count, listed, quoted
@@ -27,6 +28,7 @@ from vlmt_cli.evaluation.answers.rows import Rows
 from vlmt_cli.evaluation.contamination import seen_in_training
 from vlmt_cli.evaluation.leaks import read_links
 from vlmt_cli.mixtures.batch import Wanted
+from vlmt_cli.mixtures.elsewhere import sources_elsewhere
 from vlmt_cli.mixtures.forms import FORMS
 from vlmt_cli.mixtures.opening import sources_of
 from vlmt_cli.tasks.tables import read_columns
@@ -99,7 +101,7 @@ def seen_by_scan(rows: Rows, hits: Path, data: Path) -> Saw:
     return Saw(seen, known, f"a scan of {mixture}", _caveats(unnamed, report.damaged))
 
 
-def seen_by_mixture(rows: Rows, mixture: str, data: Path, progress: Progress | None = None) -> Saw:
+def seen_by_mixture(rows: Rows, mixture: str, data: Path, progress: Progress = lambda name, done, total: None) -> Saw:
     """Scan a mixture for the rows' images.
 
     Raises:
@@ -116,14 +118,17 @@ def seen_by_mixture(rows: Rows, mixture: str, data: Path, progress: Progress | N
     only = make_index({"rows": Benchmark(rows.name, "rows")}, image_rows("rows", named), links)
     index = ready(only, ["rows"])
     tally, parts = Tally(), []
-    sources = sources_of(mixture)
-    for number, source in enumerate(sources):
-        if progress:
-            progress(source.path.name, number, len(sources))
-        for batch in FORMS[source.form].read(source, Wanted()):
-            hits, met = scan_batch(batch, index, source.root)
-            tally.add(met)
-            parts.append(hits)
+    with TemporaryDirectory(prefix="vlmt-") as copies:
+        if is_elsewhere(mixture):
+            sources = sources_elsewhere(mixture, None, Path(copies), progress)
+        else:
+            sources = sources_of(mixture)
+        for number, source in enumerate(sources):
+            progress(Path(source.name).name, number, len(sources))
+            for batch in FORMS[source.form].read(source, Wanted()):
+                hits, met = scan_batch(batch, index, source.root)
+                tally.add(met)
+                parts.append(hits)
     hits = all_hits(parts)
     seen = pc.is_in(images.flatten(), value_set=hits["image"].combine_chunks().cast(HITS.field("image").type))
     return Saw(
@@ -167,14 +172,11 @@ def seen_by_dataset(rows: Rows, name: str, data: Path) -> Saw:
     return Saw(seen, known, title, (caveat,), is_proxy=True)
 
 
-def seen_of(rows: Rows, given: str, data: Path, progress: Progress | None = None) -> Saw:
+def seen_of(rows: Rows, given: str, data: Path, progress: Progress = lambda name, done, total: None) -> Saw:
     """Return what training saw, by what ``--trained-on`` names: files of a mixture, or else a dataset."""
-    is_name = os.sep not in given and (given == TRAIN2017 or given in DATASETS)
-    if is_name and not Path(given).exists():
-        return seen_by_dataset(rows, given, data)
-    if not Path(given).exists() and not set(given) & set("*?["):
-        return seen_by_dataset(rows, given, data)  # says what may be given
-    return seen_by_mixture(rows, given, data, progress)
+    if is_elsewhere(given) or Path(given).exists() or set(given) & set("*?["):
+        return seen_by_mixture(rows, given, data, progress)
+    return seen_by_dataset(rows, given, data)
 
 
 def _trainval2014(rows: Rows, index: Index) -> pa.Array:
