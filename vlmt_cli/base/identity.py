@@ -65,9 +65,6 @@ def same_image(keys: pa.Array, links: pa.Table) -> dict[str, NDArray[np.int32]]:
         before it are believed; equal numbers mean the same image. ``id`` gives every
         key a number of its own. A relation without links repeats the numbers before it.
     """
-    from scipy.sparse import coo_array  # a second of imports, which reading tables does not need
-    from scipy.sparse.csgraph import connected_components
-
     links = all_links(keys, links)
     nodes = pa.concat_arrays([pa.array(keys, pa.string()), *_chunks(links["image"]), *_chunks(links["alias"])])
     encoded = nodes.dictionary_encode()
@@ -77,15 +74,29 @@ def same_image(keys: pa.Array, links: pa.Table) -> dict[str, NDArray[np.int32]]:
     rank = pc.index_in(links["relation"], pa.array(HOW)).to_numpy()
 
     numbers = {"id": codes[:n].astype(np.int32)}
+    image = np.arange(size, dtype=np.int32)
     for level, relation in enumerate(RELATIONS, 1):
-        if not (rank == level).any():
-            numbers[relation] = numbers[HOW[level - 1]]
-            continue
-        believed = rank <= level
-        edges = coo_array((np.ones(believed.sum(), bool), (left[believed], right[believed])), shape=(size, size))
-        labels = connected_components(edges, directed=False)[1]
-        numbers[relation] = labels[codes[:n]].astype(np.int32)
+        believed = rank == level
+        image = _joined(image, left[believed], right[believed])
+        numbers[relation] = image[codes[:n]]
     return numbers
+
+
+def _joined(image: NDArray[np.int32], left: NDArray[np.int32], right: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Join the images of N nodes that M links say are the same; an image's number is that of its first node.
+
+    Every round joins each image that has a link to a lower number with the lowest of these, which leaves at most half
+    of those that are to be joined.
+    """
+    while True:
+        ends = np.sort(np.stack([image[left], image[right]]), axis=0)
+        lower, higher = ends[:, ends[0] != ends[1]]
+        if not len(lower):
+            return image
+        image = image.copy()
+        np.minimum.at(image, higher, lower)
+        while ((up := image[image]) != image).any():
+            image = up
 
 
 def _chunks(column: pa.ChunkedArray) -> list[pa.Array]:
