@@ -80,6 +80,7 @@ def scan(
     from vlmt_cli.base.errors import LeakError, UsageError
     from vlmt_cli.base.file_systems import is_elsewhere
     from vlmt_cli.base.keys import right_source
+    from vlmt_cli.base.without_pandas import leave_pandas_out
     from vlmt_cli.clean.index import choose
     from vlmt_cli.clean.leaks import write_scan_leaks
     from vlmt_cli.clean.own_index import OWN, known_index
@@ -99,6 +100,7 @@ def scan(
         raise UsageError("--only-images goes with --write", todo="give --write a folder")
     if source is not None and (todo := right_source(source)):
         raise UsageError(f"{source!r} is not a source of images", todo=todo)
+    leave_pandas_out()
     index = known_index(data if data.is_dir() else None, files or ())
     wanted = ready(index, choose(index, against))
     sources = _sources(context, mixture, form)
