@@ -212,7 +212,7 @@ def _shown(batch: Batch, index: ScanIndex, record: pa.Array, found: pa.Table) ->
 def _tally(
     batch: Batch, index: ScanIndex, keys: pa.Array, folders: pa.Array, names: pa.Array, is_known: NDArray[np.bool_]
 ) -> Tally:
-    sources = pc.struct_field(pc.extract_regex(keys, r"^(?P<source>[a-z0-9_]+):"), "source")
+    sources = pc.list_element(pc.split_pattern(keys, ":", max_splits=1), 0)
     by_source = Counter({each["values"]: each["counts"] for each in pc.value_counts(sources).to_pylist()})
     unnamed = pc.if_else(pa.array(is_known), None, pc.coalesce(folders, ""))
     tally = Tally(

@@ -40,7 +40,7 @@ def read(source: Source, wanted: Wanted) -> Iterator[Batch]:
     Raises:
         DataError: it is not JSON, or no record has a field that could name an image.
     """
-    is_known, last = False, None
+    is_known, said = False, set[str]()
     rows = Rows(wanted)
     for window in windows(source.path, None if wanted.texts else PLAIN):
         rows.add_window(window)
@@ -48,15 +48,16 @@ def read(source: Source, wanted: Wanted) -> Iterator[Batch]:
             bad = rows.damaged[0]
             where = f"{source.path}: record {bad.record}"
             raise DataError(bad.reason, where=where, todo="correct it, or get the file again")
-        is_known = is_known or bool(rows.names or keys_of(window) & {*IMAGE_FIELDS, *TURN_FIELDS})
-        last = window
+        if not is_known:
+            said = keys_of(window)
+            is_known = bool(rows.names or said & {*IMAGE_FIELDS, *TURN_FIELDS})
         if len(rows.ids) >= _RECORDS:
             yield rows.batch()
             rows = Rows(wanted, window.first + len(window))
     if rows.ids:
         yield rows.batch()
-    if last is not None and not is_known and (said := sorted(keys_of(last))):
-        keys = listed([quoted(key) for key in said[:8]])
+    if said and not is_known:
+        keys = listed([quoted(key) for key in sorted(said)[:8]])
         todo = f"name the field of the images as one of {', '.join(IMAGE_FIELDS[:6])}"
         raise DataError(f"names images in no known field; its records have {keys}", where=source.path, todo=todo)
 

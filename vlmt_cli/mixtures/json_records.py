@@ -73,7 +73,7 @@ class Window:
 
 
 def windows(path: Path, quick: msgspec.json.Decoder[list[Any]] | None = None) -> Iterator[Window]:
-    """Give the records of a file, a window after the other.
+    """Give the records of a file, a window after the other; each holds until the next is asked for.
 
     Args:
         path: the file.
@@ -96,7 +96,8 @@ def windows(path: Path, quick: msgspec.json.Decoder[list[Any]] | None = None) ->
 class _Text:
     """What was read of a file and is not yet used: ``data`` from ``at`` on; ``base`` is the offset of ``data``.
 
-    What is before ``at`` is no longer needed; at least a byte of it is held once anything was used.
+    What is before ``at`` is no longer needed; at least a byte of it is held once anything was used. The memory is used
+    again: to take new memory for every window costs as much as to fill it.
     """
 
     def __init__(self, file: BinaryIO, path: Path) -> None:
@@ -106,12 +107,16 @@ class _Text:
     def more(self) -> bool:
         """Read on, and at least as much again as is held; False at the end of the file."""
         first = max(self.at - 1, 0)
-        held = len(self.data) - first
-        data = bytearray(held + (0 if self.is_all else max(WINDOW, held)))
-        with memoryview(self.data) as before, memoryview(data) as room:
-            room[:held] = before[first:]
-            size = self.file.readinto(room[held:]) if len(data) > held else 0  # type: ignore[attr-defined]
-        del data[held + size :]
+        held = self.data[first:]
+        is_roomy = 2 * len(held) <= len(self.data)
+        data = self.data if is_roomy and self.data else bytearray(max(WINDOW, 2 * len(held)))
+        data[: len(held)] = held
+        size = 0
+        if not self.is_all:
+            with memoryview(data) as room:
+                size = self.file.readinto(room[len(held) :])  # type: ignore[attr-defined]
+        if len(held) + size < len(data):
+            data = data[: len(held) + size]
         self.base, self.data, self.at = self.base + first, data, self.at - first
         self.is_all = not size
         return not self.is_all
