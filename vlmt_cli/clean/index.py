@@ -249,4 +249,4 @@ def _ascends(table: pa.Table, names: Sequence[str]) -> bool:
         before, after = column[:-1], column[1:]
         is_behind = pc.or_kleene(is_behind, pc.and_kleene(is_alike, pc.less(before, after)))
         is_alike = pc.and_kleene(is_alike, pc.equal(before, after))
-    return pc.all(pc.fill_null(is_behind, False), min_count=0).as_py() is True  # type: ignore[no-any-return]
+    return pc.all(pc.fill_null(is_behind, False), min_count=0).as_py() is True
