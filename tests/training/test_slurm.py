@@ -3,9 +3,10 @@
 import pytest
 from training.small_runs import make_recipe, of_kind
 
-from vlmt_cli.base.errors import UsageError
+from vlmt_cli.base.errors import UsageError, VlmtError
 from vlmt_cli.base.processes import is_first, started_from_outside
-from vlmt_cli.training import processes
+from vlmt_cli.runs.metrics import append
+from vlmt_cli.training import cluster, processes
 from vlmt_cli.training.job import Job
 from vlmt_cli.training.processes import Devices, check_devices
 from vlmt_cli.training.train import train
@@ -73,3 +74,20 @@ def test_another_number_of_processes_than_asked_for_is_refused(slurm):
     check_devices(Devices("cpu", 4, 2))
     with pytest.raises(UsageError, match="8 processes were started, and --processes 2 on 1 node asks for another"):
         check_devices(Devices("cpu", 2))
+
+
+def test_a_job_that_saves_nothing_new_in_two_starts_is_not_requeued(tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "_take_ranks_from_submitit", lambda: None)
+    saves = iter([400, 400, 800, 800, 800])  # where each start has come to when its time is up
+
+    def work():
+        append(tmp_path, {"kind": "save", "iteration": next(saves)})
+        return False
+
+    job = cluster.ClusterJob(work, tmp_path)
+    for _ in range(4):
+        assert job() is False
+        job = job.checkpoint().function
+    job()
+    with pytest.raises(VlmtError, match="2 starts in a row saved nothing new; give each start more time"):
+        job.checkpoint()

@@ -73,6 +73,17 @@ def is_finished(folder: Path) -> bool:
     return (folder / METRICS).exists() and any(line["kind"] == "end" for line in read_metrics(folder))
 
 
+def saved_iteration(folder: Path) -> int:
+    """Return the last iteration that a run saved; 0 where it saved none.
+
+    Raises:
+        DataError: its metrics are damaged.
+    """
+    if not (folder / METRICS).exists():
+        return 0
+    return max((line["iteration"] for line in read_metrics(folder) if line["kind"] == "save"), default=0)
+
+
 def cut_metrics(folder: Path, iteration: int) -> None:
     """Leave out what happened after an iteration, from which the run goes on."""
     path = folder / METRICS

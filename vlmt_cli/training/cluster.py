@@ -19,7 +19,7 @@ from vlmt_cli.base.attempts import Result, attempt
 from vlmt_cli.base.cluster import make_executor
 from vlmt_cli.base.errors import VlmtError
 from vlmt_cli.base.processes import started_from_outside
-from vlmt_cli.runs.metrics import METRICS
+from vlmt_cli.runs.metrics import METRICS, saved_iteration
 from vlmt_cli.runs.recipe import RECIPE
 from vlmt_cli.training.job import Job, Listener
 from vlmt_cli.training.processes import Devices, interrupts
@@ -28,23 +28,48 @@ from vlmt_cli.training.train import opened, train
 JOBS = ".jobs"
 """The folder beside runs with what jobs print."""
 _POLL = 0.5  # seconds
+_IN_VAIN = 2
+"""Starts in a row without anything new, after which a job is not requeued."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class ClusterJob:
-    """Work as submitit starts it, in each process of a job; the work goes on where it was when it is done again."""
+    """Work as submitit starts it, in each process of a job; the work goes on where it was when it is done again.
+
+    Attributes:
+        work: returns whether it is complete.
+        run: its folder.
+        began: the iteration from which this start went on.
+        in_vain: how many starts in a row saved nothing new.
+    """
 
     work: Callable[[], bool]
+    run: Path
+    began: int = 0
+    in_vain: int = 0
 
     def __call__(self) -> Result:
         _take_ranks_from_submitit()
-        return attempt(self.work)
+        return attempt(self._go_on)
+
+    def _go_on(self) -> bool:
+        self.began = saved_iteration(self.run)
+        return self.work()
 
     def checkpoint(self) -> Any:
-        """Go on in another job when the time of this one is up; submitit asks."""
+        """Go on in another job when the time of this one is up; submitit asks.
+
+        Raises:
+            VlmtError: neither this start nor the one before saved anything new. A job that has just begun may have had
+                to make room for another; one that does so again will never get anywhere.
+        """
         from submitit.helpers import DelayedSubmission
 
-        return DelayedSubmission(self)
+        in_vain = 0 if saved_iteration(self.run) > self.began else self.in_vain + 1
+        if in_vain == _IN_VAIN:
+            todo = "give each start more time, such as --sbatch time=24:00:00, and go on from there"
+            raise VlmtError(f"{in_vain} starts in a row saved nothing new", where=self.run, todo=todo)
+        return DelayedSubmission(replace(self, in_vain=in_vain))
 
 
 @dataclass(frozen=True)
@@ -92,7 +117,7 @@ def train_on_cluster(
     if not job.resume:
         (job.run / RECIPE).unlink(missing_ok=True)  # of a run that was killed before it first saved
     lines = _new_lines(job.run / METRICS)
-    first = executor.submit(ClusterJob(TrainingJob(job))).task(0)
+    first = executor.submit(ClusterJob(TrainingJob(job), job.run)).task(0)
     with report() as tell, interrupts() as interrupted:
         while not first.done():
             for line in next(lines):

@@ -199,7 +199,7 @@ def _on_cluster(trainings: Sequence[SweepJob], counts: Sequence[int], launch: La
         parallel=launch.parallel or len(trainings),
         sbatch=launch.sbatch,
     )
-    jobs = executor.submit_array([ClusterJob(training) for training in trainings])
+    jobs = executor.submit_array([ClusterJob(training, training.folder) for training in trainings])
     with noted_signals() as interrupted:
         while not all(job.done() for job in jobs):
             _tell(trainings, counts, tell)
