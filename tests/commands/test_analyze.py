@@ -4,14 +4,20 @@ import json
 import re
 import shlex
 
+import numpy as np
 import pytest
 import typer
 from analysis import fake_training
 from analysis.handmade_runs import make_recipe, write_run
+from scipy.stats import spearmanr
 
 from vlmt_cli.analysis.overview import pairs_section
+from vlmt_cli.analysis.relations.pairs import Cell, PairTable, items_of
+from vlmt_cli.analysis.relations.pairs_file import write_pairs
+from vlmt_cli.analysis.relations.seeds import OverSeeds
 from vlmt_cli.app import app
 from vlmt_cli.commands import analyze_sweeps
+from vlmt_cli.runs.metrics import append
 
 SMALL = ("--scale", "mini", "--set", "training.iterations=2", "--set", "training.batch_size=10")
 ITEMS = ("vqa", "nlvr2")
@@ -236,6 +242,57 @@ def test_a_schedule_is_shown_replayed_and_drawn(vlmt, run, tmp_path):
     found = json.loads(out)
     assert code == 0 and found["tasks"]["vqa"]["updates"] == 33
     assert found["replays"][0]["tasks"]["vqa"] == {"updates": 32, "stops": 1, "goes": 0, "first_stop": 30}
+
+
+TASKS = ("vqa", "gqa", "refcoco", "nlvr2", "snli_ve")
+HELPED = """
+task      VQA    GQA   RefCOCO  NLVR2  SNLI-VE  mean
+VQA            +2.00     +0.10  +0.50    +0.40  +0.75
+GQA     +1.90            +0.20  +0.60    +0.30  +0.75
+RefCOCO -0.10  -0.20            +0.15    -0.30  -0.11
+NLVR2   +0.70  +0.80     -0.50           +0.92  +0.48
+SNLI-VE +0.45  +0.35     -0.40  +1.00           +0.35
+"""
+"""In %, what a step on the column's task takes off the row's loss, and the mean of the row."""
+
+
+def measure_affinity(folder):
+    """Write a run that measured ``HELPED`` four times, a little more or less; returns it as shares."""
+    lines = [line.split() for line in HELPED.strip().splitlines()[1:]]
+    values = [[float(cell) / 100 for cell in line[1:-1]] for line in lines]
+    helped = np.array([[*row[:number], 0.5, *row[number:]] for number, row in enumerate(values)])
+    write_run(folder, make_recipe("all-tasks", tasks=list(TASKS)), dict.fromkeys(TASKS, 0.5), seconds=11.0)
+    record = {"kind": "affinity", "tasks": TASKS, "seconds": 0.25}
+    for number, off in enumerate((0.0003, -0.0003, 0.0003, -0.0003)):
+        cosine = {"trunk": (helped + helped.T + off).tolist(), "text_layer_0": helped.tolist()}
+        append(folder, record | {"iteration": number, "lookahead": (helped.T + off).tolist(), "cosine": cosine})
+    return helped
+
+
+def test_affinities_are_shown_beside_measured_pairs(vlmt, tmp_path):
+    helped = measure_affinity(tmp_path / "runs" / "all-tasks")
+    gains = np.exp(50 * helped)  # pairs in the same order
+    pairs = [(row, other) for row in range(5) for other in range(5) if row != other]
+    cells = [
+        Cell("change", 2, TASKS[row], (TASKS[other],), OverSeeds({0: gains[row, other], 1: gains[row, other]}))
+        for row, other in pairs
+    ]
+    write_pairs(tmp_path / "runs" / "pairs.parquet", PairTable(items_of(TASKS), "test", tuple(cells)))
+    code, out, err = vlmt("analyze", "affinity", "--runs", tmp_path / "runs")
+    rows = [re.sub(r"[│┃|]", " ", line).split() for line in out.splitlines()]
+    assert code == 0 and all(line.split() in rows for line in HELPED.strip().splitlines()[1:]), out + err
+    assert "(4 times, which added 10% to the time of training)" in " ".join(out.split())
+    assert "Rank correlation of lookahead with 20 measured pairs: +1.00 [+1.00, +1.00] (95% by chance: " in out
+    assert "too few" not in out.lower() and "one seed" not in out
+    picture = tmp_path / "runs" / "all-tasks" / "affinity.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+    content = json.loads(vlmt("analyze", "affinity", "--runs", tmp_path / "runs", "--json")[1])
+    assert content["measurements"] == 4 and content["helped_by"] == pytest.approx(helped) and content["cost"] == 0.1
+    off = ~np.eye(5, dtype=bool)
+    rank = content["rank_correlation"]["cosine"]
+    assert rank["spearman"] == pytest.approx(spearmanr((helped + helped.T)[off], gains[off]).statistic, abs=1e-4)
+    assert (rank["pairs"], rank["seeds"]) == (20, 2) and rank["interval"][0] < rank["spearman"] < rank["interval"][1]
 
 
 @pytest.mark.parametrize(
