@@ -144,7 +144,7 @@ def correlation_interval(ours_NN: NDArray[np.float64], theirs_NN: NDArray[np.flo
     Student's t with a task fewer than there are, on Fisher's z and the jackknife: each task is left out with all its
     pairs. Since a pair belongs to two tasks it is counted twice so, and what leaving out each pair gives is taken off
     again (Aronow et al. 2015, "Cluster-Robust Variance Estimation for Dyadic Data"), at most half of it all. It covers
-    93 to 98%. None where tasks are fewer than ``FEWEST_TASKS``, or entries too few without one of them.
+    92 to 98%. None where tasks are fewer than ``FEWEST_TASKS``, or entries too few without one of them.
     """
     both = _both_have(ours_NN, theirs_NN)
     tasks, pairs = np.flatnonzero(both.any(0) | both.any(1)), np.argwhere(np.triu(both | both.T))
