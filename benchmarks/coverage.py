@@ -279,8 +279,8 @@ def section(rows: dict[tuple[str, str], list[str]], worlds: int) -> list[str]:
         f"`python benchmarks/coverage.py`, {worlds:,} worlds each (half of that for the range by chance).",
         "",
         "In brackets: of scores their truth, and of their differences both; of differences in differences the score and"
-        " the gain by a leak; of consistency about what MT-VGC is; of affinity how alike successive measurements are; of"
-        " rank correlations their truth, and how much of the spread tasks have with all others.",
+        " the gain by a leak; of consistency about what MT-VGC is; of affinity how alike successive measurements are;"
+        " of rank correlations their truth, and how much of the spread tasks have with all others.",
         "",
         "| interval | of | holds the truth in, % |",
         "|---|---|---|",
