@@ -18,9 +18,11 @@ from vlmt_cli.clean.index import Benchmark, image_rows, make_index
 from vlmt_cli.clean.scan import HITS, ready, scan_batch
 from vlmt_cli.clean.scan_write import write_mixture
 from vlmt_cli.clean.texts import hash_texts
+from vlmt_cli.commands.scan import scan_sources
 from vlmt_cli.mixtures.batch import Wanted
 from vlmt_cli.mixtures.forms import FORMS, LISTS
 from vlmt_cli.mixtures.opening import form_of, sources_of
+from vlmt_cli.mixtures.rules import NO_RULES
 
 TESTED = {"coco:7", "coco:9", "flickr30k:555"}
 # Every name that the images below have in a mixture, and the tested image that each is, if any.
@@ -117,12 +119,14 @@ def test_what_is_written_has_no_hit_and_loses_nothing_else(tmp_path_factory, ind
     if listed:
         given = [str(folder / ("mix.yaml" if listed in ("onevision", "llamafactory1") else "mix.json"))]
         Path(given[0]).write_text(list_of(listed, paths))
-    hits = scan(given, index)
+    sources, spans = [source for each in given for source in sources_of(each)], {}
+    scanned, _, hits = scan_sources(sources, index, NO_RULES, None, spans)
     assert {(row["file"], row["record"], row["position"], row["image"]) for row in hits.to_pylist()} == expected
+    counts = [each.records for each in scanned]
+    assert counts == [len(rows[source.path]) for source in sources]
 
     before = [MAKERS[kind].read(path) for path, (kind, _) in zip(paths, files, strict=True)]
-    sources = [source for each in given for source in sources_of(each)]
-    write_mixture(given, sources, [len(rows[source.path]) for source in sources], hits, folder / "clean", only_images)
+    write_mixture(given, sources, counts, hits, folder / "clean", only_images, spans=spans)
     base = folder if listed else Path(os.path.commonpath([path.parent for path in paths]))
     for path, (kind, _), had in zip(paths, files, before, strict=True):
         hit = {r: {p for file, record, p, _ in expected if (file, record) == (str(path), r)} for r in range(len(had))}

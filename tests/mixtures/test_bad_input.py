@@ -5,6 +5,7 @@ from mixtures.files import MAKERS
 from mixtures.records import damaged_of, ids_of, images_of, write_kept
 
 from vlmt_cli.base.errors import DataError
+from vlmt_cli.mixtures.forms import FORMS
 from vlmt_cli.mixtures.opening import form_of
 
 ROWS = [["coco/train2017/000000000007.jpg"], ["b.jpg"], ["c.jpg"], ["http://a.org/8.jpg"]]
@@ -27,6 +28,10 @@ def names_of(path, form) -> list[str]:
 
 def files_of(folder) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_every_form_is_tried():
+    assert {kind.split()[0] for kind in MAKERS} == set(FORMS)
 
 
 @pytest.mark.parametrize("what", [*DAMAGE, *HOSTILE])
