@@ -16,9 +16,11 @@ from vlmt_cli.base.identity import LINKS, RELATIONS
 from vlmt_cli.base.opening import check_file
 from vlmt_cli.base.schema import check_version
 from vlmt_cli.base.words import printable, quoted
-from vlmt_cli.clean.index import AGAIN, BENCHMARK_NAME, IMAGES, Benchmark, Index, make_index
+from vlmt_cli.clean.index import AGAIN, BENCHMARK_NAME, IMAGES, LOOKS, Benchmark, Index, make_index
+from vlmt_cli.clean.looks import LOOK_BYTES
 
-INDEX_VERSION = 1
+INDEX_VERSION = 2
+"""1 had no looks."""
 ROWS = pa.schema(
     [
         ("benchmark", pa.string()),
@@ -26,6 +28,7 @@ ROWS = pa.schema(
         ("alias", pa.string()),
         ("relation", pa.string()),
         ("texts", pa.list_(pa.uint64())),
+        ("look", pa.binary()),
     ]
 )
 _HEADER = b"vlmt_index"
@@ -45,8 +48,9 @@ def write_index(path: Path, index: Index) -> None:
     """Write an index as one Parquet file, whole or not at all."""
     header = _Header(INDEX_VERSION, dict(index.benchmarks))
     rows = [
-        _as_rows(index.images, alias=None, relation=None),
-        _as_rows(index.links, benchmark=None, texts=None),
+        _as_rows(index.images),
+        _as_rows(index.links),
+        _as_rows(index.looks),
     ]
     table = pa.concat_tables(rows).replace_schema_metadata({_HEADER: msgspec.json.encode(header)})
     with atomic(path) as temporary:
@@ -83,16 +87,20 @@ def read_index(path: Path) -> Index:
         raise DataError("there is no such index", where=path, todo="make one with vlmt index add") from error
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise DataError(f"is damaged ({printable(error)})", where=path, todo=AGAIN) from error
+    if "look" not in table.schema.names:
+        table = table.append_column("look", pa.nulls(len(table), pa.binary()))
     try:
         table = table.select(ROWS.names).cast(ROWS) if set(table.schema.names) == set(ROWS.names) else None
     except (pa.ArrowException, KeyError):
         table = None
     if table is None:
         raise DataError("has other columns than an index", where=path, todo=AGAIN)
-    is_link = pc.is_null(table["benchmark"])
-    images, links = table.filter(pc.invert(is_link)).select(IMAGES.names), table.filter(is_link).select(LINKS.names)
-    _check(images, links, benchmarks, path)
-    return make_index(benchmarks, images, links)
+    is_image, is_look = pc.is_valid(table["benchmark"]), pc.is_valid(table["look"])
+    images = table.filter(is_image).select(IMAGES.names)
+    links = table.filter(pc.invert(pc.or_(is_image, is_look))).select(LINKS.names)
+    looks = table.filter(pc.and_not(is_look, is_image)).select(LOOKS.names)
+    _check(images, links, looks, benchmarks, path)
+    return make_index(benchmarks, images, links, looks)
 
 
 def _header(data: bytes, path: Path) -> dict[str, Benchmark]:
@@ -113,7 +121,7 @@ def _header(data: bytes, path: Path) -> dict[str, Benchmark]:
     return benchmarks
 
 
-def _check(images: pa.Table, links: pa.Table, benchmarks: Mapping[str, Benchmark], path: Path) -> None:
+def _check(images: pa.Table, links: pa.Table, looks: pa.Table, benchmarks: Mapping[str, Benchmark], path: Path) -> None:
     """Refuse what no vlmt writes: unknown benchmarks and relations, and keys that are none."""
     wrong = [
         (
@@ -123,6 +131,7 @@ def _check(images: pa.Table, links: pa.Table, benchmarks: Mapping[str, Benchmark
         ),
         (images["image"], pc.match_substring_regex(images["image"], _IMAGE), "an image"),
         (links["image"], pc.match_substring_regex(links["image"], _IMAGE), "an image"),
+        (looks["image"], pc.match_substring_regex(looks["image"], _IMAGE), "an image"),
         (links["alias"], pc.match_substring_regex(links["alias"], _ALIAS), "an alias"),
         (links["relation"], pc.is_in(links["relation"], value_set=pa.array(RELATIONS)), "a relation"),
     ]
@@ -131,11 +140,14 @@ def _check(images: pa.Table, links: pa.Table, benchmarks: Mapping[str, Benchmark
         if not pc.all(is_right, min_count=0).as_py():
             value = column.filter(pc.invert(is_right))[0].as_py()
             raise DataError(f"has {quoted(value)}, which is not {what}", where=path, todo=AGAIN)
+    if not pc.all(pc.equal(pc.binary_length(looks["look"]), LOOK_BYTES), min_count=0).as_py():
+        raise DataError(f"has a look that is not of {LOOK_BYTES} bytes", where=path, todo=AGAIN)
 
 
-def _as_rows(table: pa.Table, **empty: None) -> pa.Table:
+def _as_rows(table: pa.Table) -> pa.Table:
+    """Write facts in the file's columns; those that they do not have are null."""
     columns = [
-        pa.nulls(len(table), field.type) if field.name in empty else table[field.name].cast(field.type)
+        table[field.name].cast(field.type) if field.name in table.schema.names else pa.nulls(len(table), field.type)
         for field in ROWS
     ]
     return pa.table(columns, schema=ROWS)

@@ -14,8 +14,9 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.identity import LINKS, links_table, same_image
 from vlmt_cli.base.keys import SOURCES
 from vlmt_cli.clean.builtin_index import builtin_index
-from vlmt_cli.clean.index import Benchmark, Index, image_rows, join_indexes, make_index
+from vlmt_cli.clean.index import LOOKS, Benchmark, Index, image_rows, join_indexes, make_index
 from vlmt_cli.clean.index_file import read_index
+from vlmt_cli.clean.pictures import LOOK, PIXELS, marks_of
 from vlmt_cli.clean.splits import role_of
 from vlmt_cli.clean.texts import hash_texts
 from vlmt_cli.datasets.prepared import Prepared
@@ -75,7 +76,7 @@ def index_of_file(name: str, path: Path, source: str | None, images: bool, is_sc
         name: of the benchmark.
         path: the file or folder.
         source: what bare numbers mean in it.
-        images: hash the images that it holds; those of a folder are always hashed.
+        images: hash the images that it holds, and say what they look like; those of a folder always are.
         is_scored: whether it is a test set.
 
     Returns:
@@ -84,18 +85,15 @@ def index_of_file(name: str, path: Path, source: str | None, images: bool, is_sc
     Raises:
         DataError: it cannot be read, or no image in it can be named.
     """
-    shown = read_benchmark(path, images or path.is_dir())
-    keys = keys_of_shown(shown, source, str(path) if path.is_dir() else "")
-    own = [
-        f"{_source_of(name)}:{_id_of(names[0]) if names else f'row-{number}'}" if urls or hashes else None
-        for number, (names, urls, hashes) in enumerate(zip(shown.names, shown.urls, shown.hashes, strict=True))
-    ]
-    keys = pc.coalesce(keys, pa.array(own, pa.string()))
+    shown = read_benchmark(path, marks_of if images or path.is_dir() else None)
+    keys = _keys_of(name, shown, path, source)
     if keys.null_count == len(keys):
         example = next((names[0] for names in shown.names if names), "")
         todo = "say with --source what its numbers mean, or hash the images that it holds with --images"
         raise DataError(f"names no image by a name that is known, such as {example!r}", where=path, todo=todo)
-    links = [_outside_links(keys, shown.urls, "url"), _outside_links(keys, shown.hashes, "file")]
+    pixels = [[mark for mark in marks if mark.startswith(PIXELS)] for marks in shown.hashes]
+    files = [[mark for mark in marks if not mark.startswith((PIXELS, LOOK))] for marks in shown.hashes]
+    links = [_outside_links(keys, *each) for each in ((shown.urls, "url"), (files, "file"), (pixels, "pixels"))]
     rows = pc.list_parent_indices(texts := pa.array(shown.texts, pa.list_(pa.string())))
     said = _without_prompts(image_rows(name, keys.take(rows), hash_texts(texts.flatten())), len(keys))
     images_known = pa.concat_tables([image_rows(name, keys), said])
@@ -104,7 +102,24 @@ def index_of_file(name: str, path: Path, source: str | None, images: bool, is_sc
     benchmark = Benchmark(
         name, _family(name), source=path.name[:200], of=count, is_scored=is_scored, coco_split=_coco_split(shown)
     )
-    return make_index({name: benchmark}, images_known, pa.concat_tables(links)), keys.null_count
+    return make_index({name: benchmark}, images_known, pa.concat_tables(links), _looks(keys, shown)), keys.null_count
+
+
+def files_of(benchmark: str, folder: Path, source: str | None = None) -> dict[str, str]:
+    """Return the image files of a benchmark's folder by the keys that ``index_of_file`` gives them."""
+    shown = read_benchmark(folder)
+    keys = _keys_of(benchmark, shown, folder, source).to_pylist()
+    return {key: str(folder / names[0]) for key, names in zip(keys, shown.names, strict=True) if key and names}
+
+
+def _keys_of(benchmark: str, shown: Shown, path: Path, source: str | None) -> pa.Array:
+    """Name the images of a benchmark's file; what has no official name gets a key of that benchmark's own."""
+    keys = keys_of_shown(shown, source, str(path) if path.is_dir() else "")
+    own = [
+        f"{_source_of(benchmark)}:{_id_of(names[0]) if names else f'row-{number}'}" if urls or hashes else None
+        for number, (names, urls, hashes) in enumerate(zip(shown.names, shown.urls, shown.hashes, strict=True))
+    ]
+    return pc.coalesce(keys, pa.array(own, pa.string()))
 
 
 def without_idle_links(index: Index) -> Index:
@@ -120,7 +135,22 @@ def without_idle_links(index: Index) -> Index:
     used = np.zeros(int(behind.max(initial=-1)) + 1, bool)
     used[behind[pc.index_in(index.images["image"].combine_chunks(), nodes).to_numpy()]] = True
     leads = used[behind[pc.index_in(index.links["image"].combine_chunks(), nodes).to_numpy()]]
-    return Index(index.benchmarks, index.images, index.links.filter(pa.array(leads)))
+    node = pc.index_in(index.looks["image"].combine_chunks(), nodes)
+    shown = used[behind[node.fill_null(0).to_numpy()]] & node.is_valid().to_numpy(zero_copy_only=False)
+    return Index(
+        index.benchmarks, index.images, index.links.filter(pa.array(leads)), index.looks.filter(pa.array(shown))
+    )
+
+
+def _looks(keys: pa.Array, shown: Shown) -> pa.Table:
+    """Return the looks of N images that have a key."""
+    rows = [
+        (key, bytes.fromhex(mark.removeprefix(LOOK)))
+        for key, marks in zip(keys.to_pylist(), shown.hashes, strict=True)
+        for mark in marks
+        if key is not None and mark.startswith(LOOK)
+    ]
+    return pa.table([[key for key, _ in rows], [look for _, look in rows]], schema=LOOKS)
 
 
 def _outside_links(keys: pa.Array, aliases: Iterable[list[str]], relation: str) -> pa.Table:

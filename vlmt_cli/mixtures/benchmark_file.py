@@ -17,7 +17,7 @@ import base64
 import binascii
 import csv
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ class Shown:
     Attributes:
         names: N lists of what each image may be called, the more telling first; empty where nothing is said.
         urls: N lists of addresses.
-        hashes: N lists of ``sha256:...`` and ``md5:...`` of the image's file.
+        hashes: N lists of ``sha256:...`` and ``md5:...`` of the image's file, and what else ``Marks`` gives.
         texts: N lists of what is said about it.
     """
 
@@ -77,12 +77,16 @@ class Shown:
         return len(self.names)
 
 
-def read_benchmark(path: Path, images: bool = False) -> Shown:
+Marks = Callable[[bytes], list[str]]
+"""By what an image's file is recognised: a list of ``kind:hexadecimal digits``."""
+
+
+def read_benchmark(path: Path, marks: Marks | None = None) -> Shown:
     """Read a benchmark's file.
 
     Args:
         path: the file, plain or ``.gz``, or a folder of a form that is one.
-        images: hash the images that it holds, too.
+        marks: asked about each image that it holds.
 
     Raises:
         DataError: it cannot be read, or says nothing of images.
@@ -96,7 +100,7 @@ def read_benchmark(path: Path, images: bool = False) -> Shown:
                 head = file.read(_HEAD)
         is_text = _is_plain(head) and not path.name.removesuffix(".gz").endswith(".csv")
         form = None if is_text else next((name for name, form in FORMS.items() if form.is_form(path, head)), None)
-        shown = _of_form(path, form, images) if form else _of_text(path, head, images)
+        shown = _of_form(path, form, marks) if form else _of_text(path, head, marks)
     except FileNotFoundError as error:
         raise DataError("there is no such file", where=path, todo="name a file or folder of the benchmark") from error
     except OSError as error:
@@ -141,19 +145,19 @@ def _is_plain(head: bytes) -> bool:
     return b"\0" not in head and bool(head)
 
 
-def _of_form(path: Path, form: str, images: bool) -> Shown:
+def _of_form(path: Path, form: str, marks: Marks | None) -> Shown:
     shown = Shown()
-    for batch in FORMS[form].read(Source(path, form), Wanted(texts=True, data=images)):
+    for batch in FORMS[form].read(Source(path, form), Wanted(texts=True, data=marks is not None)):
         texts: list[Any] = batch.texts.to_pylist() if batch.texts is not None else [None] * batch.records
         for row in batch.images.to_pylist():
             hashes = [f"{kind}:{row[kind]}" for kind in ("sha256", "md5") if row.get(kind)]
-            hashes += hashes_of(row["data"]) if row.get("data") else []
+            hashes += marks(row["data"]) if marks and row.get("data") else []
             said = [text for text in texts[row["record"] - batch.first] or () if text]
             shown.add(_listed(row.get("name")), _listed(row.get("url")), hashes, said)
     return shown
 
 
-def _of_text(path: Path, head: bytes, images: bool) -> Shown:
+def _of_text(path: Path, head: bytes, marks: Marks | None) -> Shown:
     begins = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
     if begins in (b"{", b"["):
         with open_packed(path) as file:
@@ -165,18 +169,18 @@ def _of_text(path: Path, head: bytes, images: bool) -> Shown:
         return _of_list(path)
     shown = Shown()
     for record in records:
-        _add(shown, record, images)
+        _add(shown, record, marks)
     return shown
 
 
-def _add(shown: Shown, record: dict[str, Any], images: bool) -> None:
+def _add(shown: Shown, record: dict[str, Any], marks: Marks | None) -> None:
     """Add the images of one record."""
     texts = [text for name in TEXT_FIELDS if name in record for text in _texts(record[name])]
     urls = [url for name in URL_FIELDS for url in _listed(record.get(name))]
     several = record.get("images")
     if isinstance(several, list) and len(several) > 1:
         for value in several:
-            _add(shown, {"image": value, "texts": texts}, images)
+            _add(shown, {"image": value, "texts": texts}, marks)
         return
     names: list[str] = []
     hashes: list[str] = []
@@ -184,7 +188,7 @@ def _add(shown: Shown, record: dict[str, Any], images: bool) -> None:
         for value in record[name] if isinstance(record.get(name), list) else [record.get(name)]:
             value = value.get("path") or value.get("file_name") if isinstance(value, dict) else value
             if isinstance(value, str) and len(value) > _LONGEST:
-                hashes += _unpacked(value) if images else []
+                hashes += _unpacked(value, marks) if marks else []
             elif isinstance(value, str) or (type(value) is int and abs(value) < _LARGEST):
                 names.append(str(value))
     names += [record["id"]] if not names and isinstance(record.get("id"), str) else []
@@ -193,9 +197,9 @@ def _add(shown: Shown, record: dict[str, Any], images: bool) -> None:
         shown.add(names, urls, hashes, [*texts, *record.get("texts", ())])
 
 
-def _unpacked(text: str) -> list[str]:
+def _unpacked(text: str, marks: Marks) -> list[str]:
     try:
-        return hashes_of(base64.b64decode(text.partition(",")[2] or text, validate=True))
+        return marks(base64.b64decode(text.partition(",")[2] or text, validate=True))
     except (binascii.Error, ValueError):
         return []
 
