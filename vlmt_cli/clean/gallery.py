@@ -6,6 +6,7 @@ from anywhere, and its content security policy forbids it to. It writes a file o
 """
 
 import json
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 
@@ -20,7 +21,14 @@ from vlmt_cli.clean.verdicts import NONE, Verdicts, without
 _THUMBNAIL = 360  # pixels, the longer side
 
 
-def write_gallery(path: Path, pairs: pa.Table, verdicts: Verdicts = NONE, most: int = 200) -> None:
+def write_gallery(
+    path: Path,
+    pairs: pa.Table,
+    verdicts: Verdicts = NONE,
+    most: int = 200,
+    pictures: Mapping[str, bytes] | None = None,
+    again: str = "vlmt clean --verdicts verdicts.txt --replace",
+) -> None:
     """Write the page of borderline pairs, then of perceptual pairs that are taken as the same image.
 
     Args:
@@ -30,18 +38,20 @@ def write_gallery(path: Path, pairs: pa.Table, verdicts: Verdicts = NONE, most: 
         verdicts: pairs already judged: left out, and kept in the file that the page writes.
         most: how many pairs each section shows, the most alike first; the page says how
             many there are. A pair takes about 50 kB.
+        pictures: image files by their path in ``pairs``, where there is no such file.
+        again: the command that takes the verdicts, without its other arguments.
 
     Raises:
         VlmtError: the page cannot be written.
     """
     pairs = without(pairs, verdicts.same | verdicts.different)
     identical = len(pairs.filter(pc.field("how") == "pixels"))
-    sections = "".join(_section(pairs, how, most, title, lead) for how, title, lead in _SECTIONS)
+    sections = "".join(_section(pairs, pictures or {}, how, most, title, lead) for how, title, lead in _SECTIONS)
     # A script element ends at the first </, whatever stands around it.
     given = json.dumps(verdicts.text).replace("<", "\\u003c")
     judged = f"{len(verdicts.same) + len(verdicts.different):,}"
     body = _BODY.replace("{identical}", f"{identical:,}").replace("{judged}", judged).replace("{given}", given)
-    body = body.replace("{sections}", sections)
+    body = body.replace("{sections}", sections).replace("{again}", escape(again))
     write_text(path, html_page("Near-duplicate images", body, _STYLE, scripts=True))
 
 
@@ -56,7 +66,7 @@ _SECTIONS = (
 )
 
 
-def _section(pairs: pa.Table, how: str, most: int, title: str, lead: str) -> str:
+def _section(pairs: pa.Table, pictures: Mapping[str, bytes], how: str, most: int, title: str, lead: str) -> str:
     order = [(name, "ascending") for name in ("distance", "image_a", "image_b", "path_a", "path_b")]
     chosen = pairs.filter(pc.field("how") == how).sort_by(order)
     count = len(chosen)
@@ -66,31 +76,34 @@ def _section(pairs: pa.Table, how: str, most: int, title: str, lead: str) -> str
             f'<p class="notice">Shown are the {most:,} most alike of {count:,} pairs. '
             "Save their verdicts and run the command again with them to see the others.</p>"
         )
-    cards = "".join(_card(**pair) for pair in chosen.slice(0, most).to_pylist())
+    cards = "".join(_card(pictures, **pair) for pair in chosen.slice(0, most).to_pylist())
     return (
         f'<section><h2>{title} <span class="count">{count:,}</span></h2>'
         f"<p>{lead if count else 'None.'}</p>{notice}<div class=cards>{cards}</div></section>"
     )
 
 
-def _card(image_a: str, image_b: str, path_a: str, path_b: str, distance: int, how: str) -> str:
+def _card(
+    pictures: Mapping[str, bytes], image_a: str, image_b: str, path_a: str, path_b: str, distance: int, how: str
+) -> str:
     line = escape(f"{image_a} {image_b}")
     buttons = "".join(
         f'<button type=button class=verdict aria-pressed=false data-pair="{line}" value="{word} {line}">'
         f"{label}</button>"
         for word, label in (("same", "same image"), ("different", "different images"))
     )
+    figures = _figure(image_a, path_a, pictures) + _figure(image_b, path_b, pictures)
     return (
-        f'<article class="{escape(how)}"><div class=two>{_figure(image_a, path_a)}{_figure(image_b, path_b)}</div>'
+        f'<article class="{escape(how)}"><div class=two>{figures}</div>'
         f"<footer><span class=distance><b>{distance}</b> of 256 bits differ</span><code>{line}</code>"
         f"<span class=verdicts>{buttons}</span></footer></article>"
     )
 
 
-def _figure(image: str, path: str) -> str:
+def _figure(image: str, path: str, pictures: Mapping[str, bytes]) -> str:
     name, short = escape(image), "/".join(Path(path).parts[-2:])
     try:
-        picture = open_image(path)
+        picture = open_image(pictures.get(path, path))
     except Exception as error:  # hashed before, but files can go; the pair is listed all the same
         shown, size = '<div class="missing">cannot be shown</div>', escape(type(error).__name__)
     else:
@@ -132,7 +145,7 @@ textarea { display: block; width: 100%; min-height: 10rem; margin-top: .8rem; pa
 _BODY = """<h1>Near-duplicate images</h1>
 <p>Pairs of image files under ids that do not match, the most alike first. Say of each pair whether it shows the
 <em>same</em> image or <em>different</em> ones, save the verdicts at the end of the page, and run
-<code>vlmt clean</code> again with <code>--verdicts verdicts.txt --replace</code>. Pairs with the same pixels leave
+the command again with them: <code>{again}</code>. Pairs with the same pixels leave
 nothing to judge and are not shown: {identical}. Pairs judged before: {judged}.</p>
 {sections}
 <section><h2>Verdicts</h2>

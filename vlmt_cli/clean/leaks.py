@@ -129,6 +129,8 @@ def _hits_of(removed: pa.Table, removal: Removal) -> pa.Table:
         "image": overlap.keys.take(pa.array(image)),
         "how": pc.struct_field(each, "how"),
         "shows": pa.repeat(pa.scalar(IMAGE), len(of)),
+        "distance": pa.nulls(len(of), pa.int32()),
+        "pixels": pa.nulls(len(of), pa.string()),
     }
     return pa.table(columns).cast(HITS)
 

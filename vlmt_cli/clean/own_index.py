@@ -10,13 +10,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vlmt_cli.base.addresses import flickr_photos, normal_addresses
-from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.identity import LINKS, links_table, same_image
 from vlmt_cli.base.keys import SOURCES
 from vlmt_cli.clean.builtin_index import builtin_index
 from vlmt_cli.clean.index import LOOKS, Benchmark, Index, image_rows, join_indexes, make_index
 from vlmt_cli.clean.index_file import read_index
-from vlmt_cli.clean.pictures import LOOK, PIXELS, marks_of
 from vlmt_cli.clean.splits import role_of
 from vlmt_cli.clean.texts import hash_texts
 from vlmt_cli.datasets.prepared import Prepared
@@ -26,6 +25,8 @@ from vlmt_cli.mixtures.benchmark_file import Shown, keys_of_shown, read_benchmar
 OWN = "index.parquet"
 """The user's index, in the data folder."""
 
+_PIXELS, _LOOK = "pixels:", "look:"
+"""What marks of an image's pixels and looks begin with (``clean.pictures``)."""
 _FEW, _NEARLY_EVERY = 20, 0.9
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 _COCO_SPLITS = {"vqa": "test2015", "coco": "val2014", "refcoco": "train2014", "refcoco+": "train2014",
@@ -85,14 +86,16 @@ def index_of_file(name: str, path: Path, source: str | None, images: bool, is_sc
     Raises:
         DataError: it cannot be read, or no image in it can be named.
     """
+    from vlmt_cli.clean.pictures import marks_of  # decoders, which a scan of names does not need
+
     shown = read_benchmark(path, marks_of if images or path.is_dir() else None)
     keys = _keys_of(name, shown, path, source)
     if keys.null_count == len(keys):
         example = next((names[0] for names in shown.names if names), "")
         todo = "say with --source what its numbers mean, or hash the images that it holds with --images"
         raise DataError(f"names no image by a name that is known, such as {example!r}", where=path, todo=todo)
-    pixels = [[mark for mark in marks if mark.startswith(PIXELS)] for marks in shown.hashes]
-    files = [[mark for mark in marks if not mark.startswith((PIXELS, LOOK))] for marks in shown.hashes]
+    pixels = [[mark for mark in marks if mark.startswith(_PIXELS)] for marks in shown.hashes]
+    files = [[mark for mark in marks if not mark.startswith((_PIXELS, _LOOK))] for marks in shown.hashes]
     links = [_outside_links(keys, *each) for each in ((shown.urls, "url"), (files, "file"), (pixels, "pixels"))]
     rows = pc.list_parent_indices(texts := pa.array(shown.texts, pa.list_(pa.string())))
     said = _without_prompts(image_rows(name, keys.take(rows), hash_texts(texts.flatten())), len(keys))
@@ -105,11 +108,22 @@ def index_of_file(name: str, path: Path, source: str | None, images: bool, is_sc
     return make_index({name: benchmark}, images_known, pa.concat_tables(links), _looks(keys, shown)), keys.null_count
 
 
-def files_of(benchmark: str, folder: Path, source: str | None = None) -> dict[str, str]:
-    """Return the image files of a benchmark's folder by the keys that ``index_of_file`` gives them."""
-    shown = read_benchmark(folder)
-    keys = _keys_of(benchmark, shown, folder, source).to_pylist()
-    return {key: str(folder / names[0]) for key, names in zip(keys, shown.names, strict=True) if key and names}
+def files_of_benchmarks(given: Sequence[str]) -> dict[str, str]:
+    """Return the image files of benchmarks by their keys, from ``NAME=DIR``.
+
+    Raises:
+        UsageError: a folder is not given so, or is missing.
+    """
+    files: dict[str, str] = {}
+    for each in given:
+        name, equals, folder = each.partition("=")
+        if not (name and equals and Path(folder).is_dir()):
+            raise UsageError(f"cannot take {each!r}", todo="write NAME=DIR: a benchmark and the folder of its images")
+        path = Path(folder)
+        shown = read_benchmark(path)
+        keys = _keys_of(name, shown, path, None).to_pylist()
+        files |= {key: str(path / names[0]) for key, names in zip(keys, shown.names, strict=True) if key and names}
+    return files
 
 
 def _keys_of(benchmark: str, shown: Shown, path: Path, source: str | None) -> pa.Array:
@@ -145,10 +159,10 @@ def without_idle_links(index: Index) -> Index:
 def _looks(keys: pa.Array, shown: Shown) -> pa.Table:
     """Return the looks of N images that have a key."""
     rows = [
-        (key, bytes.fromhex(mark.removeprefix(LOOK)))
+        (key, bytes.fromhex(mark.removeprefix(_LOOK)))
         for key, marks in zip(keys.to_pylist(), shown.hashes, strict=True)
         for mark in marks
-        if key is not None and mark.startswith(LOOK)
+        if key is not None and mark.startswith(_LOOK)
     ]
     return pa.table([[key for key, _ in rows], [look for _, look in rows]], schema=LOOKS)
 

@@ -2,13 +2,15 @@
 
 ``scan_batch`` is a pure function of a batch of records and an index, so that any driver gives the same hits. An image
 is looked up by the key that its name stands for, by its address, the Flickr photo that this names, and the hashes of
-its file that the mixture gives; no picture is opened.
+its file that the mixture gives; where the batch has the images' files, by these and by what they look like.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -19,9 +21,13 @@ from vlmt_cli.base.addresses import flickr_photos, normal_addresses, official_im
 from vlmt_cli.clean.index import Index, aliases_of
 from vlmt_cli.clean.lookup import Lookup
 from vlmt_cli.clean.texts import hash_parts
+from vlmt_cli.datasets.options import NearDuplicateOptions
 from vlmt_cli.mixtures.batch import Batch, Damaged, addresses_of, column_of
 from vlmt_cli.mixtures.names import keys_of
 from vlmt_cli.mixtures.rules import NO_RULES, Rules
+
+if TYPE_CHECKING:
+    from vlmt_cli.clean.scan_pictures import PictureIndex
 
 HITS = pa.schema(
     [
@@ -33,13 +39,22 @@ HITS = pa.schema(
         ("key", pa.string()),  # the image key that its name stands for
         ("benchmark", pa.string()),
         ("image", pa.string()),  # the benchmark's own key of its image
-        ("how", pa.string()),  # id, crosswalk, flickr, url or file
+        (
+            "how",
+            pa.string(),
+        ),  # id, crosswalk, flickr, url, file, pixels or perceptual; or borderline, which is no hit yet
         ("shows", pa.string()),  # "image", or "image and text"
+        ("distance", pa.int32()),  # bits of 256, where two pictures look alike
+        ("pixels", pa.string()),  # the picture's pixels (clean.pictures), where it was decoded in full
     ]
 )
 """A row an image of a record and a benchmark's image that it is."""
 IMAGE, IMAGE_AND_TEXT = "image", "image and text"
+BORDERLINE_HIT = "borderline"
 _EXAMPLES = 3
+_SHOWN = 400
+"""Pictures that are held for a person to look at."""
+_REASONS, _OTHER_REASONS = 50, "other reasons"
 
 
 @dataclass(frozen=True)
@@ -72,6 +87,22 @@ class ScanIndex:
         return frozenset(found.unique().to_pylist())
 
     @cached_property
+    def pictures(self) -> "PictureIndex":
+        """What images look like, to search."""
+        from vlmt_cli.clean.scan_pictures import picture_index
+
+        links = self.index.links
+        by_file = links.filter(pc.equal(links["relation"], "file"))["image"]
+        have_looks = pc.is_in(by_file, value_set=self.index.looks["image"])
+        return picture_index(self.index.looks, not pc.all(have_looks, min_count=0).as_py())
+
+    @cached_property
+    def pictured(self) -> dict[str, int]:
+        """How many images of each benchmark are known by what they look like."""
+        shown = self.aliases.filter(pc.is_in(self.aliases["alias"], value_set=self.index.looks["image"]))
+        return hit_images(shown)
+
+    @cached_property
     def texts(self) -> dict[tuple[str, str], frozenset[int]]:
         """The hashes of what is said of each benchmark's image, where the index has any."""
         rows = self.index.images.filter(pc.is_valid(self.index.images["texts"])).to_pylist()
@@ -93,7 +124,9 @@ class Tally:
         without_image: records that show no image, those with a video among them, and are not damaged.
         videos: which are not compared.
         damaged: records that could not be read, the first ones; ``damaged_records`` counts all.
-        compared: images with a key, an address or a hash that could be looked up.
+        compared: images with a key, an address or a hash that could be looked up, or whose picture was compared.
+        pictures: images whose picture was compared; and ``unseen`` those whose was not, by the reason.
+        shown: small JPEGs of pictures for a person to look at, by ``HITS.pixels``.
         other_sources: images by their source, where no benchmark of the index has images of it.
         unnamed: images by the folder of their names, where neither the name nor anything else tells which they are.
         examples: of these, by folder, the first names.
@@ -106,6 +139,9 @@ class Tally:
     damaged: list[Damaged] = field(default_factory=list)
     damaged_records: int = 0
     compared: int = 0
+    pictures: int = 0
+    unseen: Counter[str] = field(default_factory=Counter)
+    shown: dict[str, bytes] = field(default_factory=dict)
     other_sources: Counter[str] = field(default_factory=Counter)
     unnamed: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
@@ -119,6 +155,11 @@ class Tally:
         self.damaged = (self.damaged + other.damaged)[:_EXAMPLES]
         self.damaged_records += other.damaged_records
         self.compared += other.compared
+        self.pictures += other.pictures
+        for reason, images in other.unseen.items():
+            self.unseen[reason if reason in self.unseen or len(self.unseen) < _REASONS else _OTHER_REASONS] += images
+        for picture, jpeg in islice(other.shown.items(), _SHOWN - len(self.shown)):
+            self.shown[picture] = jpeg
         self.other_sources += other.other_sources
         self.unnamed += other.unnamed
         for folder, names in other.examples.items():
@@ -154,17 +195,30 @@ def scan_batch(
     if addresses.null_count < len(addresses):
         keys = pc.coalesce(keys, official_images(addresses))
         by_address = [flickr_photos(addresses), normal_addresses(addresses)]
+    written = pc.coalesce(names, urls, *hashes)
     looked_up = [keys, *hashes, *by_address]
+    is_known = np.any([column.is_valid().to_numpy(zero_copy_only=False) for column in [*looked_up, addresses]], axis=0)
+    compared = None
+    if "data" in images.schema.names:
+        from vlmt_cli.clean.scan_pictures import compare_pictures  # decoders, which a scan of names does not need
+
+        compared = compare_pictures(images.column("data"), index.pictures)
+        is_known |= compared.decoded
+        looked_up += [compared.sha256, compared.md5, compared.pixels]
     matches = [index.lookup.matches(column) for column in looked_up if column.null_count < len(column)]
     row = np.concatenate([np.empty(0, np.int64), *(rows for rows, _ in matches)])
     alias = np.concatenate([np.empty(0, np.int64), *(positions for _, positions in matches)])
+    distance = np.full(len(row), -1)
+    if compared:
+        look, position = index.lookup.matches(compared.key)
+        row, alias = np.concatenate([row, compared.row[look]]), np.concatenate([alias, position])
+        distance = np.concatenate([distance, compared.distance[look]])
     # An image that several of its names lead to counts once, as the first of them.
     pairs = index.pair[alias] + row * (int(index.pair.max(initial=0)) + 1)
     kept = np.sort(np.unique(pairs, return_index=True)[1])
     kept = kept[np.argsort(row[kept], kind="stable")]
-    row, alias = row[kept], alias[kept]
+    row, alias, distance = row[kept], alias[kept], distance[kept]
 
-    written = pc.coalesce(names, urls, *hashes)
     record = column_of(images, "record").take(pa.array(row))
     found = index.aliases.take(pa.array(alias))
     hits = pa.table(
@@ -177,16 +231,26 @@ def scan_batch(
             "key": keys.take(pa.array(row)),
             "benchmark": found["benchmark"],
             "image": found["image"],
-            "how": found["how"],
+            "how": _how(found["how"], distance),
             "shows": pa.array(_shown(batch, index, record, found), pa.string()),
+            "distance": pa.array(distance, pa.int32(), mask=distance < 0),
+            "pixels": compared.pixels.take(pa.array(row)) if compared else pa.nulls(len(row), pa.string()),
         },
         schema=HITS,
     )
-    is_known = np.any([column.is_valid().to_numpy(zero_copy_only=False) for column in [*looked_up, addresses]], axis=0)
     folders = named.folders
     if root:
         folders = pc.utf8_rtrim(pc.binary_join_element_wise(root.rstrip("/"), folders, "/"), "/")
-    return hits, _tally(batch, index, keys, folders, names, is_known)
+    tally = _tally(batch, index, keys, folders, names, is_known)
+    if compared:
+        tally.pictures, tally.unseen, tally.shown = int(compared.decoded.sum()), compared.reasons, compared.shown
+    return hits, tally
+
+
+def _how(how: pa.ChunkedArray, distance: NDArray[np.int64]) -> pa.Array:
+    """Say of M hits how they are known; where pictures look alike their distance decides."""
+    by_look = np.where(distance <= NearDuplicateOptions().same, "perceptual", BORDERLINE_HIT)
+    return pc.if_else(pa.array(distance < 0), how.combine_chunks(), pa.array(by_look.tolist(), pa.string()))
 
 
 def _shown(batch: Batch, index: ScanIndex, record: pa.Array, found: pa.Table) -> list[str]:

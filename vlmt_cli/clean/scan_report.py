@@ -11,9 +11,9 @@ from vlmt_cli.base.documents import read_json
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.words import count, escaped, quoted
 from vlmt_cli.clean.index_gaps import gaps_of
-from vlmt_cli.clean.scan import IMAGE_AND_TEXT, ScanIndex, Tally, hit_images
+from vlmt_cli.clean.scan import BORDERLINE_HIT, IMAGE_AND_TEXT, ScanIndex, Tally, hit_images
 
-SCAN_VERSION = 1
+SCAN_VERSION = 2
 _SHOWN, _EXAMPLES = 12, 3
 
 
@@ -81,7 +81,10 @@ class ScanReport(_Model):
         without_image, videos, damaged: records without an image; videos, which are not compared; records that could
             not be read.
         damaged_examples: the first of them.
-        compared: images that could be looked up.
+        compared: images that could be looked up, or whose picture was compared.
+        pictures: images whose picture was compared; None where pictures were not asked for.
+        unseen: images whose picture was not compared, by the reason.
+        to_judge: pairs of a picture and a test image that look alike, and that a person must judge.
         other_sources: images of sources that none of the benchmarks uses.
         unnamed: images that nothing names, by folder.
         benchmarks: by name.
@@ -98,15 +101,32 @@ class ScanReport(_Model):
     damaged: NonNegativeInt
     damaged_examples: tuple[str, ...]
     compared: NonNegativeInt
+    pictures: int | None = None
+    unseen: dict[str, int] = {}
+    to_judge: NonNegativeInt = 0
     other_sources: dict[str, int]
     unnamed: dict[str, Unnamed]
     benchmarks: dict[str, HitBenchmark]
 
 
 def make_report(
-    files: Sequence[ScannedFile], tally: Tally, hits: pa.Table, index: ScanIndex, given: Sequence[str] = ()
+    files: Sequence[ScannedFile],
+    tally: Tally,
+    hits: pa.Table,
+    index: ScanIndex,
+    given: Sequence[str] = (),
+    pictures: bool = False,
 ) -> ScanReport:
-    """Put the report of a scan together; ``given`` is what was scanned, as absolute paths."""
+    """Put the report of a scan together.
+
+    Args:
+        files, tally, hits: what was scanned and met; borderline hits count as pairs to judge alone.
+        index: that was looked in.
+        given: what was scanned, as absolute paths.
+        pictures: whether pictures were compared.
+    """
+    is_borderline = pc.equal(hits["how"], BORDERLINE_HIT)
+    to_judge, hits = hits.filter(is_borderline), hits.filter(pc.invert(is_borderline))
     images = hit_images(hits)
     benchmarks = {}
     for name, benchmark in index.index.benchmarks.items():
@@ -122,7 +142,7 @@ def make_report(
             with_text=_records(with_text),
             has_texts=any(of == name for of, _ in index.texts),
             how={each["values"]: each["counts"] for each in pc.value_counts(ways["how"]).to_pylist()},
-            lacks=tuple(gaps_of(index.index, name)),
+            lacks=(*gaps_of(index.index, name), *(_not_pictured(index, name) if pictures else ())),
         )
     return ScanReport(
         given=tuple(given),
@@ -135,6 +155,9 @@ def make_report(
         damaged=tally.damaged_records,
         damaged_examples=tuple(f"record {each.record}: {each.reason}" for each in tally.damaged),
         compared=tally.compared,
+        pictures=tally.pictures if pictures else None,
+        unseen=dict(tally.unseen.most_common()),
+        to_judge=len(to_judge.group_by(["image", "pixels"]).aggregate([])),
         other_sources=dict(tally.other_sources.most_common()),
         unnamed={
             folder: Unnamed(images=images, examples=tuple(tally.examples[folder]))
@@ -142,6 +165,18 @@ def make_report(
         },
         benchmarks=benchmarks,
     )
+
+
+def _not_pictured(index: ScanIndex, name: str) -> list[str]:
+    """Say how many images of a benchmark cannot be recognised by what they look like."""
+    known, pictured = index.index.known[name], index.pictured.get(name, 0)
+    if pictured >= known:
+        return []
+    todo = "vlmt index add NAME=FOLDER adds pictures"
+    if not pictured:
+        return [f"what its images look like is not known: a copy without a name is not recognised; {todo}"]
+    what = f"what {pictured:,} of {known:,} images look like is known"
+    return [f"{what}: a copy of another without a name is not recognised; {todo}"]
 
 
 def _records(hits: pa.Table) -> int:
@@ -154,7 +189,12 @@ def conclusion(report: ScanReport) -> str:
         return "The mixture has no records: nothing was compared."
     unnamed = sum(each.images for each in report.unnamed.values())
     rest = f", and nothing names {unnamed:,}, which may be test images" if unnamed else ""
-    looked = f"{report.compared:,} of {count(report.images, 'image')} could be compared by name, address or hash{rest}."
+    means = "name, address or hash" if report.pictures is None else "name, address, hash or picture"
+    looked = f"{report.compared:,} of {count(report.images, 'image')} could be compared by {means}{rest}."
+    if unseen := sum(report.unseen.values()):
+        looked += f" {count(unseen, 'picture')} could not be compared."
+    if report.to_judge:
+        looked += f" {count(report.to_judge, 'picture')} may be a test image: a person must judge."
     if not report.hit_records:
         return f"No record shows a test image that was recognised: {looked}"
     share = 100 * report.hit_records / report.records
@@ -175,6 +215,8 @@ def notes(report: ScanReport) -> list[str]:
     if report.damaged:
         examples = "; ".join(report.damaged_examples)
         said.append(f"{count(report.damaged, 'record')} could not be read ({escaped(examples)}).")
+    for reason, unseen in report.unseen.items():
+        said.append(f"{count(unseen, 'picture')} not compared: {escaped(reason)}.")
     if report.other_sources:
         sources = ", ".join(f"{name} {images:,}" for name, images in list(report.other_sources.items())[:_SHOWN])
         said.append(f"Images of sources that none of these benchmarks uses: {sources}.")

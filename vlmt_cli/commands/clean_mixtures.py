@@ -23,7 +23,7 @@ def scan_mixtures(given: "Sequence[Mixture]", overlap: "Overlap", last: str, fol
         folder: of the split, in which none of them may lie.
     """
     from vlmt_cli.clean.mixtures import ScannedMixture, index_of_tests, refuse_inside
-    from vlmt_cli.commands.scan import scan_sources
+    from vlmt_cli.commands.scan_sources import scan_sources
     from vlmt_cli.mixtures.opening import sources_of
     from vlmt_cli.mixtures.rules import NO_RULES
 
@@ -50,7 +50,7 @@ def check_mixtures(checked: "Checked", folder: Path, report: "Report", overlap: 
     from vlmt_cli.clean.check import Leak
     from vlmt_cli.clean.mixtures import FOLDER, hashes_below, index_of_tests, written_sources
     from vlmt_cli.clean.removal import LAST_RELATION
-    from vlmt_cli.commands.scan import scan_sources
+    from vlmt_cli.commands.scan_sources import scan_sources
     from vlmt_cli.mixtures.rules import NO_RULES
 
     if not report.mixtures:

@@ -14,10 +14,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from vlmt_cli.clean.scan import ScanIndex, Tally
-    from vlmt_cli.clean.scan_report import ScannedFile, ScanReport
+    from vlmt_cli.clean.scan_report import ScanReport
     from vlmt_cli.mixtures.batch import Source
-    from vlmt_cli.mixtures.rules import Rules
 
 _GAPS = 4
 """Lines about what the index lacks that a terminal shows."""
@@ -59,12 +57,33 @@ def scan(
     ] = None,
     source: Annotated[str | None, typer.Option(help="What bare numbers mean, such as coco or vg.")] = None,
     files: IndexFiles = None,
+    images: Annotated[
+        bool, typer.Option("--images", help="Compare the pictures, too: recognises copies without a name.")
+    ] = False,
+    image_folder: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="With --images: where the files are that records name; else beside the mixture's file."
+        ),
+    ] = None,
+    verdicts: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="With --images: what a person has judged in gallery.html.")
+    ] = None,
+    test_images: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=DIR", help="With --images: a benchmark's pictures, to be shown in gallery.html. Repeatable."
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="With --images: processes that decode; else as many as there are cores.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results; else DATA/scans/MIXTURE.")] = None,
     croissant: Croissant = False,
     data: DataFolder = DATA,
     as_json: Json = False,
 ) -> None:
-    """Find benchmarks' test images in training data, by names, addresses and hashes alone: no image is opened.
+    """Find benchmarks' test images in training data, by names, addresses and hashes; with --images by pictures, too.
 
     Reads LLaVA's JSON, messages, Parquet and Arrow of the hub, webdataset, image folders, tables of addresses, lists of
     images, and lists of such files. What names no image is counted.
@@ -76,17 +95,26 @@ def scan(
       vlmt scan train-*.parquet --against refcoco,gqa,pope --write clean/
 
       vlmt scan mixture.yaml --check --index benchmarks.parquet
+
+      vlmt scan cauldron/*.parquet --images --index ours.parquet
     """
+    import os
+
+    import pyarrow.compute as pc
+
     from vlmt_cli.base.errors import LeakError, UsageError
     from vlmt_cli.base.file_systems import is_elsewhere
     from vlmt_cli.base.keys import right_source
     from vlmt_cli.base.without_pandas import leave_pandas_out
     from vlmt_cli.clean.index import choose
     from vlmt_cli.clean.leaks import write_scan_leaks
-    from vlmt_cli.clean.own_index import OWN, known_index
-    from vlmt_cli.clean.scan import ready
+    from vlmt_cli.clean.own_index import OWN, files_of_benchmarks, known_index
+    from vlmt_cli.clean.scan import BORDERLINE_HIT, ready
+    from vlmt_cli.clean.scan_drive import Pictures
     from vlmt_cli.clean.scan_report import conclusion, make_report, markdown, refuse_other
     from vlmt_cli.clean.scan_write import targets, write_mixture
+    from vlmt_cli.clean.verdicts import NONE, read_verdicts
+    from vlmt_cli.commands.scan_sources import scan_sources
     from vlmt_cli.commands.show import say
     from vlmt_cli.mixtures.rules import NO_RULES, read_rules
 
@@ -100,6 +128,9 @@ def scan(
         raise UsageError("--only-images goes with --write", todo="give --write a folder")
     if source is not None and (todo := right_source(source)):
         raise UsageError(f"{source!r} is not a source of images", todo=todo)
+    if not images and (image_folder or verdicts or test_images or workers):
+        what = "--image-folder, --verdicts, --test-images and --workers go with --images"
+        raise UsageError(what, todo="add --images")
     leave_pandas_out()
     index = known_index(data if data.is_dir() else None, files or ())
     wanted = ready(index, choose(index, against))
@@ -115,8 +146,13 @@ def scan(
     if write:
         targets(mixture, sources, write, form)  # before a long scan
     spans: dict[Source, NDArray[np.int64]] = {}
-    scanned, tally, hits = scan_sources(sources, wanted, own_rules, source, spans if write else None)
-    report = make_report(scanned, tally, hits, wanted, named)
+    judged, test_files = read_verdicts(verdicts) if verdicts else NONE, files_of_benchmarks(test_images or ())
+    pictures = Pictures(image_folder, workers or os.cpu_count() or 1) if images else None
+    scanned, tally, all_hits = scan_sources(
+        sources, wanted, own_rules, source, spans if write else None, pictures, judged
+    )
+    report = make_report(scanned, tally, all_hits, wanted, named, images)
+    hits = all_hits.filter(pc.not_equal(all_hits["how"], BORDERLINE_HIT))
     if as_json:
         print(report.model_dump_json(indent=2))
     else:
@@ -140,6 +176,11 @@ def scan(
             data,
         )
     )
+    if images:
+        from vlmt_cli.clean.scan_gallery import write_hit_gallery  # decoders
+
+        if write_hit_gallery(folder / "gallery.html", all_hits, tally.shown, judged, test_files):
+            results.append(folder / "gallery.html")
     say(f"Written to {folder}: {', '.join(path.name for path in results)}")
     if write:
         copies, written = write_mixture(
@@ -171,59 +212,6 @@ def _sources(context: typer.Context, mixture: Sequence[str], form: str | None) -
         with progress(f"Copying {given}", size=True) as update:
             sources += sources_elsewhere(given, form, Path(copies.name), update)
     return sources
-
-
-def scan_sources(
-    sources: "Sequence[Source]",
-    index: "ScanIndex",
-    rules: "Rules",
-    source: str | None,
-    spans: "dict[Source, NDArray[np.int64]] | None" = None,
-) -> "tuple[list[ScannedFile], Tally, pa.Table]":
-    """Pass every file over the index.
-
-    Args:
-        sources: the files.
-        index: to look in.
-        rules: of the user, for names in private folders.
-        source: of names whose form and folders say none.
-        spans: where given, it is filled with where the records of each file stand that is faster to write so.
-
-    Returns:
-        The files, what they have, and rows of ``HITS`` with the files' names.
-    """
-    import numpy as np
-    import pyarrow as pa
-
-    from vlmt_cli.clean.scan import Tally, all_hits, scan_batch
-    from vlmt_cli.clean.scan_report import ScannedFile
-    from vlmt_cli.commands.show import progress
-    from vlmt_cli.mixtures.batch import Wanted
-    from vlmt_cli.mixtures.forms import FORMS
-
-    tally, scanned, parts = Tally(), [], []
-    sizes = [each.path.stat().st_size if each.path.is_file() else 0 for each in sources]
-    with progress("Scanning", size=True) as update:
-        for number, each in enumerate(sources):
-            update(each.path.name, sum(sizes[:number]), sum(sizes))
-            of_file, spans_of_file, records = [], [], 0
-            wanted = Wanted(texts=bool(index.texts), spans=spans is not None and FORMS[each.form].takes_spans)
-            for batch in FORMS[each.form].read(each, wanted):
-                hits, met = scan_batch(batch, index, each.root, rules, source)
-                tally.add(met)
-                records += batch.records
-                if wanted.spans and batch.spans is not None:
-                    spans_of_file.append(batch.spans)
-                if len(hits):
-                    of_file.append(hits.set_column(0, "file", pa.array([each.name] * len(hits), pa.string())))
-            hit = len(set(all_hits(of_file)["record"].to_pylist()))
-            parts += of_file
-            if spans is not None and spans_of_file:
-                spans[each] = np.concatenate(spans_of_file)
-            scanned.append(
-                ScannedFile(path=each.name, form=each.form, sampling=each.sampling, records=records, hit_records=hit)
-            )
-    return scanned, tally, all_hits(parts)
 
 
 def _show(report: "ScanReport") -> None:
