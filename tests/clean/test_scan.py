@@ -18,7 +18,7 @@ from vlmt_cli.clean.index import Benchmark, image_rows, make_index
 from vlmt_cli.clean.scan import HITS, ready, scan_batch
 from vlmt_cli.clean.scan_write import write_mixture
 from vlmt_cli.clean.texts import hash_texts
-from vlmt_cli.commands.scan import scan_sources
+from vlmt_cli.commands.scan_sources import scan_sources
 from vlmt_cli.mixtures.batch import Wanted
 from vlmt_cli.mixtures.forms import FORMS, LISTS
 from vlmt_cli.mixtures.opening import form_of, sources_of

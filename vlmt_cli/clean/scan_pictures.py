@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from vlmt_cli.base.errors import DataError
@@ -23,7 +22,6 @@ from vlmt_cli.clean.greys import looks_of_files
 from vlmt_cli.clean.look_search import LookIndex, look_index
 from vlmt_cli.clean.near_duplicates import alike, as_words
 from vlmt_cli.clean.pictures import pixels_alias
-from vlmt_cli.clean.verdicts import Verdicts
 from vlmt_cli.datasets.options import NearDuplicateOptions
 from vlmt_cli.mixtures.batch import Batch, column_of
 from vlmt_cli.mixtures.benchmark_file import hashes_of
@@ -210,24 +208,3 @@ def _file(folder: Path, root: str, name: str) -> bytes | None:
         except (OSError, DataError):
             continue
     return None
-
-
-def settled(hits: pa.Table, verdicts: Verdicts | None) -> pa.Table:
-    """Apply a person's verdicts to rows of ``HITS``: those that only look alike become hits or go.
-
-    A verdict names the benchmark's image and ``HITS.pixels`` of the mixture's.
-    """
-    if verdicts is None:
-        return hits
-    how: list[str | None] = []
-    for row in hits.select(["image", "pixels", "how", "distance"]).to_pylist():
-        pair = frozenset({row["image"], row["pixels"]})
-        if row["distance"] is None:
-            how.append(row["how"])
-        elif pair in verdicts.different:
-            how.append(None)
-        else:
-            how.append("judged" if pair in verdicts.same else row["how"])
-    column = pa.array(how, pa.string())
-    number = hits.schema.get_field_index("how")
-    return hits.set_column(number, hits.schema.field(number), column).filter(pc.is_valid(column))

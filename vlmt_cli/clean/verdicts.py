@@ -131,3 +131,24 @@ def links(pairs: pa.Table, verdicts: Verdicts = NONE) -> pa.Table:
             pa.table([[a for a, _ in judged], [b for _, b in judged], ["judged"] * len(judged)], schema=LINKS),
         ]
     )
+
+
+def settled(hits: pa.Table, verdicts: Verdicts | None) -> pa.Table:
+    """Apply a person's verdicts to rows of ``scan.HITS``: those that only look alike become hits or go.
+
+    A verdict names the benchmark's image and ``pixels`` of the mixture's.
+    """
+    if verdicts is None:
+        return hits
+    how: list[str | None] = []
+    for row in hits.select(["image", "pixels", "how", "distance"]).to_pylist():
+        pair = frozenset({row["image"], row["pixels"]})
+        if row["distance"] is None:
+            how.append(row["how"])
+        elif pair in verdicts.different:
+            how.append(None)
+        else:
+            how.append("judged" if pair in verdicts.same else row["how"])
+    column = pa.array(how, pa.string())
+    number = hits.schema.get_field_index("how")
+    return hits.set_column(number, hits.schema.field(number), column).filter(pc.is_valid(column))

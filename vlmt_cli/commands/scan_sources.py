@@ -45,8 +45,8 @@ def scan_sources(
 
     from vlmt_cli.clean.scan import BORDERLINE_HIT, Tally, all_hits
     from vlmt_cli.clean.scan_drive import Scanner
-    from vlmt_cli.clean.scan_pictures import settled
     from vlmt_cli.clean.scan_report import ScannedFile
+    from vlmt_cli.clean.verdicts import settled
     from vlmt_cli.commands.show import progress
 
     tally, scanned, parts = Tally(), [], []
