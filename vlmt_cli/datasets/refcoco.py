@@ -116,6 +116,29 @@ def image_sizes(raw: Path, keys: pa.Array) -> NDArray[np.float64] | None:
     return sizes
 
 
+def objects_alike(raw: Path, keys: pa.Array, categories: pa.Array) -> NDArray[np.int64] | None:
+    """Count for each of N expressions the annotated objects of its image that are of its object's category.
+
+    Args:
+        raw: the folder of official files.
+        keys: N image keys.
+        categories: N names, of the objects that are meant.
+
+    Returns:
+        (N,); None where the file is missing.
+    """
+    if (path := find(raw, INSTANCES)) is None:
+        return None
+    instances = read_json(path, Instances)
+    names = _names(instances.categories, instances.annotations, path)
+    images = pa.array([each.image_id for each in instances.annotations], pa.int64()).cast(pa.string())
+    objects = pc.binary_join_element_wise("coco:", images, " ", names, "").dictionary_encode()
+    counts = np.append(np.bincount(objects.indices.to_numpy()), 0)
+    asked = pc.index_in(pc.binary_join_element_wise(keys, categories, " "), objects.dictionary)
+    alike: NDArray[np.int64] = counts[asked.fill_null(len(counts) - 1).to_numpy()]
+    return alike
+
+
 def _read(raw: Path, refs_file: str, test_of: str | None = None) -> Examples:
     """Read one of the three.
 

@@ -2,7 +2,8 @@
 
 Seen images may have had other questions. Unseen rows are weighted so that each kind of row counts as often as among the
 seen ones: questions with yes or no, a number or other words and by how frequent their right answer is; yes and no by
-category; expressions by how many objects their image has; labels. Kinds that only one side has are left out.
+category; expressions by how many objects of the same category their image has, or of any where categories are not
+known; labels. Kinds that only one side has are left out.
 """
 
 import numpy as np
@@ -30,11 +31,11 @@ def strata_of(rows: Rows) -> tuple[pa.Array, str] | None:
             parts.append(table["category"].combine_chunks())
         words = "right answer and category" if len(parts) > 1 else "right answer"
         return pc.binary_join_element_wise(*parts, " "), words
+    if rows.kind == "referring" and (alike := rows.find_alike()) is not None:
+        return pa.array(np.searchsorted(_OBJECTS, alike)).cast(pa.string()), "number of objects of the same category"
     if rows.kind == "referring" and "candidates" in table.column_names:
         objects = pc.list_value_length(table["candidates"].combine_chunks()).fill_null(0).to_numpy()
-        return pa.array(np.searchsorted(_OBJECTS, objects)).cast(
-            pa.string()
-        ), "number of annotated objects in the image"
+        return pa.array(np.searchsorted(_OBJECTS, objects)).cast(pa.string()), "number of annotated objects"
     if rows.kind == "verification" and "label" in table.column_names:
         return table["label"].combine_chunks().cast(pa.string()), "label"
     return None

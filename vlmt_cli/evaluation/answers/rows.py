@@ -36,6 +36,8 @@ _WHOLE = {("vqa", part): vqa.read_whole for part in vqa.LABELLED} | {
     ("gqa", part): gqa.read_whole for part in gqa.WHOLE
 }
 """Official sets that example tables hold in other parts."""
+_ALIKE = dict.fromkeys(("refcoco", "refcoco+", "refcocog"), refcoco.objects_alike)
+"""How objects of the same category are counted in a dataset's official files."""
 HELD_OUT = {"vqa:val": "vqa:val2014", "gqa:val": "gqa:val_balanced"}
 HELD_OUT_WORDS = "the part of the official set that vlmt clean holds out for validation"
 """Splits that bear an official set's name and are a part of it."""
@@ -82,6 +84,13 @@ class Rows:
         if self.sizes is not None or self.raw is None or self.task not in _SIZES:
             return self.sizes
         return _SIZES[self.task](self.raw, pc.list_element(self.table["images"].combine_chunks(), 0))
+
+    def find_alike(self) -> NDArray[np.int64] | None:
+        """Count the objects of the category that each expression means, in its image; None where that is not known."""
+        if self.raw is None or self.task not in _ALIKE or "category" not in self.table.column_names:
+            return None
+        images = pc.list_element(self.table["images"].combine_chunks(), 0)
+        return _ALIKE[self.task](self.raw, images, self.table["category"].combine_chunks())
 
     @property
     def known(self) -> NDArray[np.bool_]:
