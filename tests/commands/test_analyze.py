@@ -244,6 +244,22 @@ def test_a_schedule_is_shown_replayed_and_drawn(vlmt, run, tmp_path):
     assert found["replays"][0]["tasks"]["vqa"] == {"updates": 32, "stops": 1, "goes": 0, "first_stop": 30}
 
 
+def test_a_change_of_one_seed_is_marked_among_others_of_several(vlmt, tmp_path):
+    """VQA gains 2% with either task; with SNLI-VE that is of one seed, and NLVR2 with VQA gains 25% and 0%."""
+    items = ("--tasks", "vqa,nlvr2,snli_ve", "--runs", tmp_path / "runs", "--data", tmp_path, *SMALL)
+    write_runs(tmp_path / "runs", *ITEMS, "vqa+nlvr2", seeds=2)
+    for name, scores in (("snli_ve", {"snli_ve": 0.4}), ("vqa+snli_ve", {"vqa": 0.51, "snli_ve": 0.5})):
+        write_run(tmp_path / "runs" / "pairs" / f"{name}-seed0", mini(*scores), scores, 0)
+    code, out, _ = vlmt("analyze", "pairs", *items, "--seeds", 2)
+    words = [re.sub(r"[│┃|]", " ", line).split() for line in out.splitlines()]
+    assert code == 0 and ["VQA", "+2.00", "+2.00¹", "+2.00¹"] in words, out
+    assert ["SNLI-VE", "+25.00¹"] in words and "~+12.50¹" not in out
+    assert "Numbers without an interval over seeds (¹) are of one seed, and a change may be chance." in " ".join(
+        out.split()
+    )
+    assert "are of one seed" in json.loads(vlmt("analyze", "pairs", *items, "--seeds", 2, "--json")[1])["caveat"]
+
+
 TASKS = ("vqa", "gqa", "refcoco", "nlvr2", "snli_ve")
 HELPED = """
 task      VQA    GQA   RefCOCO  NLVR2  SNLI-VE  mean

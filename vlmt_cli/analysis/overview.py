@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from vlmt_cli.analysis.relations.pairs_file import read_pairs
 from vlmt_cli.analysis.relations.seeds import one_seed
 from vlmt_cli.analysis.relations.table2 import Score as Table2Score
-from vlmt_cli.analysis.relations.table2 import Table2Row, caveat, few_images
+from vlmt_cli.analysis.relations.table2 import Table2Row, caveat, few_images, seed_mark
 from vlmt_cli.analysis.report import Score, Section, overlap_list, picture, plain_table, score_table
 from vlmt_cli.base.documents import read_json
 from vlmt_cli.base.origin import verify_split
@@ -129,7 +129,8 @@ def _cell(score: TaskScore | None) -> str:
 def table2_section(rows: Sequence[Table2Row], intro: str) -> Section:
     """Show the kinds of models of table 2 that are there, a column each; a line a task."""
     tasks = [task for task in TASKS if any(task in row.tasks for row in rows)]
-    lines = [[TASKS[task].short, *(_table2_cell(row.tasks.get(task)) for row in rows)] for task in tasks]
+    mark = seed_mark(rows)
+    lines = [[TASKS[task].short, *(_table2_cell(row.tasks.get(task), mark) for row in rows)] for task in tasks]
     lines.append(["better than ST in", *(f"{row.better} of {row.compared}" if row.better else "-" for row in rows)])
     marks = {mark for row in rows for score in row.tasks.values() for mark in score.mark}
     said = " ".join(f"{mark} {meaning}" for mark, meaning in MEANING.items() if mark in marks)
@@ -137,11 +138,12 @@ def table2_section(rows: Sequence[Table2Row], intro: str) -> Section:
     return Section("Table 2", f"{intro} {said}", plain_table(["task", *(row.name for row in rows)], lines))
 
 
-def _table2_cell(score: Table2Score | None) -> str:
+def _table2_cell(score: Table2Score | None, mark: str) -> str:
     if score is None:
         return "-"
     low, high = score.interval
-    return f"{score.number.value:.1f}{score.mark} ({low:.1f} to {high:.1f})"
+    marks = score.mark + (mark if score.number.interval is None else "")
+    return f"{score.number.value:.1f}{marks} ({low:.1f} to {high:.1f})"
 
 
 def seen_section(models: Mapping[str, Scores]) -> Section:

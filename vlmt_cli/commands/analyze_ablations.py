@@ -94,10 +94,10 @@ def _show_ablations(number: str, rows: "Sequence[AblationRow]", source: str, pap
     groups = ["G1", "G2", "G3"] + ["G4"] * (number != "12")
     named = [name for name in COLUMNS if number != "6" and any(name in {*row.tasks, *row.paper} for row in rows)]
     header = ["", *(COLUMNS[name] for name in named), *groups, "All"]
-    lines = []
+    lines, mark = [], _mark(rows)
     for row in rows:
         ours = {**row.tasks, **row.groups, "average": row.average}
-        lines.append([row.title, *(_plain(ours.get(name)) for name in [*named, *groups, "average"])])
+        lines.append([row.title, *(_plain(ours.get(name), mark) for name in [*named, *groups, "average"])])
         if beside:
             figures = (row.paper.get(name) for name in [*named, *groups, "average"])
             published = ["-" if figure is None else f"{figure:.2f}" for figure in figures]
@@ -116,7 +116,19 @@ def _caveat(rows: "Sequence[AblationRow]") -> str:
     """Say that a difference may be chance, where rows of one seed are compared."""
     from vlmt_cli.analysis.relations.seeds import one_seed
 
-    return one_seed(number for row in rows for number in row.tasks.values()) if len(rows) > 1 else ""
+    return one_seed(_numbers(rows)) if len(rows) > 1 else ""
+
+
+def _mark(rows: "Sequence[AblationRow]") -> str:
+    """Return what stands behind numbers of one seed among others of several."""
+    from vlmt_cli.analysis.relations.seeds import one_seed_mark
+
+    return one_seed_mark(_numbers(rows)) if len(rows) > 1 else ""
+
+
+def _numbers(rows: "Sequence[AblationRow]") -> "list[OverSeeds]":
+    numbers = [[*row.tasks.values(), *row.groups.values(), row.average] for row in rows]
+    return [number for of_row in numbers for number in of_row if number is not None]
 
 
 def _show_recalls(number: str, rows: "Sequence[AblationRow]", paper: bool) -> None:
@@ -125,18 +137,18 @@ def _show_recalls(number: str, rows: "Sequence[AblationRow]", paper: bool) -> No
     from vlmt_cli.evaluation.scores import COLUMNS
 
     names = {f"{task}_r{k}": f"{COLUMNS[task]}\nR@{k}" for task in ("coco", "flickr30k") for k in KS}
-    lines = []
+    lines, mark = [], _mark(rows)
     for row in (row for row in rows if row.recalls):
-        lines.append([row.title, *(_plain(row.recalls.get(name)) for name in names)])
+        lines.append([row.title, *(_plain(row.recalls.get(name), mark) for name in names)])
         if paper:
             lines.append(["  the paper's", *(f"{row.paper[name]:.2f}" if name in row.paper else "-" for name in names)])
     if lines and number != "6":
         stdout().print(table(["", *names.values()], lines, f"Table {number}: Recall@5 and 10 of image retrieval, %"))
 
 
-def _plain(number: "OverSeeds | None") -> str:
+def _plain(number: "OverSeeds | None", mark: str) -> str:
     if number is None:
         return "-"
     if number.interval is None:
-        return f"{number.value:.2f}"
+        return f"{number.value:.2f}{mark}"
     return f"{number.value:.2f}\n±{(number.interval[1] - number.interval[0]) / 2:.2f}"

@@ -124,19 +124,20 @@ def _show_rows(rows: "Sequence[Table2Row]", intervals: bool, paper: bool) -> Non
     """Print a row a kind of model, or where the terminal is too narrow a row a task."""
     from rich.measure import Measurement
 
+    from vlmt_cli.analysis.relations.table2 import seed_mark
     from vlmt_cli.commands.show import stdout, table
     from vlmt_cli.evaluation.scores import NOTHING, table2_columns
 
     header, keys = table2_columns(name for row in rows for name in row.tasks)
     header += ["\nover ST", "beats\nST in", "\nmodels", "param-\neters"]
-    lines = []
+    lines, mark = [], seed_mark(rows)
     for row in rows:
-        cells = {task: _cell(score, intervals) for task, score in row.tasks.items()}
-        cells |= {group: _number(number, intervals) for group, number in row.groups.items()}
-        cells |= {"average": _number(row.average, intervals)}
+        cells = {task: _cell(score, intervals, mark) for task, score in row.tasks.items()}
+        cells |= {group: _number(number, intervals, mark) for group, number in row.groups.items()}
+        cells |= {"average": _number(row.average, intervals, mark)}
         beats = f"{row.better} of {row.compared}" if row.better is not None else NOTHING
         size = f"{row.parameters / 1e6:,.1f}M" if row.parameters is not None else NOTHING
-        gain = _number(row.gain, intervals, signed=True)
+        gain = _number(row.gain, intervals, mark, signed=True)
         lines.append([row.name, *(cells.get(key, NOTHING) for key in keys), gain, beats, str(row.models), size])
         if paper:
             figures = (f"{row.paper[key]:.2f}" if key in row.paper else NOTHING for key in keys)
@@ -232,10 +233,10 @@ def _show_notes(
     seeds = {run.seed for run in runs}
     if intervals and (few := few_images(score for _, score in scores)):
         notes.append(few)
+    if len(seeds) > 1:
+        notes.append("Means over seeds; intervals are Student's t over seeds where a cell has several.")
     if said := caveat(rows):
         notes.append(said)
-    elif len(seeds) > 1:
-        notes.append("Means over seeds; intervals are Student's t over seeds where a cell has several.")
     if paper and any(score.paper is None for task, score in scores if task in TWELVE):
         notes.append("The paper's figure is left out where ours is of another split, or training saw its images.")
     notes += _sizes(rows) if paper else []
@@ -285,18 +286,19 @@ def _sizes(rows: "Sequence[Table2Row]") -> list[str]:
     return notes
 
 
-def _cell(score: "Score", intervals: bool) -> str:
+def _cell(score: "Score", intervals: bool, mark: str) -> str:
     low, high = score.interval
-    return f"{score.number.value:.2f}{score.mark}" + (f"\n{low:.1f} to {high:.1f}" if intervals else "")
+    marks = score.mark + (mark if score.number.interval is None else "")
+    return f"{score.number.value:.2f}{marks}" + (f"\n{low:.1f} to {high:.1f}" if intervals else "")
 
 
-def _number(number: "OverSeeds | None", intervals: bool, signed: bool = False) -> str:
+def _number(number: "OverSeeds | None", intervals: bool, mark: str, signed: bool = False) -> str:
     if number is None:
         return "-"
     text = f"{number.value:+.2f}" if signed else f"{number.value:.2f}"
-    if intervals and number.interval:
-        text += f"\n{number.interval[0]:.1f} to {number.interval[1]:.1f}"
-    return text
+    if number.interval is None:
+        return text + mark
+    return text + (f"\n{number.interval[0]:.1f} to {number.interval[1]:.1f}" if intervals else "")
 
 
 def _percent(value: float | None) -> str:

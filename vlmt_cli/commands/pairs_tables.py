@@ -1,17 +1,20 @@
 """What ``vlmt analyze pairs`` and ``triples`` show: tables, or the same as JSON."""
 
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from vlmt_cli.analysis.relations.confounders import rank_correlations
 from vlmt_cli.analysis.relations.pairs import Cell, PairTable, paper_pairs
-from vlmt_cli.analysis.relations.seeds import ONE_SEED, OverSeeds, one_seed
+from vlmt_cli.analysis.relations.seeds import ONE_SEED, OverSeeds, one_seed, one_seed_mark
 from vlmt_cli.commands.show import stdout, table
 
 
 def show_pairs(pairs: PairTable, title: str) -> None:
     titles = {item.name: item.title for item in pairs.items}
+    numbers = [cell.number for cell in pairs.cells]
+    shown = partial(_text, mark=one_seed_mark(numbers))
     for together in (2, 3):
         columns = list(combinations(titles, together - 1))
         if not any(cell.together == together for cell in pairs.cells):
@@ -19,9 +22,9 @@ def show_pairs(pairs: PairTable, title: str) -> None:
         rows = []
         for row in titles:
             changes = [pairs.cell("change", together, row, others) for others in columns]
-            rows.append([titles[row], *map(_text, changes), _text(pairs.cell("row average", together, row))])
+            rows.append([titles[row], *map(shown, changes), shown(pairs.cell("row average", together, row))])
         means = [pairs.cell("column average", together, "", others) for others in columns]
-        rows.append(["mean", *map(_text, means), ""])
+        rows.append(["mean", *map(shown, means), ""])
         header = ["with" if together == 2 else "with both"]
         header += ["\n& ".join(titles[name] for name in others) for others in columns]
         stdout().print(table([*header, "mean"], rows, title if together == 2 else None))
@@ -32,21 +35,21 @@ def show_pairs(pairs: PairTable, title: str) -> None:
             measured = pairs.cell("change", 3, cell.row, cell.others)
             beyond = pairs.cell("beyond the sum", 3, cell.row, cell.others)
             name = f"{titles[cell.row]} with {' & '.join(titles[other] for other in cell.others)}"
-            rows.append([name, _text(cell, " "), _text(measured, " "), _text(beyond, " ")])
+            rows.append([name, *(shown(each, between=" ") for each in (cell, measured, beyond))])
         stdout().print(table(["triple", "sum of its pairs", "measured", "beyond the sum"], rows))
-    numbers = [cell.number for cell in pairs.cells]
-    if not one_seed(numbers):
-        stdout().print("95% intervals over seeds (t); ~ marks those that cross zero. Scores are " + pairs.source + ".")
-    else:
-        stdout().print(f"{ONE_SEED} Scores are {pairs.source}.")
+    said = one_seed(numbers)
+    if said != ONE_SEED:
+        intervals = "95% intervals over seeds (t); ~ marks those that cross zero."
+        said = f"{intervals} {said}".strip()
+    stdout().print(f"{said} Scores are {pairs.source}.")
 
 
-def _text(cell: Cell | None, between: str = "\n") -> str:
+def _text(cell: Cell | None, between: str = "\n", mark: str = "") -> str:
     if cell is None:
         return ""
     number: OverSeeds = cell.number
     if number.interval is None:
-        return _signed(number.value)
+        return _signed(number.value) + mark
     low, high = map(_signed, number.interval)
     return f"{'~' if number.crosses_zero else ''}{_signed(number.value)}{between}[{low}, {high}]"
 

@@ -136,6 +136,16 @@ def test_seeds_give_means_and_gains_within_a_seed(tmp_path):
     assert rows["ST clean"].models == 1 and len(rows["ST clean"].lacking) == 11
 
 
+def test_numbers_of_one_seed_are_marked_among_others_of_two(tmp_path, capsys):
+    for seed, percent in ((0, 70.0), (1, 71.0)):
+        write_model(tmp_path / f"st{seed}", "ST clean", ["vqa"], {"vqa": task_score("vqa", percent)}, seed)
+    write_model(tmp_path / "gt", "GT clean", GROUPS["G1"], {task: task_score(task, 72.0) for task in GROUPS["G1"]})
+    assert run("analyze", "table2", "--runs", tmp_path) == 0
+    out = capsys.readouterr().out
+    assert "70.50" in out and "70.50¹" not in out and out.count("72.00¹") == len(GROUPS["G1"]) + 1  # and their mean
+    assert "+2.00¹" in out and "(¹) are of one seed, and a change may be chance." in " ".join(out.split())
+
+
 def test_a_run_of_its_own_goes_before_a_short_one_of_a_sweep(tmp_path, capsys):
     for folder, percent in ((tmp_path / "ablations" / "all-tasks-seed0", 10.0), (tmp_path / "zz", 60.0)):
         write_model(folder, "AT clean", TWELVE, {task: task_score(task, percent) for task in TWELVE})

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from vlmt_cli.analysis.relations.pairs import Cell, Kind, PairTable
-from vlmt_cli.analysis.relations.seeds import ONE_SEED
+from vlmt_cli.analysis.relations.seeds import one_seed, one_seed_mark
 from vlmt_cli.base.files import atomic
 
 COLOURS = "PuOr"
@@ -61,14 +61,15 @@ _DRAWN: tuple[Kind, ...] = ("change", "row average", "column average")
 
 def _heat_map(axes: Any, pairs: PairTable, together: int, columns: Sequence[tuple[str, ...]], most: float) -> None:
     titles = {item.name: item.title for item in pairs.items}
-    rows = list(titles)
+    rows, mark = list(titles), one_seed_mark(cell.number for cell in pairs.cells)
     apart = 0.15  # of a cell, between the changes and their averages
     for i, row in enumerate([*rows, ""]):
         for j, others in enumerate([*columns, ()]):
             kind: Kind = "change" if row and others else "row average" if row else "column average"
             cell = pairs.cell(kind, together, row, others) if row or others else None
             x, y = j + apart * (j == len(columns)), i + apart * (i == len(rows))
-            _square(axes, cell, x, y, most, empty="" if row in others or not (row or others) else "not\ntrained")
+            empty = "" if row in others or not (row or others) else "not\ntrained"
+            _square(axes, cell, x, y, most, empty, mark)
     axes.set_xlim(-0.5, len(columns) + 0.5 + apart)
     axes.set_ylim(len(rows) + 0.5 + apart, -0.5)
     labels = [" &\n".join(titles[name] for name in others) for others in columns]
@@ -83,7 +84,7 @@ def _heat_map(axes: Any, pairs: PairTable, together: int, columns: Sequence[tupl
     axes.text(-0.48, -1.2, title, fontsize=11, color=_INK, weight="bold", va="bottom")
 
 
-def _square(axes: Any, cell: Cell | None, x: float, y: float, most: float, empty: str) -> None:
+def _square(axes: Any, cell: Cell | None, x: float, y: float, most: float, empty: str, mark: str) -> None:
     from matplotlib import colormaps
     from matplotlib.patches import Rectangle
 
@@ -96,6 +97,7 @@ def _square(axes: Any, cell: Cell | None, x: float, y: float, most: float, empty
     linear = np.where(np.array(fill[:3]) > 0.04, ((np.array(fill[:3]) + 0.055) / 1.055) ** 2.4, 0)
     ink = "white" if np.dot(linear, (0.2126, 0.7152, 0.0722)) < 0.22 else _INK
     text = f"({_signed(number.value, 2)})" if number.crosses_zero else _signed(number.value, 2)
+    text += "" if number.interval else mark
     weight = "normal" if number.crosses_zero or not number.interval else "bold"
     above = 0.14 if number.interval else 0
     axes.text(x, y - above, text, ha="center", va="center", fontsize=10, color=ink, weight=weight)
@@ -141,7 +143,7 @@ def _caption(pairs: PairTable) -> str:
         f"Change of the row's {pairs.source} score from single-task training, in %: right what it gains on average, "
         "below what others gain from it."
     )
-    seeds = max((len(cell.number.values) for cell in pairs.cells), default=0)
-    if seeds < 2:
-        return f"{text} {ONE_SEED}"
-    return f"{text} Up to {seeds} seeds, 95% intervals (t); in brackets where the interval crosses zero."
+    numbers = [cell.number for cell in pairs.cells]
+    if (seeds := max((len(number.values) for number in numbers), default=0)) > 1:
+        text += f" Up to {seeds} seeds, 95% intervals (t); in brackets where the interval crosses zero."
+    return f"{text} {one_seed(numbers)}".strip()

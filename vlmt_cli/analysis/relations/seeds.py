@@ -20,6 +20,11 @@ from vlmt_cli.runs.metrics import read_metrics
 
 LEVEL = 0.95
 ONE_SEED = "One seed: there are no intervals over seeds, and a change may be chance."
+ONE_SEED_MARK = "¹"
+"""Stands behind a number of one seed where others are of several."""
+_SOME_OF_ONE_SEED = (
+    f"Numbers without an interval over seeds ({ONE_SEED_MARK}) are of one seed, and a change may be chance."
+)
 Key = TypeVar("Key", bound=Hashable)
 ScoreSource = Literal["validation", "test"]
 
@@ -55,8 +60,14 @@ class OverSeeds:
 
 
 def one_seed(numbers: Iterable[OverSeeds]) -> str:
-    """Say that a change may be chance, where all of the numbers are of one seed; else nothing."""
-    return "" if any(number.interval for number in numbers) else ONE_SEED
+    """Say that a change may be chance, where all or some of the numbers are of one seed; else nothing."""
+    several = {number.interval is not None for number in numbers}
+    return "" if several == {True} else _SOME_OF_ONE_SEED if several == {True, False} else ONE_SEED
+
+
+def one_seed_mark(numbers: Iterable[OverSeeds]) -> str:
+    """Return what stands behind each number of one seed: a mark where others are of several, else nothing."""
+    return ONE_SEED_MARK if one_seed(numbers) == _SOME_OF_ONE_SEED else ""
 
 
 def validation_scores(run: Path, weights: BestOrLast = "best") -> dict[str, float]:

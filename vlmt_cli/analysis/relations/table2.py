@@ -6,10 +6,10 @@ it was measured on the same split, and beside the paper's only where that is the
 none of its images, or was meant to (the rows of the full split).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from vlmt_cli.analysis.relations.seeds import OverSeeds, one_seed
+from vlmt_cli.analysis.relations.seeds import OverSeeds, one_seed, one_seed_mark
 from vlmt_cli.analysis.relations.table2_runs import PassedOver, ScoredRun
 from vlmt_cli.datasets.table import TASKS, TWELVE
 from vlmt_cli.evaluation.bootstrap import Estimate, coverage_explained
@@ -102,8 +102,20 @@ class Table2Row:
 
 
 def caveat(rows: Sequence[Table2Row]) -> str:
-    """Say that a gain may be chance, where rows of one seed are compared; else nothing."""
-    return one_seed(score.number for row in rows for score in row.tasks.values()) if len(rows) > 1 else ""
+    """Say that a gain may be chance, where rows are compared some of whose numbers are of one seed; else nothing."""
+    return one_seed(_over_seeds(rows)) if len(rows) > 1 else ""
+
+
+def seed_mark(rows: Sequence[Table2Row]) -> str:
+    """Return what stands behind numbers of one seed among others of several; see ``caveat``."""
+    return one_seed_mark(_over_seeds(rows)) if len(rows) > 1 else ""
+
+
+def _over_seeds(rows: Sequence[Table2Row]) -> Iterator[OverSeeds]:
+    for row in rows:
+        means = [*row.groups.values(), row.average, row.gain]
+        yield from (score.number for score in row.tasks.values())
+        yield from (number for number in means if number is not None)
 
 
 def table2_rows(runs: Sequence[ScoredRun]) -> tuple[list[Table2Row], list[PassedOver]]:
