@@ -79,6 +79,13 @@ def test_records_of_images_are_no_list_of_mixtures(tmp_path, records):
     assert form_of(put(tmp_path / "m.json", records)) == "records"
 
 
+def test_lists_in_lists_have_an_end(tmp_path):
+    for number in range(200):
+        put(tmp_path / f"{number}.yaml", f"datasets:\n  - json_path: {number + 1}.yaml\n")
+    with pytest.raises(DataError, match="is a list in a list, 30 times over; name its files in one list"):
+        sources_of(str(tmp_path / "0.yaml"))
+
+
 def test_globs_and_folders(tmp_path):
     put(tmp_path / "a" / "1.json", RECORDS)
     put(tmp_path / "a" / "2.jsonl", "\n".join(map(json.dumps, RECORDS)))

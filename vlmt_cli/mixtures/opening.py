@@ -22,6 +22,8 @@ _RECORDS = (".json", *LINES, ".parquet", ".arrow", ".tar", ".tgz", ".csv", ".tsv
 """How files end that hold records, whatever else lies beside them."""
 _BESIDE = (SUBSET, "dataset_infos.json")
 """Files beside records that have none: uids of the tables beside them, and what a hub says of a dataset."""
+_DEEPEST = 30
+"""Lists that name each other in a row."""
 _OTHER = (".zst", ".bz2", ".xz", ".zip", ".7z", ".lz4")
 
 
@@ -151,6 +153,8 @@ def _members(path: Path, form: str, above: tuple[Path, ...]) -> list[Source]:
     if here in above:
         todo = "take it out of one of the lists"
         raise DataError(f"names itself, over {listed([each.name for each in above])}", where=path, todo=todo)
+    if len(above) > _DEEPEST:
+        raise DataError(f"is a list in a list, {_DEEPEST} times over", where=path, todo="name its files in one list")
     sources: list[Source] = []
     members = LISTS[form].members(path)
     if not members:
