@@ -15,6 +15,7 @@ from mixtures.records import batches_of, damaged_of, ids_of, images_of, texts_of
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.mixtures import json_records
 from vlmt_cli.mixtures.forms import FORMS
+from vlmt_cli.mixtures.opening import form_of
 
 TURNS = [{"from": "human", "value": '<image>\nIs "[{,}]" \\ or é?'}, {"from": "gpt", "value": "image 猫"}]
 
@@ -48,6 +49,12 @@ def test_the_shapes_of_llava(tmp_path):
     assert sum(batch.videos for batch in batches_of(path, "llava")) == 3
     assert texts_of(path, "llava")[4] == ["p", "yes", "no"]
     assert texts_of(path, "llava")[0] == [turn["value"] for turn in TURNS]
+
+
+def test_instructions_without_an_image_are_records_without_one(tmp_path):
+    path = write(tmp_path / "alpaca.json", [{"instruction": "Say hello.", "input": "", "output": "Hello."}])
+    assert form_of(path) == "records" and names_of(path, "records") == [[]]
+    assert texts_of(path, "records") == [["Say hello.", "", "Hello."]]
 
 
 def test_images_in_messages(tmp_path):

@@ -25,7 +25,7 @@ _SAID = (
 _VIDEOS = ("video", "videos")
 _HASHES = ("sha256", "image_sha256", "md5", "image_md5")
 IMAGE_FIELDS = (*_LISTS, *_NAMES, *_URLS, *_IDS)
-TURN_FIELDS = (*_TURNS, *_VIDEOS, "query", "response", "chosen", "prompt")
+TURN_FIELDS = (*_TURNS, *_VIDEOS, "query", "response", "chosen", "prompt", "instruction", "output")
 
 _EMBEDDED = ("/9j/", "iVBORw0KGgo", "UklGR", "R0lGOD")
 """With what the base64 of a JPEG, a PNG, a WebP or a GIF begins."""
