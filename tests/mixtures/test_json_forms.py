@@ -51,6 +51,13 @@ def test_the_shapes_of_llava(tmp_path):
     assert texts_of(path, "llava")[0] == [turn["value"] for turn in TURNS]
 
 
+def test_images_in_a_field_that_is_not_known_are_missed_aloud(tmp_path):
+    records = [{"pic": "1.jpg", "conversations": TURNS}, {"image": "2.jpg"}, {"id": "<image>"}]
+    path = write(tmp_path / "mix.json", records)
+    assert names_of(path) == [[], ["2.jpg"], []]
+    assert sum(batch.unmet for batch in batches_of(path, "llava")) == 2
+
+
 def test_instructions_without_an_image_are_records_without_one(tmp_path):
     path = write(tmp_path / "alpaca.json", [{"instruction": "Say hello.", "input": "", "output": "Hello."}])
     assert form_of(path) == "records" and names_of(path, "records") == [[]]

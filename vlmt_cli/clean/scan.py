@@ -123,6 +123,7 @@ class Tally:
         records, images: how many.
         without_image: records that show no image, those with a video among them, and are not damaged.
         videos: which are not compared.
+        unmet: records whose text says <image>, and that name none in a known field.
         damaged: records that could not be read, the first ones; ``damaged_records`` counts all.
         compared: images with a key, an address or a hash that could be looked up, or whose picture was compared.
         pictures: images whose picture was compared; and ``unseen`` those whose was not, by the reason.
@@ -136,6 +137,7 @@ class Tally:
     images: int = 0
     without_image: int = 0
     videos: int = 0
+    unmet: int = 0
     damaged: list[Damaged] = field(default_factory=list)
     damaged_records: int = 0
     compared: int = 0
@@ -152,6 +154,7 @@ class Tally:
         self.images += other.images
         self.without_image += other.without_image
         self.videos += other.videos
+        self.unmet += other.unmet
         self.damaged = (self.damaged + other.damaged)[:_EXAMPLES]
         self.damaged_records += other.damaged_records
         self.compared += other.compared
@@ -284,6 +287,7 @@ def _tally(
         images=len(keys),
         without_image=batch.records - len(pc.unique(column_of(batch.images, "record"))) - len(batch.damaged),
         videos=batch.videos,
+        unmet=batch.unmet,
         damaged=list(batch.damaged[:_EXAMPLES]),
         damaged_records=len(batch.damaged),
         compared=int(is_known.sum()),

@@ -81,6 +81,7 @@ class ScanReport(_Model):
         without_image, videos, damaged: records without an image; videos, which are not compared; records that could
             not be read.
         damaged_examples: the first of them.
+        unmet: records without an image whose text says ``<image>``.
         compared: images that could be looked up, or whose picture was compared.
         pictures: images whose picture was compared; None where pictures were not asked for.
         unseen: images whose picture was not compared, by the reason.
@@ -98,6 +99,7 @@ class ScanReport(_Model):
     hit_records: NonNegativeInt
     without_image: NonNegativeInt
     videos: NonNegativeInt
+    unmet: NonNegativeInt = 0
     damaged: NonNegativeInt
     damaged_examples: tuple[str, ...]
     compared: NonNegativeInt
@@ -152,6 +154,7 @@ def make_report(
         hit_records=_records(hits),
         without_image=tally.without_image,
         videos=tally.videos,
+        unmet=tally.unmet,
         damaged=tally.damaged_records,
         damaged_examples=tuple(f"record {each.record}: {each.reason}" for each in tally.damaged),
         compared=tally.compared,
@@ -210,6 +213,9 @@ def notes(report: ScanReport) -> list[str]:
         said.append(f"{count(len(empty), 'file')} without records (such as {names}).")
     if report.without_image:
         said.append(f"{count(report.without_image, 'record')} without an image.")
+    if report.unmet:
+        todo = "is the field of their images called image or images?"
+        said.append(f"{count(report.unmet, 'record')} with <image> in the text, and without an image: {todo}")
     if report.videos:
         said.append(f"{count(report.videos, 'video')}, not compared.")
     if report.damaged:

@@ -85,6 +85,7 @@ class Batch:
         spans: N rows of first and last byte (exclusive) of each record in the unpacked file; None where the form has
             none, or where finding them costs time and ``Wanted.spans`` does not ask for them.
         videos: how many videos the records show, which are not compared.
+        unmet: how many records say ``<image>`` in their text and name no image in a field that is known.
         damaged: the records that could not be read; they show no image here.
     """
 
@@ -95,6 +96,7 @@ class Batch:
     texts: pa.Array | None = None
     spans: NDArray[np.int64] | None = None
     videos: int = 0
+    unmet: int = 0
     damaged: tuple[Damaged, ...] = ()
 
 

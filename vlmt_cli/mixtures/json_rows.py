@@ -20,6 +20,8 @@ from vlmt_cli.mixtures.json_records import Window
 from vlmt_cli.mixtures.json_values import Spans
 from vlmt_cli.mixtures.plain_records import Plain, rows_to_search, spans_of, turns_of
 
+_MARK = b"<image>"
+
 
 @dataclass
 class Rows:
@@ -36,6 +38,7 @@ class Rows:
     spans: list[Spans] = field(default_factory=list)
     damaged: list[Damaged] = field(default_factory=list)
     videos: int = 0
+    unmet: int = 0
 
     def add_window(self, window: Window) -> None:
         """Add the records of a window; those that cannot be read are counted as damaged."""
@@ -89,6 +92,8 @@ class Rows:
         except ValueError as error:
             images = []
             self.damaged.append(Damaged(number, str(error)))
+        else:
+            self.unmet += not images and _MARK in bytes(text)
         self.ids.append(None if own is None else text_of(own))
         self.texts.append(said)
         self.record += [number] * len(images)
@@ -117,6 +122,7 @@ class Rows:
             pa.array(self.texts, pa.list_(pa.string())) if self.wanted.texts else None,
             spans=np.concatenate(self.spans) if self.spans else None,
             videos=self.videos,
+            unmet=self.unmet,
             damaged=tuple(self.damaged),
         )
 
