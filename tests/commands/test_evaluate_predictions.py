@@ -43,6 +43,8 @@ def test_two_files_are_scored_and_compared(vlmt, world, files, tmp_path):
     right = [sum(number % 3 >= least for number in range(len(rows))) / len(rows) for least in (1, 2)]
     assert [each["task"]["score"]["value"] for each in (better, worse)] == pytest.approx(right)
     assert worse["against_first"]["value"] == pytest.approx(right[1] - right[0])
+    page = (tmp_path / "scores.html").read_text()
+    assert "<td>more than better</td>" in page and "<script" not in page and "predictions joined with" in page
     assert json.loads((tmp_path / "scores.json").read_text())[0]["join"]["joined"] == len(rows)
     assert pq.read_table(tmp_path / "predictions" / "1-better.parquet")["score"].to_pylist().count(1) == right[0] * len(
         rows

@@ -99,7 +99,7 @@ def evaluate_predictions(
         others: options of models by their names; none of them may be given.
         control: another model's file.
         data: the data folder.
-        to: a folder for ``scores.json`` and the judged rows; None to write nothing.
+        to: a folder for ``scores.json``, the same as a page, and the judged rows; None to write nothing.
         as_json: whether the scores are printed as JSON, a list with an object a file.
     """
     from vlmt_cli.commands.show import progress, say, stdout, table
@@ -126,9 +126,10 @@ def evaluate_predictions(
     with progress("Scanning") as update:
         scored = score_files(paths, asked, update)
     names = _names(paths)
+    said = [[*each.said, *notes_of(each.report)] for each in scored]
     if to is not None:
-        _write(to, scored, names)
-        say(f"Written to {to}: scores.json, predictions/")
+        _write(to, scored, names, said)
+        say(f"Written to {to}: scores.json, scores.html, predictions/")
     if as_json:
         print(_as_json(scored))
         return
@@ -136,7 +137,6 @@ def evaluate_predictions(
     reports = [each.report for each in scored]
     if rows := rows_of(reports, names):
         console.print(table(HEADER, rows, f"{reports[0].benchmark}, in %", left=2))
-    said = [[*each.said, *notes_of(each.report)] for each in scored]
     for lines, name in zip(said, names, strict=True):
         own = [line for line in lines if len(scored) == 1 or not all(line in each for each in said)]
         for line in own:
@@ -159,12 +159,14 @@ def _as_json(scored: "Sequence[Scored]") -> str:
     return json.dumps([each.report.model_dump(mode="json") for each in scored], indent=2)
 
 
-def _write(folder: Path, scored: "Sequence[Scored]", names: Sequence[str]) -> None:
+def _write(folder: Path, scored: "Sequence[Scored]", names: Sequence[str], said: Sequence[Sequence[str]]) -> None:
     import re
 
     from vlmt_cli.base.files import write_parquet, write_text
+    from vlmt_cli.evaluation.answers.page import page_of
 
     write_text(folder / "scores.json", _as_json(scored) + "\n")
+    write_text(folder / "scores.html", page_of([each.report for each in scored], names, said))
     for number, (each, name) in enumerate(zip(scored, names, strict=True), 1):
         plain = re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._") or "predictions"
         write_parquet(folder / "predictions" / f"{number}-{plain}.parquet", each.table)
