@@ -9,7 +9,8 @@ _STYLE = """.wide { overflow-x: auto } table { border-collapse: collapse; font-v
 th, td { text-align: right; padding: .25rem .9rem .25rem 0; white-space: nowrap }
 th { color: var(--soft); font-weight: 500; border-bottom: 1px solid var(--line) }
 th:nth-child(-n+2), td:nth-child(-n+2) { text-align: left } tr.first td { border-top: 1px solid var(--line) }
-tr.first td:first-child { font-weight: 600 } li { max-width: 90ch; color: var(--soft) } p, li { overflow-wrap: anywhere }
+tr.first td:first-child { font-weight: 600 } li { max-width: 90ch; color: var(--soft) }
+p, li { overflow-wrap: anywhere }
 """
 
 
