@@ -237,6 +237,7 @@ def test_damaged_lines_are_counted_and_kept(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ('{"data": [{"image": "1.jpg"}]}', "names images in no known field; its records have 'data'"),
         ('[{"image": "1.jpg"}, {"image": "2', "record 1: is cut off"),
         ('[{"image": "1.jpg"}, {"image": "2.jpg"}', "record 1: is cut off"),
         ('[{"image": "1.jpg"},', "record 1: is cut off"),

@@ -134,9 +134,11 @@ def test_lines_of_names(tmp_path):
     assert names_of(path) == ["VG_100K_2/2415417.jpg", "a b.jpg", "http://x.org/1.jpg"]
     write_kept(path, "image_list", [False, True, True], tmp_path / "out.txt")
     assert (tmp_path / "out.txt").read_bytes() == data.replace(b"VG_100K_2/2415417.jpg xml/2415417.xml\r\n", b"")
-    path.write_bytes(b"1.jpg\n\xff.jpg\n2.jpg\n")
+    path.write_bytes(b"1.jpg\n\xff.jpg\n2.jpg\n3.jpg\r4.jpg\r\n")
     assert names_of(path) == ["1.jpg", "2.jpg"]
-    assert damaged_of(path, "image_list") == {1: "is not UTF-8"}
+    assert {n: said[:17] for n, said in damaged_of(path, "image_list").items()} == {
+        1: "is not UTF-8", 3: "has several lines"
+    }  # fmt: skip
 
 
 def test_arrays_of_ids(tmp_path):

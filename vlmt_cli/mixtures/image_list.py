@@ -98,6 +98,8 @@ def read(source: Source, wanted: Wanted) -> Iterator[Batch]:
             damaged, names = [], []
             for number, line in enumerate(lines, first):
                 try:
+                    if b"\r" in line.strip():
+                        raise ValueError("has several lines in one, as carriage returns alone end them")
                     name = _column(line).decode()
                     if len(name) > LONGEST or "\0" in name:
                         raise ValueError(f"has a name of {count(len(name), 'character')}: '{printable(name, 40)}'")

@@ -18,6 +18,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.words import listed, quoted
 from vlmt_cli.mixtures.batch import Batch, Form, Source, Wanted
@@ -63,8 +65,13 @@ def read(source: Source, wanted: Wanted) -> Iterator[Batch]:
 
 
 def keys_of(window: Window) -> set[str]:
-    """Return the names that stand before a colon in the first record of a window."""
-    return {key.decode() for key in _KEY.findall(bytes(window.records[0][:65536]))}
+    """Return the fields of the first record of a window; what is nested in them does not count."""
+    try:
+        value = msgspec.json.decode(window.records[0])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return {key.decode() for key in _KEY.findall(bytes(window.records[0][:65536]))}
+    parts = value if isinstance(value, list) else [value]
+    return {key for part in parts if isinstance(part, dict) for key in part}
 
 
 def is_llava(path: Path, head: bytes) -> bool:
