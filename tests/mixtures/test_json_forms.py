@@ -73,15 +73,18 @@ def test_images_in_messages(tmp_path):
         {"type": "image", "image": "file:///photos/a%20b.jpg"},
         {"type": "text", "text": "Who?"},
     ]
-    query = {"query": "<img>x/000000000009.jpg</img>Who?", "response": "He."}
-    records = [{"messages": [{"role": "user", "content": blocks}]}, query]
+    query = {"query": "<img>x/000000000009.jpg</img>Who?", "response": "He.", "history": [["<img>h.jpg</img>?", "She."]]}
+    asked = {"prompt": [{"role": "user", "content": [{"type": "image", "image": "p.jpg"}]}], "chosen": [], "rejected": 0}
+    records = [{"messages": [{"role": "user", "content": blocks}]}, query, asked]
     path = write(tmp_path / "mix.json", records)
     sha256, md5 = hashlib.sha256(data).hexdigest(), hashlib.md5(data).hexdigest()
     assert images_of(path, "messages", data=True) == [
         (0, 0, {"sha256": sha256, "md5": md5, "data": data}),
         (0, 1, {"url": "https://example.org/1.jpg"}),
         (0, 2, {"name": "/photos/a b.jpg"}),
-        (1, 0, {"name": "x/000000000009.jpg"}),
+        (1, 0, {"name": "h.jpg"}),
+        (1, 1, {"name": "x/000000000009.jpg"}),
+        (2, 0, {"name": "p.jpg"}),
     ]
     assert texts_of(path, "messages")[0] == ["Who?"]
 

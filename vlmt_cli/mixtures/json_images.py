@@ -25,6 +25,7 @@ _SAID = (
 _VIDEOS = ("video", "videos")
 _HASHES = ("sha256", "image_sha256", "md5", "image_md5")
 IMAGE_FIELDS = (*_LISTS, *_NAMES, *_URLS, *_IDS)
+_SHOWING = (*_TURNS, "history", "query", "prompt", "chosen", "rejected", "instruction", "input")
 TURN_FIELDS = (*_TURNS, *_VIDEOS, "query", "response", "chosen", "prompt", "instruction", "output")
 
 _EMBEDDED = ("/9j/", "iVBORw0KGgo", "UklGR", "R0lGOD")
@@ -92,12 +93,10 @@ def images_in(record: Any, wants_data: bool = False) -> list[Image]:
     for value in (record.image, record.images):
         if value is not None:
             images += _images(value, wants_data)
-    for name in _TURNS[:2]:
-        turns = getattr(record, name)
-        if turns is not msgspec.UNSET and names_images(turns):
-            images += [image for image in _in_turns(_value(turns), wants_data) if image not in images]
-    if record.query is not msgspec.UNSET and names_images(record.query):
-        images += [image for text in _strings(_value(record.query)) for image in _marked(text, wants_data)]
+    for name in _SHOWING:
+        said = getattr(record, name)
+        if said is not msgspec.UNSET and names_images(said):
+            images += [image for image in _in_said(_value(said), wants_data) if image not in images]
     return _beside(record, images)
 
 
@@ -149,7 +148,7 @@ def _images(value: Any, wants_data: bool) -> list[Image]:
     if isinstance(value, list):
         return [image for part in value for image in _images(part, wants_data)]
     if isinstance(value, dict):
-        parts = [value[key] for key in ("path", "image", "url", "image_url", "file_name", "value") if value.get(key)]
+        parts = [value[key] for key in ("path", "image", "url", "image_url", "file_name", "value", "data") if value.get(key)]
         return _images(parts[0], wants_data) if parts else []
     if value is None or isinstance(value, bool):
         return []
@@ -181,9 +180,18 @@ def _embedded(text: str, wants_data: bool) -> Image:
     return None, None, *hashes, data if wants_data else None
 
 
-def _in_turns(turns: Any, wants_data: bool) -> Iterator[Image]:
+def _in_said(value: Any, wants_data: bool) -> Iterator[Image]:
+    """Give the images that turns, a text, or a history of texts name themselves."""
+    if isinstance(value, list) and any(isinstance(turn, dict) for turn in value):
+        yield from _in_turns(value, wants_data)
+    else:
+        for text in _strings(value):
+            yield from _marked(text, wants_data)
+
+
+def _in_turns(turns: list[Any], wants_data: bool) -> Iterator[Image]:
     """Give the images that turns name themselves: blocks of content, and ``<img>`` marks."""
-    for turn in turns if isinstance(turns, list) else []:
+    for turn in turns:
         if not isinstance(turn, dict):
             continue
         contents = [turn.get(key) for key in ("content", "value")]
