@@ -73,8 +73,8 @@ def test_images_in_messages(tmp_path):
         {"type": "image", "image": "file:///photos/a%20b.jpg"},
         {"type": "text", "text": "Who?"},
     ]
-    query = {"query": "<img>x/000000000009.jpg</img>Who?", "response": "He.", "history": [["<img>h.jpg</img>?", "She."]]}
-    asked = {"prompt": [{"role": "user", "content": [{"type": "image", "image": "p.jpg"}]}], "chosen": [], "rejected": 0}
+    query = {"query": "<img>x/000000000009.jpg</img>Who?", "response": "He.", "history": [["<img>h.jpg</img>", "A"]]}
+    asked = {"prompt": [{"role": "user", "content": [{"type": "image", "image": "p.jpg"}]}], "chosen": []}
     records = [{"messages": [{"role": "user", "content": blocks}]}, query, asked]
     path = write(tmp_path / "mix.json", records)
     sha256, md5 = hashlib.sha256(data).hexdigest(), hashlib.md5(data).hexdigest()

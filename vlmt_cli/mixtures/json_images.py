@@ -23,6 +23,7 @@ _SAID = (
     *("text", "caption", "question", "answer", "sent", "expression", "instruction", "input", "output", "label"),
 )
 _VIDEOS = ("video", "videos")
+_INSIDE = ("path", "image", "url", "image_url", "file_name", "value", "data")
 _HASHES = ("sha256", "image_sha256", "md5", "image_md5")
 IMAGE_FIELDS = (*_LISTS, *_NAMES, *_URLS, *_IDS)
 _SHOWING = (*_TURNS, "history", "query", "prompt", "chosen", "rejected", "instruction", "input")
@@ -148,7 +149,7 @@ def _images(value: Any, wants_data: bool) -> list[Image]:
     if isinstance(value, list):
         return [image for part in value for image in _images(part, wants_data)]
     if isinstance(value, dict):
-        parts = [value[key] for key in ("path", "image", "url", "image_url", "file_name", "value", "data") if value.get(key)]
+        parts = [value[key] for key in _INSIDE if value.get(key)]
         return _images(parts[0], wants_data) if parts else []
     if value is None or isinstance(value, bool):
         return []
