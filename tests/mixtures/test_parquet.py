@@ -81,6 +81,11 @@ def test_benchmark_whose_image_says_less_than_the_name_beside_it(tmp_path):
     assert ids_of(file, "parquet") == ["1", "2"]
 
 
+def test_numbers_of_images(tmp_path):
+    rows = {"image": [42, None], "conversations": [[{"from": "human", "value": "What?"}]] * 2}
+    assert images_of(parquet(tmp_path / "a", rows), "parquet") == [(0, 0, {"name": "42"})]
+
+
 def test_tables_of_addresses(tmp_path):
     sha = "08dc1f9bc6a55a04882a2cc3ac792feca030362ddd62990c74b708fe1606ef47"
     laion = {"URL": ["http://a/1.jpg", None], "TEXT": ["a", "b"], "hash": [5, 6]}
@@ -168,6 +173,10 @@ def test_what_is_wrong_is_said_in_one_line_and_nothing_is_written(tmp_path):
 
     with pytest.raises(DataError, match=r"no column that names an image \(its columns: x and y\); name the column"):
         images_of(parquet(tmp_path / "x", {"x": [1], "y": ["a"]}), "parquet")
+    block = {"type": "image_url", "image_url": {"url": "http://a/1.jpg"}}
+    inside = {"messages": [[{"role": "user", "content": [block]}]]}  # would be text without an image
+    with pytest.raises(DataError, match=r"no column that names an image \(its columns: messages\)"):
+        images_of(parquet(tmp_path / "inside", inside), "parquet")
     latin = pa.array([b"\xe9.jpg"], pa.binary()).view(pa.string())
     with pytest.raises(DataError, match=r"record 0: .*UTF"):
         images_of(parquet(tmp_path / "latin", {"file_name": latin}), "parquet")

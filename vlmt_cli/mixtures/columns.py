@@ -83,7 +83,8 @@ def roles_of(schema: pa.Schema, sample: Callable[[list[str]], pa.Table]) -> Role
     images = tuple(name for name in by_name.values() if _is_image(name, kinds[name], features))
     roles = Roles(
         tuple(sorted(images, key=schema.names.index)),
-        named(_NAMES, lambda kind: _is_text(_item(kind)) or types.is_integer(_item(kind))),
+        named(_NAMES, lambda kind: _is_text(_item(kind)) or types.is_integer(_item(kind)))
+        + tuple(name for name, kind in kinds.items() if types.is_integer(kind) and _IMAGES.fullmatch(name.lower())),
         named(_URLS, lambda kind: _is_text(_item(kind))),
         named(_SHA256, lambda kind: _is_text(_item(kind))),
         named(_MD5, lambda kind: _is_text(_item(kind))),
@@ -98,7 +99,9 @@ def roles_of(schema: pa.Schema, sample: Callable[[list[str]], pa.Table]) -> Role
     looks = _by_content([name for name, kind in kinds.items() if _is_text(kind)], sample)
     if looks["urls"] or looks["names"]:
         return replace(roles, names=looks["names"], urls=looks["urls"])
-    return roles if any(types.is_nested(kinds[name]) for name in roles.texts) else None
+    said = [kinds[name] for name in roles.texts]
+    # Text alone: conversations that hold no images themselves, which would be passed over.
+    return roles if any(map(types.is_nested, said)) and not any(map(_holds_images, said)) else None
 
 
 def leaves(roles: Roles, paths: Iterable[str], texts: bool, data: bool) -> list[str]:
@@ -143,6 +146,13 @@ def _is_image(name: str, kind: pa.DataType, features: set[str]) -> bool:
         return has_image or (bool(parts & {"bytes", "path"}) and name in features)
     fits = _is_text(item) or types.is_binary(item) or types.is_large_binary(item) or types.is_null(item)
     return fits and (name in features or _IMAGES.fullmatch(name.lower()) is not None)
+
+
+def _holds_images(kind: pa.DataType) -> bool:
+    """Whether a field within a column is an image, by its name: ``messages[].content[].image_url``."""
+    if types.is_struct(kind):
+        return any(field.name in _URLS or _IMAGES.fullmatch(field.name) or _holds_images(field.type) for field in kind)
+    return _item(kind) is not kind and _holds_images(_item(kind))
 
 
 def _item(kind: pa.DataType) -> pa.DataType:
