@@ -198,7 +198,14 @@ def test_records_read_together_are_read_as_alone_and_stand_where_they_do(tmp_pat
         together = batches_of(folder / "q.json", "llava", spans=True)
         assert [whole[a:b] for batch in together for a, b in batch.spans] == texts
         assert images_of(folder / "q.json", "llava") == images_of(folder / "q.jsonl", "llava")
+        last = frozenset([len(drawn) - 1])
+        said = [
+            texts
+            for batch in batches_of(folder / "q.json", "llava", texts=True, texts_of=last)
+            for texts in batch.texts
+        ]
     assert ids_of(folder / "q.json", "llava") == ids_of(folder / "q.jsonl", "llava")
+    assert said[-1].as_py() == texts_of(folder / "q.jsonl", "llava")[-1]
 
 
 def test_guesses_hold_on_ordinary_files(tmp_path, monkeypatch):

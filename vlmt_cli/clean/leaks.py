@@ -151,7 +151,7 @@ def _said(first: pa.Table, sources: Sequence[Source]) -> dict[tuple[str, int], s
     for source in sources:
         mine = first.filter(pc.equal(first["file"], source.name))
         wanted = sorted(set(pc.list_element(mine["record_list"], 0).to_pylist()))
-        batches = FORMS[source.form].read(source, Wanted(texts=True)) if wanted else ()
+        batches = FORMS[source.form].read(source, Wanted(texts=True, texts_of=frozenset(wanted))) if wanted else ()
         for batch in batches:
             if batch.first >= _MOST_READ:
                 break

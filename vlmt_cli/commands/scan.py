@@ -98,6 +98,9 @@ def scan(
 
       vlmt scan cauldron/*.parquet --images --index ours.parquet
     """
+    from vlmt_cli.base.without_pandas import leave_pandas_out
+
+    leave_pandas_out()
     import os
 
     import pyarrow.compute as pc
@@ -105,7 +108,6 @@ def scan(
     from vlmt_cli.base.errors import LeakError, UsageError
     from vlmt_cli.base.file_systems import is_elsewhere
     from vlmt_cli.base.keys import right_source
-    from vlmt_cli.base.without_pandas import leave_pandas_out
     from vlmt_cli.clean.index import choose
     from vlmt_cli.clean.leaks import write_scan_leaks
     from vlmt_cli.clean.own_index import OWN, files_of_benchmarks, known_index
@@ -131,7 +133,6 @@ def scan(
     if not images and (image_folder or verdicts or test_images or workers):
         what = "--image-folder, --verdicts, --test-images and --workers go with --images"
         raise UsageError(what, todo="add --images")
-    leave_pandas_out()
     index = known_index(data if data.is_dir() else None, files or ())
     wanted = ready(index, choose(index, against))
     sources = _sources(context, mixture, form)

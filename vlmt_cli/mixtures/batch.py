@@ -31,11 +31,19 @@ Names may be dictionary-encoded, as they are in a file whose columns are."""
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a reader gives beyond records and names; each costs time."""
+    """What a reader gives beyond records and names; each costs time.
+
+    Args:
+        texts: what is said in the records.
+        data: the images' files.
+        spans: where records stand, in forms that are text.
+        texts_of: the numbers of the only records whose texts are wanted; a reader may give those of others as well.
+    """
 
     texts: bool = False
     data: bool = False
     spans: bool = False
+    texts_of: frozenset[int] | None = None
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def read(source: Source, wanted: Wanted) -> Iterator[Batch]:
     """
     is_known, said = False, set[str]()
     rows = Rows(wanted)
-    for window in windows(source.path, None if wanted.texts else PLAIN):
+    for window in windows(source.path, None if wanted.texts and wanted.texts_of is None else PLAIN):
         rows.add_window(window)
         if rows.damaged and (window.is_array or (window.first == 0 and len(rows.damaged) == len(window))):
             bad = rows.damaged[0]

@@ -65,6 +65,9 @@ class Rows:
         unusual = set() if is_plain and all(written) else {row for row, name in enumerate(names) if not _is_plain(name)}
         to_search = rows_to_search(text, turns).tolist()
         unusual.update(row for row in to_search if names_images(records[row].conversations))
+        if self.wanted.texts and self.wanted.texts_of is not None:
+            rows = {number - window.first for number in self.wanted.texts_of}
+            unusual |= rows & set(range(len(records)))
         start = 0
         for row in [*sorted(unusual), len(records)]:
             shown = [n for n, name in enumerate(names[start:row], window.first + start) if name is not None]
@@ -72,6 +75,7 @@ class Rows:
             self.position += [0] * len(shown)
             self.names += [name for name in names[start:row] if name is not None]
             self.ids += ids[start:row]
+            self.texts += [[]] * (row - start)
             if row < len(records):
                 self._add(window.first + row, window.records[row])
             start = row + 1
@@ -87,7 +91,7 @@ class Rows:
                 self.videos += sum(len(v) if isinstance(v, list) else v is not None for v in (part.video, part.videos))
                 if own is None:
                     own = next((v for name in OWN_IDS if (v := getattr(part, name)) is not None), None)
-                if self.wanted.texts:
+                if self.wanted.texts and (self.wanted.texts_of is None or number in self.wanted.texts_of):
                     said += texts_in(part)
         except ValueError as error:
             images = []
