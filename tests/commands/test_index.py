@@ -46,6 +46,18 @@ def test_benchmarks_are_added_as_people_hold_them(vlmt, tmp_path: Path, file: st
     assert index.benchmarks["mine"].coco_split == split.get(file)
 
 
+def test_of_a_file_with_several_splits_the_test_splits_are_added(vlmt, tmp_path: Path) -> None:
+    splits = ("train", "restval", "val", "testA", "testB", "test")
+    images = [{"cocoid": n, "filename": f"COCO_val2014_{n:012}.jpg", "split": split} for n, split in enumerate(splits)]
+    (tmp_path / "karpathy.json").write_text(json.dumps({"images": images, "dataset": "coco"}))
+    (tmp_path / "val.json").write_text(json.dumps(images[2:3]))
+    to = tmp_path / "index.parquet"
+    _, said, _ = vlmt("index", "add", *(f"{name}={tmp_path / name}.json" for name in ("karpathy", "val")), "--to", to)
+    index = read_index(to)
+    assert index.images_of("karpathy").to_pylist() == ["coco:3", "coco:4", "coco:5"]
+    assert index.images_of("val").to_pylist() == ["coco:2"] and "karpathy.json, split test, testA and testB" in said
+
+
 def test_parquet_and_folders_are_known_by_the_hashes_of_their_images(vlmt, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()

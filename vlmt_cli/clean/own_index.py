@@ -13,6 +13,7 @@ from vlmt_cli.base.addresses import flickr_photos, normal_addresses
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.identity import LINKS, links_table, same_image
 from vlmt_cli.base.keys import SOURCES
+from vlmt_cli.base.words import listed, printable
 from vlmt_cli.clean.builtin_index import builtin_index
 from vlmt_cli.clean.index import LOOKS, Benchmark, Index, image_rows, join_indexes, make_index
 from vlmt_cli.clean.index_file import read_index
@@ -88,7 +89,7 @@ def index_of_file(name: str, path: Path, source: str | None, images: bool, is_sc
     """
     from vlmt_cli.clean.pictures import marks_of  # decoders, which a scan of names does not need
 
-    shown = read_benchmark(path, marks_of if images or path.is_dir() else None)
+    shown = read_benchmark(path, marks_of if images or path.is_dir() else None, only_test=is_scored)
     keys = _keys_of(name, shown, path, source)
     if keys.null_count == len(keys):
         example = next((names[0] for names in shown.names if names), "")
@@ -102,8 +103,9 @@ def index_of_file(name: str, path: Path, source: str | None, images: bool, is_sc
     images_known = pa.concat_tables([image_rows(name, keys), said])
     images_known = images_known.filter(pc.is_valid(images_known["image"]))
     count = len(images_known["image"].unique())
+    origin = f"{path.name[:200]}{f', split {printable(listed(shown.splits))}' if shown.splits else ''}"
     benchmark = Benchmark(
-        name, _family(name), source=path.name[:200], of=count, is_scored=is_scored, coco_split=_coco_split(shown)
+        name, _family(name), source=origin, of=count, is_scored=is_scored, coco_split=_coco_split(shown)
     )
     return make_index({name: benchmark}, images_known, pa.concat_tables(links), _looks(keys, shown)), keys.null_count
 

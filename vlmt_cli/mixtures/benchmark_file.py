@@ -59,12 +59,14 @@ class Shown:
         urls: N lists of addresses.
         hashes: N lists of ``sha256:...`` and ``md5:...`` of the image's file, and what else ``Marks`` gives.
         texts: N lists of what is said about it.
+        splits: to which of the file's splits they belong, where others were left out.
     """
 
     names: list[list[str]] = field(default_factory=list)
     urls: list[list[str]] = field(default_factory=list)
     hashes: list[list[str]] = field(default_factory=list)
     texts: list[list[str]] = field(default_factory=list)
+    splits: tuple[str, ...] = ()
 
     def add(self, names: list[str], urls: list[str], hashes: list[str], texts: list[str]) -> None:
         """Add one image."""
@@ -81,12 +83,13 @@ Marks = Callable[[bytes], list[str]]
 """By what an image's file is recognised: a list of ``kind:hexadecimal digits``."""
 
 
-def read_benchmark(path: Path, marks: Marks | None = None) -> Shown:
+def read_benchmark(path: Path, marks: Marks | None = None, only_test: bool = False) -> Shown:
     """Read a benchmark's file.
 
     Args:
         path: the file, plain or ``.gz``, or a folder of a form that is one.
         marks: asked about each image that it holds.
+        only_test: of JSON whose records say their splits, such as Karpathy's or gRefCOCO's, take the test splits alone.
 
     Raises:
         DataError: it cannot be read, or says nothing of images.
@@ -100,7 +103,7 @@ def read_benchmark(path: Path, marks: Marks | None = None) -> Shown:
                 head = file.read(_HEAD)
         is_text = _is_plain(head) and not path.name.removesuffix(".gz").endswith(".csv")
         form = None if is_text else next((name for name, form in FORMS.items() if form.is_form(path, head)), None)
-        shown = _of_form(path, form, marks) if form else _of_text(path, head, marks)
+        shown = _of_form(path, form, marks) if form else _of_text(path, head, marks, only_test)
     except FileNotFoundError as error:
         raise DataError("there is no such file", where=path, todo="name a file or folder of the benchmark") from error
     except OSError as error:
@@ -157,20 +160,30 @@ def _of_form(path: Path, form: str, marks: Marks | None) -> Shown:
     return shown
 
 
-def _of_text(path: Path, head: bytes, marks: Marks | None) -> Shown:
+def _of_text(path: Path, head: bytes, marks: Marks | None, only_test: bool) -> Shown:
     begins = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+    shown = Shown()
     if begins in (b"{", b"["):
         with open_packed(path) as file:
             data = file.read()
         records: Iterable[dict[str, Any]] = _records(data.removeprefix(b"\xef\xbb\xbf"), path)
+        if only_test:
+            shown.splits = _test_splits(records)
+            records = [record for record in records if not shown.splits or record.get("split") in shown.splits]
     elif _is_table(path, head):
         records = _rows(path)
     else:
         return _of_list(path)
-    shown = Shown()
     for record in records:
         _add(shown, record, marks)
     return shown
+
+
+def _test_splits(records: Iterable[dict[str, Any]]) -> tuple[str, ...]:
+    """Return the splits of records that are of several, of which some are test splits: these; else none."""
+    splits = {split for record in records if isinstance(split := record.get("split"), str)}
+    tests = tuple(sorted(split for split in splits if split.lower().startswith("test")))
+    return tests if len(tests) < len(splits) else ()
 
 
 def _add(shown: Shown, record: dict[str, Any], marks: Marks | None) -> None:
