@@ -1,11 +1,13 @@
 """Folders of images, with a table of metadata and without."""
 
 import json
+import os
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from mixtures.records import damaged_of, images_of, texts_of, write_kept
+from PIL import Image
 
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.mixtures.forms import FORMS
@@ -89,3 +91,12 @@ def test_names_that_lead_out_and_files_that_are_missing(tmp_path):
         images_of(folder, "image_folder")
     with pytest.raises(DataError, match=r"no metadata\.jsonl, but a folder in it has; give .*/a and"):
         images_of(tmp_path, "image_folder")
+
+
+def test_images_without_a_suffix_are_known_by_their_first_bytes(tmp_path):
+    named = {"1620893517": "JPEG", "2.jpg.1": "PNG", "3": "TIFF", "4.img": "WEBP", "5": "BMP", "6": "GIF"}
+    for name, form in named.items():
+        Image.new("RGB", (8, 8), "red").save(tmp_path / name, form)
+    folder_of(tmp_path, {"README": b"BM is text", "data.bin": bytes(64), "short": b"", "7.JPG": b"by its suffix"})
+    os.mkfifo(tmp_path / "pipe")
+    assert [row[2]["name"] for row in images_of(tmp_path, "image_folder")] == sorted([*named, "7.JPG"])

@@ -7,6 +7,17 @@ from pathlib import Path
 from vlmt_cli.base.keys import check_image_key
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".jfif", ".jpe", ".jp2")
+_BEGINNINGS = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|BM....\0\0\0\0|II\*\0|MM\0\*|....ftypavi[fs]"
+    rb"|\0\0\0\x0cjP  ",
+    re.DOTALL,
+)
+
+
+def begins_as_image(head: bytes) -> bool:
+    """Whether a file's first 16 bytes are those of an image in one of the common formats, whatever its name."""
+    return _BEGINNINGS.match(head) is not None
+
 
 # Official names that say by themselves which image they are.
 _NAMES = (

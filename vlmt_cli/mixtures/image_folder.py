@@ -6,9 +6,10 @@
     sub/0002.png
 
 With a table of metadata its rows are the records, and image files that it does not name belong to none. Without one
-every image file is a record, in the order of their paths. Written back, the lines of the table that stay are the same
-byte for byte, and the images of records that stay are hard links to the files here (copies where the file system has no
-links), so that nothing is stored twice; do not edit them in place. Other files are left behind.
+every image file, by its suffix or its first bytes, is a record, in the order of their paths. Written back, the lines of
+the table that stay are the same byte for byte, and the images of records that stay are hard links to the files here
+(copies where the file system has no links), so that nothing is stored twice; do not edit them in place. Other files are
+left behind.
 """
 
 import os
@@ -25,7 +26,7 @@ from numpy.typing import NDArray
 
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.files import atomic_folder
-from vlmt_cli.base.image_names import SUFFIXES
+from vlmt_cli.base.image_names import SUFFIXES, begins_as_image
 from vlmt_cli.base.opening import open_file, read_file
 from vlmt_cli.base.words import printable, quoted
 from vlmt_cli.mixtures import parquet, table
@@ -242,7 +243,13 @@ def _entries(folder: Path) -> Iterator[Path]:
 
 
 def _is_image(path: Path) -> bool:
-    return path.name.lower().endswith(SUFFIXES)
+    if path.name.lower().endswith(SUFFIXES):
+        return True
+    try:  # photos are also named 1.jpg.1, or 1620893517
+        with open_file(path) as file:
+            return begins_as_image(file.read(16))
+    except (OSError, DataError):
+        return False
 
 
 def _link(path: Path, to: Path) -> None:
