@@ -70,7 +70,7 @@ class Grey(NamedTuple):
     """A grey version of a picture.
 
     Attributes:
-        image: of mode L.
+        image: of mode L, or of RGB before it is made grey.
         width, height: how much of it is the picture, in its pixels; decoders round up.
         blur: pixels over which an edge may be smeared: the blocks of JPEG.
     """
@@ -99,16 +99,16 @@ def open_grey(file: str | bytes, side: int) -> Grey:
                 opened.load()
                 _, (_, _, width, height) = drafted or ("", (0, 0, *size))
                 return reduced(Grey(opened.copy(), width, height, -(-_BLOCK * opened.width // size[0])), side)
-    grey = open_image(file).convert("L")
-    return reduced(Grey(grey, *grey.size, _BLOCK if is_jpeg else _SHARP), side)
+    image = open_image(file)
+    return reduced(Grey(image, *image.size, _BLOCK if is_jpeg else _SHARP), side)
 
 
-def reduced(grey: Grey, side: int) -> Grey:
-    """Make a grey picture a whole number of times smaller, its shorter side not below ``side`` pixels."""
-    times = min(grey.image.size) // side
-    if times < 2:
-        return grey
-    return Grey(grey.image.reduce(times), grey.width / times, grey.height / times, -(-grey.blur // times))
+def reduced(picture: Grey, side: int) -> Grey:
+    """Make a picture grey and a whole number of times smaller, its shorter side not below ``side`` pixels."""
+    image, width, height, blur = picture
+    times = max(1, min(image.size) // side)
+    smaller = image.reduce(times) if times > 1 else image  # colours are turned to grey slowly: of fewer pixels
+    return Grey(smaller.convert("L"), width / times, height / times, -(-blur // times))
 
 
 @contextlib.contextmanager

@@ -50,8 +50,7 @@ def looks_of_files(files: Sequence[bytes]) -> Looks:
 
 def looks_of_image(image: Image.Image) -> NDArray[np.uint64]:
     """Return the looks of a decoded picture, L x 8."""
-    grey = image.convert("L")
-    words, is_enough = _looks_of(_versions(lambda side: reduced(Grey(grey, *grey.size, 1), side)))
+    words, is_enough = _looks_of(_versions(lambda side: reduced(Grey(image, *image.size, 1), side)))
     return words[is_enough]
 
 
