@@ -178,7 +178,12 @@ def evaluate(
     if seen.unknown:
         say(f"Warning: the training images of {' and '.join(seen.unknown)} are unknown: any test image may be one")
     has_leaks = guard(images, seen, allow_leak or contrasted, say)
-    controls = read_controls(control, data, images, weights, say) if control else {}
+    controls: Controls = {}
+    if control:
+        compared = {part: lists for part, lists in images.items() if seen.report(lists)[0]}
+        if not compared:
+            say("Training saw none of these images: there is nothing to compare with a control")
+        controls = read_controls(control, data, compared, weights, say) if compared else {}
 
     last = checkpoint.lineage.stages[-1] if checkpoint.lineage.stages else None
     protocol: dict[str, Any] = {
