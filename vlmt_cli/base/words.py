@@ -55,3 +55,11 @@ def printable(text: object, most: int = 80) -> str:
 def too_few_gpus(asked: int, count: int) -> str:
     """Say that a machine has fewer GPUs than requested: ``8 GPUs were requested, and this machine has 2``."""
     return f"{'a GPU was' if asked == 1 else f'{asked} GPUs were'} requested, and this machine has {count or 'none'}"
+
+
+def duration(seconds: float) -> str:
+    """Say how long something takes, in the unit that fits."""
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} seconds"

@@ -14,6 +14,7 @@ from vlmt_cli.analysis.relations.sweep_plan import SweepPlan, make_sweep_plan, w
 from vlmt_cli.analysis.relations.sweep_scores import is_scored
 from vlmt_cli.base.cluster import read_launcher
 from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.base.words import duration
 from vlmt_cli.commands import obstacles
 from vlmt_cli.commands.devices import Computing, check_computing, check_gpus, devices_of, kind_of
 from vlmt_cli.commands.show import progress, say, stdout, table
@@ -136,14 +137,6 @@ def run_sweep(plan: SweepPlan, data: Path, launch: "Launch", tell: Callable[[str
     from vlmt_cli.analysis.relations.sweep_scores import score_run
 
     return run(plan, data, launch, tell=tell, scorer=score_run)
-
-
-def duration(seconds: float) -> str:
-    """Say how long something takes, in the unit that fits."""
-    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 1.5 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} seconds"
 
 
 def _launch(options: SweepOptions) -> "Launch":

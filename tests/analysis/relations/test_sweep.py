@@ -262,8 +262,8 @@ def test_a_budget_keeps_the_order_and_names_what_it_leaves_out(tmp_path):
     fits, lines = within_budget(plan, 1.5)
     assert [run.wanted.name for run in fits.runs] == ["a", "b"] and fits.total == 3600
     assert lines == [
-        "Left out, as 0.50 of 1.5 hours are left and the first of them takes about 2.00: c and d; all of them take"
-        " about 2.5 hours more"
+        "Left out, as 30.0 minutes of 1.5 hours are left and the first of them takes about 2.0 hours: c and d; all of"
+        " them take about 2.5 hours more"
     ]
     assert [run.wanted.name for run in within_budget(plan, 10, gpus=2)[0].runs] == ["a", "b", "c", "d"]
     assert [run.wanted.name for run in within_budget(plan, 3, gpus=2)[0].runs] == ["a", "b"]

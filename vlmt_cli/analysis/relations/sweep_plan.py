@@ -8,7 +8,7 @@ from typing import Any
 
 from vlmt_cli.analysis.relations.sweep import Found, finished_runs
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.base.words import listed
+from vlmt_cli.base.words import duration, listed
 from vlmt_cli.clean.split_folder import verified_report
 from vlmt_cli.datasets.clean_command import clean_command
 from vlmt_cli.paper import numbers
@@ -122,10 +122,10 @@ def within_budget(plan: SweepPlan, hours: float, gpus: int = 1) -> tuple[SweepPl
     if left_out:
         names = [run.wanted.name for run, _ in left_out]
         shown = listed(names if len(names) < 6 else [*names[:5], f"{len(names) - 5} more"])
-        first, needed = left_out[0][1] / 3600, sum(cost for _, cost in left_out) / 3600
+        first, needed = left_out[0][1], sum(cost for _, cost in left_out)
         lines.append(
-            f"Left out, as {left / 3600:.2f} of {hours:g} hours are left and the first of them takes about {first:.2f}:"
-            f" {shown}; all of them take about {needed:.1f} hours more"
+            f"Left out, as {duration(left)} of {hours:g} hours are left and the first of them takes about"
+            f" {duration(first)}: {shown}; all of them take about {duration(needed)} more"
         )
     runs, every_second, every_iteration = zip(*fits, strict=True) if fits else ((), (), ())
     return SweepPlan(runs, every_second, every_iteration, plan.parallel, plan.how), lines
