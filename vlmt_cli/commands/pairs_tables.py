@@ -55,7 +55,7 @@ def _text(cell: Cell | None, between: str = "\n", mark: str = "") -> str:
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.2f}" if abs(value) < 100 else f"{value:+,.0f}"
+    return f"{value:+z.2f}" if abs(value) < 100 else f"{value:+,.0f}"
 
 
 def show_confounders(pairs: PairTable) -> None:
