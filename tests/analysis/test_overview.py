@@ -52,7 +52,7 @@ def test_seen_and_unseen_images_stand_beside_each_other():
 def test_intervals_over_few_images_say_what_they_cover():
     few = scores(0, examples=19)
     pages = [scores_section("Tasks", few, {}), seen_section({"a": scores(10)})]
-    assert all("Intervals over fewer than 20 images" in page.intro for page in pages)
+    assert all("95% intervals over fewer than 20 images" in page.intro for page in pages)
     assert "fewer than 20" not in scores_section("Tasks", scores(0), {}).intro
 
 

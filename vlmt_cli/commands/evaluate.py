@@ -163,7 +163,8 @@ def evaluate(
         print(result.scores.model_dump_json(indent=2))
         return
     console = stdout()
-    console.print(_table(result, intervals or contaminated or bool(limit), paper))
+    in_full = intervals or contaminated or bool(limit) or not _fits_as_table2(result, paper)
+    console.print(_table(result, in_full, paper))
     if limit:
         console.print(
             f"Scores of at most the first {limit:,} examples of each split: a quick test, not a result to report."
@@ -174,33 +175,37 @@ def evaluate(
         console.print("The run reproduces no row of the paper's table 2, so that none stands beside it.")
     elif paper and result.parameters < PAPERS_PARAMETERS / 2:
         console.print(f"The paper's models have some 270 million parameters, this one has {result.parameters:,}.")
-    for line in [*_notes(result, contaminated), f"Written to {result.folder}: scores.json, predictions/"]:
+    for line in [*_notes(result, contaminated, in_full), f"Written to {result.folder}: scores.json, predictions/"]:
         console.print(line, markup=False)
     for path in result.submissions:
         console.print(f"For the server: {path}", markup=False)
 
 
 def _table(result: "Evaluation", in_full: bool, paper: bool) -> "Table":
-    """Lay scores out as the paper's table 2; a row a metric where that is asked for, or tasks few or the terminal
-    narrow."""
-    from rich.measure import Measurement
-
-    from vlmt_cli.commands.show import stdout, table
-    from vlmt_cli.datasets.table import TWELVE
+    """Lay scores out as the paper's table 2, or in full with a row a metric and its interval."""
+    from vlmt_cli.commands.show import table
     from vlmt_cli.evaluation.scores import by_task, table2
 
     tasks, title = result.scores.tasks, "Scores in %"
-    if not in_full:
-        model = Path(result.scores.model).name
-        wide = table(*table2({model: tasks}, (result.paper,) if paper and result.paper else ()), title)
-        console = stdout()
-        is_narrow = Measurement.get(console, console.options.update_width(1000), wide).maximum > console.width
-        if len(tasks) > len(TWELVE) // 2 and not is_narrow:
-            return wide
-    return table(*by_task(tasks, result.paper if paper else None), title, left=3)
+    if in_full:
+        return table(*by_task(tasks, result.paper if paper else None), title, left=3)
+    model = Path(result.scores.model).name
+    return table(*table2({model: tasks}, (result.paper,) if paper and result.paper else ()), title)
 
 
-def _notes(result: "Evaluation", contaminated: bool) -> list[str]:
+def _fits_as_table2(result: "Evaluation", paper: bool) -> bool:
+    """Whether tasks are not few and the terminal is not too narrow for the paper's table 2."""
+    from rich.measure import Measurement
+
+    from vlmt_cli.commands.show import stdout
+    from vlmt_cli.datasets.table import TWELVE
+
+    console = stdout()
+    wide = Measurement.get(console, console.options.update_width(1000), _table(result, False, paper)).maximum
+    return len(result.scores.tasks) > len(TWELVE) // 2 and wide <= console.width
+
+
+def _notes(result: "Evaluation", contaminated: bool, intervals: bool) -> list[str]:
     """Say what the numbers of the table do not."""
     from vlmt_cli.datasets.table import TASKS
     from vlmt_cli.evaluation.marks import is_leaked, marks_explained
@@ -214,7 +219,7 @@ def _notes(result: "Evaluation", contaminated: bool) -> list[str]:
             what = f"the answers of {choice.secret} are {'secret' if TASKS[choice.task].secret else 'not known'}"
             notes.append(f"{COLUMNS[choice.task]} is scored on {choice.name}: {what}{hint}.")
     tasks = result.scores.tasks
-    if explained := marks_explained(tasks.values()):
+    if explained := marks_explained(tasks.values(), intervals):
         notes.append(explained)
     if contaminated:
         notes += concluded(tasks)

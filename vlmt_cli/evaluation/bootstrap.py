@@ -22,7 +22,7 @@ RESAMPLES = 1000
 LEVEL = 0.95
 FEW = 20
 """Groups, below which an interval is wider than need be."""
-COVERAGE = f"Intervals over fewer than {FEW} images err on the wide side: they cover 95 to 100%, not 95%."
+COVERAGE = f"95% intervals over fewer than {FEW} images are wide: they hold the truth in 95 to 100% of cases."
 _ROUNDING = 1e-9
 _AT_ONCE = 1 << 20
 

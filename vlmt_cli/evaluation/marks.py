@@ -36,15 +36,15 @@ def mark_of(task: "TaskScore") -> str:
     return LEAKED * is_leaked(task) + UNKNOWN * bool(task.unknown_stages) + VALIDATION * is_validation(task.split)
 
 
-def marks_explained(tasks: Iterable["TaskScore"]) -> str:
+def marks_explained(tasks: Iterable["TaskScore"], intervals: bool = True) -> str:
     """Say what the marks behind some scores mean; or that training saw none of their images, where that is known; and
-    what intervals over few images cover."""
+    what intervals over few images cover, where ``intervals`` are shown."""
     listed = list(tasks)
     marks = "".join(map(mark_of, listed))
     said = [f"{mark} {meaning}" for mark, meaning in MEANING.items() if mark in marks]
     if listed and all(task.contamination and not is_leaked(task) and not task.unknown_stages for task in listed):
         said.append("Training saw none of these images.")
-    said.append(coverage_explained(count for task in listed for count in images_of(task)))
+    said.append(coverage_explained(count for task in listed for count in images_of(task)) if intervals else "")
     return " ".join(filter(None, said))
 
 
