@@ -156,8 +156,9 @@ def test_a_control_that_saw_nothing_is_taken_out_of_the_difference(vlmt, data, l
     asked = ("--data", data, "--tasks", "snli_ve")
     arguments = ("evaluate", "--model", leaky_run, *asked, "--control", clean_run)
     code, _, err = vlmt(*arguments)
-    assert code == 3 and f"no control: run vlmt evaluate --model {clean_run} --tasks snli_ve" in err
-    assert vlmt("evaluate", "--model", clean_run, *asked)[0] == 0
+    assert code == 3 and f"no control: run vlmt evaluate --model {clean_run} --tasks snli_ve --data {data}" in err
+    code, _, err = vlmt("evaluate", "--model", clean_run, *asked, "--control", leaky_run)
+    assert code == 0 and "Training saw none of these images: there is nothing to compare with a control" in err
     code, out, _ = vlmt(*arguments)
     assert code == 0 and "difference in differences" in out and "control: images not seen" in out
     assert "Too few seen images (1) to conclude anything." in out

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from vlmt_cli.base.errors import DataError, UsageError
-from vlmt_cli.runs.folders import check_checkpoint, find_run, is_hub_id, runs_folder, start_of
+from vlmt_cli.runs.folders import check_checkpoint, data_of, data_option, find_run, is_hub_id, runs_folder, start_of
 from vlmt_cli.runs.recipe import Recipe
 
 
@@ -59,3 +59,13 @@ def test_a_path_is_no_hub_id(tmp_path, monkeypatch):
             check_checkpoint(name)
     with pytest.raises(DataError, match="holds no checkpoint"):
         check_checkpoint("mine")
+
+
+def test_runs_that_lie_in_a_data_folder_are_of_its_data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    runs = [Path("demo/runs/vqa"), Path("demo/runs/gqa")]
+    assert data_of(runs, Path("data")) == Path("demo") and data_of(runs, Path("other")) == Path("other")
+    assert data_of([*runs, Path("runs/at")], Path("data")) == data_of([Path("x/vqa")], Path("data")) == Path("data")
+    Path("data").mkdir()
+    assert data_of(runs, Path("data")) == Path("data")
+    assert (data_option(Path("data")), data_option(Path("my demo"))) == ("", " --data 'my demo'")

@@ -46,7 +46,7 @@ def table2(
     from vlmt_cli.analysis.relations.table2_runs import scored_runs
     from vlmt_cli.analysis.schedule.convergence import convergence
     from vlmt_cli.base.errors import DataError
-    from vlmt_cli.runs.folders import find_run, run_folders, runs_folder
+    from vlmt_cli.runs.folders import data_option, find_run, run_folders, runs_folder
     from vlmt_cli.runs.recipe import RECIPE
 
     folder = runs or runs_folder(data)
@@ -55,7 +55,7 @@ def table2(
     rows, left_out = table2_rows(scored)
     if not rows:
         reasons = "; ".join(f"{each.folder} {each.reason}" for each in passed_over[:3])
-        todo = "train one with vlmt train --preset all-tasks, and score it with vlmt evaluate"
+        todo = "train one with vlmt train --preset all-tasks and score it with vlmt evaluate, or name another --data"
         raise DataError(f"no run has scores of a row of table 2{f' ({reasons})' if reasons else ''}", where=folder,
                         todo=todo)  # fmt: skip
     times = convergence(scored)
@@ -65,7 +65,7 @@ def table2(
             "rows": [_row_json(row) for row in rows],
             "iterations_to_convergence": [_times_json(each) for each in times],
             "passed_over": [{"folder": str(each.folder), "reason": each.reason} for each in passed_over + left_out],
-            "missing": missing_models(rows),
+            "missing": missing_models(rows, data_option(data)),
         }
         print(json.dumps(content, indent=2))
         return
@@ -77,7 +77,7 @@ def table2(
         of_table_5 = table5([path for path in chosen if (path / RECIPE).exists()])
         for published in tables + ([of_table_5] if of_table_5 else []):
             _show(f"Table {published.number}, in %", published.header, published.lines, 2 - (published.number == "5"))
-    _show_notes(rows, scored, passed_over, left_out, intervals, paper, named=bool(folders))
+    _show_notes(rows, scored, passed_over, left_out, intervals, paper, named=bool(folders), at=data_option(data))
 
 
 def _row_json(row: "Table2Row") -> dict[str, Any]:
@@ -215,8 +215,9 @@ def _show_notes(
     intervals: bool,
     paper: bool,
     named: bool,
+    at: str,
 ) -> None:
-    """Say what the numbers do not."""
+    """Say what the numbers do not; commands that are advised end with ``at``."""
     from vlmt_cli.analysis.relations.table2 import caveat, few_images, missing_models
     from vlmt_cli.base.words import count
     from vlmt_cli.commands.show import say, stdout
@@ -246,10 +247,10 @@ def _show_notes(
     others = [each for each in passed_over if each.reason == "reproduces no row of table 2"]
     shown = passed_over if named else [each for each in passed_over if each not in others]
     for each in [*shown, *left_out]:
-        say(f"Passed over: {each.folder} {each.reason}")
+        say(f"Passed over: {each.folder} {each.reason}{at if 'run vlmt evaluate' in each.reason else ''}")
     if others and not named:
         say(f"Passed over: {count(len(others), 'run')} of no row of table 2")
-    for command in missing_models(rows):
+    for command in missing_models(rows, at):
         say(f"Missing: {command}")
 
 

@@ -36,7 +36,7 @@ def report(
     from vlmt_cli.base.errors import DataError
     from vlmt_cli.base.words import count
     from vlmt_cli.commands.show import say, stdout
-    from vlmt_cli.runs.folders import find_run, runs_folder
+    from vlmt_cli.runs.folders import data_of, find_run, runs_folder
 
     folder = runs_folder(data)
     named = run or (sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else [])
@@ -49,6 +49,9 @@ def report(
         say(f"Passed over {len(passed)} of {len(named)} paths:")
         for path, reason in passed.items():
             say(f"  {path}: {reason}")
+    if (found := data_of(runs, data)) != data:
+        say(f"Data folder: {found}, in which the runs are")
+    data = found
     made = library.write_report(to, runs, data, examples=examples)
     if as_json:
         print(library.as_json(to, made, runs, passed))

@@ -14,6 +14,7 @@ from vlmt_cli.evaluation.contamination import Control, controlled
 from vlmt_cli.evaluation.leaks import Images, find_seen, read_links, training_of
 from vlmt_cli.evaluation.setup import load_model
 from vlmt_cli.runs.best import BestOrLast
+from vlmt_cli.runs.folders import data_option
 from vlmt_cli.tasks.scoring import Judged, ScoreColumn
 from vlmt_cli.tasks.tables import read_columns
 
@@ -45,7 +46,7 @@ def read_controls(source: str, data: Path, images: Images, weights: BestOrLast, 
         if hits:
             say(f"{task} {split} has no control: {source} saw {hits:,} of its {count:,} images")
         elif not path.exists():
-            say(f"{task} {split} has no control: run vlmt evaluate --model {source} --tasks {task}")
+            say(f"{task} {split} has no control: run vlmt evaluate --model {source} --tasks {task}{data_option(data)}")
         else:
             controls[task, split] = source, read_columns(path, ["example_id", "score"])
     if not controls:

@@ -7,6 +7,8 @@ folder beside the default data folder, ``data``. Nothing heavy is imported here:
 import contextlib
 import os
 import re
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +33,22 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 def runs_folder(data: Path) -> Path:
     """Return the folder of all runs on some data."""
     return Path(RUNS) if data == DATA else data / RUNS
+
+
+def data_option(data: Path) -> str:
+    """Return what the commands of an advice take to look into a data folder: nothing where it is the default."""
+    return "" if data == DATA else f" --data {shlex.quote(str(data))}"
+
+
+def data_of(runs: Sequence[Path], data: Path) -> Path:
+    """Return the data folder of some runs: ``demo`` of ``demo/runs/all-tasks``, where none is named and none is there.
+
+    Args:
+        runs: their folders.
+        data: what the command was given, or the default.
+    """
+    folders = {run.parent.parent for run in runs if run.parent.name == RUNS}
+    return folders.pop() if data == DATA and not data.exists() and len(folders) == 1 else data
 
 
 def run_folders(folder: Path) -> list[Path]:

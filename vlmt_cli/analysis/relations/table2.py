@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from vlmt_cli.analysis.relations.seeds import OverSeeds, one_seed, one_seed_mark
 from vlmt_cli.analysis.relations.table2_runs import PassedOver, ScoredRun
+from vlmt_cli.base.words import count
 from vlmt_cli.datasets.table import TASKS, TWELVE
 from vlmt_cli.evaluation.bootstrap import Estimate, coverage_explained
 from vlmt_cli.evaluation.marks import MEANING, mark_of
@@ -270,8 +271,8 @@ def other_sizes(rows: Sequence[Table2Row]) -> dict[str, tuple[int, int]]:
     }
 
 
-def missing_models(rows: Sequence[Table2Row]) -> list[str]:
-    """Return the commands that train what table 2 lacks, row by row; one for each row, with its tasks."""
+def missing_models(rows: Sequence[Table2Row], at: str = "") -> list[str]:
+    """Return the commands that train what table 2 lacks, row by row: for each row the first, which ends with ``at``."""
     by_name = {row.name: row for row in rows}
     commands = []
     for name, recipe in RECIPES.items():
@@ -280,7 +281,8 @@ def missing_models(rows: Sequence[Table2Row]) -> list[str]:
             continue
         full = " --set split=full" if name.endswith(" full") else ""
         what = "" if recipe.startswith("all-tasks") else f" --task {_first_lacking(name, row)}"
-        commands.append(f"{name}: vlmt train --preset {recipe}{what}{full}")
+        which = f"{name}, {count(len(row.lacking), 'task')}" if row is not None else name
+        commands.append(f"{which}: vlmt train --preset {recipe}{what}{full}{at}")
     return commands
 
 
