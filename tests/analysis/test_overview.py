@@ -70,3 +70,9 @@ def test_consistency_stands_beside_chance_and_its_control(tmp_path):
     assert "<td>by chance</td><td>25.0</td>" in body and "<td>above it</td><td>25.0 (" in body
     assert "<td>by chance within images</td><td>50.0</td>" in body and "<td>above it</td><td>0.0 (" in body
     assert "<td>control: no word shared</td><td>50.0 (" in body
+    assert "not exact" not in consistency_section(tmp_path / "vgc.json").intro
+    content["models"]["at"]["consistency"] = measure_vgc(
+        pair_up(["coco:1"], [{"dog": "noun"}], ["coco:1"], [{"dog": "noun"}]), Outcome(np.ones(1), right[:1]), words=0
+    )
+    (tmp_path / "vgc.json").write_bytes(msgspec.json.encode(content))
+    assert "fewer than 20 images are not exact" in consistency_section(tmp_path / "vgc.json").intro

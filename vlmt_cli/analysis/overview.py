@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vlmt_cli.analysis.consistency.vgc import COVERAGE, FEWEST_IMAGES
 from vlmt_cli.analysis.relations.pairs_file import read_pairs
 from vlmt_cli.analysis.relations.seeds import one_seed
 from vlmt_cli.analysis.relations.table2 import Score as Table2Score
@@ -131,7 +132,9 @@ def table2_section(rows: Sequence[Table2Row], intro: str) -> Section:
     tasks = [task for task in TASKS if any(task in row.tasks for row in rows)]
     mark = seed_mark(rows)
     lines = [[TASKS[task].short, *(_table2_cell(row.tasks.get(task), mark) for row in rows)] for task in tasks]
-    lines.append(["better than ST in", *(f"{row.better} of {row.compared}" if row.better else "-" for row in rows)])
+    lines.append(
+        ["better than ST in", *(f"{row.better} of {row.compared}" if row.better is not None else "-" for row in rows)]
+    )
     marks = {mark for row in rows for score in row.tasks.values() for mark in score.mark}
     said = " ".join(f"{mark} {meaning}" for mark, meaning in MEANING.items() if mark in marks)
     said = f"{said} {caveat(rows)} {few_images(score for row in rows for score in row.tasks.values())}".strip()
@@ -214,7 +217,10 @@ def consistency_section(path: Path) -> Section:
         "Of the words that questions and referring expressions of an image share, how many are in pairs where the model"
         f" is right about both (equation 5)? {first['pairs']:,} pairs of {first['images']:,} images."
     )
-    return Section("Consistency", intro, plain_table(header, lines))
+    few = any(
+        model["consistency"]["weighted"]["both"]["groups"] < FEWEST_IMAGES for model in content["models"].values()
+    )
+    return Section("Consistency", f"{intro} {COVERAGE if few else ''}".strip(), plain_table(header, lines))
 
 
 def _percent(value: Any) -> str:
