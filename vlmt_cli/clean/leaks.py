@@ -24,7 +24,7 @@ from vlmt_cli.mixtures.batch import Source, Wanted
 from vlmt_cli.mixtures.forms import FORMS
 
 _MOST_READ = 20_000
-"""Records of a file that are read again for the page, the first ones."""
+"""Records of a file that are read again for the page, the first ones, and those that are read with them."""
 
 
 def write_scan_leaks(
@@ -153,13 +153,11 @@ def _said(first: pa.Table, sources: Sequence[Source]) -> dict[tuple[str, int], s
         wanted = sorted(set(pc.list_element(mine["record_list"], 0).to_pylist()))
         batches = FORMS[source.form].read(source, Wanted(texts=True, texts_of=frozenset(wanted))) if wanted else ()
         for batch in batches:
-            if batch.first >= _MOST_READ:
-                break
             while wanted and wanted[0] < batch.first + batch.records:
                 number = wanted.pop(0)
                 turns = batch.texts[number - batch.first].as_py() if batch.texts is not None else None
                 said[source.name, number] = "\n\n".join(turns or ())
-            if not wanted:
+            if not wanted or batch.first + batch.records >= _MOST_READ:
                 break
     return said
 
