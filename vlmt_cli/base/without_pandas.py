@@ -1,10 +1,9 @@
 """Arrow without pandas, for commands that hand pyarrow no object of pandas."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import ModuleType
-
-import pyarrow as pa
 
 
 class _NoPandas:
@@ -17,16 +16,14 @@ class _NoPandas:
             raise ModuleNotFoundError("pandas is left out here", name=name)
 
 
-def leave_pandas_out() -> None:
-    """Keep pyarrow from importing pandas, which takes as long as all else that a scan imports but numpy and pyarrow.
+@contextmanager
+def without_pandas() -> Iterator[None]:
+    """Keep pandas from being imported, which takes as long as all else that a scan imports but numpy and pyarrow.
 
-    For its first array pyarrow looks for pandas, so that it knows pandas' own objects afterwards. It looks once, and
-    here it finds none; what needs pandas itself still imports it.
+    pyarrow looks for pandas whenever it makes an array, so that it knows pandas' own objects.
     """
-    if "pandas" in sys.modules:
-        return
     sys.meta_path.insert(0, _NoPandas)
     try:
-        pa.array([], pa.null())
+        yield
     finally:
         sys.meta_path.remove(_NoPandas)

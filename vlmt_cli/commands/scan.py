@@ -98,9 +98,9 @@ def scan(
 
       vlmt scan cauldron/*.parquet --images --index ours.parquet
     """
-    from vlmt_cli.base.without_pandas import leave_pandas_out
+    from vlmt_cli.base.without_pandas import without_pandas
 
-    leave_pandas_out()
+    context.with_resource(without_pandas())
     import os
 
     import pyarrow.compute as pc
