@@ -63,7 +63,7 @@ MARKS = ("\n", '"sign"', "it's", "\\", "{x}", ",")
 BOX = "[0.1, 0.25, 0.5, 0.75]"
 WHAT = {
     "parse": "(a) `orjson.loads` alone",
-    "read": "(b) reading every id and image name",
+    "read": "(b) reading every id and image name, and where it stands",
     "write": "(c) reading, and writing it back without 1 record in 20",
     "scan": "(d) `vlmt scan --write`, the whole command",
 }
