@@ -95,6 +95,8 @@ def test_tables_of_addresses(tmp_path):
         (0, 0, {"url": "http://a/1.jpg", "sha256": sha}),
         (1, 0, {"url": "http://a/2.jpg"}),
     ]
+    pages = {"url": ["http://a/page", None], "pic": ["coco/1.jpg", "coco/2.jpg"], "text": ["a", "b"]}
+    assert images_of(parquet(tmp_path / "pages", pages), "parquet")[1] == (1, 0, {"name": "coco/2.jpg"})
     strange = {"n": [1, 2], "where": ["https://a/1", "https://a/2"], "what": ["cat.jpg", "a dog"]}
     assert images_of(parquet(tmp_path / "strange", strange), "parquet")[1] == (1, 0, {"url": "https://a/2"})
     lists = {"image_urls": [["http://a/1.jpg", "http://a/2.jpg"], []], "md5": [["0" * 32, "1" * 32], []]}

@@ -67,7 +67,7 @@ def roles_of(schema: pa.Schema, sample: Callable[[list[str]], pa.Table]) -> Role
 
     Args:
         schema: of the table.
-        sample: returns some rows of the named columns; it is called only where no column is known by its name.
+        sample: returns some rows of the named columns; it is called only where names of columns do not suffice.
 
     Returns:
         The roles; without images where the table holds text alone, and None where nothing is known of it.
@@ -94,8 +94,11 @@ def roles_of(schema: pa.Schema, sample: Callable[[list[str]], pa.Table]) -> Role
     lists = [name for name in (*roles.urls, *roles.names) if _item(kinds[name]) is not kinds[name]]
     if lists and not roles.images:
         return replace(roles, images=(lists[0],))
-    if roles.images or roles.names or roles.urls:
+    if roles.images or roles.names:
         return roles
+    if roles.urls:  # perhaps of pages, with the names of images beside them
+        others = [name for name, kind in kinds.items() if _is_text(kind) and name not in roles.columns(texts=True)]
+        return replace(roles, names=_by_content(others, sample)["names"])
     looks = _by_content([name for name, kind in kinds.items() if _is_text(kind)], sample)
     if looks["urls"] or looks["names"]:
         return replace(roles, names=looks["names"], urls=looks["urls"])
