@@ -2,9 +2,12 @@
 
 import hashlib
 import json
+import re
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 IMAGES = ["coco/train2017/000000318219.jpg", "vg/VG_100K_2/107933.jpg", "elsewhere/1.jpg", "sam/images/sa_1.jpg"]
 
@@ -54,6 +57,8 @@ def test_a_check_exits_with_4_and_writes_nothing(vlmt, mixture, tmp_path):
         (("{mixture}", "--form", "lava"), 2, "there is no form 'lava'"),
         (("{mixture}", "--check", "--write", "x"), 2, "--check and --write exclude each other"),
         (("{mixture}", "--only-images"), 2, "--only-images goes with --write"),
+        (("{mixture}", "--workers", "2"), 2, "go with --images"),
+        (("{mixture}", "--images", "--test-images", "nowhere"), 2, "write NAME=DIR"),
         (("{mixture}", "--source", "cocoo"), 2, "is not a source of images"),
         (("{mixture}", "--write", "{folder}"), 2, "is a file of the mixture itself"),
         (("{mixture}", "--write", "{mixture}"), 2, "is a file; give --write a folder"),
@@ -118,3 +123,30 @@ def test_a_mixture_elsewhere_is_scanned_and_not_written(vlmt, mixture, tmp_path,
     code, _, err = vlmt(*arguments, "--write", tmp_path / "clean")
     assert code == 2 and "--write needs the mixture on this machine" in err
     assert not list((tmp_path / "temporary").iterdir())
+
+
+def test_pictures_without_a_name_and_what_a_person_says_of_those_that_look_alike(vlmt, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "pool").mkdir()
+    for number in range(3):
+        colours = np.random.default_rng(number).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+        picture = Image.fromarray(colours).resize((160, 120), Image.Resampling.BICUBIC)
+        picture.save(tmp_path / "photos" / f"p{number}.png")
+        picture = (picture.resize((80, 60)), picture.crop((0, 0, 157, 117)), picture.crop((0, 0, 157, 117)))[number]
+        picture.save(tmp_path / "pool" / f"x{number}", "JPEG", quality=95)
+    index = ("--data", tmp_path, "--index", tmp_path / "ours.parquet")
+    assert vlmt("index", "add", f"ours={tmp_path / 'photos'}", "--to", index[-1], "--data", tmp_path)[0] == 0
+    arguments = ("scan", tmp_path / "pool", "--images", *index, "--workers", "1")
+    code, out, err = vlmt(*arguments, "--test-images", f"ours={tmp_path / 'photos'}")
+    assert code == 0 and "1 of 3 records (33.3%) shows test images" in out, err
+    assert "2 pictures may be a test image: a person must judge." in out
+    folder = tmp_path / "scans" / "pool"
+    (hit,) = pq.read_table(folder / "hits.parquet").to_pylist()
+    assert (hit["written"], hit["image"], hit["how"]) == ("x0", "ours:p0-png", "perceptual")
+    assert hit["distance"] <= 24
+    page = (folder / "gallery.html").read_text()
+    same = re.findall(r'value="(same ours:p[12]-png pixels:[0-9a-f]{32})"', page)
+    assert len(same) == 2 and page.count("data:image/jpeg;base64,") == 4
+    (tmp_path / "verdicts.txt").write_text(f"{same[0]}\n{same[1].replace('same', 'different')}\n")
+    code, out, _ = vlmt(*arguments, "--verdicts", tmp_path / "verdicts.txt", "--check")
+    assert code == 4 and "2 of 3 records (66.7%) show" in out and "may be a test image" not in out

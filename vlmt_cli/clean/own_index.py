@@ -122,7 +122,7 @@ def files_of_benchmarks(given: Sequence[str]) -> dict[str, str]:
         if not (name and equals and Path(folder).is_dir()):
             raise UsageError(f"cannot take {each!r}", todo="write NAME=DIR: a benchmark and the folder of its images")
         path = Path(folder)
-        shown = read_benchmark(path)
+        shown = read_benchmark(path, lambda data: [_LOOK])  # a picture that has marks has a key of its own
         keys = _keys_of(name, shown, path, None).to_pylist()
         files |= {key: str(path / names[0]) for key, names in zip(keys, shown.names, strict=True) if key and names}
     return files
