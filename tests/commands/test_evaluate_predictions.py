@@ -69,6 +69,19 @@ def test_seen_and_unseen_images_beside_a_control(vlmt, world, files):
     assert "Too few seen images" in out and "difference in differences" in out and "worse.json" in out
 
 
+def test_the_scans_page_gains_the_scores_on_what_it_found(vlmt, world, files, tmp_path):
+    folder, shown = files[0], files[3]
+    given = ["--benchmark", "refcoco:testA", "--boxes", "pixels", "--data", world, "--seen", tmp_path / "scan"]
+    assert vlmt("scan", folder / "mix.json", "--data", world, "--out", tmp_path / "scan")[0] == 0
+    for name in ("worse", "better", "better"):
+        code, _, err = vlmt("evaluate", "--predictions", folder / f"{name}.json", *given)
+        assert code == 0 and "leaks.html: the scores on seen and unseen images" in err
+    page = (tmp_path / "scan" / "leaks.html").read_text()
+    assert page.count("Scores on seen and unseen images: refcoco:testA") == 2  # the title, and the table's name
+    assert "<td>better</td>" in page and "<td>worse</td>" not in page and "<td>seen less unseen</td>" in page
+    assert f"By a scan of mix.json: images seen {shown}, not seen" in page
+
+
 @pytest.mark.parametrize(("task", "split", "form"), [("vqa", "val", "vqa"), ("nlvr2", "test", "nlvr2")])
 def test_our_own_submissions_score_what_is_right_as_right(vlmt, world, tmp_path, task, split, form):
     from vlmt_cli.evaluation.submission import write_submission

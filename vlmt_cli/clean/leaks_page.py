@@ -8,6 +8,7 @@ image of a benchmark as one file of the mixture shows it, in however many record
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from html import escape
 from importlib.resources import files
@@ -29,6 +30,7 @@ MOST_ROWS = 20_000
 """Rows on the page, some 3 MB; the table beside it has all."""
 MOST_SAID = 400
 """Rows, the first ones, that show records side by side, and pictures of them: some 30 kB each."""
+_SCORES, _END = "<!-- scores -->", "<!-- end of scores -->"
 _RECORDS = 5
 _TEXTS = 5
 _LONGEST = 1_000  # letters of a text
@@ -123,6 +125,37 @@ def write_leaks(
     # In one pass, so that what is put in is never searched for places to fill.
     body = re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _file("leaks.html"))
     write_text(path, html_page(title, body, _file("leaks.css"), scripts=True))
+
+
+def add_scores(path: Path, benchmark: str, header: Sequence[str], rows: Sequence[Sequence[str]], note: str) -> bool:
+    """Put scores on seen and unseen images onto a page; those of the same benchmark that were there are replaced.
+
+    Args:
+        path: the page.
+        benchmark: which.
+        header, rows: of the table.
+        note: what they are, in a sentence.
+
+    Returns:
+        Whether there is such a page; one of another program, or none, is left alone.
+    """
+    with suppress(OSError, UnicodeDecodeError):
+        page = path.read_text(encoding="utf-8")
+        key = f"<!-- scores of {escape_html(benchmark).replace('--', '- -')} -->"
+        page = re.sub(f"{re.escape(key)}.*?{_END}\n", "", page, flags=re.DOTALL)
+        if page.count(_SCORES) != 1:
+            return False
+        head = "".join(f"<th scope=col>{escape_html(cell)}</th>" for cell in header)
+        lines = "".join(f"<tr>{''.join(f'<td>{escape_html(cell)}</td>' for cell in row)}</tr>" for row in rows)
+        title = f"Scores on seen and unseen images: {escape_html(benchmark)}, in %"
+        block = (
+            f"{key}<section><h2>{title}</h2><p>{escape_html(note)}</p><div class=scrolls tabindex=0 role=region"
+            f' aria-label="{title}"><table class=scores><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table>'
+            f"</div></section>{_END}\n"
+        )
+        write_text(path, page.replace(_SCORES, block + _SCORES))
+        return True
+    return False
 
 
 def _counted(column: pa.ChunkedArray) -> dict[str, int]:

@@ -130,6 +130,8 @@ def evaluate_predictions(
     if to is not None:
         _write(to, scored, names, said)
         say(f"Written to {to}: scores.json, scores.html, predictions/")
+    if options.seen is not None and (page := _onto_leaks(options.seen, scored, names)):
+        say(f"Added to {page}: the scores on seen and unseen images")
     if as_json:
         print(_as_json(scored))
         return
@@ -151,6 +153,22 @@ def _names(paths: Sequence[Path]) -> list[str]:
     """Name files by what tells them apart: their names, with their folders where these are the same."""
     short = [path.name.partition(".json")[0] for path in paths]
     return short if len(set(short)) == len(short) else [str(path) for path in paths]
+
+
+def _onto_leaks(seen: Path, scored: "Sequence[Scored]", names: Sequence[str]) -> Path | None:
+    """Put the scores onto the page of the scan that says what training saw; None where it has no page."""
+    from vlmt_cli.clean.leaks_page import PAGE, add_scores
+    from vlmt_cli.evaluation.answers.report import HEADER, rows_of
+
+    reports = [each.report for each in scored]
+    page = (seen if seen.is_dir() else seen.parent) / PAGE
+    training = reports[0].training
+    if training is None or not (rows := rows_of(reports, names)):
+        return None
+    note = (
+        f"By {training.what}: images seen {training.seen:,}, not seen {training.unseen:,}. Intervals are over images."
+    )
+    return page if add_scores(page, reports[0].benchmark, HEADER, rows, note) else None
 
 
 def _as_json(scored: "Sequence[Scored]") -> str:
