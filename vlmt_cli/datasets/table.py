@@ -17,6 +17,7 @@ from vlmt_cli.datasets import (
     crosswalks,
     flickr30k_entities,
     gqa,
+    gqa_graphs,
     guesswhat,
     karpathy,
     nlvr2,
@@ -141,7 +142,7 @@ DATASETS = {
         title="GQA",
         short="GQA",
         files={gqa.FILE.format(part): _GQA for part in ("train", "val", "testdev")},
-        also=dict.fromkeys([gqa.FILE.format("test"), *gqa.MORE_TESTS.values()], _GQA),
+        also=dict.fromkeys([gqa.FILE.format("test"), *gqa.MORE_TESTS.values(), gqa_graphs.GRAPHS.format("val")], _GQA),
         also_test=(
             "test_balanced_questions.json|test_all_questions.json|submission_all_questions.json",
             "challenge_balanced_questions.json|challenge_all_questions.json|submission_all_questions.json",

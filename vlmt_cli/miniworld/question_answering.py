@@ -18,6 +18,9 @@ from vlmt_cli.miniworld.scene import HEIGHT, SHAPES, WIDTH
 WORKERS = 10
 """Answers a VQA question."""
 
+GQA_OBJECTS = 3_000_000
+"""Where ids of GQA's objects begin."""
+
 DISSENT = 0.04
 """How often a worker answers something else than the rest."""
 
@@ -113,7 +116,8 @@ def write_vg_qa(plan: Plan, raw: Path) -> None:
 
 
 def write_gqa(plan: Plan, raw: Path) -> None:
-    """Write the balanced train, val and testdev questions; the last tenth of train and val has images of its own."""
+    """Write the balanced train, val and testdev questions, the last tenth of train and val with images of its own, and
+    val's scene graphs."""
     rng, sizes, splits = plan.rngs["gqa"], plan.sizes, plan.splits["gqa"]
     val = round(sizes.gqa * len(splits["val"]) / (len(splits["train"]) + len(splits["val"])))
     first = 1_000_000
@@ -129,6 +133,8 @@ def write_gqa(plan: Plan, raw: Path) -> None:
             first += 3 * count
             questions |= _gqa_records(plan, asked, names)
         put_json(raw / "gqa" / f"{name}_balanced_questions.json", questions)
+    graphs = {str(plan.vg[photo]): _graph(plan, photo) for part in ("val", "last") for photo in splits[part]}
+    put_json(raw / "gqa" / "val_sceneGraphs.json", graphs)
 
 
 def _ten_answers(rng: np.random.Generator, question: Asked) -> list[dict[str, Any]]:
@@ -224,10 +230,25 @@ def _program(question: Asked) -> list[dict[str, Any]]:
     return [*steps, {"operation": last, "dependencies": list(range(len(steps))), "argument": argument}]
 
 
+def _graph(plan: Plan, photo: int) -> dict[str, Any]:
+    """Return the official scene graph of a photo; it lists no relations."""
+    things = plan.scenes[photo].things
+    objects = {
+        str(name): {
+            "name": thing.shape,
+            **dict(zip("xywh", thing.box, strict=True)),
+            "attributes": [thing.size, thing.colour],
+            "relations": [],
+        }
+        for name, thing in zip(object_ids(plan, photo, GQA_OBJECTS), things, strict=True)
+    }
+    return {"width": WIDTH, "height": HEIGHT, "objects": objects}
+
+
 def _grounding(plan: Plan, question: Asked) -> dict[str, dict[str, str]]:
     """Return which word of the question is which object, by the word's position."""
     scene = plan.scenes[question.photo]
-    ids = dict(zip(scene.things, object_ids(plan, question.photo, 3_000_000), strict=True))
+    ids = dict(zip(scene.things, object_ids(plan, question.photo, GQA_OBJECTS), strict=True))
     single = only_one(scene)
     words = question.text.rstrip("?").split()
     grounding = {str(i): str(ids[single[word]]) for i, word in enumerate(words) if word in single}
