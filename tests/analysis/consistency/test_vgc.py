@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vlmt_cli.analysis.consistency.kinds import KINDS
 from vlmt_cli.analysis.consistency.pairs import pair_up
 from vlmt_cli.analysis.consistency.vgc import RIGHT, Outcome, compare_models, measure_vgc
 from vlmt_cli.base.errors import DataError
@@ -82,6 +83,9 @@ def test_equation_5_and_all_its_parts_against_a_loop_over_pairs(world):
         check(agreement, brute_force(compared, weight=lambda words, d=d: len(words) == d))
     for part, agreement in result.by_part.items():
         check(agreement, brute_force(world, weight=lambda words, part=part: sum(PARTS[w] == part for w in words)))
+    for kind, agreement in result.by_kind.items():
+        check(agreement, brute_force(world, weight=lambda words, kind=kind: len(set(words) & KINDS[kind])))
+    assert set(result.by_kind) <= {"colour", "size", "position"}
     for word, agreement in (result.by_noun | result.by_adjective).items():
         check(agreement, brute_force(world, weight=lambda words, word=word: word in words))
     assert all(PARTS[word] == "noun" for word in result.by_noun)

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from vlmt_cli.analysis.consistency.kinds import KINDS
 from vlmt_cli.analysis.consistency.pairs import ConceptPairs, Integers
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.evaluation.bootstrap import LEVEL, Estimate, share_interval
@@ -107,6 +108,7 @@ class Consistency:
         by_overlap: d to the pairs that share so many. Those with d = 0 are the control: pairs of the same images, which
             share how hard the image is, but no concept.
         by_part: ``noun`` and ``adjective``, where a pair counts as often as it shares one.
+        by_kind: the same for ``kinds.KINDS``, colours, sizes and positions.
         by_noun, by_adjective: the lemmas that most pairs share, in order.
     """
 
@@ -121,6 +123,7 @@ class Consistency:
     by_right: dict[str, Agreement]
     by_overlap: dict[int, Agreement]
     by_part: dict[str, Agreement]
+    by_kind: dict[str, Agreement]
     by_noun: dict[str, Agreement]
     by_adjective: dict[str, Agreement]
 
@@ -165,6 +168,15 @@ def measure_vgc(
 
     compared = np.isin(pairs.image_P, pairs.image_P[shares > 0])
     noun_S = np.array([part == "noun" for part in pairs.parts])[pairs.concept_S]
+    kinds_S = {kind: np.isin(pairs.words, list(words))[pairs.concept_S] for kind, words in KINDS.items()}
+
+    def of_kinds(members: Mapping[str, Bools]) -> dict[str, Agreement]:
+        return {
+            name: agreement(np.bincount(pairs.shared_S[member_S], minlength=len(pairs)), answered)
+            for name, member_S in members.items()
+            if member_S.any()
+        }
+
     return Consistency(
         pairs.images,
         pairs.questions,
@@ -179,11 +191,8 @@ def measure_vgc(
             int(d): agreement(np.ones_like(overlap), answered, np.flatnonzero((overlap == d) & compared))
             for d in np.unique(overlap[compared])
         },
-        by_part={
-            part: agreement(np.bincount(pairs.shared_S[of_part], minlength=len(pairs)), answered)
-            for part, of_part in (("noun", noun_S), ("adjective", ~noun_S))
-            if of_part.any()
-        },
+        by_part=of_kinds({"noun": noun_S, "adjective": ~noun_S}),
+        by_kind=of_kinds(kinds_S),
         by_noun=of_words("noun"),
         by_adjective=of_words("adjective"),
     )
