@@ -52,12 +52,14 @@ def pair_up(
     question_concepts: Sequence[Mapping[str, str]],
     expression_images: ArrayLike,
     expression_concepts: Sequence[Mapping[str, str]],
+    objects: tuple[Sequence[Sequence[str]], Sequence[str]] | None = None,
 ) -> ConceptPairs:
     """Pair the questions and expressions of each image, and count the concepts that they share.
 
     Args:
         question_images, expression_images: image of each question and expression, a number or a key.
         question_concepts, expression_concepts: what ``concepts.concepts`` found in each.
+        objects: where only those about the same object make a pair, each question's objects and each expression's.
 
     Raises:
         DataError: no image has both, or no pair shares a concept.
@@ -68,6 +70,8 @@ def pair_up(
     number = np.unique(np.concatenate(images), return_inverse=True)[1]
     image_of_question, image_of_expression = np.split(number.astype(np.int64), [len(images[0])])
     question_P, expression_P = _join(image_of_question, image_of_expression)
+    if objects is not None:
+        question_P, expression_P = _about_the_same(question_P, expression_P, *objects)
     if not len(question_P):
         todo = "take test images of RefCOCO or RefCOCO+ that have VQA questions"
         raise DataError("no image has both a question and a referring expression", todo=todo)
@@ -79,9 +83,9 @@ def pair_up(
     )
     # Pairs stand in order of question, then expression; so a shared concept finds its pair by bisection.
     rows = len(expression_concepts)
-    shared_S = np.searchsorted(
-        question_P * rows + expression_P, question[question_row] * rows + expression[expression_row]
-    )
+    paired_P, sharing_S = question_P * rows + expression_P, question[question_row] * rows + expression[expression_row]
+    is_paired = np.isin(sharing_S, paired_P)
+    shared_S, question_row = np.searchsorted(paired_P, sharing_S[is_paired]), question_row[is_paired]
     if not len(shared_S):
         raise DataError("no question shares a noun or adjective with an expression of its image")
     paired, image_P = np.unique(image_of_question[question_P], return_inverse=True)
@@ -99,6 +103,19 @@ def pair_up(
         len(np.unique(expression_P)),
         (len(images[0]), rows),
     )
+
+
+def _about_the_same(
+    question_P: Integers, expression_P: Integers, named: Sequence[Sequence[str]], meant: Sequence[str]
+) -> tuple[Integers, Integers]:
+    """Keep the pairs whose question names the expression's object."""
+    sets = [frozenset(each) for each in named]
+    kept = np.fromiter(
+        (meant[e] in sets[q] for q, e in zip(question_P.tolist(), expression_P.tolist(), strict=True)),
+        bool,
+        len(question_P),
+    )
+    return question_P[kept], expression_P[kept]
 
 
 def _join(left: Integers, right: Integers) -> tuple[Integers, Integers]:

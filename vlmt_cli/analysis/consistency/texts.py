@@ -1,12 +1,15 @@
 """Questions and referring expressions of the same images: what MT-VGC is measured on (sections 5 and 8.8).
 
-Expressions are all of RefCOCO's and RefCOCO+'s test sets; questions are those of VQA's train and val about the same
-images. Cleaning takes exactly these questions out of training, so that a model of the clean split never saw them. On
-the real files: 1,500 images, and the paper's 111,275 pairs of a question and an expression.
+This is the paper's pairing; ``pairings`` has it beside others. Expressions are all of RefCOCO's and RefCOCO+'s test
+sets; questions are those of VQA's train and val about the same images. Cleaning takes exactly these questions out of
+training, so that a model of the clean split never saw them. On the real files: 1,500 images, and the paper's 111,275
+pairs of a question and an expression.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +25,7 @@ from vlmt_cli.features.coverage import images_of
 from vlmt_cli.tasks.groups import rules_of
 from vlmt_cli.tasks.tables import read_columns
 
+K = TypeVar("K")
 QUESTIONS = ("vqa",)
 EXPRESSIONS = ("refcoco", "refcoco+")
 TEXT_COLUMNS = {"vqa": ("answers", "counts", "unanimous"), "refcoco": ("box",), "refcoco+": ("box",)}
@@ -34,7 +38,8 @@ class Texts:
     Attributes:
         questions, expressions: tables with ``task``, ``split`` and ``row`` (which example each is), ``example_id``,
             ``image`` (its key), ``text``, ``number`` (the same for all keys of one image), and a question's ``answers``
-            ``counts`` and ``unanimous``, an expression's ``box`` in pixels.
+            ``counts`` and ``unanimous``, an expression's ``box`` in pixels. Where only those about the same object make
+            a pair, also a question's ``objects`` and an expression's ``object``.
     """
 
     questions: pa.Table
@@ -61,13 +66,9 @@ def find_texts(data: Path) -> Texts:
     """
     verify_split_if_any(data)
     keys = {
-        (task, split): pc.list_element(images_of(data / "examples" / task / f"{split}.parquet"), 0)
-        for task in TASK_SPLITS
-        for split in _splits(data, task)
+        (task, split): image_of_each(data, task, split) for task in TASK_SPLITS for split in prepared_splits(data, task)
     }
-    distinct = pa.concat_arrays(list(keys.values())).unique()
-    number = pa.array(same_image(distinct, read_links(data))[HOW[-1]])
-    numbers = {task_split: number.take(pc.index_in(images, distinct)) for task_split, images in keys.items()}
+    numbers = number_images(keys, read_links(data))
     asked, said = (
         pa.chunked_array([numbers[task_split] for task_split in keys if task_split[0] in tasks])
         for tasks in (QUESTIONS, EXPRESSIONS)
@@ -77,12 +78,24 @@ def find_texts(data: Path) -> Texts:
         todo = f"read all files of {', '.join(TASK_SPLITS)} with vlmt clean"
         what = "no test image of refcoco and refcoco+ has a question of vqa's train or val"
         raise DataError(what, where=data / "examples", todo=todo)
-    tables = {task_split: _table(data, *task_split, numbers[task_split], shared) for task_split in keys}
+    tables = {task_split: examples_about(data, *task_split, numbers[task_split], shared) for task_split in keys}
     questions, expressions = (
         pa.concat_tables([table for task_split, table in tables.items() if task_split[0] in tasks])
         for tasks in (QUESTIONS, EXPRESSIONS)
     )
     return Texts(questions.combine_chunks(), expressions.combine_chunks())
+
+
+def image_of_each(data: Path, task: str, split: str) -> pa.Array:
+    """Return the image key of each example of a split."""
+    return pc.list_element(images_of(data / "examples" / task / f"{split}.parquet"), 0)
+
+
+def number_images(keys: Mapping[K, pa.Array], links: pa.Table) -> dict[K, pa.Array]:
+    """Number the images behind some arrays of keys: equal numbers are the same image by the identity links."""
+    distinct = pa.concat_arrays(list(keys.values())).unique()
+    number = pa.array(same_image(distinct, links)[HOW[-1]])
+    return {name: number.take(pc.index_in(images, distinct)) for name, images in keys.items()}
 
 
 def within(texts: Texts, images: pa.Array) -> Texts:
@@ -109,7 +122,8 @@ def singles(images: pa.Array) -> pa.ListArray:
     return pa.ListArray.from_arrays(np.arange(len(images) + 1, dtype=np.int32), images)
 
 
-def _splits(data: Path, task: str) -> list[str]:
+def prepared_splits(data: Path, task: str) -> list[str]:
+    """Return which of a task's splits that are looked at are prepared. Raises a DataError where none is."""
     folder = data / "examples" / task
     prepared = [split for split in TASK_SPLITS[task] if (folder / f"{split}.parquet").exists()]
     if not prepared:
@@ -118,7 +132,7 @@ def _splits(data: Path, task: str) -> list[str]:
     return prepared
 
 
-def _table(data: Path, task: str, split: str, number: pa.Array, shared: pa.Array) -> pa.Table:
+def examples_about(data: Path, task: str, split: str, number: pa.Array, shared: pa.Array) -> pa.Table:
     """Read the examples of a split whose image is shared, and that have a right answer."""
     names = ["example_id", "text", "images", *TEXT_COLUMNS[task]]
     rows = np.flatnonzero(pc.is_in(number, shared).to_numpy(zero_copy_only=False))
