@@ -78,13 +78,13 @@ def worst(
         places = np.flatnonzero(side & (pairs.overlap_P > 0))
         clear = np.abs(accuracy - located)[places]
         places = places[np.lexsort((places, -clear, -pairs.overlap_P[places]))]
-        chosen.append(places[_turn(pairs.image_P[places]) < an_image])
+        chosen.append(places[turn(pairs.image_P[places]) < an_image])
     room = [max(most // 2, most - len(other)) for other in reversed(chosen)]
     both = np.concatenate([places[:count] for places, count in zip(chosen, room, strict=True)])[:most]
     return both[np.argsort(-pairs.overlap_P[both], kind="stable")]
 
 
-def _turn(values: Integers) -> Integers:
+def turn(values: Integers) -> Integers:
     """Count for each value how often it stood before."""
     order = np.argsort(values, kind="stable")
     ranked = values[order]
@@ -119,21 +119,21 @@ def write_gallery(path: Path, cases: Sequence[ContradictoryPair], tagger: Tagger
     sections += _section("Found, but not answered", "The region is right; the answer is wrong.", located, tagger)
     parts = {"model": escape(model), "lead": escape(lead), "sections": sections}
     body = re.sub(r"\{(model|lead|sections)\}", lambda match: parts[match[1]], _BODY)
-    write_text(path, html_page(f"Contradictions of {model}", body, _STYLE))
+    write_text(path, html_page(f"Contradictions of {model}", body, STYLE))
 
 
 def _section(title: str, lead: str, cases: Sequence[ContradictoryPair], tagger: Tagger) -> str:
     texts = [text for case in cases for text in (case.question, case.expression)]
-    marked = [_marked(text, words, case.shared) for text, words, case in
+    html = [marked(text, words, case.shared) for text, words, case in
               zip(texts, tagger(texts), (case for case in cases for _ in range(2)), strict=True)]  # fmt: skip
-    cards = "".join(_card(case, *marked[2 * i : 2 * i + 2]) for i, case in enumerate(cases))
+    cards = "".join(_card(case, *html[2 * i : 2 * i + 2]) for i, case in enumerate(cases))
     return (
         f'<section><h2>{title} <span class="count">{len(cases):,}</span></h2>'
         f"<p>{lead if cases else 'None.'}</p><div class=cards>{cards}</div></section>"
     )
 
 
-def _marked(text: str, words: Sequence[Concept], shared: Collection[str]) -> str:
+def marked(text: str, words: Sequence[Concept], shared: Collection[str]) -> str:
     """Return a text as HTML with its shared words marked."""
     html, done = [], 0
     for word in words:
@@ -145,8 +145,9 @@ def _marked(text: str, words: Sequence[Concept], shared: Collection[str]) -> str
 
 def _card(case: ContradictoryPair, question: str, expression: str) -> str:
     shares = "".join(f"<li>{escape(word)}</li>" for word in case.shared)
+    boxes = [("right", case.right), ("chosen", case.chosen)]
     return (
-        f"<article>{_picture(case)}<div class=texts>"
+        f"<article>{picture(case.image, case.photo, boxes)}<div class=texts>"
         f"{_verdict(case.answered, 'question', question)}"
         f"{_facts(model=case.answer, people=', '.join(case.answers), accuracy=f'{100 * case.accuracy:.0f}%')}"
         f"{_verdict(case.found, 'expression', expression)}"
@@ -168,17 +169,17 @@ def _verdict(right: bool, what: str, html: str) -> str:
     )
 
 
-def _picture(case: ContradictoryPair) -> str:
-    """Show the photo with both boxes, or say why it cannot be shown."""
-    picture = read_image(str(case.photo)) if case.photo else "there is no picture"
-    if isinstance(picture, str):
-        return f"<div class=frame>{escape(picture)}</div>"
-    width, height = picture.size
-    boxes = _box("right", case.right, width, height) + _box("chosen", case.chosen, width, height)
+def picture(image: str, photo: Path | None, boxes: Sequence[tuple[str, Box]]) -> str:
+    """Show a photo with boxes, each of a class of its own, or say why it cannot be shown."""
+    shown = read_image(str(photo)) if photo else "there is no picture"
+    if isinstance(shown, str):
+        return f"<div class=frame>{escape(shown)}</div>"
+    width, height = shown.size
+    drawn = "".join(_box(kind, box, width, height) for kind, box in boxes)
     share = min(100 * width / height / _FRAME, 100)
     return (
         f'<div class=frame><div class=picture style="width: {share:.2f}%; aspect-ratio: {width} / {height}">'
-        f'<img alt="{escape(case.image)}" src="{data_uri(picture, _PICTURE)}">{boxes}</div></div>'
+        f'<img alt="{escape(image)}" src="{data_uri(shown, _PICTURE)}">{drawn}</div></div>'
     )
 
 
@@ -190,7 +191,7 @@ def _box(kind: str, box: Box, width: int, height: int) -> str:
     return f'<i class="box {kind}" style="{style}"></i>'
 
 
-_STYLE = """:root { --right: #1a7fd4; --chosen: #e8710a }
+STYLE = """:root { --right: #1a7fd4; --chosen: #e8710a }
 .legend { display: flex; flex-wrap: wrap; gap: .3rem 1.4rem; font-size: .9rem; color: var(--soft) }
 .legend .box { position: static; display: inline-block; width: 1.5em; height: .95em; margin-right: .5em;
   vertical-align: -.1em; box-shadow: none }

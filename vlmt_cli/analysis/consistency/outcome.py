@@ -6,13 +6,14 @@ Shapes: Q questions, E expressions, in the order of ``vgc_texts.Texts``.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from vlmt_cli.analysis.consistency.beside import ComparedPair, Verdict, where_models_differ
 from vlmt_cli.analysis.consistency.gallery import Box, ContradictoryPair, shared_words, worst
-from vlmt_cli.analysis.consistency.models import PredictedPart
 from vlmt_cli.analysis.consistency.pairs import ConceptPairs
 from vlmt_cli.analysis.consistency.texts import EXPRESSIONS, QUESTIONS, Texts
 from vlmt_cli.analysis.consistency.vgc import RIGHT, Outcome
@@ -20,6 +21,9 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.image_names import photo_of
 from vlmt_cli.tasks.referring.rules import IOU, iou
 from vlmt_cli.tasks.vqa.rules import vqa_accuracy
+
+if TYPE_CHECKING:
+    from vlmt_cli.analysis.consistency.models import PredictedPart
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Said:
     outcome: Outcome
 
 
-def judge_outcome(texts: Texts, parts: Mapping[str, Sequence[PredictedPart]]) -> Said:
+def judge_outcome(texts: Texts, parts: "Mapping[str, Sequence[PredictedPart]]") -> Said:
     """Judge what was predicted: questions by VQA accuracy, expressions by IoU > 0.5 (table 8).
 
     Args:
@@ -86,7 +90,7 @@ def contradictions(
             image=expression["image"],
             photo=photo_of(photos, expression["image"]),
             question=question["text"],
-            answer=said.answers[q].as_py(),
+            answer=said.answers[q].as_py() or "",
             answers=_frequent_first(question["answers"], question["counts"]),
             accuracy=float(said.outcome.accuracy[q]),
             answered=bool(said.outcome.accuracy[q] >= RIGHT[right]),
@@ -102,7 +106,42 @@ def contradictions(
     ]
 
 
-def _column(parts: Sequence[PredictedPart], name: str) -> pa.Array:
+def side_by_side(
+    texts: Texts, pairs: ConceptPairs, said: Mapping[str, Said], right: str, most: int, photos: Path
+) -> list[ComparedPair]:
+    """Gather contradictions on which models differ, as ``contradictions`` does; ``said`` is by the models' names."""
+    places = where_models_differ(pairs, [each.outcome for each in said.values()], right, most)
+    asked, meant = pairs.question_P[places], pairs.expression_P[places]
+    right_boxes = _corners(texts.expressions["box"].combine_chunks())
+    questions = texts.questions.take(pa.array(asked)).to_pylist()
+    expressions = texts.expressions.take(pa.array(meant)).to_pylist()
+    return [
+        ComparedPair(
+            image=expression["image"],
+            photo=photo_of(photos, expression["image"]),
+            question=question["text"],
+            answers=_frequent_first(question["answers"], question["counts"]),
+            expression=expression["text"],
+            right=_box(right_boxes[e]),
+            shared=shared_words(pairs, number),
+            verdicts={
+                name: Verdict(
+                    each.answers[q].as_py() or "",
+                    _box(each.boxes_E4[e]),
+                    float(each.iou_E[e]),
+                    bool(each.outcome.accuracy[q] >= RIGHT[right]),
+                    bool(each.outcome.located[e]),
+                )
+                for name, each in said.items()
+            },
+        )
+        for number, q, e, question, expression in zip(
+            places.tolist(), asked.tolist(), meant.tolist(), questions, expressions, strict=True
+        )
+    ]
+
+
+def _column(parts: "Sequence[PredictedPart]", name: str) -> pa.Array:
     columns = []
     for part in parts:
         said = part.read()

@@ -10,7 +10,7 @@ from vlmt_cli.base.files import write_bytes
 from vlmt_cli.paper import table
 
 VGC_FILE = "vgc.json"
-FORMAT = "vlmt vgc 3"
+FORMAT = "vlmt vgc 4"
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Measured:
     """One model.
 
     Attributes:
-        checkpoints: of each task.
+        checkpoints: of each task; empty where only a model's answers are known.
         questions: mean VQA accuracy, each question counted once, whatever it shares with expressions.
         expressions: mean accuracy (IoU > 0.5), each expression counted once.
         seen: whether its training saw these images.
@@ -57,22 +57,28 @@ class ConsistencyReport:
 
     Attributes:
         format: of this file.
+        pairing: which questions and expressions, a key of ``pairings.PAIRINGS``.
+        usually_seen: what training mixtures usually have of them.
         tagger: what found the concepts.
         right: when a question counts as answered, a key of ``vgc.RIGHT``.
         models: by name, in the order given.
         differences: of each model and each before it.
         notes: what a reader should know, a line each.
+        side_by_side: the page of contradictions on which models differ, in the report's folder; None if there is none.
         folder: where this file is, as it was written.
         paper: its figures by name: MT-VGC in percent, images and pairs.
-        versions: of ``vlmt`` and ``torch``.
+        versions: of ``vlmt``, and of ``torch`` where it ran.
     """
 
     format: str
+    pairing: str
+    usually_seen: str
     tagger: str
     right: str
     models: dict[str, Measured]
     differences: list[Difference]
     notes: list[str]
+    side_by_side: str | None
     folder: str
     paper: dict[str, float]
     versions: dict[str, str]

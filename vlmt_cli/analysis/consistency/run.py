@@ -4,7 +4,6 @@ Everything is chosen and checked before the first batch runs; what a model says 
 rule of what counts as right, or one more model costs no second run.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import version
@@ -16,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from vlmt_cli.analysis.consistency.concepts import LEXICON, Tagger, concepts, load_tagger
-from vlmt_cli.analysis.consistency.gallery import write_gallery
+from vlmt_cli.analysis.consistency.compare import compare, make_report
+from vlmt_cli.analysis.consistency.concepts import LEXICON, load_tagger
 from vlmt_cli.analysis.consistency.models import (
     ExaminedCheckpoint,
     Load,
@@ -27,18 +26,11 @@ from vlmt_cli.analysis.consistency.models import (
     predict_part,
 )
 from vlmt_cli.analysis.consistency.names import TASK_SPLITS, NamedModel, find_models, home
-from vlmt_cli.analysis.consistency.outcome import contradictions, judge_outcome
-from vlmt_cli.analysis.consistency.pairs import ConceptPairs, pair_up
-from vlmt_cli.analysis.consistency.report import (
-    FORMAT,
-    ConsistencyReport,
-    Measured,
-    Sight,
-    papers_figures,
-    write_report,
-)
+from vlmt_cli.analysis.consistency.outcome import judge_outcome
+from vlmt_cli.analysis.consistency.pairings import VQA_REFCOCO, pair_texts
+from vlmt_cli.analysis.consistency.report import ConsistencyReport, Measured, Sight, write_report
 from vlmt_cli.analysis.consistency.texts import Texts, find_texts, singles, within
-from vlmt_cli.analysis.consistency.vgc import DEFAULT_RIGHT, Consistency, compare_models, measure_vgc, rule_of
+from vlmt_cli.analysis.consistency.vgc import DEFAULT_RIGHT, rule_of
 from vlmt_cli.base.progress import Progress
 from vlmt_cli.evaluation.contamination import seen_in_training
 from vlmt_cli.evaluation.leaks import read_links
@@ -105,7 +97,7 @@ def run_vgc(
         images = singles(texts.of(task)["image"].combine_chunks())
         examples_with_features(sources[name].reader.store, images, task)
     tag = load_tagger(tagger)
-    pairs = _pair_up(texts, tag)
+    pairs = pair_texts(texts, tag)
 
     parts = {
         (name, task): parts_of(sources[name], task, texts.of(task), target / "predictions" / "vgc")
@@ -115,37 +107,25 @@ def run_vgc(
     }
     _predict_missing([part for group in parts.values() for part in group], load, data, batch_size, device, progress)
     folder = folder or _folder_of(models, data)
-    measured, outcomes = {}, {}
-    for model in models:
-        own = {task: parts[name, task] for task, name in model.checkpoints.items()}
-        said = judge_outcome(texts, own)
-        consistency = measure_vgc(pairs, said.outcome, rule)
-        page = None
-        if gallery:
-            page = "vgc_gallery.html" if len(models) == 1 else f"vgc_gallery-{_file_name(model.name)}.html"
-            shown = contradictions(texts, pairs, said, rule, gallery, data / "images")
-            write_gallery(folder / page, shown, tag, model.name, _lead(consistency))
-        outcomes[model.name] = said.outcome
-        measured[model.name] = Measured(
+    said = {
+        model.name: judge_outcome(texts, {task: parts[name, task] for task, name in model.checkpoints.items()})
+        for model in models
+    }
+    compared = compare(texts, pairs, said, tag, rule, folder, data / "images", gallery)
+    measured = {
+        model.name: Measured(
             model.checkpoints,
-            float(said.outcome.accuracy.mean()),
-            float(said.outcome.located.mean()),
+            float(said[model.name].outcome.accuracy.mean()),
+            float(said[model.name].outcome.located.mean()),
             _sight([sources[name] for name in model.sources], texts, data),
-            consistency,
-            tuple(str(part.path) for group in own.values() for part in group),
-            page,
+            compared.consistency[model.name],
+            tuple(str(part.path) for task, name in model.checkpoints.items() for part in parts[name, task]),
+            compared.galleries[model.name],
         )
-    report = ConsistencyReport(
-        format=FORMAT,
-        tagger=tagger,
-        right=rule,
-        models=measured,
-        differences=compare_models(pairs, outcomes, rule),
-        notes=notes,
-        folder=str(folder),
-        paper=papers_figures(),
-        versions={"vlmt": version("vlmt"), "torch": str(torch.__version__)},
-    )
+        for model in models
+    }
+    versions = {"vlmt": version("vlmt"), "torch": str(torch.__version__)}
+    report = make_report(VQA_REFCOCO, tagger, rule, measured, compared, notes, folder, versions)
     write_report(report)
     return report
 
@@ -186,11 +166,6 @@ def _with_features(texts: Texts, sources: Iterable[ExaminedCheckpoint]) -> tuple
     return kept, [note] if any(lost) else []
 
 
-def _pair_up(texts: Texts, tag: Tagger) -> ConceptPairs:
-    tagged = [concepts(table["text"].to_pylist(), tag) for table in (texts.questions, texts.expressions)]
-    return pair_up(texts.questions["number"], tagged[0], texts.expressions["number"], tagged[1])
-
-
 def _predict_missing(
     parts: Sequence[PredictedPart], load: Load, data: Path, batch_size: int, device: str, progress: Progress
 ) -> None:
@@ -222,17 +197,3 @@ def _sight(sources: Sequence[ExaminedCheckpoint], texts: Texts, data: Path) -> S
             stages.append(stage)
     unknown = dict.fromkeys(stage for source in sources for stage in source.training.unknown)
     return Sight(int(seen.sum()), tuple(dict.fromkeys(stages)), tuple(unknown))
-
-
-def _lead(measured: Consistency) -> str:
-    """Say how consistent a model is, above its contradictions."""
-    both, chance = measured.weighted.both, measured.weighted.chance
-    return (
-        f"MT-VGC is {both.value:.1%} (95% interval {both.low:.1%} to {both.high:.1%}); {chance:.1%} would be"
-        f" expected if the two skills were independent. {measured.questions:,} questions and {measured.expressions:,}"
-        f" expressions about {measured.images:,} images; a question is right at VQA accuracy {measured.right}."
-    )
-
-
-def _file_name(model: str) -> str:
-    return re.sub(r"[^\w.+-]+", "-", model)
