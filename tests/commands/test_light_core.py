@@ -34,6 +34,8 @@ RUNS = [
     ("No record shows a test image", "scan clean --check"),
     ("mixture", "clean --mixture mix=mix.jsonl --to both"),
     ("100.00", "evaluate --predictions boxes.json --benchmark refcoco:testA --boxes pixels --trained-on vqa"),
+    ("expressions about", "vgc --export jsonl --to asked"),
+    ("MT-VGC, answered at", "vgc --predictions answers.jsonl --boxes pixels"),
     ("clean", "--help"),
 ]
 REFUSED = [
@@ -75,6 +77,8 @@ def results(world, tmp_path_factory):
     rows = pq.read_table(world / "examples" / "refcoco" / "testA.parquet").to_pylist()
     boxes = [{"sent_id": int(row["example_id"]), "box": row["box"]} for row in rows]
     (folder / "boxes.json").write_text(json.dumps(boxes))
+    said = [{"question_id": f"refcoco:{box['sent_id']}", "answer": str(box["box"])} for box in boxes]
+    (folder / "answers.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in said))
     commands = [command for _, command in [*RUNS, *REFUSED]]
     return dict(zip(commands, run_light(folder, commands), strict=True))
 

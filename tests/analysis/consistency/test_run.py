@@ -1,6 +1,9 @@
 """MT-VGC from checkpoints and files: against a loop over what was predicted, and cleaning's own account."""
 
+import csv
+import json
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +15,8 @@ from evaluation.tiny_run import make_checkpoint, make_data, make_run, table
 
 from vlmt_cli.analysis.consistency import models as vgc_models
 from vlmt_cli.analysis.consistency.concepts import load_tagger
+from vlmt_cli.analysis.consistency.exports.forms import EXPORTS
+from vlmt_cli.analysis.consistency.from_answers import export_questions, run_answers
 from vlmt_cli.analysis.consistency.names import NamedModel, parse_models
 from vlmt_cli.analysis.consistency.run import run_vgc
 from vlmt_cli.analysis.consistency.texts import find_texts, within
@@ -211,6 +216,58 @@ def test_equation_5_from_the_predictions_that_were_kept(data, runs, tmp_path):
     assert page.count('class="box right" style') == page.count('class="box chosen" style') == page.count("<article>")
 
 
+def as_a_kit_writes(form, rows, said, folder):
+    """A kit's file of what ``said`` answers, by id, to what was exported."""
+    if form == "vlmevalkit":
+        path = folder / "model_vlmt_vgc_vqa_refcoco.tsv"
+        with (folder / "vlmt_vgc_vqa_refcoco.tsv").open() as file:
+            table = list(csv.DictReader(file, delimiter="\t"))
+        with path.open("w") as file:
+            writer = csv.DictWriter(file, [*table[0], "prediction"], delimiter="\t")
+            writer.writeheader()
+            writer.writerows(row | {"prediction": said[row["question_id"]]} for row in table)
+        return path
+    lines = []
+    for number, row in enumerate(rows):
+        name, answer = row["question_id"], said[row["question_id"]]
+        lines.append(
+            {
+                "llava": {"question_id": name, "prompt": row["text"], "text": answer, "model_id": "m"},
+                "lmms-eval": {"doc_id": number, "target": row["category"], "filtered_resps": [answer], "doc_hash": "74",
+                              "input": row["text"], "vgc_answered": {"question_id": name, "prediction": answer}},
+                "jsonl": {"question_id": name, "answer": answer},
+            }[form]
+        )  # fmt: skip
+    path = folder / "answers.jsonl"
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines[::-1]))
+    return path
+
+
+def test_predictions_that_go_out_and_come_back_give_the_same_figures(data, runs, tmp_path):
+    direct = measured(runs / "one", data, tmp_path / "direct", gallery=0)
+    said = {}
+    for path in direct.models["one"].predictions:
+        task = Path(path).name.partition("-")[0]
+        for row in pq.read_table(path).to_pylist():
+            said[f"{task}:{row['example_id']}"] = row["answer"] if task == "vqa" else str(row["box"])
+    found = {}
+    for form in EXPORTS:
+        folder = tmp_path / form
+        rows = export_questions(form, folder, data).table.to_pylist()
+        assert {row["question_id"] for row in rows} == set(said)
+        found[form] = f"{form}={as_a_kit_writes(form, rows, said, folder)}"
+    back = run_answers(list(found.values()), data, tmp_path / "back", boxes="pixels", gallery=3)
+    for name in EXPORTS:
+        ours, theirs = direct.models["one"], back.models[name]
+        assert theirs.consistency == ours.consistency
+        assert (theirs.questions, theirs.expressions) == (ours.questions, ours.expressions)
+    assert (back.pairing, back.paper) == (direct.pairing, direct.paper)
+    assert back.usually_seen.startswith("VQA v2's training questions are in nearly every VLM's training mixture")
+    assert {each.weighted.value for each in back.differences} == {0}
+    assert (tmp_path / "back" / back.side_by_side).read_text().count("<article>") == 0
+    assert 0 < (tmp_path / "back" / "vgc_gallery-llava.html").read_text().count("<article>") <= 3
+
+
 def test_what_was_predicted_is_kept_until_something_that_it_depends_on_changes(data, runs, tmp_path, monkeypatch):
     predict, ran = vgc_models.run.predict_examples, []
 
@@ -255,7 +312,8 @@ def test_a_model_of_a_checkpoint_a_task_and_models_side_by_side(data, runs, tmp_
     # Each checkpoint keeps its own predictions; what is of all stands beside the runs.
     assert report.folder == str(runs / "vgc") and (runs / "vgc" / "vgc.json").exists()
     assert sorted(path.name for path in (runs / "vgc").glob("*.html")) == [
-        f"vgc_gallery-{name}.html" for name in ("B", "one", "per-task")
+        *(f"vgc_gallery-{name}.html" for name in ("B", "one", "per-task")),
+        "vgc_side_by_side.html",
     ]
     assert set(mixed.predictions) <= {*one.predictions, *other.predictions}
     assert all(path.startswith(str(runs / "one" / "predictions")) for path in one.predictions)
