@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from vlmt_cli.clean.looks import HASH_WORDS, WORDS, distances, exchanged
 
-_AT_ONCE = 1 << 16
+_AT_ONCE = 1 << 18
 """Candidates, or pairs of a query and a value of a band, that are held at once."""
 # Nanoseconds: to ask whether a band's value occurs, and to compare a candidate.
 _ASKING, _COMPARING, _FLAT = 3.0, 30.0, 15.0

@@ -27,7 +27,7 @@ from vlmt_cli.mixtures.batch import Batch, column_of
 from vlmt_cli.mixtures.benchmark_file import hashes_of
 
 NO_FILE = "no image file is at hand"
-_AT_ONCE = 64
+_AT_ONCE = 256
 """Pictures whose bytes are held as Python objects."""
 _DOUBTFUL = 8
 """Bits from which a picture that is taken for the same is shown to a person."""
