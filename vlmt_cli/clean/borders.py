@@ -1,7 +1,10 @@
 """Borders and bars of one colour around a picture, so that a framed or letterboxed copy is compared without them."""
 
+from typing import cast
+
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom in pixels of the grey picture, which may be fractions of one."""
@@ -20,6 +23,14 @@ _FEWEST = 8
 """Pixels of width and height that must be left."""
 
 
+def has_border(picture: Image.Image, width: float, height: float) -> bool:
+    """Whether an outermost line of a grey picture is of one colour; most photos have none, which is soon seen."""
+    right, bottom = int(width), int(height)
+    lines = ((0, 0, right, 1), (0, bottom - 1, right, bottom), (0, 0, 1, bottom), (right - 1, 0, right, bottom))
+    extrema = (cast(tuple[int, int], picture.crop(line).getextrema()) for line in lines)
+    return any(highest - lowest <= max(_MARGINS) for lowest, highest in extrema)
+
+
 def boxes(grey: NDArray[np.uint8], width: float, height: float, blur: int) -> list[Box]:
     """Return the parts of a picture that could be all of a copy: the whole first, and what borders enclose.
 
@@ -29,9 +40,6 @@ def boxes(grey: NDArray[np.uint8], width: float, height: float, blur: int) -> li
         blur: pixels over which a border's edge may be smeared: the blocks of JPEG.
     """
     whole = (0.0, 0.0, width, height)
-    outermost = (grey[0], grey[int(height) - 1], grey[:, 0], grey[:, int(width) - 1])
-    if all(int(line.max()) - int(line.min()) > max(_MARGINS) for line in outermost):
-        return [whole]
     pixels = grey.astype(np.float32)
     kept = [whole]
     candidates = [box for box in [_inside(pixels, whole, _FRAME, blur)] if box]

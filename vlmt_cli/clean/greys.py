@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vlmt_cli.base.images import Grey, open_grey, reduced, why_unreadable
-from vlmt_cli.clean.borders import boxes
+from vlmt_cli.clean.borders import boxes, has_border
 from vlmt_cli.clean.looks import GREY, WORDS, looks_of
 
 _COARSE, _FINE = 96, 192
@@ -68,6 +68,8 @@ def _versions(decoded: Callable[[int], Grey]) -> list[NDArray[np.uint8]]:
 
 
 def _boxes(grey: Grey) -> list[tuple[float, float, float, float]]:
+    if not has_border(grey.image, grey.width, grey.height):
+        return [(0.0, 0.0, grey.width, grey.height)]
     return boxes(np.asarray(grey.image), grey.width, grey.height, grey.blur)
 
 
