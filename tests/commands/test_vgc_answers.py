@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from PIL import Image
 
 GRAPHS = {
     str(image): {
@@ -48,7 +49,11 @@ def asked(vlmt, data, form, to, *more):
     [
         ("llava", {"questions.jsonl"}, "--question-file"),
         ("jsonl", {"questions.jsonl"}, '"answer": "..."'),
-        ("vlmevalkit", {"vlmt_vgc_gqa_graph.tsv"}, "--data vlmt_vgc_gqa_graph --model MODEL --mode infer"),
+        (
+            "vlmevalkit",
+            {"vlmt_vgc_gqa_graph_openended.tsv"},
+            "--data vlmt_vgc_gqa_graph_openended --model MODEL --mode infer",
+        ),
         ("lmms-eval", {"questions.jsonl", "utils.py", "vlmt_vgc_gqa_graph.yaml"}, "--tasks vlmt_vgc_gqa_graph"),
     ],
 )
@@ -62,11 +67,7 @@ def test_each_form_says_how_to_run_it_and_how_to_read_it_back(vlmt, data, tmp_pa
 
 
 def test_functions_of_the_task_find_photos(vlmt, data, tmp_path, monkeypatch):
-    from PIL import Image
-
-    (tmp_path / "photos").mkdir()
-    for image in GRAPHS:
-        Image.new("L", (100, 80)).save(tmp_path / "photos" / f"{image}.jpg")
+    draw_photos(tmp_path / "photos")
     asked(vlmt, data, "lmms-eval", tmp_path / "to", "--images", tmp_path / "photos")
     functions = {}
     exec((tmp_path / "to" / "utils.py").read_text(), functions)
@@ -98,10 +99,18 @@ def given(vlmt, data, tmp_path):
     }
 
 
+def draw_photos(folder):
+    folder.mkdir()
+    for image in GRAPHS:
+        Image.new("L", (100, 80)).save(folder / f"{image}.jpg")
+    return folder
+
+
 def test_models_stand_side_by_side(vlmt, data, tmp_path, given):
     half = {key: "no" if key.endswith("0") and key.startswith("gqa") else text for key, text in given.items()}
     files = [write(tmp_path / "all.jsonl", given), write(tmp_path / "half.jsonl", half)]
     arguments = [part for path in files for part in ("--predictions", path)]
+    arguments += ["--images", draw_photos(tmp_path / "photos")]
     code, out, err = vlmt("vgc", "--pairing", "gqa-graph", "--data", data, "--boxes", "0-1000", *arguments)
     assert code == 0 and "all: Boxes are read as 0-1000, xyxy; 0 boxes contradict it." in err
     assert "12 of 12 predictions joined" in err
@@ -112,7 +121,8 @@ def test_models_stand_side_by_side(vlmt, data, tmp_path, given):
     report = json.loads((tmp_path / "vgc" / "vgc.json").read_text())
     assert (report["pairing"], report["side_by_side"]) == ("gqa-graph", "vgc_side_by_side.html")
     page = (tmp_path / "vgc" / "vgc_side_by_side.html").read_text()
-    assert page.count("<article>") == 3 and "<script" not in page
+    assert page.count("<article>") == page.count('src="data:image/jpeg') == 3 and "<script" not in page
+    assert page.count('class="box model0" style') == page.count('class="box model1" style') == 3
 
 
 def test_what_is_missing_is_wrong_or_left_out(vlmt, data, tmp_path, given):

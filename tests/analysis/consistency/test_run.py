@@ -219,8 +219,8 @@ def test_equation_5_from_the_predictions_that_were_kept(data, runs, tmp_path):
 def as_a_kit_writes(form, rows, said, folder):
     """A kit's file of what ``said`` answers, by id, to what was exported."""
     if form == "vlmevalkit":
-        path = folder / "model_vlmt_vgc_vqa_refcoco.tsv"
-        with (folder / "vlmt_vgc_vqa_refcoco.tsv").open() as file:
+        path = folder / "model_vlmt_vgc_vqa_refcoco_openended.tsv"
+        with (folder / "vlmt_vgc_vqa_refcoco_openended.tsv").open() as file:
             table = list(csv.DictReader(file, delimiter="\t"))
         with path.open("w") as file:
             writer = csv.DictWriter(file, [*table[0], "prediction"], delimiter="\t")

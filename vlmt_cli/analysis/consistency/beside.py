@@ -38,7 +38,7 @@ class ComparedPair:
 
     Attributes:
         image: key; ``photo``: its file, None where there is none.
-        question, answers: as it was asked, and what people answered, frequent answers first.
+        question, answers: as it was asked, and what the dataset has as answers, frequent ones first.
         expression, right: as it was said, and the right box.
         shared: lemmas that both share.
         verdicts: by the name of the model.
@@ -123,7 +123,7 @@ def _card(
         f"<p class=asked><span class=what>question</span>{marked(case.question, question, case.shared)}</p>"
         f"<p class=asked><span class=what>expression</span>{marked(case.expression, expression, case.shared)}</p>"
         f"<table><tr><th></th><th>answer</th><th>IoU</th></tr>{lines}</table></div>"
-        f"<footer><span>people: {escape(', '.join(case.answers))}</span><code>{escape(case.image)}</code></footer>"
+        f"<footer><span>dataset: {escape(', '.join(case.answers))}</span><code>{escape(case.image)}</code></footer>"
         "</article>"
     )
 
@@ -132,7 +132,8 @@ def _sign(right: bool) -> str:
     return '<b class=yes title="right">&#10003;</b>' if right else '<b class=no title="wrong">&#10007;</b>'
 
 
-_TABLE = """.asked { color: var(--ink); margin: 0 0 .5rem; overflow-wrap: anywhere }
+_TABLE = """.legend { margin-bottom: 1rem }
+.asked { color: var(--ink); margin: 0 0 .5rem; overflow-wrap: anywhere }
 table { border-collapse: collapse; width: 100%; font-size: .88rem; margin: .4rem 0 .9rem }
 th, td { text-align: left; padding: .2rem .5rem .2rem 0; font-weight: 400; overflow-wrap: anywhere }
 th, td { vertical-align: top }

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from vlmt_cli.analysis.consistency.beside import ComparedPair, Verdict, where_models_differ
 from vlmt_cli.analysis.consistency.gallery import Box, ContradictoryPair, shared_words, worst
 from vlmt_cli.analysis.consistency.pairs import ConceptPairs
+from vlmt_cli.analysis.consistency.photos import find_photo
 from vlmt_cli.analysis.consistency.texts import EXPRESSIONS, QUESTIONS, Texts
 from vlmt_cli.analysis.consistency.vgc import RIGHT, Outcome
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.base.image_names import photo_of
 from vlmt_cli.tasks.referring.rules import IOU, iou
 from vlmt_cli.tasks.vqa.rules import vqa_accuracy
 
@@ -72,7 +72,7 @@ def contradictions(
         said: by the model.
         right: when a question counts as answered, a key of ``vgc.RIGHT``.
         most: contradictions, at most.
-        photos: folder of the photos, ``<data>/images``; those that are not there are not shown.
+        photos: folder of the photos, as ``photos.find_photo`` looks; those that are not there are not shown.
     """
     places = worst(pairs, said.outcome, right, most)
     asked, meant = pairs.question_P[places], pairs.expression_P[places]
@@ -88,7 +88,7 @@ def contradictions(
     return [
         ContradictoryPair(
             image=expression["image"],
-            photo=photo_of(photos, expression["image"]),
+            photo=find_photo(photos, expression["image"]),
             question=question["text"],
             answer=said.answers[q].as_py() or "",
             answers=_frequent_first(question["answers"], question["counts"]),
@@ -118,7 +118,7 @@ def side_by_side(
     return [
         ComparedPair(
             image=expression["image"],
-            photo=photo_of(photos, expression["image"]),
+            photo=find_photo(photos, expression["image"]),
             question=question["text"],
             answers=_frequent_first(question["answers"], question["counts"]),
             expression=expression["text"],

@@ -7,9 +7,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vlmt_cli.analysis.consistency.photos import find_photo, official_name
 from vlmt_cli.analysis.consistency.texts import Texts
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.base.image_names import photo_of
 
 QUESTION, EXPRESSION = "question", "expression"
 PROMPTS = {
@@ -77,7 +77,7 @@ def asked_of(pairing: str, texts: Texts, photos: Path, are_given: bool) -> Asked
     sides = [(QUESTION, texts.questions), (EXPRESSION, texts.expressions)]
     images = shown_images(texts).dictionary_encode()
     keys = images.dictionary.to_pylist()
-    paths = [photo_of(photos, key) or _directly(photos, key) for key in keys]
+    paths = [find_photo(photos, key) for key in keys]
     if missing := [key for key, path in zip(keys, paths, strict=True) if path is None]:
         if are_given:
             what = f"lacks {len(missing):,} of {len(keys):,} photos, such as {official_name(missing[0])}"
@@ -97,14 +97,3 @@ def asked_of(pairing: str, texts: Texts, photos: Path, are_given: bool) -> Asked
         }
     )
     return Asked(pairing, table, root)
-
-
-def official_name(key: str) -> str:
-    """Return the name of an image's file as its source has it; RefCOCO's are of COCO's train2014."""
-    source, _, name = key.partition(":")
-    return f"COCO_train2014_{name:0>12}.jpg" if source == "coco" else f"{name}.jpg"
-
-
-def _directly(photos: Path, key: str) -> Path | None:
-    path = photos / official_name(key)
-    return path if path.is_file() else None

@@ -1,10 +1,11 @@
 """VLMEvalKit's table, which it runs as a data set of one's own.
 
-vlmt_vgc_gqa_graph.tsv
+vlmt_vgc_gqa_graph_openended.tsv
     index  question_id    question  category  image_path
     0      gqa:05451384   ...       question  /photos/2382986.jpg
 
-``index`` is a number, as the kit sorts and names by it; ``question_id`` stays in the table of predictions.
+``index`` is a number, as the kit sorts and names by it; ``question_id`` stays in the table of predictions. The kit
+takes a table for multiple choice unless its name has ``openended`` in it.
 """
 
 import csv
@@ -15,6 +16,7 @@ from vlmt_cli.analysis.consistency.exports.asked import Asked, Export
 from vlmt_cli.analysis.consistency.exports.lmms_eval import task_of
 from vlmt_cli.base.files import write_text
 
+_NAME = "{}_openended"
 _COLUMNS = ("index", "question_id", "question", "category", "image_path")
 
 
@@ -26,12 +28,12 @@ def write(folder: Path, asked: Asked) -> None:
     for number, row in enumerate(asked.table.to_pylist()):
         path = str(asked.photos / row["image"]) if asked.photos else row["image"]
         rows.writerow([number, row["question_id"], " ".join(row["text"].split()), row["category"], path])
-    write_text(folder / f"{task_of(asked.pairing)}.tsv", text.getvalue())
+    write_text(folder / f"{_NAME.format(task_of(asked.pairing))}.tsv", text.getvalue())
 
 
 def readme(folder: Path, asked: Asked) -> str:
     """Say how to run it."""
-    name = task_of(asked.pairing)
+    name = _NAME.format(task_of(asked.pairing))
     paths = "" if asked.photos else "First put the photos' folder before each `image_path`.\n\n"
     return f"""{paths}```sh
 cp {folder / name}.tsv ~/LMUData/    # or where LMUData leads
