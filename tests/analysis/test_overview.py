@@ -64,9 +64,12 @@ def test_consistency_stands_beside_chance_and_its_control(tmp_path):
     pairs = pair_up(questions, [{"dog": "noun"}] * 40, expressions, words)
     right = np.arange(40) < 20
     measured = measure_vgc(pairs, Outcome(right.astype(float), right.repeat(2)), words=0)
-    content = {"models": {"at": {"consistency": measured, "questions": 0.5, "expressions": None}}}
+    models = {"at": {"consistency": measured, "questions": 0.5, "expressions": None}}
+    content = {"usually_seen": "Mixtures have it.", "models": models}
     (tmp_path / "vgc.json").write_bytes(msgspec.json.encode(content))
-    body = consistency_section(tmp_path / "vgc.json").body
+    section = consistency_section(tmp_path / "vgc.json")
+    body = section.body
+    assert "40 images. Mixtures have it." in section.intro
     assert "<td>by chance</td><td>25.0</td>" in body and "<td>above it</td><td>25.0 (" in body
     assert "<td>by chance within images</td><td>50.0</td>" in body and "<td>above it</td><td>0.0 (" in body
     assert "<td>control: no word shared</td><td>50.0 (" in body

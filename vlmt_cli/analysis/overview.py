@@ -220,7 +220,8 @@ def consistency_section(path: Path) -> Section:
     few = any(
         model["consistency"]["weighted"]["both"]["groups"] < FEWEST_IMAGES for model in content["models"].values()
     )
-    return Section("Consistency", f"{intro} {COVERAGE if few else ''}".strip(), plain_table(header, lines))
+    said = [intro, content.get("usually_seen", ""), COVERAGE if few else ""]
+    return Section("Consistency", " ".join(filter(None, said)), plain_table(header, lines))
 
 
 def _percent(value: Any) -> str:
