@@ -180,7 +180,7 @@ def test_what_fits_is_loaded_when_asked(tmp_path, checkpoint):
         ("config.json", lambda c: c["trunk"].update(text_placement=[2, 1]), "does not rise"),
         ("config.json", lambda c: c["trunk"].update(colour="red"), "trunk.colour"),
         ("config.json", lambda c: c.update(answers={}), "the head vqa needs the length of its answer vocabulary"),
-        ("config.json", lambda c: c.update(format="vlmt checkpoint 2"), "newer vlmt"),
+        ("config.json", lambda c: c.update(format="vlmt checkpoint 3"), "newer vlmt"),
         ("labels.json", lambda c: c.update(vqa=["yes"]), "1 answers for vqa, whose classifier has 3"),
         ("labels.json", lambda c: c.update(gqa=["yes"]), "answers for gqa, which is not a classifier of this model"),
         ("labels.json", lambda c: c.update(vqa=[1, 2, 3]), "vqa.0"),
@@ -320,3 +320,18 @@ def test_a_folder_goes_to_the_hub_without_the_runs_other_files(tmp_path, monkeyp
     assert calls == ["owner/name", (tmp_path, "owner/name", True, False)]
     with pytest.raises(VlmtError, match="not uploaded"):
         push_to_hub(tmp_path, "owner/forbidden")
+
+
+@both
+def test_a_checkpoint_of_format_1_is_a_vilberts(form, tmp_path, checkpoint):
+    path = save(form, tmp_path, checkpoint)
+    file = path / "config.json" if form == "folder" else path
+    content = json.loads(file.read_text()) if form == "folder" else torch.load(file, weights_only=True)
+    trunk = content["trunk"] if form == "folder" else content["config"]["trunk"]
+    assert trunk.pop("kind") == "vilbert" and content["format"] == "vlmt checkpoint 2"
+    content["format"] = "vlmt checkpoint 1"
+    file.write_text(json.dumps(content)) if form == "folder" else torch.save(content, file)
+    assert load_checkpoint(path).config == checkpoint.config
+    trunk["kind"] = "vilbart"
+    file.write_text(json.dumps(content)) if form == "folder" else torch.save(content, file)
+    assert "did you mean vilbert?" in refused(path)

@@ -25,7 +25,7 @@ from vlmt_cli.runs.tensors import compare_tensors, file_hash, fitting, make_mode
 from vlmt_cli.tasks.config import ANSWERS, HEADS, ModelConfig
 from vlmt_cli.trunks.authors import NAMES, TIED, authors_shapes, from_authors, tidy, to_authors, unread_shapes
 from vlmt_cli.trunks.authors_config import TASK_TOKENS, config_from_authors, config_from_shapes, config_to_authors
-from vlmt_cli.trunks.config import parse_config
+from vlmt_cli.trunks.config import ViLBERTConfig, parse_config
 
 ANSWER_FILES = {"vqa": "VQA's trainval_label2ans.pkl", "gqa": "GQA's trainval_label2ans.pkl"}
 WORD = "bert.embeddings.word_embeddings.weight"
@@ -134,11 +134,11 @@ def import_weights(
         DataError: tensors are missing, unexpected or misshapen, or hold weights that are NaN or infinite.
         UsageError: the config has a head that the authors' code does not.
     """
-    _check_form(config)
+    trunk = _check_form(config)
     ours = shapes_of(config).state_dict()
     needed = authors_shapes(ours)
     optional = {name: shape for name, shape in complete_shapes(config).items() if name not in needed}
-    if not config.trunk.text_placement:  # without co-attention their code makes its layers and leaves them alone
+    if not trunk.text_placement:  # without co-attention their code makes its layers and leaves them alone
         optional |= {name: tuple(state[name].shape) for name in state if name.startswith("bert.encoder.c_layer.")}
     misfits = compare_tensors(needed, state, optional)
     if not partial:
@@ -183,14 +183,15 @@ def save_authors(path: Path, checkpoint: Checkpoint) -> None:
     tensors = on_cpu(export_weights(checkpoint))
     with atomic(path) as temporary, temporary.open("wb") as file:
         torch.save(tensors, file)
-    write_text(path.with_name(f"{path.name}.json"), to_json(config_to_authors(checkpoint.config.trunk)))
+    write_text(path.with_name(f"{path.name}.json"), to_json(config_to_authors(_check_form(checkpoint.config))))
 
 
 def complete_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """Return the shapes of all tensors that the authors' file of such a model holds, by their names."""
     whole = authors_shapes(shapes_of(config.model_copy(update={"pretraining": True})).state_dict())
-    word = (config.trunk.vocabulary, config.trunk.text.width)
-    return whole | {TIED[1]: word} | unread_shapes(config.trunk, bool(config.heads))
+    trunk = _check_form(config)
+    word = (trunk.vocabulary, trunk.text.width)
+    return whole | {TIED[1]: word} | unread_shapes(trunk, bool(config.heads))
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,8 @@ class Parameters:
     """How many numbers a model has.
 
     Attributes:
-        authors_form: in their form, where nothing is left out; the tied decoder counts once.
+        authors_form: in their form, where nothing is left out; the tied decoder counts once. Of another trunk than
+            ViLBERT, all with pre-training heads.
         live: those that do something for a task: not their dead projections, nor the pre-training heads.
     """
 
@@ -211,17 +213,23 @@ def count_parameters(config: ModelConfig) -> Parameters:
     model = shapes_of(config.model_copy(update={"pretraining": True}))
     total = sum(parameter.numel() for parameter in model.parameters())
     assert model.pretraining is not None
-    unread = sum(math.prod(shape) for shape in unread_shapes(config.trunk, bool(config.heads)).values())
+    trunk, unread = config.trunk, 0
+    if isinstance(trunk, ViLBERTConfig):
+        unread = sum(math.prod(shape) for shape in unread_shapes(trunk, bool(config.heads)).values())
     return Parameters(total + unread, total - sum(parameter.numel() for parameter in model.pretraining.parameters()))
 
 
-def _check_form(config: ModelConfig) -> None:
+def _check_form(config: ModelConfig) -> ViLBERTConfig:
+    if not isinstance(config.trunk, ViLBERTConfig):
+        what = f"the trunk is {config.trunk.kind}, and the authors' code has ViLBERT alone"
+        raise UsageError(what, todo="write a run folder or a .pt")
     if "snli_ve" in config.heads and config.entailment_head != "linear":
         what = f"entailment_head is {config.entailment_head!r}, and the authors' SNLI-VE head is one linear layer"
         raise UsageError(what, todo="only a model with entailment_head linear goes into their form and out of it")
     if config.trunk.task_tokens not in (0, TASK_TOKENS):
         what = f"the model has {config.trunk.task_tokens} task tokens, and the authors' code has {TASK_TOKENS} or none"
         raise UsageError(what, todo="their form has no place for this model")
+    return config.trunk
 
 
 def _prefixes(head: str) -> tuple[str, ...]:

@@ -184,10 +184,9 @@ def _data(recipe: Recipe | None, trained: Sequence[str]) -> str:
 def _sizes(model: MultiTaskModel) -> str:
     config = model.config.trunk
     rows = [
-        f"| {name} | {stream.layers} | {stream.width} | {stream.heads} | {stream.feedforward} |"
-        for name, stream in (("text", config.text), ("vision", config.vision))
+        f"| {name} | {layers} | {width} | {heads} | {'' if feedforward is None else f'{feedforward} '}|"
+        for name, layers, width, heads, feedforward in config.streams()
     ]
-    rows.append(f"| co-attention | {len(config.text_placement)} | {config.co_width} | {config.co_heads} | |")
     total = sum(parameter.numel() for parameter in model.parameters())
     return "\n".join(
         [

@@ -2,7 +2,7 @@
 
 ==================  ==================================================================
 model.safetensors   weights, by our names
-config.json         sizes, heads, forms (``ModelConfig``)
+config.json         trunk, sizes, heads, forms (``ModelConfig``)
 labels.json         the answer order of every classifier
 tokenizer.json      as the ``tokenizers`` library reads it
 lineage.json        stages of training behind the weights, with clean splits and images
@@ -44,7 +44,8 @@ from vlmt_cli.runs.tensors import (
 from vlmt_cli.tasks.config import ModelConfig
 from vlmt_cli.tasks.multitask import MultiTaskModel
 
-FORMAT = "vlmt checkpoint 1"
+FORMAT = "vlmt checkpoint 2"
+"""Format 1 had no other trunk than ViLBERT and did not name it."""
 _LARGEST = {CONFIG: 1 << 24, LINEAGE: 1 << 24}
 """Bytes: parsing what no checkpoint holds would take long."""
 FILES = (WEIGHTS, CONFIG, LABELS, TOKENIZER, LINEAGE, UNREAD, CARD)
@@ -143,11 +144,12 @@ def _read_config(path: Path) -> Any:
 
 def is_ours(content: Any) -> bool:
     """Return whether what ``torch.load`` gave is a checkpoint that we wrote."""
-    return isinstance(content, Mapping) and content.get("format") == FORMAT
+    return isinstance(content, Mapping) and str(content.get("format", "")).startswith(FORMAT.rpartition(" ")[0])
 
 
 def from_content(content: Mapping[str, Any], path: Path, partial: bool = False) -> Checkpoint:
     """Make a checkpoint of what a ``.pt`` holds."""
+    check_version(version_of(content) or 1, version_of({"format": FORMAT}) or 1, path)
     if absent := _PLACES.keys() - content.keys():
         raise DataError(f"the checkpoint lacks its {', '.join(sorted(absent))}", where=path)
     return _assemble(content, dict.fromkeys(_PLACES, path), partial)

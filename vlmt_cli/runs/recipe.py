@@ -18,7 +18,14 @@ from vlmt_cli.base.files import write_text
 from vlmt_cli.base.recipes import RECIPE_VERSION
 from vlmt_cli.base.schema import check_version, nearest, parse, version_of
 from vlmt_cli.datasets.table import GROUPS, TASKS, TWELVE, free_tokens
-from vlmt_cli.runs.recipe_sections import FeatureChoices, MaskingChoices, ModelChoices, Section, TrainingChoices
+from vlmt_cli.runs.recipe_sections import (
+    DEFAULTS,
+    FeatureChoices,
+    MaskingChoices,
+    ModelChoices,
+    Section,
+    TrainingChoices,
+)
 
 RECIPE = "recipe.yaml"
 """Its file in a run folder."""
@@ -127,6 +134,8 @@ class Recipe(Section):
     def hash(self) -> str:
         """Return the SHA-256 of all choices; their order does not matter."""
         choices = self.model_dump(mode="json", exclude={"reproduces"})
+        if choices["model"]["trunk"] in ("auto", DEFAULTS["trunk"]):
+            del choices["model"]["trunk"]  # as in recipes of earlier versions, whose hashes stand in files of scores
         return hashlib.sha256(json.dumps(choices, sort_keys=True).encode()).hexdigest()
 
 

@@ -2,16 +2,28 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
+from vlmt_cli.base.schema import nearest
 from vlmt_cli.datasets.table import GROUPS, TASKS
 from vlmt_cli.trunks.config import PRESETS
+from vlmt_cli.trunks.table import TRUNKS
 
 ORDERS = {"round-robin": [], "curriculum": ["G3"], "anti-curriculum": ["G1"]}
 """What older recipes call ``order``, as ``curriculum``."""
 Share = Annotated[float, Field(ge=0, le=1)]
 HEADS = tuple(dict.fromkeys(task.head for task in TASKS.values()))
 DEFAULTS = {
+    "trunk": "vilbert",
     "preset": "base",
     "bert": "bert-base-uncased",
     "tokenizer": "bert-base-uncased",
@@ -32,6 +44,8 @@ class ModelChoices(Section):
     A value other than ``auto`` that contradicts the checkpoint is an error (``training/contradictions.py``).
     """
 
+    trunk: str = "auto"
+    """The shared encoder: ``vilbert``, or another of ``trunks/table.py``; the default is ``vilbert``."""
     preset: Literal[("auto", *PRESETS)] = "auto"  # type: ignore[valid-type]
     """Sizes of the trunk; the default is ``base``."""
     changes: dict[str, Any] = {}
@@ -49,6 +63,13 @@ class ModelChoices(Section):
     """Equation 4 (the default), or the authors' binary cross-entropy per class."""
     new_heads: tuple[Literal[HEADS], ...] = ()  # type: ignore[valid-type]
     """Heads to initialise at random although the checkpoint has them, for other answers or another form."""
+
+    @field_validator("trunk")
+    @classmethod
+    def _is_there(cls, trunk: str) -> str:
+        if trunk not in ("auto", *TRUNKS):
+            raise ValueError(f"there is no trunk {trunk!r}; {nearest(trunk, ('auto', *TRUNKS))}")
+        return trunk
 
     def settled(self, **checkpoint: str) -> "ModelChoices":
         """Return the choices with ``checkpoint``'s value, else the default, in place of each ``auto``."""

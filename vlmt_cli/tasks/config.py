@@ -1,12 +1,13 @@
 """What a whole model is made of: its trunk, its heads, and the forms that the paper and the authors' code differ in."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializeAsAny, model_validator
 
 from vlmt_cli.base.schema import nearest
 from vlmt_cli.datasets.table import TASKS, TWELVE, VOCABULARIES
-from vlmt_cli.trunks.config import Size, ViLBERTConfig
+from vlmt_cli.trunks.config import Size, TrunkConfig
+from vlmt_cli.trunks.table import read_trunk
 
 HEADS = tuple(dict.fromkeys(TASKS[name].head for name in TWELVE))
 """The six heads of the paper's model (section 3.2)."""
@@ -18,7 +19,7 @@ class ModelConfig(BaseModel):
     """A whole model.
 
     Attributes:
-        trunk: sizes.
+        trunk: which, and its sizes.
         heads: which of the heads that tasks name.
         pretraining: whether it has the pre-training heads.
         answers: the length of each answer vocabulary, for heads that have one.
@@ -29,7 +30,7 @@ class ModelConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    trunk: ViLBERTConfig
+    trunk: Annotated[SerializeAsAny[TrunkConfig], BeforeValidator(read_trunk)]
     heads: tuple[str, ...] = HEADS
     pretraining: bool = False
     answers: dict[str, Size] = ANSWERS

@@ -3,12 +3,16 @@
 Only the head that a batch needs runs.
 """
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from vlmt_cli.tasks.config import ModelConfig, task_of
 from vlmt_cli.tasks.groups import head_of
+from vlmt_cli.trunks.encoded import Encoded, encode
 from vlmt_cli.trunks.pretraining import PretrainingHeads, PretrainingLabels
-from vlmt_cli.trunks.vilbert import Encoded, ViLBERT, initialise
+from vlmt_cli.trunks.table import make_trunk
+from vlmt_cli.trunks.vilbert import initialise
 
 
 def make_heads(config: ModelConfig) -> nn.ModuleDict:
@@ -27,7 +31,7 @@ class MultiTaskModel(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.trunk = ViLBERT(config.trunk)
+        self.trunk: Any = make_trunk(config.trunk)
         self.heads = make_heads(config)
         self.heads.apply(lambda module: initialise(module, config.trunk.init_std))
         self.pretraining = PretrainingHeads(config.trunk) if config.pretraining else None
@@ -43,7 +47,7 @@ class MultiTaskModel(nn.Module):
         task_B: Tensor | None = None,
         pairs: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
-        """Return a head's output for a batch; the arguments are ``ViLBERT.forward``'s.
+        """Return a head's output for a batch; the arguments are ``encode``'s.
 
         Pre-training has another entrance, ``pretrain``.
 
@@ -52,7 +56,7 @@ class MultiTaskModel(nn.Module):
             ``nlvr2``: (P / 2, 2), where pairs 2i and 2i + 1 are an example's two images.
         """
         inputs = (tokens_BT, token_mask_BT, features_BVF, boxes_BV5, region_mask_BV, task_B)
-        encoded = self.trunk(*inputs, pairs=pairs, pooled_only=not reads_regions(head))
+        encoded = encode(self.trunk, *inputs, pairs=pairs, pooled_only=not reads_regions(head))
         return self.read(head, encoded)
 
     def pretrain(
@@ -67,7 +71,7 @@ class MultiTaskModel(nn.Module):
     ) -> dict[str, tuple[Tensor, Tensor]]:
         """Return the sums and counts of the pre-training losses (``PretrainingHeads.sums``) of a masked batch."""
         assert self.pretraining is not None, "the model has no pre-training heads"
-        encoded = self.trunk(tokens_BT, token_mask_BT, features_BVF, boxes_BV5, region_mask_BV)
+        encoded = encode(self.trunk, tokens_BT, token_mask_BT, features_BVF, boxes_BV5, region_mask_BV)
         return self.pretraining.sums(self.trunk, encoded, labels, aligned_only)
 
     def read(self, head: str, encoded: Encoded) -> Tensor:

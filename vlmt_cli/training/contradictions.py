@@ -14,7 +14,7 @@ from vlmt_cli.evaluation.setup import token_kind
 from vlmt_cli.runs.checkpoint import Checkpoint
 from vlmt_cli.runs.recipe import Recipe
 from vlmt_cli.runs.tokenizer import read_tokenizer
-from vlmt_cli.trunks.config import PRESETS, parse_config
+from vlmt_cli.trunks.table import parse_trunk, trunk_module
 
 VERIFICATION_KEYS = {row.head: row.images for row in TASKS.values() if row.head in LABELS}
 HEADS_OF = {
@@ -25,7 +25,7 @@ HEADS_OF = {
 RANDOM = "random weights"
 """The beginning of ``Lineage.source`` where nothing was loaded."""
 MODEL_SIZES = {"width", "layers", "heads", "feedforward", "co_width", "co_heads", "positions"}
-MODEL_SIZES |= {"text_placement", "vision_placement"}
+MODEL_SIZES |= {"text_placement", "vision_placement", "text_layers", "vision_layers", "cross_layers"}
 """What a preset decides; the other keys come from the data, or can be changed without new weights."""
 
 
@@ -51,7 +51,7 @@ def check_against(recipe: Recipe, checkpoint: Checkpoint, source: str) -> None:
     """
     contradictions = [
         *_of_forms(recipe, checkpoint),
-        *_of_sizes(recipe, checkpoint),
+        *_of_the_trunk(recipe, checkpoint),
         *_of_initial_weights(recipe, checkpoint),
         *_of_the_tokenizer(recipe, checkpoint),
     ]
@@ -65,7 +65,7 @@ def check_against(recipe: Recipe, checkpoint: Checkpoint, source: str) -> None:
             todo=f"keep what the checkpoint has with {keep}, or what the recipe asks for with {anew}",
         )
     trunk = checkpoint.config.trunk.model_dump()
-    parse_config(_laid_over(trunk, recipe.model.changes), where="model.changes")  # names keys that do not exist
+    parse_trunk(_laid_over(trunk, recipe.model.changes), where="model.changes")  # names keys that do not exist
 
 
 def forms_of(checkpoint: Checkpoint, recipe: Recipe) -> dict[str, str]:
@@ -94,6 +94,15 @@ def _of_forms(recipe: Recipe, checkpoint: Checkpoint) -> Iterator[Contradiction]
         yield Contradiction(what, anew, (f"model.{key}=auto",))
 
 
+def _of_the_trunk(recipe: Recipe, checkpoint: Checkpoint) -> Iterator[Contradiction]:
+    has, asked = checkpoint.config.trunk.kind, recipe.model.trunk
+    if asked in ("auto", has):
+        yield from _of_sizes(recipe, checkpoint)
+    else:  # sizes of another trunk are no contradiction of their own
+        what = f"its trunk is {has}, but model.trunk={asked} is asked for"
+        yield Contradiction(what, "start=null", ("model.trunk=auto",))
+
+
 def _of_sizes(recipe: Recipe, checkpoint: Checkpoint) -> Iterator[Contradiction]:
     has = dict(_flat(checkpoint.config.trunk.model_dump(mode="json")))
     changes, preset = dict(_flat(recipe.model.changes)), recipe.model.preset
@@ -104,7 +113,7 @@ def _of_sizes(recipe: Recipe, checkpoint: Checkpoint) -> Iterator[Contradiction]
             yield Contradiction(what, "start=null", keep)
     if preset == "auto":
         return
-    for key, asked in _flat(PRESETS[preset].model_dump(mode="json")):
+    for key, asked in _flat(trunk_module(checkpoint.config.trunk.kind).PRESETS[preset].model_dump(mode="json")):
         if key.split(".")[-1] in MODEL_SIZES and key not in changes and has[key] != asked:
             what = f"{key} is {_short(has[key])}, but model.preset={preset} has {_short(asked)}"
             yield Contradiction(what, "start=null", keep)

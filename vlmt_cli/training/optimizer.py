@@ -11,20 +11,23 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.runs.recipe_sections import TrainingChoices
 from vlmt_cli.tasks.multitask import reads_regions
 
-FROZEN = {
-    "text": ("trunk.text_embedding", "trunk.text_layers"),
-    "vision": ("trunk.region_embedding", "trunk.vision_layers"),
-    "trunk": ("trunk.",),
-}
-
 
 def freeze(model: nn.Module, parts: tuple[str, ...]) -> None:
-    """Let parts of a model keep their weights."""
-    prefixes = tuple(prefix for part in parts for prefix in FROZEN[part])
+    """Let parts of a model keep their weights: its ``trunk``, or the ``text`` or ``vision`` stream of it.
+
+    Raises:
+        UsageError: text and vision share the layers of this trunk.
+    """
+    trunk: Any = model.trunk if parts else None
+    for part in parts:
+        if part != "trunk" and part not in trunk.parts:
+            what = f"{trunk.config.kind} is a single stream: words and regions share its layers"
+            raise UsageError(what, where="training.freeze", todo="freeze all of it with --set training.freeze=[trunk]")
+    prefixes = tuple(f"trunk.{prefix}" for part in parts for prefix in ([""] if part == "trunk" else trunk.parts[part]))
     for name, parameter in model.named_parameters():
         parameter.requires_grad = not (prefixes and name.startswith(prefixes))
 

@@ -20,7 +20,8 @@ from vlmt_cli.tasks.config import ModelConfig
 from vlmt_cli.tasks.multitask import MultiTaskModel
 from vlmt_cli.training.contradictions import RANDOM, check_against, forms_of, kept_heads
 from vlmt_cli.trunks.bert import load_bert
-from vlmt_cli.trunks.config import PRESETS, ViLBERTConfig, make_config
+from vlmt_cli.trunks.config import PRESETS, TrunkConfig
+from vlmt_cli.trunks.table import trunk_config
 
 
 def heads_of(recipe: Recipe) -> tuple[str, ...]:
@@ -72,7 +73,7 @@ def make_start(
         check_against(recipe, source.checkpoint, source.name)
         _check_data(recipe, source, meta, vocabulary, labels)
         forms = forms_of(source.checkpoint, recipe)
-        trunk = source.checkpoint.config.trunk
+        trunk: TrunkConfig = source.checkpoint.config.trunk
         if not (source.checkpoint.config.heads or recipe.pretrains or trunk.task_tokens):
             # The authors' pre-training weights have no task tokens: they are new.
             trunk = trunk.model_copy(update={"task_tokens": PRESETS["base"].task_tokens})
@@ -80,13 +81,14 @@ def make_start(
         wanted = {"region_features": meta.feature_width, "vocabulary": vocabulary} | recipe.model.changes
         if meta.classes:
             wanted["region_classes"] = meta.classes
-        trunk = make_config(recipe.model.settled().preset, **wanted)
+        settled = recipe.model.settled()
+        trunk = trunk_config(settled.trunk, settled.preset, **wanted)
         if not trunk.task_tokens:
             forms["task_token"] = "none"
-    choices = recipe.model.settled(**forms)
+    choices = recipe.model.settled(trunk=trunk.kind, **forms)
     _check_task_tokens(recipe, trunk, choices.task_token)
     config = ModelConfig(
-        trunk=_with_dropout(trunk, recipe.training.dropout),
+        trunk=trunk if recipe.training.dropout is None else trunk.with_dropout(recipe.training.dropout),
         heads=heads,
         pretraining=recipe.pretrains,
         answers={head: len(labels[head]) for head in labels if head in VOCABULARIES},
@@ -106,6 +108,7 @@ def settled_by(checkpoint: Checkpoint, recipe: Recipe) -> ModelChoices:
     """Return a recipe's choices of the model as the model of its run has them."""
     config = checkpoint.config
     return recipe.model.settled(
+        trunk=config.trunk.kind,
         task_token=token_kind(checkpoint),
         entailment_head=config.entailment_head,
         verification_loss=config.verification_loss,
@@ -148,15 +151,7 @@ def _initialise(model: MultiTaskModel, bert: str | None, seed: int) -> Beginning
     )
 
 
-def _with_dropout(trunk: ViLBERTConfig, rate: float | None) -> ViLBERTConfig:
-    if rate is None:
-        return trunk
-    stream = {"dropout": rate, "attention_dropout": rate}
-    text, vision = trunk.text.model_copy(update=stream), trunk.vision.model_copy(update=stream)
-    return trunk.model_copy(update={"text": text, "vision": vision, "fusion_dropout": rate})
-
-
-def _check_task_tokens(recipe: Recipe, trunk: ViLBERTConfig, kind: str) -> None:
+def _check_task_tokens(recipe: Recipe, trunk: TrunkConfig, kind: str) -> None:
     tokens = [token for task in recipe.tasks if (token := task_token(task, kind)) is not None]
     if tokens and max(tokens) >= trunk.task_tokens:
         what = f"the model has {trunk.task_tokens} task tokens, and the tasks need number {max(tokens)}"

@@ -1,10 +1,10 @@
-"""The shape of a ViLBERT: sizes of the two streams, and where co-attention joins them.
+"""What every trunk's config says, and the shape of a ViLBERT: its two streams, and where co-attention joins them.
 
 ``base`` is the paper's model (sections 3.1 and 8.4): BERT base for text, six layers of width 1024 for
 image regions, six co-attention layers.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
 
@@ -18,6 +18,56 @@ _MOST_LAYERS = 1_000
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class TrunkConfig(_Model):
+    """What a trunk is made for: the data that it reads. Each trunk's own config adds its layers.
+
+    Attributes:
+        kind: which trunk, as ``table.TRUNKS`` names it.
+        vocabulary, positions, segments: of the words.
+        task_tokens: how many there are; 0 for none.
+        region_features: numbers a region.
+        region_classes: classes of the detector, which pre-training predicts.
+        init_std: of weights that are drawn.
+    """
+
+    kind: str
+    vocabulary: Size = 30522
+    positions: Size = 512
+    segments: Size = 2
+    task_tokens: Annotated[int, Field(ge=0, le=1 << 24)] = 20
+    region_features: Size = 2048
+    region_classes: Size = 1601
+    init_std: float = 0.02
+
+    @property
+    def text_width(self) -> int:
+        """The width of a word's final state."""
+        raise NotImplementedError
+
+    @property
+    def region_width(self) -> int:
+        """The width of a region's final state."""
+        raise NotImplementedError
+
+    @property
+    def pooled_width(self) -> int:
+        """The width of the overall representation of image and text."""
+        raise NotImplementedError
+
+    @property
+    def region_dropout(self) -> Rate:
+        """The rate before a region's score."""
+        raise NotImplementedError
+
+    def with_dropout(self, rate: Rate) -> Self:
+        """Return the config with another rate of dropout everywhere."""
+        raise NotImplementedError
+
+    def streams(self) -> list[tuple[str, int, int, int, int | None]]:
+        """Return name, layers, width, heads and feed-forward width of each kind of layer, for people."""
+        raise NotImplementedError
 
 
 class StreamConfig(_Model):
@@ -37,7 +87,7 @@ class StreamConfig(_Model):
         return self
 
 
-class ViLBERTConfig(_Model):
+class ViLBERTConfig(TrunkConfig):
     """A ViLBERT.
 
     The k-th co-attention layer runs when ``text_placement[k]`` text layers and
@@ -45,21 +95,15 @@ class ViLBERTConfig(_Model):
     the last one.
     """
 
+    kind: Literal["vilbert"] = "vilbert"
     text: StreamConfig
     vision: StreamConfig
     co_width: Size
     co_heads: Size
     text_placement: Annotated[tuple[NonNegativeInt, ...], Field(max_length=_MOST_LAYERS)]
     vision_placement: Annotated[tuple[NonNegativeInt, ...], Field(max_length=_MOST_LAYERS)]
-    vocabulary: Size = 30522
-    positions: Size = 512
-    segments: Size = 2
-    task_tokens: Annotated[int, Field(ge=0, le=1 << 24)] = 20
-    region_features: Size = 2048
-    region_classes: Size = 1601
     fusion: Literal["product", "sum"] = "product"
     fusion_dropout: Rate = 0.1
-    init_std: float = 0.02
 
     @model_validator(mode="after")
     def _is_possible(self) -> "ViLBERTConfig":
@@ -79,6 +123,40 @@ class ViLBERTConfig(_Model):
                     f"{name}_placement asks for {placement[-1]} layers before co-attention, of {stream.layers}"
                 )
         return self
+
+    @property
+    def text_width(self) -> int:
+        """That of the text stream."""
+        return self.text.width
+
+    @property
+    def region_width(self) -> int:
+        """That of the vision stream."""
+        return self.vision.width
+
+    @property
+    def pooled_width(self) -> int:
+        """That of co-attention."""
+        return self.co_width
+
+    @property
+    def region_dropout(self) -> Rate:
+        """That of the vision stream."""
+        return self.vision.dropout
+
+    def with_dropout(self, rate: Rate) -> "ViLBERTConfig":
+        """Return the config with another rate of dropout in both streams and before the heads."""
+        stream = {"dropout": rate, "attention_dropout": rate}
+        text, vision = self.text.model_copy(update=stream), self.vision.model_copy(update=stream)
+        return self.model_copy(update={"text": text, "vision": vision, "fusion_dropout": rate})
+
+    def streams(self) -> list[tuple[str, int, int, int, int | None]]:
+        """Return both streams and co-attention."""
+        both = [
+            (name, stream.layers, stream.width, stream.heads, stream.feedforward)
+            for name, stream in (("text", self.text), ("vision", self.vision))
+        ]
+        return [*both, ("co-attention", len(self.text_placement), self.co_width, self.co_heads, None)]
 
     def order(self) -> list[tuple[str, int]]:
         """Return the layers as they run, each a kind (text, vision, co) and a number."""

@@ -13,9 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vlmt_cli.trunks.config import ViLBERTConfig
+from vlmt_cli.trunks.config import TrunkConfig
+from vlmt_cli.trunks.encoded import Encoded, Trunk
 from vlmt_cli.trunks.layers import EPSILON
-from vlmt_cli.trunks.vilbert import Encoded, ViLBERT, initialise
+from vlmt_cli.trunks.vilbert import initialise
 
 
 @dataclass(frozen=True)
@@ -38,21 +39,21 @@ class PretrainingLabels:
 class PretrainingHeads(nn.Module):
     """The three heads; the word decoder is the trunk's word embedding."""
 
-    def __init__(self, config: ViLBERTConfig) -> None:
+    def __init__(self, config: TrunkConfig) -> None:
         super().__init__()
-        self.word_transform = nn.Linear(config.text.width, config.text.width)
-        self.word_norm = nn.LayerNorm(config.text.width, EPSILON)
+        self.word_transform = nn.Linear(config.text_width, config.text_width)
+        self.word_norm = nn.LayerNorm(config.text_width, EPSILON)
         self.word_bias = nn.Parameter(torch.zeros(config.vocabulary))
-        self.region_transform = nn.Linear(config.vision.width, config.vision.width)
-        self.region_norm = nn.LayerNorm(config.vision.width, EPSILON)
-        self.region_classes = nn.Linear(config.vision.width, config.region_classes)
-        self.alignment = nn.Linear(config.co_width, 2)
+        self.region_transform = nn.Linear(config.region_width, config.region_width)
+        self.region_norm = nn.LayerNorm(config.region_width, EPSILON)
+        self.region_classes = nn.Linear(config.region_width, config.region_classes)
+        self.alignment = nn.Linear(config.pooled_width, 2)
         self.apply(lambda module: initialise(module, config.init_std))
 
-    def words(self, text_KD: Tensor, trunk: ViLBERT) -> Tensor:
+    def words(self, text_KD: Tensor, trunk: Trunk) -> Tensor:
         """Return word logits, (K, vocabulary), of K text states."""
         hidden = self.word_norm(F.gelu(self.word_transform(text_KD)))
-        return F.linear(hidden, trunk.text_embedding.word.weight, self.word_bias)
+        return F.linear(hidden, trunk.word_embedding, self.word_bias)
 
     def regions(self, vision_KD: Tensor) -> Tensor:
         """Return class logits, (K, C), of K region states."""
@@ -60,14 +61,14 @@ class PretrainingHeads(nn.Module):
         return logits
 
     def forward(
-        self, trunk: ViLBERT, encoded: Encoded, labels: PretrainingLabels, aligned_only: bool = True
+        self, trunk: Trunk, encoded: Encoded, labels: PretrainingLabels, aligned_only: bool = True
     ) -> dict[str, Tensor]:
         """Return the three losses of ``sums``, each by its count; a loss without a masked place is zero."""
         sums = self.sums(trunk, encoded, labels, aligned_only)
         return {name: total / count.clamp(min=1) for name, (total, count) in sums.items()}
 
     def sums(
-        self, trunk: ViLBERT, encoded: Encoded, labels: PretrainingLabels, aligned_only: bool = True
+        self, trunk: Trunk, encoded: Encoded, labels: PretrainingLabels, aligned_only: bool = True
     ) -> dict[str, tuple[Tensor, Tensor]]:
         """Compute the three losses, summed, so that parts of a batch can be added up.
 

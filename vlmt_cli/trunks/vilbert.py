@@ -11,70 +11,17 @@ Shapes: B batch, T tokens (task token included once it is inserted), V regions (
 D width, N and M real rows of text and vision.
 """
 
-from dataclasses import dataclass, field
-from typing import NamedTuple, cast
+from collections.abc import Iterator
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vlmt_cli.trunks.config import ViLBERTConfig
+from vlmt_cli.trunks.config import PRESETS, ViLBERTConfig
+from vlmt_cli.trunks.encoded import Encoded, Maps, Stream, encode
 from vlmt_cli.trunks.layers import EPSILON, CoAttentionLayer, TransformerLayer
 from vlmt_cli.trunks.rows import Rows, rows_of
-
-
-@dataclass
-class Maps:
-    """Attention probabilities of every layer, in order; each (B, heads, queries, keys) (figures 10 to 13)."""
-
-    text_text: list[Tensor] = field(default_factory=list)
-    image_image: list[Tensor] = field(default_factory=list)
-    text_image: list[Tensor] = field(default_factory=list)
-    image_text: list[Tensor] = field(default_factory=list)
-
-
-class Stream(NamedTuple):
-    """One stream as far as it depends on nothing but itself.
-
-    Attributes:
-        x_ND: the states of its real rows before the first co-attention layer.
-        qkv_N3D: that layer's projections of them; None when the model has no such layer.
-        rows: where the rows stand.
-        maps: the attention maps of the layers so far, when they were requested.
-    """
-
-    x_ND: Tensor
-    qkv_N3D: Tensor | None
-    rows: Rows
-    maps: list[Tensor] | None = None
-
-    def repeat(self, which_P: Tensor) -> "Stream":
-        """Repeat sequences, so that the p-th is what the ``which_P[p]``-th was."""
-        index, rows = self.rows.repeat(which_P)
-        qkv = None if self.qkv_N3D is None else self.qkv_N3D.index_select(0, index)
-        return Stream(self.x_ND.index_select(0, index), qkv, rows, self.maps)
-
-
-@dataclass
-class Encoded:
-    """What the trunk makes of a batch.
-
-    Attributes:
-        pooled_text, pooled_vision: CLS and IMG, (B, D).
-        text, vision: final states of the real rows, (N, D) and (M, D); None when only the pooled ones were requested.
-        text_rows, vision_rows: where these stand.
-        maps: attention maps, when they were requested.
-        after_co: (text, vision) after each co-attention layer, when they were requested.
-    """
-
-    pooled_text: Tensor
-    pooled_vision: Tensor
-    text: Tensor | None
-    vision: Tensor | None
-    text_rows: Rows
-    vision_rows: Rows
-    maps: Maps | None = None
-    after_co: list[tuple[Tensor, Tensor]] | None = None
 
 
 class TextEmbedding(nn.Module):
@@ -127,6 +74,12 @@ class ViLBERT(nn.Module):
     faster; on a GPU batches of like lengths and fixed shapes are. None means so.
     """
 
+    parts: ClassVar[dict[str, tuple[str, ...]]] = {
+        "text": ("text_embedding.", "text_layers."),
+        "vision": ("region_embedding.", "vision_layers."),
+    }
+    in_bert: ClassVar[dict[str, str]] = {}  # ``authors`` knows the names of its text stream
+
     def __init__(self, config: ViLBERTConfig) -> None:
         super().__init__()
         self.config = config
@@ -170,12 +123,10 @@ class ViLBERT(nn.Module):
             return_attention: whether to return every layer's attention maps.
             return_states: whether to return the states after each co-attention layer.
         """
-        text = self.encode_text(tokens_BT, token_mask_BT, task_B, segments_BT, return_attention)
-        image = self.encode_image(features_BVF, boxes_BV5, region_mask_BV, return_attention)
-        if pairs is not None:
-            assert not return_attention, "maps belong to texts and images, not to pairs"
-            text, image = text.repeat(pairs[0]), image.repeat(pairs[1])
-        return self.join(text, image, pooled_only, return_states)
+        inputs = (tokens_BT, token_mask_BT, features_BVF, boxes_BV5, region_mask_BV, task_B, segments_BT, pairs)
+        return encode(
+            self, *inputs, pooled_only=pooled_only, return_attention=return_attention, return_states=return_states
+        )
 
     def encode_text(
         self,
@@ -251,6 +202,22 @@ class ViLBERT(nn.Module):
         project = self.co_layers[0].get_submodule(f"{stream}_qkv") if len(self.co_layers) else None
         return Stream(x, None if project is None else project(x), rows, maps if keep_maps else None)
 
+    @property
+    def word_embedding(self) -> Tensor:
+        """Of all words, (vocabulary, D)."""
+        return self.text_embedding.word.weight
+
+    def layers(self) -> Iterator[nn.Module]:
+        """Go through the modules that are compiled, each by itself.
+
+        Of co-attention only the feed-forwards are: compiled as a whole it would give its text half zeros for gradients
+        where a head reads the regions alone, and momentum would move what has no gradient.
+        """
+        yield from (*self.text_layers, *self.vision_layers)
+        for layer in self.co_layers:
+            yield cast(nn.Module, layer.text_feedforward)
+            yield cast(nn.Module, layer.vision_feedforward)
+
     def fuse(self, encoded: Encoded) -> Tensor:
         """Return the overall representation of image and text, h_IMG * h_CLS (equation 1) or their sum, (B, D)."""
         text, vision = encoded.pooled_text, encoded.pooled_vision
@@ -258,16 +225,11 @@ class ViLBERT(nn.Module):
         return fused
 
 
-def compile_layers(trunk: ViLBERT) -> None:
-    """Compile a trunk's layers, in place: they are alike, so that a few forms serve all heads and sizes of batches.
-
-    Of co-attention only the feed-forwards are: compiled as a whole it would give its text half zeros for gradients
-    where a head reads the regions alone, and momentum would move what has no gradient.
-    """
+def compile_layers(trunk: Any) -> None:
+    """Compile a trunk's layers, in place: they are alike, so that a few forms serve all heads and sizes of batches."""
     # A form each for text and vision, with and without gradients, packed rows or not, all of them or the first.
     torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
-    halves = (half for layer in trunk.co_layers for half in (layer.text_feedforward, layer.vision_feedforward))
-    for part in (*trunk.text_layers, *trunk.vision_layers, *halves):
+    for part in trunk.layers():
         part.compile(dynamic=True)
 
 
@@ -277,3 +239,7 @@ def initialise(module: nn.Module, std: float) -> None:
         nn.init.normal_(module.weight, std=std)
     if isinstance(module, nn.Linear) and module.bias is not None:
         nn.init.zeros_(module.bias)
+
+
+Config, Trunk = ViLBERTConfig, ViLBERT
+__all__ = ["PRESETS", "Config", "Trunk", "ViLBERT", "compile_layers", "initialise"]

@@ -21,8 +21,8 @@ from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.features.reader import relative
 from vlmt_cli.tasks.multitask import MultiTaskModel
 from vlmt_cli.tasks.referring import head as referring
-from vlmt_cli.trunks.config import ViLBERTConfig
-from vlmt_cli.trunks.vilbert import Maps
+from vlmt_cli.trunks.config import TrunkConfig
+from vlmt_cli.trunks.encoded import Maps, encode
 
 Floats = NDArray[np.float32]
 
@@ -113,7 +113,8 @@ def attention_of(
     tokens_BT = torch.tensor([list(ids)], device=device)
     pixels_BV4 = pixels_V4[None].to(device, torch.float32)
     with torch.inference_mode():
-        encoded = model.trunk(
+        encoded = encode(
+            model.trunk,
             tokens_BT,
             torch.ones_like(tokens_BT),
             features_VF[None].to(device, torch.float32),
@@ -222,7 +223,7 @@ def most_attended_words(
 
 
 def _check(
-    config: ViLBERTConfig, ids: Sequence[int], task: tuple[str, int] | None, features_VF: Tensor, pixels_V4: Tensor
+    config: TrunkConfig, ids: Sequence[int], task: tuple[str, int] | None, features_VF: Tensor, pixels_V4: Tensor
 ) -> None:
     if len(ids) > config.positions:
         what = f"the text has {len(ids):,} tokens, and the model takes {config.positions:,}"

@@ -17,7 +17,7 @@ from vlmt_cli.features.overlap import iou_of_tensors
 from vlmt_cli.features.reader import RegionBatch
 from vlmt_cli.tasks.examples import Examples, Inputs
 from vlmt_cli.tasks.referring.rules import IOU
-from vlmt_cli.trunks.config import ViLBERTConfig
+from vlmt_cli.trunks.config import TrunkConfig
 from vlmt_cli.trunks.rows import Rows
 
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ PADDING = -10_000.0
 class RegionScore(nn.Module):
     """W_r, which maps a region's final state to a score."""
 
-    def __init__(self, config: ViLBERTConfig) -> None:
+    def __init__(self, config: TrunkConfig) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(config.vision.dropout)
-        self.weight = nn.Linear(config.vision.width, 1)
+        self.dropout = nn.Dropout(config.region_dropout)
+        self.weight = nn.Linear(config.region_width, 1)
 
     def forward(self, vision_ND: Tensor, rows: Rows) -> Tensor:
         """Score N regions; returns (B, V), ``PADDING`` where there is none."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.tasks.examples import Examples, Inputs, Lists
-from vlmt_cli.trunks.vilbert import ViLBERT
+from vlmt_cli.trunks.encoded import Trunk
 
 if TYPE_CHECKING:
     from vlmt_cli.tasks.config import ModelConfig
@@ -27,7 +27,7 @@ _PAIRS_AT_ONCE = 256
 
 def make_head(config: "ModelConfig", head: str) -> nn.Module:
     """Make W_i, which maps the overall representation to one score."""
-    return nn.Linear(config.trunk.co_width, 1)
+    return nn.Linear(config.trunk.pooled_width, 1)
 
 
 def options(output_P1: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
@@ -130,7 +130,7 @@ def _another(own: NDArray[np.int64], images: int, rng: np.random.Generator) -> N
 
 @torch.inference_mode()
 def score_matrix(
-    trunk: ViLBERT,
+    trunk: Trunk,
     head: nn.Module,
     texts: Sequence[tuple[Tensor, Tensor, Tensor | None]],
     images: Iterable[tuple[Tensor, Tensor, Tensor]],

@@ -34,7 +34,7 @@ class PairClassifier(Classifier):
 
 def make_head(config: "ModelConfig", head: str) -> nn.Module:
     """Make the MLP on one representation, or on two; ``config.entailment_head`` says which form the former has."""
-    width, classes = config.trunk.co_width, len(LABELS[head])
+    width, classes = config.trunk.pooled_width, len(LABELS[head])
     if any(row.images == 2 for row in TASKS.values() if row.head == head):
         return PairClassifier(2 * width, 2 * width, classes)
     if config.entailment_head == "linear":

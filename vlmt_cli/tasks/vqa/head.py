@@ -25,7 +25,7 @@ rank = None
 
 def make_head(config: "ModelConfig", head: str) -> nn.Module:
     """Make the two-layer MLP on the overall representation."""
-    return Classifier(config.trunk.co_width, 2 * config.trunk.co_width, config.answers[head])
+    return Classifier(config.trunk.pooled_width, 2 * config.trunk.pooled_width, config.answers[head])
 
 
 def inputs(examples: Examples, which: NDArray[np.int64], drawn: NDArray[np.int64] | None = None) -> Inputs:
