@@ -183,7 +183,7 @@ def _of_boxes(
     else:
         corners, is_loc = text_boxes.boxes_in(answers)
     if not np.isfinite(corners).all(1).any():
-        raise DataError("has no boxes", where=predicted.path, todo="look at its answers, and at --benchmark")
+        raise DataError("has no boxes", where=predicted.path, todo="look at its answers: boxes are asked for")
     stated = predicted.convention
     if convention == text_boxes.AUTO and stated:
         convention = stated.replace("?", text_boxes.AUTO)
