@@ -142,9 +142,27 @@ def test_what_is_missing_is_wrong_or_left_out(vlmt, data, tmp_path, given):
     assert "Left out, as a model did not answer them: 1 question and 0 expressions" in err
 
 
+def test_samples_without_ids_join_by_their_row_and_are_checked_by_the_prompt(vlmt, data, tmp_path, given):
+    rows = [json.loads(line) for line in (tmp_path / "to" / "questions.jsonl").read_text().splitlines()]
+    shares = []
+    for name, order in (("in order", rows), ("reversed", rows[::-1])):
+        samples = [
+            {"doc_id": number, "target": "", "filtered_resps": [given[row["question_id"]]], "input": row["text"]}
+            for number, row in enumerate(order)
+        ]
+        (tmp_path / f"{name}.jsonl").write_text("".join(f"{json.dumps(each)}\n" for each in samples))
+        arguments = ["--boxes", "0-1000", "--gallery", 0, "--json", "--predictions", tmp_path / f"{name}.jsonl"]
+        shares.append(vlmt("vgc", "--pairing", "gqa-graph", "--data", data, *arguments))
+    (code, out, err), (refused, _, why) = shares
+    assert code == 0 and "by row number; the question agrees" in err
+    assert json.loads(out)["models"]["in order"]["consistency"]["weighted"]["both"]["value"] == 1
+    assert refused == 3 and "is in another order than MT-VGC" in why
+
+
 def test_what_is_wrong_is_one_line(vlmt, data, tmp_path, given):
     file = write(tmp_path / "a.jsonl", given)
     other = write(tmp_path / "other.jsonl", {"17": "yes", "18": "no", "19": "no"})
+    boxless = write(tmp_path / "boxless.jsonl", dict.fromkeys(given, "yes"))
     graph = ["--pairing", "gqa-graph"]
     for code, message, arguments in (
         (2, "there is nothing to measure; give --model a run, or --predictions a file of answers", []),
@@ -159,6 +177,7 @@ def test_what_is_wrong_is_one_line(vlmt, data, tmp_path, given):
         (2, "there is no such file", [*graph, "--predictions", tmp_path / "none.jsonl"]),
         (2, "there are two models a", [*graph, "--predictions", file, "--predictions", file]),
         (3, "its 3 predictions do not join with the 12 rows of MT-VGC", [*graph, "--predictions", other]),
+        (3, "has no boxes; look at its answers: boxes are asked for", [*graph, "--predictions", boxless]),
         (3, "there is no testA or testB of refcoco", ["--pairing", "gqa-refcoco", "--predictions", file]),
     ):  # fmt: skip
         given_code, out, err = vlmt("vgc", "--data", data, *arguments)

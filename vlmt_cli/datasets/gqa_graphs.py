@@ -68,8 +68,10 @@ def read_graphs(raw: Path, part: str = "val") -> pa.Table:
     counts = np.array([len(graph.objects) for graph in graphs.values()], np.int64)
     sides = [np.repeat([getattr(graph, side) or np.nan for graph in graphs.values()], counts) for side in
              ("width", "height")]  # fmt: skip
-    corners = np.array([(each.x, each.y, each.x + each.w, each.y + each.h) for _, each in objects], np.float32)
-    corners, is_sound = sound_corners(corners.reshape(-1, 4), {}, *(np.nan_to_num(side) for side in sides))
+    each_box = np.array([(each.x, each.y, each.x + each.w, each.y + each.h) for _, each in objects]).reshape(-1, 4)
+    with np.errstate(over="ignore"):
+        corners = each_box.astype(np.float32)
+    corners, is_sound = sound_corners(corners, {}, *(np.nan_to_num(side) for side in sides))
     boxes = box_array(corners)
     return pa.table(
         {
