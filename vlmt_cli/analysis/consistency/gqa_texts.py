@@ -22,6 +22,7 @@ from vlmt_cli.analysis.consistency.texts import (
     prepared_splits,
 )
 from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.identity import LINKS
 from vlmt_cli.base.origin import verify_split_if_any
 from vlmt_cli.datasets import gqa, gqa_graphs
 from vlmt_cli.datasets.crosswalks import builtin_crosswalk
@@ -97,7 +98,9 @@ def gqa_with_graph(data: Path) -> Texts:
         pc.list_parent_indices(objects), pc.is_in(objects.values, value_set=expressions["object"]), len(objects)
     )
     questions = asked.append_column("objects", objects).filter(pa.array(is_paired > 0))
-    numbers = number_images({GRAPH: _one(expressions["image"]), PART: _one(questions["image"])}, read_links(data))
+    # A graph is of one name of its image, in whose pixels its boxes are: no other name stands in.
+    sides = {GRAPH: _one(expressions["image"]), PART: _one(questions["image"])}
+    numbers = number_images(sides, LINKS.empty_table())
     return Texts(
         questions.append_column("number", numbers[PART]).combine_chunks(),
         expressions.append_column("number", numbers[GRAPH]).combine_chunks(),
