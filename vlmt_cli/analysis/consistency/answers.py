@@ -23,8 +23,9 @@ from vlmt_cli.datasets.official import raw_folder
 from vlmt_cli.datasets.refcoco import INSTANCES
 from vlmt_cli.datasets.source import find
 from vlmt_cli.evaluation.answers.forms import read_predictions
-from vlmt_cli.evaluation.answers.join import in_words, join
+from vlmt_cli.evaluation.answers.join import Joined, in_words, join
 from vlmt_cli.evaluation.answers.judge import judge
+from vlmt_cli.evaluation.answers.predicted import Predicted
 from vlmt_cli.evaluation.answers.rows import Rows
 from vlmt_cli.tasks.referring.rules import iou
 
@@ -94,6 +95,13 @@ class Judge:
         kept = [name for name in ("text", "answers", "counts", "unanimous", "box") if name in table.column_names]
         return pa.table({**own, **{name: table[name] for name in kept}}).combine_chunks()
 
+    def _join(self, predicted: Predicted) -> Joined:
+        try:
+            return join(predicted, self._rows)
+        except DataError as error:
+            todo = "give answers to what vlmt vgc --export wrote, and the --pairing that it was written with"
+            raise DataError(error.what, where=error.where, todo=todo) from None
+
     def read(self, paths: Sequence[Path], form: str | None, boxes: str) -> Answered:
         """Read and judge one model's files.
 
@@ -111,7 +119,7 @@ class Judge:
         notes: list[str] = []
         for path in paths:
             predicted = read_predictions(path, form)
-            joined = join(predicted, self._rows)
+            joined = self._join(predicted)
             notes += [
                 *in_words(replace(joined, missing=0), len(predicted), "the questions and expressions"),
                 *predicted.notes,

@@ -1,6 +1,6 @@
 """MT-VGC without a model: its questions and expressions written for kits, and answers read back into ``vgc.json``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -74,7 +74,7 @@ def run_answers(
     texts = chosen.find(data)
     judge = Judge(chosen, texts, data)
     answered = {name: judge.read(paths, form, boxes) for name, paths in models.items()}
-    notes = [f"{name}: {note}" if len(models) > 1 else note for name, each in answered.items() for note in each.notes]
+    notes = _notes({name: each.notes for name, each in answered.items()})
     said = {name: each.said for name, each in answered.items()}
     if partial:
         texts, said, left_out = answered_by_all(texts, answered)
@@ -98,3 +98,9 @@ def run_answers(
     report = make_report(pairing, tagger, rule, measured, compared, notes, folder, {"vlmt": version("vlmt")})
     write_report(report)
     return report
+
+
+def _notes(said: Mapping[str, Sequence[str]]) -> list[str]:
+    """Say once what holds of all models, and of which model the rest is."""
+    every = [note for note in next(iter(said.values())) if all(note in notes for notes in said.values())]
+    return [*(f"{name}: {note}" for name, notes in said.items() for note in notes if note not in every), *every]
