@@ -1,11 +1,15 @@
 """Work as jobs of a SLURM cluster through submitit, or as processes of this machine to try that."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from vlmt_cli.base.errors import UsageError
+from vlmt_cli.base.errors import UsageError, VlmtError
+from vlmt_cli.base.progress import Progress
+
+Part = TypeVar("Part")
+Result = TypeVar("Result")
 
 LAUNCHERS = ("slurm", "local")
 _TIMEOUTS = 1_000
@@ -93,3 +97,39 @@ def make_executor(
         **({} if parallel is None else {"slurm_array_parallelism": parallel}),
     )
     return executor
+
+
+def run_array(
+    executor: Any,
+    function: Callable[[Part], Result],
+    parts: Sequence[Part],
+    logs: Path,
+    progress: Progress | None = None,
+) -> list[Result]:
+    """Run a function on each part as one array of jobs, and wait for all of them.
+
+    Args:
+        executor: of ``make_executor``.
+        function, parts: travel to other machines.
+        logs: the folder of what jobs print.
+        progress: called with how many jobs are done, of how many.
+
+    Raises:
+        VlmtError: a job failed; the others ran to their end.
+    """
+    results, failed = [], []
+    for number, submitted in enumerate(executor.map_array(function, parts), 1):
+        try:
+            results.append(submitted.result())
+        except Exception as error:  # submitit's, or what the job raised
+            failed.append((number, " ".join(str(error).split())[-200:]))
+        if progress:
+            progress("", number, len(parts))
+    if failed:
+        number, reason = failed[0]
+        raise VlmtError(
+            f"{len(failed)} of {len(parts)} jobs failed, the first of them shard {number} ({reason})",
+            where=logs,
+            todo="run it again: it goes on with what is there",
+        )
+    return results

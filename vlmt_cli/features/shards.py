@@ -13,9 +13,10 @@ from pathlib import Path
 import msgspec
 
 from vlmt_cli.base.boxes import BoxArray
-from vlmt_cli.base.cluster import make_executor
-from vlmt_cli.base.errors import DataError, UsageError, VlmtError
+from vlmt_cli.base.cluster import make_executor, run_array
+from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.progress import Progress
+from vlmt_cli.base.shards import complete_shards, part_of, remove_shards, shard_folder
 from vlmt_cli.features.extract import Extracted, File, extract
 from vlmt_cli.features.extract_processes import in_processes
 from vlmt_cli.features.extractor import Extractor
@@ -52,10 +53,8 @@ def shard_of(job: Job, number: int, of: int) -> Job:
     Raises:
         UsageError: there is no such shard.
     """
-    if not 1 <= number <= of:
-        raise UsageError(f"there is no shard {number} of {of}", todo="count from 1, such as --shard 1/64")
-    part, _ = _without_those_in(_part(job, number - 1, of))
-    return replace(part, store=_shards_folder(job.store, of) / str(number))
+    part, _ = _without_those_in(_part(job, number, of))
+    return replace(part, store=shard_folder(job.store, number, of))
 
 
 def run(job: Job, progress: Progress | None = None) -> Extracted:
@@ -71,7 +70,7 @@ def run(job: Job, progress: Progress | None = None) -> Extracted:
 
     todo, already = _without_those_in(job)
     parts = [
-        replace(_part(todo, i, len(job.devices)), store=folder / str(i + 1), devices=[device])
+        replace(_part(todo, i + 1, len(job.devices)), store=folder / str(i + 1), devices=[device])
         for i, device in enumerate(job.devices)
     ]
     parts = [part for part in parts if part.files]
@@ -109,22 +108,8 @@ def submit(
         gpus=sum(device.startswith("cuda") for device in job.devices),
         sbatch=options,
     )
-    jobs = executor.map_array(run, [shard_of(job, number, shards) for number in range(1, shards + 1)])
-    results, failed = [], []
-    for number, submitted in enumerate(jobs, 1):
-        try:
-            results.append(submitted.result())
-        except Exception as error:  # submitit's, or what the job raised
-            failed.append((number, " ".join(str(error).split())[-200:]))
-        if progress:
-            progress("", number, shards)
-    if failed:
-        number, reason = failed[0]
-        raise VlmtError(
-            f"{len(failed)} of {shards} jobs failed, the first of them shard {number} ({reason})",
-            where=logs,
-            todo="run it again: it goes on with what is there",
-        )
+    parts = [shard_of(job, number, shards) for number in range(1, shards + 1)]
+    results = run_array(executor, run, parts, logs, progress)
     _, already = _without_those_in(job)
     return _sum(results, merge(job.store), already)
 
@@ -139,25 +124,10 @@ def merge(store: Path, progress: Progress | None = None) -> Meta:
     Raises:
         DataError: there are no shards, some are missing, unfinished, damaged or of another extractor.
     """
-    folders = sorted(store.parent.glob(f"{store.name}.shards-of-*"))
-    if len(folders) != 1:
-        kinds = f"are shards of {len(folders)} kinds" if folders else "are no shards"
-        todo = "make them with --shard 1/64 and so on" if not folders else "remove those that are not wanted"
-        raise DataError(f"there {kinds} of it", where=store, todo=todo)
-    of = int(folders[0].name.rpartition("-")[2])
-    shards = [folders[0] / str(number) for number in range(1, of + 1)]
-    unfinished = [
-        shard.name for shard in shards if not (shard / "data.mdb").exists() or not meta_of_store(shard).checksum
-    ]
-    if unfinished:
-        names = ", ".join(unfinished[:8]) + (", ..." if len(unfinished) > 8 else "")
-        todo = f"run --shard {unfinished[0]}/{of}" + (" and the others" if len(unfinished) > 1 else "")
-        raise DataError(f"{len(unfinished)} of {of} shards are missing or unfinished: {names}", where=store, todo=todo)
+    shards = complete_shards(store, _is_complete)
     meta = _merge(shards, store, progress)
     assert meta is not None
-    # Gone at once, so that a killed merge leaves all shards or none.
-    gone = folders[0].rename(store.with_name(f".{folders[0].name}.partial"))
-    shutil.rmtree(gone)
+    remove_shards(store)
     return meta
 
 
@@ -168,12 +138,12 @@ def meta_of_store(path: Path) -> Meta:
     return store.meta
 
 
-def _shards_folder(store: Path, of: int) -> Path:
-    return store.with_name(f"{store.name}.shards-of-{of}")
+def _is_complete(shard: Path) -> bool:
+    return (shard / "data.mdb").exists() and bool(meta_of_store(shard).checksum)
 
 
-def _part(job: Job, first: int, step: int) -> Job:
-    files = sorted(dict(reversed(job.files)).items())[first::step]
+def _part(job: Job, number: int, of: int) -> Job:
+    files = list(part_of(sorted(dict(reversed(job.files)).items()), number, of))
     boxes = None if job.boxes is None else {key: job.boxes[key] for key, _ in files if key in job.boxes}
     return replace(job, files=files, boxes=boxes)
 
