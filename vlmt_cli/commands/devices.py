@@ -23,14 +23,6 @@ Processes = Annotated[int | None, typer.Option("--processes", min=1, help="Numbe
 Nodes = Annotated[
     int, typer.Option("--nodes", min=1, help="Machines: started by torchrun or srun, or by --launcher slurm.")
 ]
-Launcher = Annotated[
-    str | None,
-    typer.Option("--launcher", help="slurm: as jobs of a cluster. local: the same jobs on this machine, as a test."),
-]
-Sbatch = Annotated[
-    list[str] | None,
-    typer.Option("--sbatch", help="With --launcher slurm: an option, partition=gpu. Repeat it for more."),
-]
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,11 @@ from vlmt_cli.commands.devices import (
     Computing,
     Device,
     Gpus,
-    Launcher,
-    Sbatch,
     check_computing,
     check_gpus,
     devices_of,
 )
-from vlmt_cli.commands.options import DATA, DataFolder, Json
+from vlmt_cli.commands.options import DATA, DataFolder, Json, Launcher, Sbatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -99,6 +99,14 @@ DetectorWeights = Annotated[
 ]
 BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Examples at a time.")]
 Paper = Annotated[bool, typer.Option("--paper", help="Show the paper's figures, too.")]
+Launcher = Annotated[
+    str | None,
+    typer.Option("--launcher", help="slurm: as jobs of a cluster. local: the same jobs on this machine, as a test."),
+]
+Sbatch = Annotated[
+    list[str] | None,
+    typer.Option("--sbatch", help="With --launcher slurm: an option, partition=gpu. Repeat it for more."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 

@@ -6,8 +6,20 @@ from typing import Annotated
 
 import typer
 
-from vlmt_cli.commands.devices import DeviceKind, Launcher, Sbatch
-from vlmt_cli.commands.options import DATA, DataFolder, Json, Keys, Paper, Partial, Runs, Scale, Weights
+from vlmt_cli.commands.devices import DeviceKind
+from vlmt_cli.commands.options import (
+    DATA,
+    DataFolder,
+    Json,
+    Keys,
+    Launcher,
+    Paper,
+    Partial,
+    Runs,
+    Sbatch,
+    Scale,
+    Weights,
+)
 from vlmt_cli.runs.folders import runs_folder
 
 NO_PAPER = (

@@ -8,15 +8,17 @@ import typer
 
 from vlmt_cli.base.errors import UsageError, VlmtError
 from vlmt_cli.commands import completion
-from vlmt_cli.commands.devices import DeviceKind, Gpus, Launcher, Nodes, Processes, Sbatch
+from vlmt_cli.commands.devices import DeviceKind, Gpus, Nodes, Processes
 from vlmt_cli.commands.options import (
     DATA,
     DataFolder,
     Json,
     Keys,
+    Launcher,
     Limit,
     Partial,
     RecipeName,
+    Sbatch,
     Scale,
     check_data,
     grouped,
