@@ -57,7 +57,7 @@ def test_a_check_exits_with_4_and_writes_nothing(vlmt, mixture, tmp_path):
         (("{mixture}", "--form", "lava"), 2, "there is no form 'lava'"),
         (("{mixture}", "--check", "--write", "x"), 2, "--check and --write exclude each other"),
         (("{mixture}", "--only-images"), 2, "--only-images goes with --write"),
-        (("{mixture}", "--workers", "2"), 2, "go with --images"),
+        (("{mixture}", "--verdicts", "x"), 2, "go with --images"),
         (("{mixture}", "--images", "--test-images", "nowhere"), 2, "write NAME=DIR"),
         (("{mixture}", "--source", "cocoo"), 2, "is not a source of images"),
         (("{mixture}", "--write", "{folder}"), 2, "is a file of the mixture itself"),

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vlmt_cli.commands.index import IndexFiles
-from vlmt_cli.commands.options import DATA, Croissant, DataFolder, Json
+from vlmt_cli.commands.options import DATA, Croissant, DataFolder, Json, Launcher, Sbatch
+from vlmt_cli.commands.scan_ways import Engine, Merge, Ray, Shard, Shards
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,8 +77,16 @@ def scan(
         ),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="With --images: processes that decode; else as many as there are cores.")
+        int | None,
+        typer.Option(min=1, help="Processes that scan; else one, or with --images as many as there are cores."),
     ] = None,
+    shard: Shard = None,
+    merge: Merge = False,
+    launcher: Launcher = None,
+    shards: Shards = 16,
+    sbatch: Sbatch = None,
+    engine: Engine = None,
+    ray: Ray = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results; else DATA/scans/MIXTURE.")] = None,
     croissant: Croissant = False,
     data: DataFolder = DATA,
@@ -86,7 +95,7 @@ def scan(
     """Find benchmarks' test images in training data, by names, addresses and hashes; with --images by pictures, too.
 
     Reads LLaVA's JSON, messages, Parquet and Arrow of the hub, webdataset, image folders, tables of addresses, lists of
-    images, and lists of such files. What names no image is counted.
+    images, and lists of such files. What names no image is counted. An interrupted scan resumes when it is run again.
 
     Examples:
 
@@ -97,17 +106,25 @@ def scan(
       vlmt scan mixture.yaml --check --index benchmarks.parquet
 
       vlmt scan cauldron/*.parquet --images --index ours.parquet
+
+      vlmt scan pool/*.parquet --shard 3/64      (on each machine its own, then with --merge)
+
+      vlmt scan pool/*.parquet --launcher slurm --shards 64 --sbatch partition=cpu
+
+      vlmt scan s3://bucket/pool/*.parquet --engine daft --ray HOST:6379
     """
     from vlmt_cli.base.without_pandas import without_pandas
 
     context.with_resource(without_pandas())
     import os
+    from functools import partial
 
     import pyarrow.compute as pc
 
     from vlmt_cli.base.errors import LeakError, UsageError
     from vlmt_cli.base.file_systems import is_elsewhere
     from vlmt_cli.base.keys import right_source
+    from vlmt_cli.clean.drivers import Work
     from vlmt_cli.clean.index import choose
     from vlmt_cli.clean.leaks import write_scan_leaks
     from vlmt_cli.clean.own_index import OWN, files_of_benchmarks, known_index
@@ -116,7 +133,8 @@ def scan(
     from vlmt_cli.clean.scan_report import conclusion, make_report, markdown, refuse_other
     from vlmt_cli.clean.scan_write import targets, write_mixture
     from vlmt_cli.clean.verdicts import NONE, read_verdicts
-    from vlmt_cli.commands.scan_sources import scan_sources
+    from vlmt_cli.commands.scan_sources import scan_part, scan_sources, sources_given
+    from vlmt_cli.commands.scan_ways import read_way, remove_kept
     from vlmt_cli.commands.show import say
     from vlmt_cli.mixtures.rules import NO_RULES, read_rules
 
@@ -130,12 +148,15 @@ def scan(
         raise UsageError("--only-images goes with --write", todo="give --write a folder")
     if source is not None and (todo := right_source(source)):
         raise UsageError(f"{source!r} is not a source of images", todo=todo)
-    if not images and (image_folder or verdicts or test_images or workers):
-        what = "--image-folder, --verdicts, --test-images and --workers go with --images"
+    if not images and (image_folder or verdicts or test_images):
+        what = "--image-folder, --verdicts and --test-images go with --images"
         raise UsageError(what, todo="add --images")
+    of_all = {"--write": write, "--check": check, "--croissant": croissant, "--summary": summary, "--json": as_json}
+    whole = [option for option, value in of_all.items() if value]
+    way = read_way(workers, shard, merge, launcher, shards, sbatch, engine, ray, whole)
     index = known_index(data if data.is_dir() else None, files or ())
     wanted = ready(index, choose(index, against))
-    sources = _sources(context, mixture, form)
+    sources = sources_given(context, mixture, form, way)
     if (write or croissant) and any(each.origin for each in sources):
         what = f"{'--write' if write else '--croissant'} needs the mixture on this machine"
         raise UsageError(what, todo="copy it here first")
@@ -149,8 +170,12 @@ def scan(
     spans: dict[Source, NDArray[np.int64]] = {}
     judged, test_files = read_verdicts(verdicts) if verdicts else NONE, files_of_benchmarks(test_images or ())
     pictures = Pictures(image_folder, workers or os.cpu_count() or 1) if images else None
+    if way.shard:
+        say(scan_part(Work(wanted, own_rules, source, pictures), sources, folder, way))
+        return
+    scan_units = partial(way.scan, folder, not check)
     scanned, tally, all_hits = scan_sources(
-        sources, wanted, own_rules, source, spans if write else None, pictures, judged
+        sources, wanted, own_rules, source, spans if write else None, pictures, judged, scan_units
     )
     report = make_report(scanned, tally, all_hits, wanted, named, images)
     hits = all_hits.filter(pc.not_equal(all_hits["how"], BORDERLINE_HIT))
@@ -182,6 +207,7 @@ def scan(
 
         if write_hit_gallery(folder / "gallery.html", all_hits, tally.shown, judged, test_files):
             results.append(folder / "gallery.html")
+    remove_kept(folder)
     say(f"Written to {folder}: {', '.join(path.name for path in results)}")
     if write:
         copies, written = write_mixture(
@@ -192,27 +218,6 @@ def scan(
     if croissant:
         indexes = [*([data / OWN] if (data / OWN).exists() else []), *(files or ())]
         _describe(folder, mixture, form, sources, [*indexes, *([rules] if rules else [])], results, report)
-
-
-def _sources(context: typer.Context, mixture: Sequence[str], form: str | None) -> "list[Source]":
-    """Return the files of a mixture; those elsewhere are copied, if they must be, until the command ends."""
-    from tempfile import TemporaryDirectory
-
-    from vlmt_cli.base.file_systems import is_elsewhere
-    from vlmt_cli.commands.show import progress
-    from vlmt_cli.mixtures.elsewhere import sources_elsewhere
-    from vlmt_cli.mixtures.opening import sources_of
-
-    sources: list[Source] = []
-    for given in mixture:
-        if not is_elsewhere(given):
-            sources += sources_of(given, form)
-            continue
-        copies = TemporaryDirectory(prefix="vlmt-")
-        context.call_on_close(copies.cleanup)
-        with progress(f"Copying {given}", size=True) as update:
-            sources += sources_elsewhere(given, form, Path(copies.name), update)
-    return sources
 
 
 def _show(report: "ScanReport") -> None:

@@ -57,6 +57,8 @@ class Source:
         sampling: how the list samples it, as it stands there: ``first:10%``, ``%50``.
         member_of: the list that names it.
         origin: where it was copied from for this run; None where ``path`` is its own.
+        groups: the first and last (exclusive) of its row groups that are read; None for all of the file.
+        opens: opens ``origin`` where it lies; None for pyarrow's file systems and fsspec.
     """
 
     path: Path
@@ -65,6 +67,8 @@ class Source:
     sampling: str | None = None
     member_of: Path | None = None
     origin: str | None = None
+    groups: tuple[int, int] | None = None
+    opens: Callable[[str], pa.NativeFile] | None = None
 
     @property
     def name(self) -> str:
@@ -146,6 +150,11 @@ def stays_whole(source: Source) -> bool:
     return False
 
 
+def in_one_part(source: Source, most: int) -> list[Source]:
+    """Return a file whose records are read from its beginning to its end."""
+    return [source]
+
+
 @dataclass(frozen=True)
 class Form:
     """One form of mixture.
@@ -162,6 +171,7 @@ class Form:
         takes_spans: whether ``write`` is faster where ``Kept.spans`` says where records stand.
         companions: the files beside a file that belong to it: they are not a mixture of their own, and ``write`` writes
             them beside ``to``.
+        in_parts: cuts a file into parts of about so many bytes, which are read apart and have the same records.
     """
 
     title: str
@@ -171,6 +181,7 @@ class Form:
     can_drop_images: Callable[[Source], bool] = stays_whole
     takes_spans: bool = False
     companions: Callable[[Path], list[Path]] = no_companions
+    in_parts: Callable[[Source, int], list[Source]] = in_one_part
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ LAION, DataComp, PixMo
 ``columns.py`` says which columns are read. An image's bytes are read only where they are asked for.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from dataclasses import replace
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,9 @@ def read(source: Source, wanted: Wanted) -> Iterator[Batch]:
             roles = _roles(file, path)
             paths = [file.schema.column(column).path for column in range(len(file.schema))]
             columns = leaves(roles, paths, wanted.texts, wanted.data)
-        for first, rows in _batches(file, path, columns, _batch_rows(file, wanted)):
+        groups = None if source.groups is None else range(*source.groups)
+        begin = sum(file.metadata.row_group(group).num_rows for group in range(groups[0] if groups else 0))
+        for first, rows in _batches(file, path, columns, _batch_rows(file, wanted), groups, begin):
             with intact(path, first):
                 batch = batch_of(rows, roles, first, wanted)
             yield batch
@@ -76,7 +79,7 @@ def write(source: Source, kept: Kept, to: Path) -> None:
                 rows: list[pa.RecordBatch] = []
                 size = 0
                 batch_rows = _rows_of(file.metadata.row_group(group), _BYTES)
-                for start, batch in _batches(file, source.path, None, batch_rows, group, first):
+                for start, batch in _batches(file, source.path, None, batch_rows, [group], first):
                     if column is not None:
                         batch = with_fewer_images(batch, column, start, kept.images)
                     with intact(source.path, start):  # a damaged file's columns may differ in length
@@ -93,6 +96,23 @@ def can_drop_images(source: Source) -> bool:
     """Whether all images of a record stand in one list, alone."""
     with opened(source) as file, intact(source.name, 0):
         return list_of_images(file.schema_arrow, _roles(file, source.name)) is not None
+
+
+def in_parts(source: Source, most: int) -> list[Source]:
+    """Cut a file that lies here into runs of whole row groups of about ``most`` bytes."""
+    if not source.path.is_file() or source.path.stat().st_size <= most:
+        return [source]
+    with opened(source) as file:
+        sizes = [file.metadata.row_group(group).total_byte_size for group in range(file.metadata.num_row_groups)]
+    starts, held = [0], 0
+    for group, size in enumerate(sizes):
+        if held and held + size > most:
+            starts.append(group)
+            held = 0
+        held += size
+    if len(starts) == 1:
+        return [source]
+    return [replace(source, groups=pair) for pair in pairwise([*starts, len(sizes)])]
 
 
 def no_image_column(path: Path | str, names: list[str]) -> DataError:
@@ -124,7 +144,8 @@ def intact(path: Path | str, record: int) -> Iterator[None]:
 def opened(source: Source) -> Iterator[pq.ParquetFile]:
     """Open a file, here or where it lies."""
     if source.origin and not source.path.exists():  # it is read where it lies
-        with one_line(source.origin), open_elsewhere(source.origin) as stream, intact(source.origin, 0):
+        opens = source.opens or open_elsewhere
+        with one_line(source.origin), opens(source.origin) as stream, intact(source.origin, 0):
             yield pq.ParquetFile(stream, pre_buffer=True)
         return
     check_file(source.path)
@@ -150,11 +171,10 @@ def _batches(
     path: Path | str,
     columns: list[str] | None,
     size: int,
-    group: int | None = None,
+    groups: Sequence[int] | None = None,
     first: int = 0,
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Give the rows of a file, or of one row group, with the number of each batch's first."""
-    groups = None if group is None else [group]
+    """Give the rows of a file, or of some row groups, with the number of each batch's first."""
     rows = file.iter_batches(size, row_groups=groups, columns=columns)
     while True:
         with intact(path, first):
@@ -209,4 +229,4 @@ def _settings(file: pq.ParquetFile) -> dict[str, Any]:
     }
 
 
-PARQUET = Form("Parquet", is_form, read, write, can_drop_images)
+PARQUET = Form("Parquet", is_form, read, write, can_drop_images, in_parts=in_parts)
