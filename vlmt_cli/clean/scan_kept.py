@@ -6,12 +6,10 @@ that was killed takes up every unit that is the same and was scanned in the same
 
 import hashlib
 import json
-import shutil
 import time
 from base64 import b64decode
 from collections import Counter
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from secrets import token_hex
 from types import TracebackType
@@ -38,6 +36,8 @@ _VERSION = 1
 
 def way_of(work: Work) -> str:
     """Return a hash of all that decides what a unit has, apart from its file."""
+    from importlib.metadata import version  # slow to import, and short scans keep nothing
+
     index = work.index.index
     benchmarks = {name: msgspec.to_builtins(benchmark) for name, benchmark in index.benchmarks.items()}
     pictures = None if work.pictures is None else str(work.pictures.folder)
@@ -128,10 +128,6 @@ class Kept:
         """``way_of`` its work."""
         self._way = self._way or way_of(self._work)
         return self._way
-
-    def remove(self) -> None:
-        """Remove the folder: the results are there."""
-        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def scan_units(

@@ -68,8 +68,10 @@ def scan_sources(
         else:
             done = scan_units(work, units, update)
     tally, scanned, parts = Tally(), [], []
-    for number, each in enumerate(sources):
-        of_file = [done.pop(unit) for unit, _ in units if owner[unit] == number]
+    by_file: list[list[Scanned]] = [[] for _ in sources]
+    for unit, _ in units:
+        by_file[owner[unit]].append(done.pop(unit))
+    for each, of_file in zip(sources, by_file, strict=True):
         file = whole(of_file)
         tally.add(file.tally)
         hits = settled(file.hits, verdicts)
