@@ -41,6 +41,7 @@ def demo(tmp_path, monkeypatch):
     monkeypatch.setattr(split_folder, "read_report", lambda _: SimpleNamespace(splits=[SPLIT]))
     monkeypatch.setattr(world, "write_world", note("draw"))
     monkeypatch.setattr(the_demo, "_report", note("report"))
+    monkeypatch.setattr(the_demo, "write_mixture", lambda *_: None)
 
     def run(*arguments, until=None):
         calls.clear()

@@ -15,9 +15,11 @@ from vlmt_cli.analysis.relations.table2 import Table2Row, caveat, few_images, se
 from vlmt_cli.analysis.report import Score, Section, overlap_list, picture, plain_table, score_table
 from vlmt_cli.base.documents import read_json
 from vlmt_cli.base.origin import verify_split
+from vlmt_cli.base.schema import parse
 from vlmt_cli.clean.heatmap import percent
 from vlmt_cli.clean.split_folder import read_report
 from vlmt_cli.datasets.table import TASKS, short_title
+from vlmt_cli.evaluation.answers.report import HEADER, AnswerScores, notes_of, rows_of
 from vlmt_cli.evaluation.bootstrap import Estimate, coverage_explained
 from vlmt_cli.evaluation.contamination import in_words
 from vlmt_cli.evaluation.marks import MEANING, images_of, is_leaked, mark_of, marks_explained
@@ -147,6 +149,21 @@ def _table2_cell(score: Table2Score | None, mark: str) -> str:
     low, high = score.interval
     marks = score.mark + (mark if score.number.interval is None else "")
     return f"{score.number.value:.1f}{marks} ({low:.1f} to {high:.1f})"
+
+
+def answers_section(folder: Path) -> Section:
+    """Show what a run's answers score when they are another model's: nothing is at hand but a file and a mixture."""
+    path = folder / "scores.json"
+    todo = "make it with vlmt evaluate --predictions FILE --to DIR"
+    reports = [parse(AnswerScores, each, path, todo=todo) for each in read_json(path, todo)]
+    intro = (
+        f"The run's predictions of {reports[0].benchmark} as a file of answers, beside a mixture of all of Visual"
+        " Genome's training questions, which is not cleaned. This run did not train on the images that the mixture"
+        " shows: what makes them easier or harder is all that they can differ by."
+    )
+    said = " ".join(dict.fromkeys(note for each in reports for note in notes_of(each)))
+    names = [Path(each.predictions).stem for each in reports]
+    return Section("Scored as another model's", f"{intro} {said}", plain_table(HEADER, rows_of(reports, names)))
 
 
 def seen_section(models: Mapping[str, Scores]) -> Section:

@@ -97,6 +97,7 @@ def write_report(
     compared: str = "",
     examples: int = 2,
     baselines: Mapping[str, float] | None = None,
+    answers: Path | None = None,
     foot: str = "",
 ) -> RunReport:
     """Write the page of some runs.
@@ -110,6 +111,7 @@ def write_report(
         compared: what to say above that comparison.
         examples: how many right and wrong examples of each task to show.
         baselines: of the run with most tasks, where they are known already (``overview.chances``).
+        answers: what ``evaluate --predictions --to`` wrote about a run's answers, scored as another model's.
 
     Raises:
         VlmtError: the page cannot be written.
@@ -129,6 +131,8 @@ def write_report(
         _add_multi_task(report, main, parents, data)
     _add_consistency(report, runs, parents, scored, data)
     _add_attention(report, main, data)
+    if answers is not None:
+        report.add("Scored as another model's", "", lambda: overview.answers_section(answers))
     if scored and examples:
         best = max(scored, key=lambda run: len(scored[run].tasks))
         report.add("Examples", "", lambda: examples_section(best, data, scored[best], examples))

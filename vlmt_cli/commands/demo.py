@@ -17,6 +17,9 @@ CONSISTENT = ("vqa", "refcoco", "refcoco+")
 ALONE, SWEEP, ABLATION = 80, 40, 25  # iterations
 
 
+BENCHMARK = "refcocog:test"
+ANSWERS = "answers"
+"""The folder with the scores of the run's answers to it, scored as another model's."""
 SMALLEST = 0.2
 """Below it cleaning leaves some datasets without a validation set."""
 
@@ -191,6 +194,7 @@ def _analyse(steps: "Steps") -> None:
     )
     steps.do(f"analyze affinity {{folder}}/runs/{RUN} --runs {{folder}}/runs", lambda: affinity(runs / RUN, runs=runs))
     steps.do(f"analyze schedule {{folder}}/runs/{RUN} --runs {{folder}}/runs", lambda: schedule(runs / RUN, runs=runs))
+    _score_as_another_models(steps)
     models = [("AT", RUN)]
     for name, preset in (("ST", "single-task"), ("AT->ST", "all-to-single")):
         models += [(f"{name}:{task}", f"{preset}-{task}") for task in CONSISTENT]
@@ -201,6 +205,52 @@ def _analyse(steps: "Steps") -> None:
             model=[f"{name}={runs / run}" for name, run in models], tagger="lexicon", data=folder, to=runs / "vgc"
         ),
     )
+
+
+def _score_as_another_models(steps: "Steps") -> None:
+    """Score the run's predictions as those of a model of which nothing but answers is at hand, and a mixture."""
+    from vlmt_cli.commands.evaluate import evaluate
+
+    folder = steps.folder
+    answers, mixture = f"runs/{RUN}/predictions/{BENCHMARK.replace(':', '-')}.parquet", "mixture.jsonl"
+
+    def score() -> None:
+        write_mixture(folder / mixture, folder / "examples" / "vg_qa" / "train.parquet")
+        evaluate(
+            predictions=[folder / answers],
+            benchmark=BENCHMARK,
+            boxes="pixels",
+            trained_on=str(folder / mixture),
+            to=folder / ANSWERS,
+            data=folder,
+        )
+
+    steps.do(
+        f"evaluate --predictions {{folder}}/{answers} --benchmark {BENCHMARK} --boxes pixels"
+        f" --trained-on {{folder}}/{mixture} --to {{folder}}/{ANSWERS} --data {{folder}}",
+        score,
+    )
+
+
+def write_mixture(path: Path, examples: Path) -> None:
+    """Write Visual Genome's questions, as they were before cleaning, as a mixture in LLaVA's form."""
+    import json
+
+    import pyarrow.parquet as pq
+
+    from vlmt_cli.base.files import write_text
+
+    lines = []
+    for row in pq.read_table(examples, columns=["example_id", "images", "text", "answers"]).to_pylist():
+        turns = [{"from": "human", "value": f"<image>\n{row['text']}"}]
+        turns += [{"from": "gpt", "value": answer} for answer in row["answers"][:1]]
+        record = {
+            "id": row["example_id"],
+            "image": f"vg/VG_100K/{row['images'][0].removeprefix('vg:')}.jpg",
+            "conversations": turns,
+        }
+        lines.append(json.dumps(record))
+    write_text(path, "".join(f"{line}\n" for line in lines))
 
 
 def _report(folder: Path, analyses: bool) -> None:
@@ -232,6 +282,7 @@ def _report(folder: Path, analyses: bool) -> None:
         compared="Models trained alone (ST), on all twelve tasks (AT), and on all and then alone (AT->ST). The"
         " single-task models had few iterations here: see how it is done, not who wins.",
         baselines=guesses,
+        answers=folder / ANSWERS if analyses else None,
         foot=f"Made by vlmt demo; runs are in {runs}.",
     )
     header = ["task", "metric", "score %", "95%", "baseline %", "which baseline"]
