@@ -80,16 +80,17 @@ def planted(seed, leak, easier=0.05, images=150, unseen=50, each=5):
     return ours, control, seen, image
 
 
-@pytest.mark.parametrize("leak", [0.0, 0.1])
+@pytest.mark.parametrize("leak", [0.0, 0.02, 0.1])
 def test_difference_in_differences_covers_what_was_planted_and_the_plain_difference_does_not(leak):
     beyond, plain = [], []
-    for seed in range(300):
+    for seed in range(1000):
         ours, control, seen, image = planted(seed, leak)
-        result = controlled("clean", ours, control, seen, image, resamples=100, seed=seed).in_differences
-        alone = contrast(ours, seen, image, resamples=100, seed=seed).difference
+        result = controlled("clean", ours, control, seen, image, resamples=2).in_differences  # it resamples nothing
         beyond.append(result.low <= leak <= result.high)
-        plain.append(alone.low <= leak <= alone.high)
-    assert 0.93 <= np.mean(beyond) <= 0.97
+        if seed < 200:
+            alone = contrast(ours, seen, image, resamples=100, seed=seed).difference
+            plain.append(alone.low <= leak <= alone.high)
+    assert 0.93 <= np.mean(beyond) <= 0.97  # where nothing was planted, so many do not exclude 0
     assert np.mean(plain) < 0.85
 
 
