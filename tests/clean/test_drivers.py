@@ -103,7 +103,7 @@ def test_a_worker_that_is_killed_loses_nothing(work, pool, tmp_path):
         scan_units(work, units, in_processes(2), kept)
     with Kept(tmp_path / "p", work) as kept:
         assert kept.read(units), "what was complete was kept"
-        assert told(scan_units(work, units, in_processes(2), kept)) == wanted
+        assert told(scan_units(work, units, in_process, kept)) == wanted
 
 
 def test_shards_refuse_gaps_doubles_and_other_scans(work, pool, tmp_path):
