@@ -84,7 +84,7 @@ def copy_store(source, path, change=lambda key, regions: regions, **meta):
         (["--set", "training.curriculum=[G1,G1]"], "training: curriculum names a group twice: G1, G1"),
         (["--set", "training.curriculum=G1", "--set", "training.alone=1"], "alone leaves no iterations for all tasks"),
         (["--set", "training.curriculum=G1", "--set", "training.alone=[0.1,0.1]"], "alone has 2 shares, and"),
-        (["--set", "model.changes.colour=red"], "model tiny: there is no key 'colour'"),
+        (["--set", "model.changes.colour=red"], "model mini: there is no key 'colour'"),
         (["--task", "vqqa"], "single-task.yaml: there is no task 'vqqa'; did you mean vqa or vg_qa?"),
         (["--group", "G7"], "single-task.yaml: there is no task 'G7'; did you mean G"),
         (["--task", "vqa,conceptual_captions"], "single-task.yaml: pre-training goes alone"),

@@ -124,7 +124,7 @@ def test_a_lineage_without_beginnings_still_loads():
         ("paper", "vqa", ("model.changes.co_width=128",), "co_width is 64, but model.changes.co_width=128 is asked"),
         ("paper", "vqa", ("model.changes.text.layers=2",), "text.layers is 1, but model.changes.text.layers=2 is"),
         ("paper", "vqa", ("model.changes.fusion=sum",), "fusion is product, but model.changes.fusion=sum is asked"),
-        ("paper", "vqa", ("model.preset=base",), "co_width is 64, but model.preset=base has 1024"),
+        ("paper", "vqa", ("model.preset=base",), "text.width is 64, but model.preset=base has 768"),
         ("paper", "vqa", ("model.bert=bert-base-uncased",), "model.bert=bert-base-uncased asks for bert-base-uncased"),
     ],
 )
@@ -145,7 +145,7 @@ def test_a_contradiction_is_an_error_whose_advice_works(
 
 
 def test_equal_values_and_those_of_shipped_recipes_are_fine(trained_world, runs, tmp_path):
-    same = ("model.preset=tiny", "model.changes.co_width=64", "model.bert=null", "model.entailment_head=mlp")
+    same = ("model.preset=mini", "model.changes.co_width=64", "model.bert=null", "model.entailment_head=mlp")
     same += ("model.verification_loss=softmax", "model.task_token=dataset", "model.changes.text_placement=[0, 1]")
     assert start(trained_world, tmp_path / "run", "snli_ve", f"start={runs / 'paper'}", *same) == 0
 

@@ -45,7 +45,7 @@ class ModelChoices(Section):
     """
 
     trunk: str = "auto"
-    """The shared encoder: ``vilbert``, or another of ``trunks/table.py``; the default is ``vilbert``."""
+    """The shared encoder: ``vilbert``, ``lxmert``, ``visualbert`` or ``uniter``; the default is ``vilbert``."""
     preset: Literal[("auto", *PRESETS)] = "auto"  # type: ignore[valid-type]
     """Sizes of the trunk; the default is ``base``."""
     changes: dict[str, Any] = {}

@@ -14,7 +14,7 @@ from vlmt_cli.evaluation.setup import token_kind
 from vlmt_cli.runs.checkpoint import Checkpoint
 from vlmt_cli.runs.recipe import Recipe
 from vlmt_cli.runs.tokenizer import read_tokenizer
-from vlmt_cli.trunks.table import parse_trunk, trunk_module
+from vlmt_cli.trunks.table import laid_over, parse_trunk, trunk_module
 
 VERIFICATION_KEYS = {row.head: row.images for row in TASKS.values() if row.head in LABELS}
 HEADS_OF = {
@@ -65,7 +65,7 @@ def check_against(recipe: Recipe, checkpoint: Checkpoint, source: str) -> None:
             todo=f"keep what the checkpoint has with {keep}, or what the recipe asks for with {anew}",
         )
     trunk = checkpoint.config.trunk.model_dump()
-    parse_trunk(_laid_over(trunk, recipe.model.changes), where="model.changes")  # names keys that do not exist
+    parse_trunk(laid_over(trunk, recipe.model.changes), where="model.changes")  # names keys that do not exist
 
 
 def forms_of(checkpoint: Checkpoint, recipe: Recipe) -> dict[str, str]:
@@ -145,15 +145,6 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield from _flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", list(value) if isinstance(value, tuple) else value
-
-
-def _laid_over(values: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``values`` with the keys of ``over``, sections merged."""
-    merged = dict(values)
-    for key, value in over.items():
-        old = merged.get(key)
-        merged[key] = _laid_over(old, value) if isinstance(old, dict) and isinstance(value, Mapping) else value
-    return merged
 
 
 def _as_options(settings: Iterable[str]) -> str:

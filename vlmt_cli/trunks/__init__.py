@@ -1,1 +1,1 @@
-"""ViLBERT: the trunk, its pre-training heads, and its weights in and out."""
+"""The trunks behind one protocol, the pre-training heads, and ViLBERT's weights in and out."""

@@ -4,6 +4,7 @@ BERT's names are those that the authors kept for their text stream. Its pooler a
 no counterpart here, and its layers do not initialise the feed-forwards of co-attention.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from logging import ERROR
 from pathlib import Path
@@ -13,10 +14,10 @@ import torch
 from torch import Tensor
 
 from vlmt_cli.base.errors import DataError, UsageError
-from vlmt_cli.trunks.authors import authors_names, authors_shapes, from_authors
+from vlmt_cli.trunks.authors import authors_names
+from vlmt_cli.trunks.config import ViLBERTConfig
 from vlmt_cli.trunks.hub import reach
 from vlmt_cli.trunks.pretraining import PretrainingHeads
-from vlmt_cli.trunks.vilbert import ViLBERT
 
 BERT = "bert-base-uncased"
 FROM_BERT = ("trunk.text_embedding.", "trunk.text_layers.", "pretraining.word_")
@@ -58,20 +59,23 @@ class LoadReport:
         return "\n".join(f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows)
 
 
-def load_bert(trunk: ViLBERT, heads: PretrainingHeads | None = None, source: str = BERT) -> LoadReport:
+def load_bert(trunk: Any, heads: PretrainingHeads | None = None, source: str = BERT) -> LoadReport:
     """Fill text embeddings, text layers and the word head from a BERT.
 
     Args:
-        trunk: keeps its task tokens, vision stream, co-attention and poolers.
+        trunk: any; keeps its task tokens, and what it has beyond a BERT.
         heads: their word head is filled where the BERT has one.
         source: hub id, or a folder that transformers wrote.
 
     Raises:
-        UsageError: the BERT is of other sizes than the text stream.
+        UsageError: the BERT is of other sizes than the text stream, or nothing of the trunk is of a BERT's form.
         DataError: there is no such BERT, or it cannot be read.
     """
+    own = trunk.config
+    if not isinstance(own, ViLBERTConfig) and not trunk.in_bert:
+        raise UsageError(f"{own.kind} takes no weights from a BERT", todo="draw them with --set model.bert=null")
     config, weights = _read(source)
-    text = trunk.config.text
+    text = own.text if isinstance(own, ViLBERTConfig) else own
     for key, value in (("num_attention_heads", text.heads), ("hidden_act", "gelu")):
         if getattr(config, key) != value:
             problem = f"{key} is {getattr(config, key)!r}, and the text stream's is {value!r}"
@@ -79,20 +83,38 @@ def load_bert(trunk: ViLBERT, heads: PretrainingHeads | None = None, source: str
     ours = {f"trunk.{name}": tensor for name, tensor in trunk.state_dict(keep_vars=True).items()}
     if heads is not None:
         ours |= {f"pretraining.{name}": tensor for name, tensor in heads.state_dict(keep_vars=True).items()}
-    wanted = {name: ours[name] for name in ours if name.startswith(FROM_BERT) and not name.startswith(TASK)}
-    if not weights.keys() & {"cls.predictions.bias"}:
-        wanted = {name: tensor for name, tensor in wanted.items() if name.startswith("trunk.")}
-    for name, shape in authors_shapes(wanted).items():
-        problem = f"has {name} of shape {list(weights[name].shape)}" if name in weights else f"has no {name}"
-        if name not in weights or weights[name].shape != shape:
-            what = f"{problem}, and the model needs {list(shape)}"
-            raise UsageError(what, where=source, todo="choose a BERT of the model's size, or a model of this BERT's")
-    tensors, _, unused = from_authors(wanted, weights)
+    wanted = _wanted(trunk, ours, weights)
+    for name, parts in wanted.items():
+        needed = [ours[name].shape[0] // len(parts), *ours[name].shape[1:]]
+        for part in parts:
+            problem = f"has {part} of shape {list(weights[part].shape)}" if part in weights else f"has no {part}"
+            if part not in weights or list(weights[part].shape) != needed:
+                what = f"{problem}, and the model needs {needed}"
+                todo = "choose a BERT of the model's size, or a model of this BERT's"
+                raise UsageError(what, where=source, todo=todo)
     with torch.no_grad():
-        for name, tensor in tensors.items():
-            ours[name].copy_(tensor)
-    loaded = {name: authors_names(name) for name in wanted}
-    return LoadReport(source, loaded, [name for name in ours if name not in loaded], sorted(unused - TIED))
+        for name, parts in wanted.items():
+            ours[name].copy_(torch.cat([weights[part] for part in parts]))
+    used = {part for parts in wanted.values() for part in parts}
+    random = [name for name in ours if name not in wanted]
+    return LoadReport(source, wanted, random, sorted(weights.keys() - used - TIED))
+
+
+def _wanted(trunk: Any, ours: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict[str, list[str]]:
+    """Return which of our tensors a BERT fills, each with the names of the BERT's that it is made of."""
+    wanted: dict[str, list[str]] = {}
+    for name in ours:
+        beginning = next((own for own in trunk.in_bert if name.startswith(f"trunk.{own}")), None)
+        if beginning is not None:
+            part = f"{trunk.in_bert[beginning]}{name.removeprefix(f'trunk.{beginning}')}"
+            # What a BERT's layers lack is missed; other parts are the trunk's own, and a BERT may have no pooler.
+            if part in weights or part.startswith("bert.encoder."):
+                wanted[name] = [part]
+        elif name.startswith(TASK) or (name.startswith(FROM_BERT[-1]) and "cls.predictions.bias" not in weights):
+            continue
+        elif name.startswith(FROM_BERT):
+            wanted[name] = authors_names(name)
+    return wanted
 
 
 def _read(source: str) -> tuple[Any, dict[str, Tensor]]:

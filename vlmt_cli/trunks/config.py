@@ -192,6 +192,19 @@ PRESETS = {
         region_features=64,
         region_classes=64,
     ),
+    "mini": ViLBERTConfig(
+        text=StreamConfig(width=64, layers=1, heads=4, feedforward=128),
+        vision=StreamConfig(width=64, layers=1, heads=4, feedforward=128),
+        co_width=64,
+        co_heads=4,
+        text_placement=(0, 1),
+        vision_placement=(0, 1),
+        vocabulary=1000,
+        positions=128,
+        region_features=64,
+        region_classes=64,
+        init_std=0.1,
+    ),
 }
 
 

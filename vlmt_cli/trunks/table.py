@@ -1,10 +1,11 @@
 """The trunks: an explicit dict, a line each.
 
-A trunk is a file beside this one, which defines ``Config`` (a ``config.TrunkConfig``), ``PRESETS`` (the ``base`` and
-``tiny`` sizes) and ``Trunk`` (a module, as ``encoded.Trunk`` says). It is imported when it is asked for, so that
+A trunk is a file beside this one, which defines ``Config`` (a ``config.TrunkConfig``), ``PRESETS`` (the sizes ``base``,
+``tiny`` and ``mini``) and ``Trunk`` (a module, as ``encoded.Trunk`` says). It is imported when it is asked for, so that
 naming a trunk costs nothing.
 """
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Protocol, cast
 
@@ -14,6 +15,9 @@ from vlmt_cli.trunks.config import PRESETS, TrunkConfig
 
 TRUNKS = {
     "vilbert": "vilbert",
+    "lxmert": "lxmert",
+    "visualbert": "visualbert",
+    "uniter": "uniter",
 }
 """The file of each trunk."""
 
@@ -48,8 +52,8 @@ def trunk_config(kind: str, preset: str = "base", **changes: Any) -> TrunkConfig
     """
     module = trunk_module(kind)
     assert preset in PRESETS
-    values = module.PRESETS[preset].model_dump() | changes
-    return parse(module.Config, values, f"model {kind} {preset}", UsageError, todo="correct the config")
+    values = laid_over(module.PRESETS[preset].model_dump(), changes)
+    return parse(module.Config, values, f"model {preset}", UsageError, todo="correct the config")
 
 
 def read_trunk(values: Any) -> Any:
@@ -64,6 +68,15 @@ def read_trunk(values: Any) -> Any:
     if not isinstance(kind, str):
         raise ValueError("kind: is not a name")
     return trunk_module(kind).Config.model_validate(values)
+
+
+def laid_over(values: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``values`` with the keys of ``over``, sections merged."""
+    merged = dict(values)
+    for key, value in over.items():
+        old = merged.get(key)
+        merged[key] = laid_over(old, value) if isinstance(old, dict) and isinstance(value, Mapping) else value
+    return merged
 
 
 def parse_trunk(values: dict[str, Any], where: object) -> TrunkConfig:

@@ -40,8 +40,10 @@ class Attention:
         regions: V names, ``[IMG]`` first.
         boxes_V4: [x1, y1, x2, y2] in pixels; IMG's is the whole image.
         width, height: of the image, in pixels.
-        maps: by kind, (layers, heads, queries, keys), over real places alone; every row sums to one.
+        maps: by kind, (layers, heads, queries, keys), over real places alone; every row sums to one. Where words and
+            regions are a single stream, a row is the shares among the words, or among the regions, alone.
         referred: the region that the referring head would choose, a row of ``boxes_V4``; None without that head.
+        single_stream: the name of a trunk without co-attention; None of others.
     """
 
     tokens: tuple[str, ...]
@@ -51,6 +53,7 @@ class Attention:
     height: int
     maps: dict[str, Floats]
     referred: int | None = None
+    single_stream: str | None = None
 
     def names(self, stream: str) -> tuple[str, ...]:
         """Return what stands at the places of ``text`` or ``image``."""
@@ -131,14 +134,18 @@ def attention_of(
     if task is not None and model.config.trunk.task_tokens:
         names.insert(1, f"[TASK {task[0]}]")
     assert encoded.maps is not None
+    maps, is_single = cut(encoded.maps, 0, len(names), len(pixels_V4)), not model.trunk.parts
+    if is_single:
+        maps = {kind: shares / shares.sum(-1, keepdims=True) for kind, shares in maps.items()}
     return Attention(
         tokens=tuple(names),
         regions=(IMG, *labels),
         boxes_V4=pixels_BV4[0].cpu().numpy(),
         width=round(float(pixels_V4[0, 2])),
         height=round(float(pixels_V4[0, 3])),
-        maps=cut(encoded.maps, 0, len(names), len(pixels_V4)),
+        maps=maps,
         referred=referred,
+        single_stream=model.config.trunk.kind if is_single else None,
     )
 
 
@@ -211,8 +218,11 @@ def most_attended_words(
         V of them, IMG's first; None where the text has no word.
 
     Raises:
-        UsageError: the model has no such layer or head.
+        UsageError: the model has no such layer or head, or no co-attention.
     """
+    if attention.single_stream is not None:
+        what = f"{attention.single_stream} has no co-attention maps: words and regions are a single stream"
+        raise UsageError(what, todo="look at the page or at --maps, which show how that stream attends to itself")
     words = text_words(attention.tokens)
     map_VT = attention.map("image-text", layer, head)
     if not words:

@@ -51,6 +51,7 @@ def attention_page(attention: Attention, photo: Image.Image | None, *, text: str
         "boxes": np.round(attention.boxes_V4.astype(float), 1).tolist(),
         "size": [attention.width, attention.height],
         "referred": attention.referred,
+        "single": attention.single_stream is not None,
         "photo": None if photo is None else data_uri(photo, _LONGEST),
         "maps": [_packed(kind, maps) for kind, maps in attention.maps.items() if len(maps)],
     }

@@ -167,7 +167,8 @@ def _lines(axes: Any, title: str, queries: Sequence[str], keys: Sequence[str], m
     places = [(np.arange(len(names)) + 0.5) / len(names) for names in (queries, keys)]
     ends = [((0.32, places[0][row]), (0.68, places[1][column])) for row, column in zip(rows, columns, strict=True)]
     width = float(np.clip(40 / max(len(queries), len(keys)), 0.5, 1.6))
-    axes.add_collection(LineCollection(ends, colors=_ACCENT, alpha=strength[rows, columns], linewidths=width))
+    if ends:  # none is where all shares are even
+        axes.add_collection(LineCollection(ends, colors=_ACCENT, alpha=strength[rows, columns], linewidths=width))
     for names, at, x, side in ((queries, places[0], 0.3, "right"), (keys, places[1], 0.7, "left")):
         every = -(-len(names) // _ROWS)
         style = {"ha": side, "va": "center", "fontsize": min(8, 320 / len(names) * every), "parse_math": False}

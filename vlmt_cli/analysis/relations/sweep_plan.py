@@ -20,8 +20,8 @@ from vlmt_cli.training.plan import make_plan
 GUESSES = {
     ("base", "cuda"): (24.0, "what the paper's 5 days for 40,000 iterations on 8 V100 come to (section 8.4)"),
     ("base", "cpu"): (1.5, "what two cores do"),
-    ("tiny", "cuda"): (3000.0, "a guess"),
-    ("tiny", "cpu"): (400.0, "what one core does"),
+    ("mini", "cuda"): (3000.0, "a guess"),
+    ("mini", "cpu"): (400.0, "what one core does"),
 }
 """Examples a second and device where no run has measured it, and where the figure is from."""
 

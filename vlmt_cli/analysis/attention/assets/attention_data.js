@@ -13,6 +13,9 @@ const EXPLAIN = {
   "image-text": "Co-attention: each region asks the words of the text.",
   "image-image": "Self-attention of the image: each region asks the other regions.",
 };
+if (data.single) for (const kind in EXPLAIN) {
+  EXPLAIN[kind] = "A part of a single stream's self-attention: each row as shares of this part.";
+}
 const TITLES = { "text-text": "Text → text", "text-image": "Text → image", "image-text": "Image → text",
   "image-image": "Image → image" };
 const COLOURS = ["#d1495b", "#00798c", "#b5651d", "#3d5a98", "#6a994e", "#8e44ad", "#c2185b", "#52606d", "#0277bd",
