@@ -103,7 +103,7 @@ LINK = {**ROW, "benchmark": None, "alias": "flickr:1", "relation": "flickr"}
     ("header", "row", "says"),
     [
         (None, ROW, "is not an index of benchmarks"),
-        ({**HEADER, "version": 3}, ROW, "was made by a newer vlmt: it has version 3, and this vlmt reads up to 2"),
+        ({**HEADER, "version": 4}, ROW, "was made by a newer vlmt: it has version 4, and this vlmt reads up to 3"),
         ({"version": 1, "benchmarks": {"b": {"title": 3}}}, ROW, "has a damaged header"),
         ({"version": 1, "benchmarks": {"../b": {"title": "", "family": "b"}}}, ROW, "has a benchmark of the name"),
         ({"version": 1, "benchmarks": {"b": {"title": "\x1b[2J", "family": "b"}}}, ROW, "what cannot be printed"),
@@ -112,6 +112,7 @@ LINK = {**ROW, "benchmark": None, "alias": "flickr:1", "relation": "flickr"}
         (HEADER, {**LINK, "alias": "flickr:\n1"}, "which is not an alias"),
         (HEADER, {**LINK, "relation": "guess"}, "has 'guess', which is not a relation"),
         (HEADER, {**ROW, "benchmark": None, "look": b"short"}, "has a look that is not of 64 bytes"),
+        (HEADER, {**ROW, "benchmark": None, "model": "0" * 64, "embedding": b"0000"}, "or not of its model"),
         (HEADER, {**ROW, "more": 1}, "has other columns than an index"),
         (HEADER, {**ROW, "texts": "x"}, "has other columns than an index"),
     ],

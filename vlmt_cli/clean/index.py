@@ -1,15 +1,16 @@
 """The index of benchmarks: by which keys, addresses and hashes their test images are recognised.
 
 One Parquet file holds facts, a row each: an image of a benchmark, with hashes of the texts about it
-(``clean.texts``); or, where ``benchmark`` is null, a link between an image and an alias (``base.identity``), or what an
-image looks like (``clean.looks``). It has no picture and no readable text. ``vlmt_index`` in the schema's metadata is
-its header: a version, and what is true of each benchmark. From the facts follow all aliases of every test image, over
-however many links, so that looking an image up is one step (``aliases_of``).
+(``clean.texts``); or, where ``benchmark`` is null, a link between an image and an alias (``base.identity``), what an
+image looks like (``clean.looks``), or its embedding (``clean.embeddings``). It has no picture and no readable text.
+``vlmt_index`` in the schema's metadata is its header: a version, what is true of each benchmark, and the networks of
+the embeddings. From the facts follow all aliases of every test image, over however many links, so that looking an image
+up is one step (``aliases_of``).
 """
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import msgspec
@@ -17,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vlmt_cli.base.embedder import EmbeddingModel
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.identity import HOW, LINKS, all_links, same_image
 from vlmt_cli.base.schema import nearest
@@ -24,6 +26,8 @@ from vlmt_cli.base.words import quoted
 
 IMAGES = pa.schema([("benchmark", pa.string()), ("image", pa.string()), ("texts", pa.list_(pa.uint64()))])
 LOOKS = pa.schema([("image", pa.string()), ("look", pa.binary())])
+EMBEDDINGS = pa.schema([("model", pa.string()), ("image", pa.string()), ("embedding", pa.binary())])
+"""``model`` by its SHA-256, ``embedding`` as float16 of length 1."""
 ALIASES = pa.schema([("alias", pa.string()), ("benchmark", pa.string()), ("image", pa.string()), ("how", pa.string())])
 
 AGAIN = "make it again with vlmt index add"
@@ -66,12 +70,16 @@ class Index:
         images: rows of ``IMAGES``, sorted and each once.
         links: of ``LINKS``, which join these images with others and with outside names.
         looks: of ``LOOKS``, those of images whose files were at hand; an image may have several.
+        embeddings: of ``EMBEDDINGS``, of such images, where a network was at hand.
+        models: the networks that made them, by their SHA-256.
     """
 
     benchmarks: Mapping[str, Benchmark]
     images: pa.Table
     links: pa.Table
     looks: pa.Table = field(default_factory=LOOKS.empty_table)
+    embeddings: pa.Table = field(default_factory=EMBEDDINGS.empty_table)
+    models: Mapping[str, EmbeddingModel] = field(default_factory=dict)
 
     @cached_property
     def known(self) -> dict[str, int]:
@@ -84,18 +92,29 @@ class Index:
         return self.images.filter(pc.equal(self.images["benchmark"], name))["image"].combine_chunks()
 
     def only(self, names: Sequence[str]) -> "Index":
-        """Return an index of some of the benchmarks; links and looks stay."""
+        """Return an index of some of the benchmarks; links, looks and embeddings stay."""
         images = self.images.filter(pc.is_in(self.images["benchmark"], value_set=pa.array(names, pa.string())))
-        return Index({name: self.benchmarks[name] for name in names}, images, self.links, self.looks)
+        return replace(self, benchmarks={name: self.benchmarks[name] for name in names}, images=images)
 
 
 def make_index(
-    benchmarks: Mapping[str, Benchmark], images: pa.Table, links: pa.Table, looks: pa.Table | None = None
+    benchmarks: Mapping[str, Benchmark],
+    images: pa.Table,
+    links: pa.Table,
+    looks: pa.Table | None = None,
+    embeddings: pa.Table | None = None,
+    models: Mapping[str, EmbeddingModel] | None = None,
 ) -> Index:
     """Put facts into the index's order, each once; the texts of an image that stands there twice are joined."""
     assert all(map(BENCHMARK_NAME.fullmatch, benchmarks)), benchmarks
-    distinct = _distinct(LOOKS.empty_table() if looks is None else looks, LOOKS)
-    return Index(dict(sorted(benchmarks.items())), _sorted_images(images), _distinct(links, LINKS), distinct)
+    return Index(
+        dict(sorted(benchmarks.items())),
+        _sorted_images(images),
+        _distinct(links, LINKS),
+        _distinct(LOOKS.empty_table() if looks is None else looks, LOOKS),
+        _distinct(EMBEDDINGS.empty_table() if embeddings is None else embeddings, EMBEDDINGS),
+        dict(sorted((models or {}).items())),
+    )
 
 
 def image_rows(benchmark: str, images: pa.Array, texts: pa.Array | None = None) -> pa.Table:
@@ -109,10 +128,13 @@ def join_indexes(indexes: Iterable[Index]) -> Index:
     """Join indexes; a benchmark of several has the images of all, and what the last says of it."""
     benchmarks: dict[str, Benchmark] = {}
     images, links, looks = [IMAGES.empty_table()], [LINKS.empty_table()], [LOOKS.empty_table()]
+    embeddings, models = [EMBEDDINGS.empty_table()], dict[str, EmbeddingModel]()
     for index in indexes:
         images.append(index.images)
         links.append(index.links)
         looks.append(index.looks)
+        embeddings.append(index.embeddings)
+        models |= index.models
         for name, benchmark in index.benchmarks.items():
             before = benchmarks.get(name, benchmark)
             of = None if None in (before.of, benchmark.of) else max(before.of or 0, benchmark.of or 0)
@@ -123,7 +145,14 @@ def join_indexes(indexes: Iterable[Index]) -> Index:
         for name, benchmark in benchmarks.items()
         if benchmark.replaced_by and all(part in benchmarks for part in benchmark.replaced_by)
     ]
-    joined = make_index(benchmarks, pa.concat_tables(images), pa.concat_tables(links), pa.concat_tables(looks))
+    joined = make_index(
+        benchmarks,
+        pa.concat_tables(images),
+        pa.concat_tables(links),
+        pa.concat_tables(looks),
+        pa.concat_tables(embeddings),
+        models,
+    )
     return without(joined, replaced) if replaced else joined
 
 

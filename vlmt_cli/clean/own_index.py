@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +12,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vlmt_cli.base.addresses import flickr_photos, normal_addresses
+from vlmt_cli.base.embedder import Embedder
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.identity import LINKS, links_table, same_image
 from vlmt_cli.base.keys import SOURCES
 from vlmt_cli.base.words import listed, printable
 from vlmt_cli.clean.builtin_index import builtin_index
-from vlmt_cli.clean.index import LOOKS, Benchmark, Index, image_rows, join_indexes, make_index
+from vlmt_cli.clean.index import EMBEDDINGS, LOOKS, Benchmark, Index, image_rows, join_indexes, make_index
 from vlmt_cli.clean.index_file import read_index
 from vlmt_cli.clean.splits import role_of
 from vlmt_cli.clean.texts import hash_texts
@@ -26,8 +29,8 @@ from vlmt_cli.mixtures.benchmark_file import Shown, keys_of_shown, read_benchmar
 OWN = "index.parquet"
 """The user's index, in the data folder."""
 
-_PIXELS, _LOOK = "pixels:", "look:"
-"""What marks of an image's pixels and looks begin with (``clean.pictures``)."""
+_PIXELS, _LOOK, _EMBEDDING = "pixels:", "look:", "embedding:"
+"""What marks of an image's pixels, looks and embeddings begin with (``clean.pictures``)."""
 _FEW, _NEARLY_EVERY = 20, 0.9
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 _COCO_SPLITS = {"vqa": "test2015", "coco": "val2014", "refcoco": "train2014", "refcoco+": "train2014",
@@ -71,7 +74,14 @@ def index_of_datasets(examples: Mapping[str, Prepared], val: bool) -> Index:
     return make_index(benchmarks, pa.concat_tables(rows), pa.concat_tables(links))
 
 
-def index_of_file(name: str, path: Path, source: str | None, images: bool, is_scored: bool = True) -> tuple[Index, int]:
+def index_of_file(
+    name: str,
+    path: Path,
+    source: str | None,
+    images: bool,
+    is_scored: bool = True,
+    embedder: Embedder | None = None,
+) -> tuple[Index, int]:
     """Make an index of one benchmark's file, or of a folder of its images.
 
     Args:
@@ -80,6 +90,7 @@ def index_of_file(name: str, path: Path, source: str | None, images: bool, is_sc
         source: what bare numbers mean in it.
         images: hash the images that it holds, and say what they look like; those of a folder always are.
         is_scored: whether it is a test set.
+        embedder: a network that embeds the images that it holds, too.
 
     Returns:
         The index, and how many of the file's images nothing names: neither a name nor an address nor a hash.
@@ -89,14 +100,15 @@ def index_of_file(name: str, path: Path, source: str | None, images: bool, is_sc
     """
     from vlmt_cli.clean.pictures import marks_of  # decoders, which a scan of names does not need
 
-    shown = read_benchmark(path, marks_of if images or path.is_dir() else None, only_test=is_scored)
+    marks = partial(marks_of, embedder=embedder) if images or path.is_dir() else None
+    shown = read_benchmark(path, marks, only_test=is_scored)
     keys = _keys_of(name, shown, path, source)
     if keys.null_count == len(keys):
         example = next((names[0] for names in shown.names if names), "")
         todo = "say with --source what its numbers mean, or hash the images that it holds with --images"
         raise DataError(f"names no image by a name that is known, such as {example!r}", where=path, todo=todo)
     pixels = [[mark for mark in marks if mark.startswith(_PIXELS)] for marks in shown.hashes]
-    files = [[mark for mark in marks if not mark.startswith((_PIXELS, _LOOK))] for marks in shown.hashes]
+    files = [[mark for mark in marks if not mark.startswith((_PIXELS, _LOOK, _EMBEDDING))] for marks in shown.hashes]
     links = [_outside_links(keys, *each) for each in ((shown.urls, "url"), (files, "file"), (pixels, "pixels"))]
     rows = pc.list_parent_indices(texts := pa.array(shown.texts, pa.list_(pa.string())))
     said = _without_prompts(image_rows(name, keys.take(rows), hash_texts(texts.flatten())), len(keys))
@@ -107,7 +119,14 @@ def index_of_file(name: str, path: Path, source: str | None, images: bool, is_sc
     benchmark = Benchmark(
         name, _family(name), source=origin, of=count, is_scored=is_scored, coco_split=_coco_split(shown)
     )
-    return make_index({name: benchmark}, images_known, pa.concat_tables(links), _looks(keys, shown)), keys.null_count
+    looks = pa.table(_marked(keys, shown, _LOOK), schema=LOOKS)
+    if embedder is None:
+        return make_index({name: benchmark}, images_known, pa.concat_tables(links), looks), keys.null_count
+    of, vectors = _marked(keys, shown, _EMBEDDING)
+    embeddings = pa.table([pa.repeat(embedder.sha256, len(of)), of, vectors], schema=EMBEDDINGS)
+    models = {embedder.sha256: embedder.model}
+    index = make_index({name: benchmark}, images_known, pa.concat_tables(links), looks, embeddings, models)
+    return index, keys.null_count
 
 
 def files_of_benchmarks(given: Sequence[str]) -> dict[str, str]:
@@ -151,22 +170,29 @@ def without_idle_links(index: Index) -> Index:
     used = np.zeros(int(behind.max(initial=-1)) + 1, bool)
     used[behind[pc.index_in(index.images["image"].combine_chunks(), nodes).to_numpy()]] = True
     leads = used[behind[pc.index_in(index.links["image"].combine_chunks(), nodes).to_numpy()]]
-    node = pc.index_in(index.looks["image"].combine_chunks(), nodes)
-    shown = used[behind[node.fill_null(0).to_numpy()]] & node.is_valid().to_numpy(zero_copy_only=False)
-    return Index(
-        index.benchmarks, index.images, index.links.filter(pa.array(leads)), index.looks.filter(pa.array(shown))
+
+    def needed(pictured: pa.Table) -> pa.Table:
+        node = pc.index_in(pictured["image"].combine_chunks(), nodes)
+        shown = used[behind[node.fill_null(0).to_numpy()]] & node.is_valid().to_numpy(zero_copy_only=False)
+        return pictured.filter(pa.array(shown))
+
+    return replace(
+        index,
+        links=index.links.filter(pa.array(leads)),
+        looks=needed(index.looks),
+        embeddings=needed(index.embeddings),
     )
 
 
-def _looks(keys: pa.Array, shown: Shown) -> pa.Table:
-    """Return the looks of N images that have a key."""
+def _marked(keys: pa.Array, shown: Shown, kind: str) -> tuple[list[str], list[bytes]]:
+    """Return the marks of some kind of those of N images that have a key."""
     rows = [
-        (key, bytes.fromhex(mark.removeprefix(_LOOK)))
+        (key, bytes.fromhex(mark.removeprefix(kind)))
         for key, marks in zip(keys.to_pylist(), shown.hashes, strict=True)
         for mark in marks
-        if key is not None and mark.startswith(_LOOK)
+        if key is not None and mark.startswith(kind)
     ]
-    return pa.table([[key for key, _ in rows], [look for _, look in rows]], schema=LOOKS)
+    return [key for key, _ in rows], [value for _, value in rows]
 
 
 def _outside_links(keys: pa.Array, aliases: Iterable[list[str]], relation: str) -> pa.Table:

@@ -4,7 +4,9 @@ import hashlib
 
 from PIL import Image
 
+from vlmt_cli.base.embedder import Embedder
 from vlmt_cli.base.images import open_image
+from vlmt_cli.clean.embeddings import embedding_mark
 from vlmt_cli.clean.greys import looks_of_files
 from vlmt_cli.mixtures.benchmark_file import hashes_of
 
@@ -21,10 +23,15 @@ def pixels_alias(image: Image.Image) -> str:
     return PIXELS + hashlib.md5(image.tobytes(), usedforsecurity=False).hexdigest()
 
 
-def marks_of(data: bytes) -> list[str]:
-    """Return by what an image file is recognised: its hashes, and if it can be decoded its pixels' and its looks."""
+def marks_of(data: bytes, embedder: Embedder | None = None) -> list[str]:
+    """Return by what an image file is recognised: its hashes, and if it can be decoded its pixels' and its looks.
+
+    With a network its embedding, too.
+    """
     marks = hashes_of(data)
     looks = looks_of_files([data])
     if looks.problems == [None]:
-        marks += [pixels_alias(open_image(data)), *(LOOK + look.tobytes().hex() for look in looks.words)]
+        image = open_image(data)
+        marks += [pixels_alias(image), *(LOOK + look.tobytes().hex() for look in looks.words)]
+        marks += embedding_mark(image, embedder) if embedder else []
     return marks

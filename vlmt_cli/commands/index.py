@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vlmt_cli.commands.embedding import Embed, loader
 from vlmt_cli.commands.options import DATA, DataFolder, DataKeys, Json, RecipeName, check_data
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from vlmt_cli.base.embedder import Embedder
     from vlmt_cli.clean.index import Index
     from vlmt_cli.datasets.options import Options
 
@@ -60,6 +62,7 @@ def add(
     images: Annotated[
         bool, typer.Option("--images", help="With NAME=FILE: hash the images that it holds, too.")
     ] = False,
+    embed: Embed = None,
     to: Annotated[
         Path | None,
         typer.Option("--to", help="Write what is added to this file, and leave DATA/index.parquet as it is."),
@@ -71,7 +74,8 @@ def add(
 ) -> None:
     """Add benchmarks to the index: to DATA/index.parquet, or to a file of their own with --to.
 
-    An index holds image keys, addresses, hashes of files, and 64-bit hashes of texts: no picture, no readable text.
+    An index holds image keys, addresses, hashes of files, and 64-bit hashes of texts: no picture, no readable text;
+    with --embed vectors that a network makes of pictures, too.
 
     Examples:
 
@@ -83,7 +87,7 @@ def add(
 
       vlmt index add mybench=photos/ theirs=test.parquet --images --to theirs.parquet
     """
-    from vlmt_cli.base.errors import DataError
+    from vlmt_cli.base.errors import DataError, UsageError
     from vlmt_cli.base.files import locked
     from vlmt_cli.base.recipes import load_recipe
     from vlmt_cli.clean.index import join_indexes, without
@@ -94,7 +98,10 @@ def add(
 
     pairs = [_parse(each) for each in given]
     own = [name for name, path in pairs if path is None]
-    parts = [_of_file(name, path, source, images) for name, path in pairs if path is not None]
+    if embed and not any(path and (images or path.is_dir()) for _, path in pairs):
+        raise UsageError("--embed goes with NAME=FILE and --images", todo="name a file or folder with pictures")
+    embedder = loader(embed)() if embed else None
+    parts = [_of_file(name, path, source, images, embedder) for name, path in pairs if path is not None]
     if own:
         check_data(data)
         parts.append(_of_datasets(data, own, val, load_recipe(recipe, Options, keys or ())))
@@ -133,7 +140,7 @@ def _parse(given: str) -> tuple[str, Path | None]:
     return name, Path(path)
 
 
-def _of_file(name: str, path: Path, source: str | None, images: bool) -> "Index":
+def _of_file(name: str, path: Path, source: str | None, images: bool, embedder: "Embedder | None") -> "Index":
     from vlmt_cli.base.errors import UsageError
     from vlmt_cli.base.keys import right_source
     from vlmt_cli.base.words import count
@@ -142,7 +149,7 @@ def _of_file(name: str, path: Path, source: str | None, images: bool) -> "Index"
 
     if source and (todo := right_source(source)):
         raise UsageError(f"{source!r} is not a source of images", todo=todo)
-    made, unnamed = index_of_file(name, path, source, images)
+    made, unnamed = index_of_file(name, path, source, images, embedder=embedder)
     if unnamed:
         todo = "" if source else "; if their names are numbers, say with --source what these mean"
         say(f"{name}: {count(unnamed, 'image')} of the file cannot be named, and will not be recognised{todo}.")
