@@ -6,7 +6,7 @@ from anywhere, and its content security policy forbids it to. It writes a file o
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -33,8 +33,8 @@ def write_gallery(
 
     Args:
         path: the HTML file to write.
-        pairs: a table of ``near_duplicates.PAIRS``; pairs by pixels leave nothing to judge
-            and are only counted.
+        pairs: a table of ``near_duplicates.PAIRS``, and perhaps ``cosine`` of the embeddings of those without a
+            distance; pairs by pixels leave nothing to judge and are only counted.
         verdicts: pairs already judged: left out, and kept in the file that the page writes.
         most: how many pairs each section shows, the most alike first; the page says how
             many there are. A pair takes about 50 kB.
@@ -57,18 +57,22 @@ def write_gallery(
 
 _SECTIONS = (
     (
-        "borderline",
+        ("borderline",),
         "To judge",
         "These look alike, but not enough to be taken as one image. Where nearly all of them are one, "
-        "raise the distance up to which images are the same.",
+        "change the distance or the cosine up to which images are the same.",
     ),
-    ("perceptual", "Taken as the same image", "Only the pairs that are wrong need a verdict here."),
+    (("perceptual", "embedding"), "Taken as the same image", "Only the pairs that are wrong need a verdict here."),
 )
 
 
-def _section(pairs: pa.Table, pictures: Mapping[str, bytes], how: str, most: int, title: str, lead: str) -> str:
+def _section(
+    pairs: pa.Table, pictures: Mapping[str, bytes], how: Sequence[str], most: int, title: str, lead: str
+) -> str:
     order = [(name, "ascending") for name in ("distance", "image_a", "image_b", "path_a", "path_b")]
-    chosen = pairs.filter(pc.field("how") == how).sort_by(order)
+    if "cosine" in pairs.schema.names:
+        order.insert(1, ("cosine", "descending"))
+    chosen = pairs.filter(pc.field("how").isin(how)).sort_by(order)
     count = len(chosen)
     notice = ""
     if count > most:
@@ -84,7 +88,14 @@ def _section(pairs: pa.Table, pictures: Mapping[str, bytes], how: str, most: int
 
 
 def _card(
-    pictures: Mapping[str, bytes], image_a: str, image_b: str, path_a: str, path_b: str, distance: int, how: str
+    pictures: Mapping[str, bytes],
+    image_a: str,
+    image_b: str,
+    path_a: str,
+    path_b: str,
+    distance: int | None,
+    how: str,
+    cosine: float | None = None,
 ) -> str:
     line = escape(f"{image_a} {image_b}")
     buttons = "".join(
@@ -92,10 +103,11 @@ def _card(
         f"{label}</button>"
         for word, label in (("same", "same image"), ("different", "different images"))
     )
+    alike = f"cosine <b>{cosine:.2f}</b>" if distance is None else f"<b>{distance}</b> of 256 bits differ"
     figures = _figure(image_a, path_a, pictures) + _figure(image_b, path_b, pictures)
     return (
         f'<article class="{escape(how)}"><div class=two>{figures}</div>'
-        f"<footer><span class=distance><b>{distance}</b> of 256 bits differ</span><code>{line}</code>"
+        f"<footer><span class=distance>{alike}</span><code>{line}</code>"
         f"<span class=verdicts>{buttons}</span></footer></article>"
     )
 

@@ -130,6 +130,7 @@ def _hits_of(removed: pa.Table, removal: Removal) -> pa.Table:
         "how": pc.struct_field(each, "how"),
         "shows": pa.repeat(pa.scalar(IMAGE), len(of)),
         "distance": pa.nulls(len(of), pa.int32()),
+        "cosine": pa.nulls(len(of), pa.float32()),
         "pixels": pa.nulls(len(of), pa.string()),
     }
     return pa.table(columns).cast(HITS)

@@ -27,6 +27,7 @@ from vlmt_cli.mixtures.names import keys_of
 from vlmt_cli.mixtures.rules import NO_RULES, Rules
 
 if TYPE_CHECKING:
+    from vlmt_cli.clean.embeddings import EmbeddingIndex
     from vlmt_cli.clean.scan_pictures import PictureIndex
 
 HITS = pa.schema(
@@ -42,9 +43,10 @@ HITS = pa.schema(
         (
             "how",
             pa.string(),
-        ),  # id, crosswalk, flickr, url, file, pixels or perceptual; or borderline, which is no hit yet
+        ),  # id, crosswalk, flickr, url, file, pixels, perceptual or embedding; or borderline, which is no hit yet
         ("shows", pa.string()),  # "image", or "image and text"
         ("distance", pa.int32()),  # bits of 256, where two pictures look alike
+        ("cosine", pa.float32()),  # of two pictures' embeddings, where these say it
         ("pixels", pa.string()),  # the picture's pixels (clean.pictures), where it was decoded in full
     ]
 )
@@ -64,10 +66,12 @@ class ScanIndex:
     Attributes:
         index: the benchmarks that are looked for.
         aliases: rows of ``ALIASES`` of their images.
+        embeddings: of their images, where they are compared.
     """
 
     index: Index
     aliases: pa.Table
+    embeddings: "EmbeddingIndex | None" = None
 
     @cached_property
     def lookup(self) -> Lookup:
@@ -94,13 +98,20 @@ class ScanIndex:
         links = self.index.links
         by_file = links.filter(pc.equal(links["relation"], "file"))["image"]
         have_looks = pc.is_in(by_file, value_set=self.index.looks["image"])
-        return picture_index(self.index.looks, not pc.all(have_looks, min_count=0).as_py())
+        return picture_index(self.index.looks, not pc.all(have_looks, min_count=0).as_py(), self.embeddings)
 
     @cached_property
     def pictured(self) -> dict[str, int]:
         """How many images of each benchmark are known by what they look like."""
-        shown = self.aliases.filter(pc.is_in(self.aliases["alias"], value_set=self.index.looks["image"]))
-        return hit_images(shown)
+        return self._images_of(self.index.looks["image"])
+
+    @cached_property
+    def embedded(self) -> dict[str, int]:
+        """How many images of each benchmark have an embedding."""
+        return self._images_of(self.embeddings.keys) if self.embeddings else {}
+
+    def _images_of(self, keys: pa.Array) -> dict[str, int]:
+        return hit_images(self.aliases.filter(pc.is_in(self.aliases["alias"], value_set=keys)))
 
     @cached_property
     def texts(self) -> dict[tuple[str, str], frozenset[int]]:
@@ -211,16 +222,17 @@ def scan_batch(
     matches = [index.lookup.matches(column) for column in looked_up if column.null_count < len(column)]
     row = np.concatenate([np.empty(0, np.int64), *(rows for rows, _ in matches)])
     alias = np.concatenate([np.empty(0, np.int64), *(positions for _, positions in matches)])
-    distance = np.full(len(row), -1)
+    distance, cosine = np.full(len(row), -1), np.full(len(row), np.nan, np.float32)
     if compared:
         look, position = index.lookup.matches(compared.key)
         row, alias = np.concatenate([row, compared.row[look]]), np.concatenate([alias, position])
         distance = np.concatenate([distance, compared.distance[look]])
+        cosine = np.concatenate([cosine, compared.cosine[look]])
     # An image that several of its names lead to counts once, as the first of them.
     pairs = index.pair[alias] + row * (int(index.pair.max(initial=0)) + 1)
     kept = np.sort(np.unique(pairs, return_index=True)[1])
     kept = kept[np.argsort(row[kept], kind="stable")]
-    row, alias, distance = row[kept], alias[kept], distance[kept]
+    row, alias, distance, cosine = row[kept], alias[kept], distance[kept], cosine[kept]
 
     record = column_of(images, "record").take(pa.array(row))
     found = index.aliases.take(pa.array(alias))
@@ -234,9 +246,10 @@ def scan_batch(
             "key": keys.take(pa.array(row)),
             "benchmark": found["benchmark"],
             "image": found["image"],
-            "how": _how(found["how"], distance),
+            "how": _how(found["how"], distance, cosine, index),
             "shows": pa.array(_shown(batch, index, record, found), pa.string()),
             "distance": pa.array(distance, pa.int32(), mask=distance < 0),
+            "cosine": pa.array(cosine, pa.float32(), mask=np.isnan(cosine)),
             "pixels": compared.pixels.take(pa.array(row)) if compared else pa.nulls(len(row), pa.string()),
         },
         schema=HITS,
@@ -250,10 +263,15 @@ def scan_batch(
     return hits, tally
 
 
-def _how(how: pa.ChunkedArray, distance: NDArray[np.int64]) -> pa.Array:
-    """Say of M hits how they are known; where pictures look alike their distance decides."""
+def _how(how: pa.ChunkedArray, distance: NDArray[np.int64], cosine: NDArray[np.float32], index: ScanIndex) -> pa.Array:
+    """Say of M hits how they are known; where pictures look alike their distance or cosine decides."""
     by_look = np.where(distance <= NearDuplicateOptions().same, "perceptual", BORDERLINE_HIT)
-    return pc.if_else(pa.array(distance < 0), how.combine_chunks(), pa.array(by_look.tolist(), pa.string()))
+    is_vector = ~np.isnan(cosine)
+    if index.embeddings:
+        by_vector = np.where(cosine >= index.embeddings.cosines.same, "embedding", BORDERLINE_HIT)
+        by_look = np.where(is_vector, by_vector, by_look)
+    is_named = pa.array((distance < 0) & ~is_vector)
+    return pc.if_else(is_named, how.combine_chunks(), pa.array(by_look.tolist(), pa.string()))
 
 
 def _shown(batch: Batch, index: ScanIndex, record: pa.Array, found: pa.Table) -> list[str]:

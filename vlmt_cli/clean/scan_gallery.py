@@ -15,7 +15,7 @@ from vlmt_cli.clean.verdicts import Verdicts
 def write_hit_gallery(
     path: Path, hits: pa.Table, shown: Mapping[str, bytes], verdicts: Verdicts, files: Mapping[str, str]
 ) -> bool:
-    """Write the page of borderline hits, and of those by pictures that differ in more than a few bits.
+    """Write the page of borderline hits, and of those by embeddings or by pictures that differ in more than a few bits.
 
     Args:
         path: the HTML file to write.
@@ -28,7 +28,7 @@ def write_hit_gallery(
         Whether there was anything to show.
     """
     doubtful = hits.filter(pc.is_in(hits["pixels"], value_set=pa.array(sorted(shown), pa.string())))
-    doubtful = doubtful.filter(pc.is_valid(doubtful["distance"]))
+    doubtful = doubtful.filter(pc.or_(pc.is_valid(doubtful["distance"]), pc.is_valid(doubtful["cosine"])))
     names = pc.binary_join_element_wise(doubtful["image"], doubtful["pixels"], " ").to_pylist()
     doubtful = doubtful.take(pa.array(np.unique(np.array(names, str), return_index=True)[1]))
     if not len(doubtful):
@@ -40,7 +40,9 @@ def write_hit_gallery(
         where = f"{row['file']}: record {row['record']}"
         pictures[where] = shown[row["pixels"]]
         test = files.get(row["image"], "")
-        rows.append((row["image"], row["pixels"], test, where, row["distance"], row["how"]))
-    pairs = pa.table([list(column) for column in zip(*rows, strict=True)], schema=PAIRS)
+        rows.append((row["image"], row["pixels"], test, where, row["distance"], row["how"], row["cosine"]))
+    pairs = pa.table(
+        [list(column) for column in zip(*rows, strict=True)], schema=PAIRS.append(pa.field("cosine", pa.float32()))
+    )
     write_gallery(path, pairs, verdicts, pictures=pictures, again="vlmt scan --images --verdicts verdicts.txt")
     return True

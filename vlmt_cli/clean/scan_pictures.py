@@ -2,6 +2,7 @@
 
 Each is decoded at reduced scale for its looks. Only one that is near an image of the index, or has too little in it
 for a look, is decoded in full for the hash of its pixels; of those, and of what is not decoded, the bytes are hashed.
+Where embeddings are compared, too, every picture is decoded in full.
 """
 
 import io
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.images import open_image, why_unreadable
 from vlmt_cli.base.opening import read_file
+from vlmt_cli.clean.embeddings import EmbeddingIndex, NearEmbeddings, embedded
 from vlmt_cli.clean.greys import looks_of_files
 from vlmt_cli.clean.look_search import LookIndex, look_index
 from vlmt_cli.clean.near_duplicates import alike, as_words
@@ -29,6 +31,8 @@ from vlmt_cli.mixtures.benchmark_file import hashes_of
 NO_FILE = "no image file is at hand"
 _AT_ONCE = 256
 """Pictures whose bytes are held as Python objects."""
+_EMBEDDED_AT_ONCE = 32
+"""Pictures that are held decoded."""
 _DOUBTFUL = 8
 """Bits from which a picture that is taken for the same is shown to a person."""
 _SHOWN = 360
@@ -44,19 +48,19 @@ class PictureIndex:
         looks: L of them.
         keys: L, the key of the image that each is of.
         hashes_all: whether the bytes of all files must be hashed, as some images are known by such hashes alone.
+        embeddings: to be compared, too.
     """
 
     looks: LookIndex
     keys: pa.Array
     hashes_all: bool
+    embeddings: EmbeddingIndex | None = None
 
 
-def picture_index(looks: pa.Table, hashes_all: bool) -> PictureIndex:
+def picture_index(looks: pa.Table, hashes_all: bool, embeddings: EmbeddingIndex | None = None) -> PictureIndex:
     """Make rows of ``clean.index.LOOKS`` ready to be searched."""
-    words = as_words(looks["look"].combine_chunks())
-    return PictureIndex(
-        look_index(words, NearDuplicateOptions().borderline), looks["image"].combine_chunks(), hashes_all
-    )
+    words = look_index(as_words(looks["look"].combine_chunks()), NearDuplicateOptions().borderline)
+    return PictureIndex(words, looks["image"].combine_chunks(), hashes_all, embeddings)
 
 
 @dataclass
@@ -64,8 +68,9 @@ class Compared:
     """What comparing the pictures of a batch gave.
 
     Attributes:
-        row, key, distance: M times a row of the batch's images, the key of an image of the index that it looks like,
-            and the bits in which they differ; by row and distance.
+        row, key, distance, cosine: M times a row of the batch's images, the key of an image of the index that it looks
+            like, and the bits in which they differ (-1), or the cosine of their embeddings (NaN); by row, the surest
+            first.
         sha256, md5, pixels: aliases by the batch's rows, of the file and of the pixels; null where not needed.
         decoded: by the batch's rows, whether the picture was compared.
         reasons: of those that were not, with numbers left out, how many.
@@ -75,6 +80,7 @@ class Compared:
     row: NDArray[np.int64]
     key: pa.Array
     distance: NDArray[np.int64]
+    cosine: NDArray[np.float32]
     sha256: pa.Array
     md5: pa.Array
     pixels: pa.Array
@@ -90,9 +96,8 @@ def compare_pictures(data: pa.Array, index: PictureIndex) -> Compared:
         data: N image files, null where there is none.
         index: to look in.
     """
-    rows: list[int] = []
-    found: list[int] = []
-    distances: list[int] = []
+    rows, found = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    distances, cosines = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
     aliases: dict[str, list[str | None]] = {kind: [None] * len(data) for kind in ("sha256", "md5", "pixels")}
     decoded = np.zeros(len(data), bool)
     reasons: Counter[str] = Counter()
@@ -104,9 +109,17 @@ def compare_pictures(data: pa.Array, index: PictureIndex) -> Compared:
         of = looks.owner[near.query]
         least = {row: int(near.distance[of == row].min()) for row in np.unique(of).tolist()}
         plain = set(range(len(files))) - set(looks.owner.tolist())
-        rows += (of + begin).tolist()
-        found += near.row.tolist()
-        distances += near.distance.tolist()
+        rows.append(of + begin)
+        found.append(near.row)
+        distances.append(near.distance)
+        cosines.append(np.full(len(of), np.nan, np.float32))
+        if index.embeddings:
+            by_vector = _near_embeddings(files, looks.problems, index.embeddings)
+            rows.append(by_vector.query + begin)
+            found.append(by_vector.row + len(index.keys))
+            distances.append(np.full(len(by_vector.row), -1))
+            cosines.append(by_vector.cosine)
+            least = dict.fromkeys(by_vector.query.tolist(), _DOUBTFUL + 1) | least
         for number, (file, problem) in enumerate(zip(files, looks.problems, strict=True)):
             row = begin + number
             if file is None:
@@ -120,11 +133,15 @@ def compare_pictures(data: pa.Array, index: PictureIndex) -> Compared:
             if problem is not None:
                 decoded[row] = False
                 reasons[_NUMBER.sub("...", problem)] += 1
-    order = np.lexsort((found, distances, rows)) if rows else np.empty(0, np.int64)
+    rows_found, image = np.concatenate(rows), np.concatenate(found)
+    distance, cosine = np.concatenate(distances), np.concatenate(cosines)
+    order = np.lexsort((image, -np.nan_to_num(cosine), distance, _doubt(distance, cosine, index), rows_found))
+    keys = pa.concat_arrays([index.keys, index.embeddings.keys]) if index.embeddings else index.keys
     return Compared(
-        np.array(rows, np.int64)[order],
-        index.keys.take(pa.array(np.array(found, np.int64)[order])),
-        np.array(distances, np.int64)[order],
+        rows_found[order],
+        keys.take(pa.array(image[order])),
+        distance[order],
+        cosine[order],
         pa.array(aliases["sha256"], pa.string()),
         pa.array(aliases["md5"], pa.string()),
         pa.array(aliases["pixels"], pa.string()),
@@ -132,6 +149,36 @@ def compare_pictures(data: pa.Array, index: PictureIndex) -> Compared:
         reasons,
         shown,
     )
+
+
+def _doubt(distance: NDArray[np.int64], cosine: NDArray[np.float32], index: PictureIndex) -> NDArray[np.int64]:
+    """Rank M pairs: the same by looks, by embeddings, borderline by looks, by embeddings."""
+    is_vector = distance < 0
+    is_same = distance <= NearDuplicateOptions().same
+    if index.embeddings:
+        is_same = np.where(is_vector, cosine >= index.embeddings.cosines.same, is_same)
+    rank: NDArray[np.int64] = 2 * ~is_same + is_vector
+    return rank
+
+
+def _near_embeddings(files: list[bytes | None], problems: list[str | None], index: EmbeddingIndex) -> NearEmbeddings:
+    """Embed those of N files that can be decoded, and find what is near them."""
+    embedder = index.load()
+    numbers: list[int] = []
+    vectors = [np.empty((0, embedder.model.width), np.float32)]
+    sound = [number for number, problem in enumerate(problems) if problem is None]
+    for begin in range(0, len(sound), _EMBEDDED_AT_ONCE):
+        pictures = []
+        for number in sound[begin : begin + _EMBEDDED_AT_ONCE]:
+            try:
+                pictures.append(open_image(files[number] or b""))
+            except Exception as error:  # what was decoded at reduced scale may be damaged all the same
+                problems[number] = why_unreadable(error, "")
+                continue
+            numbers.append(number)
+        vectors.append(embedded(pictures, embedder))
+    near = index.near(np.concatenate(vectors))
+    return near._replace(query=np.array(numbers, np.int64)[near.query])
 
 
 def _look_closely(

@@ -1,5 +1,6 @@
 """What a scan found, as ``report.json`` and ``report.md`` have it."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -85,6 +86,7 @@ class ScanReport(_Model):
         compared: images that could be looked up, or whose picture was compared.
         pictures: images whose picture was compared; None where pictures were not asked for.
         unseen: images whose picture was not compared, by the reason.
+        embedding: by which network's embeddings pictures were compared, and from which cosine they count.
         to_judge: pairs of a picture and a test image that look alike, and that a person must judge.
         other_sources: images of sources that none of the benchmarks uses.
         unnamed: images that nothing names, by folder.
@@ -105,6 +107,7 @@ class ScanReport(_Model):
     compared: NonNegativeInt
     pictures: int | None = None
     unseen: dict[str, int] = {}
+    embedding: str | None = None
     to_judge: NonNegativeInt = 0
     other_sources: dict[str, int]
     unnamed: dict[str, Unnamed]
@@ -160,6 +163,7 @@ def make_report(
         compared=tally.compared,
         pictures=tally.pictures if pictures else None,
         unseen=dict(tally.unseen.most_common()),
+        embedding=_embedding(index) if pictures and index.embeddings else None,
         to_judge=len(to_judge.group_by(["image", "pixels"]).aggregate([])),
         other_sources=dict(tally.other_sources.most_common()),
         unnamed={
@@ -173,6 +177,10 @@ def make_report(
 def _not_pictured(index: ScanIndex, name: str) -> list[str]:
     """Say how many images of a benchmark cannot be recognised by what they look like."""
     known, pictured = index.index.known[name], index.pictured.get(name, 0)
+    embedded = index.embedded.get(name, 0)
+    if index.embeddings and embedded < known:
+        todo = "vlmt index add NAME=FOLDER --embed adds them"
+        return [f"embeddings of {embedded:,} of {known:,} images are known: crops of others can be missed; {todo}"]
     if pictured >= known:
         return []
     todo = "vlmt index add NAME=FOLDER adds pictures"
@@ -180,6 +188,17 @@ def _not_pictured(index: ScanIndex, name: str) -> list[str]:
         return [f"what its images look like is not known: a copy without a name is not recognised; {todo}"]
     what = f"what {pictured:,} of {known:,} images look like is known"
     return [f"{what}: a copy of another without a name is not recognised; {todo}"]
+
+
+def _embedding(index: ScanIndex) -> str:
+    """Say by which network's embeddings pictures were compared, and which thresholds are nobody's."""
+    assert index.embeddings
+    embedder, (same, borderline) = index.embeddings.load(), index.embeddings.cosines
+    name = f"Compared by embeddings of {embedder.model.name} (SHA-256 {embedder.sha256[:16]})"
+    if math.isinf(same):
+        todo = "vlmt index calibrate measures where copies begin, and --cosine takes it"
+        return f"{name}; no threshold was calibrated: from cosine {borderline:g} a person must judge; {todo}"
+    return f"{name}: the same from cosine {same:g}, to be judged from {borderline:g}, as --cosine says"
 
 
 def _records(hits: pa.Table) -> int:
@@ -223,6 +242,8 @@ def notes(report: ScanReport) -> list[str]:
         said.append(f"{count(report.damaged, 'record')} could not be read ({escaped(examples)}).")
     for reason, unseen in report.unseen.items():
         said.append(f"{count(unseen, 'picture')} not compared: {escaped(reason)}.")
+    if report.embedding:
+        said.append(f"{escaped(report.embedding)}.")
     if report.other_sources:
         sources = ", ".join(f"{name} {images:,}" for name, images in list(report.other_sources.items())[:_SHOWN])
         said.append(f"Images of sources that none of these benchmarks uses: {sources}.")

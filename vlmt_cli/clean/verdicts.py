@@ -141,9 +141,9 @@ def settled(hits: pa.Table, verdicts: Verdicts | None) -> pa.Table:
     if verdicts is None:
         return hits
     how: list[str | None] = []
-    for row in hits.select(["image", "pixels", "how", "distance"]).to_pylist():
+    for row in hits.select(["image", "pixels", "how", "distance", "cosine"]).to_pylist():
         pair = frozenset({row["image"], row["pixels"]})
-        if row["distance"] is None:
+        if row["distance"] is None and row["cosine"] is None:
             how.append(row["how"])
         elif pair in verdicts.different:
             how.append(None)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vlmt_cli.commands.embedding import Cosine, Embed, with_embeddings
 from vlmt_cli.commands.index import IndexFiles
 from vlmt_cli.commands.options import DATA, Croissant, DataFolder, Json, Launcher, Sbatch
 from vlmt_cli.commands.scan_ways import Engine, Merge, Ray, Shard, Shards
@@ -76,6 +77,8 @@ def scan(
             metavar="NAME=DIR", help="With --images: a benchmark's pictures, to be shown in gallery.html. Repeatable."
         ),
     ] = None,
+    embed: Embed = None,
+    cosine: Cosine = None,
     workers: Annotated[
         int | None,
         typer.Option(min=1, help="Processes that scan; else one, or with --images as many as there are cores."),
@@ -155,8 +158,13 @@ def scan(
     whole = [option for option, value in of_all.items() if value]
     way = read_way(workers, shard, merge, launcher, shards, sbatch, engine, ray, whole)
     index = known_index(data if data.is_dir() else None, files or ())
+<<<<<<< HEAD
     wanted = ready(index, choose(index, against))
     sources = sources_given(context, mixture, form, way)
+=======
+    wanted = with_embeddings(ready(index, choose(index, against)), images, embed, cosine)
+    sources = _sources(context, mixture, form)
+>>>>>>> 613e39d (Recognise crops and collages by embeddings in a scan)
     if (write or croissant) and any(each.origin for each in sources):
         what = f"{'--write' if write else '--croissant'} needs the mixture on this machine"
         raise UsageError(what, todo="copy it here first")

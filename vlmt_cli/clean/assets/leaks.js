@@ -3,7 +3,7 @@ const leaks = JSON.parse(document.getElementById("leaks").textContent);
 const AT_ONCE = 50;
 const HOW = {
   flickr: "one Flickr photo", url: "one address", file: "the same file", pixels: "the same pixels",
-  perceptual: "looks the same",
+  perceptual: "looks the same", embedding: "much the same to a network",
 };
 const rows = leaks.rows.map(row => ({
   file: row[0], benchmark: row[1], image: row[2], key: row[3], written: row[4], how: row[5], records: row[6],
