@@ -158,13 +158,8 @@ def scan(
     whole = [option for option, value in of_all.items() if value]
     way = read_way(workers, shard, merge, launcher, shards, sbatch, engine, ray, whole)
     index = known_index(data if data.is_dir() else None, files or ())
-<<<<<<< HEAD
-    wanted = ready(index, choose(index, against))
-    sources = sources_given(context, mixture, form, way)
-=======
     wanted = with_embeddings(ready(index, choose(index, against)), images, embed, cosine)
-    sources = _sources(context, mixture, form)
->>>>>>> 613e39d (Recognise crops and collages by embeddings in a scan)
+    sources = sources_given(context, mixture, form, way)
     if (write or croissant) and any(each.origin for each in sources):
         what = f"{'--write' if write else '--croissant'} needs the mixture on this machine"
         raise UsageError(what, todo="copy it here first")
