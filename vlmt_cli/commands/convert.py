@@ -18,7 +18,8 @@ def convert(
     source: Annotated[
         str,
         typer.Argument(
-            help="The authors' weights (.bin, .tar, .safetensors), or a checkpoint: run folder, .pt or hub id."
+            help="The authors' weights (.bin, .tar, .safetensors), UNITER's (.pt), LXMERT or VisualBERT as transformers"
+            " keeps them (folder, hub id), or a checkpoint: run folder, .pt or hub id."
         ),
     ],
     target: Annotated[Path, typer.Argument(help="A run folder to write, NAME.pt, or NAME.bin for the authors' form.")],
@@ -45,7 +46,7 @@ def convert(
     data: DataFolder = DATA,
     as_json: Json = False,
 ) -> None:
-    """Turn the authors' weights into a checkpoint, and a checkpoint into a folder, one file, or the authors' form.
+    """Turn released weights into a checkpoint, and a checkpoint into a folder, one file, or the authors' form.
 
     Weights load without unpickling, and every tensor must fit.
 
@@ -53,6 +54,8 @@ def convert(
 
       vlmt convert multi_task_model.bin runs/12-in-1 --answers vqa=vqa/trainval_label2ans.pkl \\
         --answers gqa=gqa/trainval_label2ans.pkl
+
+      vlmt convert unc-nlp/lxmert-base-uncased runs/lxmert
 
       vlmt convert runs/12-in-1 12-in-1.pt
 
@@ -126,10 +129,15 @@ def _load(
     from vlmt_cli.features.tensor_files import read_safetensors
     from vlmt_cli.runs.authors_weights import authors_state, import_weights, read_answers, read_config
     from vlmt_cli.runs.checkpoint import from_content, is_ours, load_checkpoint
+    from vlmt_cli.runs.library_weights import import_folder, import_uniter, is_uniter, library_folder
     from vlmt_cli.runs.tensors import read_torch
     from vlmt_cli.runs.tokenizer import read_tokenizer
 
     path, content = Path(source), None
+    if not path.is_file() and (folder := library_folder(source)) is not None:
+        if config is not None:
+            raise UsageError("a model of transformers brings its config", where=source, todo="leave --config out")
+        return _with_tokenizer(import_folder(folder, source, partial), folder, tokenizer)
     if path.is_file():
         content = read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path)
     if content is None or is_ours(content):
@@ -150,6 +158,8 @@ def _load(
             values = read_json(config)
         except FileNotFoundError as error:
             raise DataError("there is no such file", where=config) from error
+    if is_uniter(state):
+        return _with_tokenizer(import_uniter(state, values, path, partial), None, tokenizer)
     model_config = read_config(values, state, config or path, partial)
     for_authors = target.suffix == ".bin"  # which has no place for answers and tokenizer
     labels = read_answers(answers, model_config, partial or for_authors)
@@ -158,6 +168,21 @@ def _load(
         text = read_tokenizer(tokenizer or BERT, model_config.trunk.vocabulary)
         checkpoint = dataclasses.replace(checkpoint, tokenizer=text)
     return checkpoint, len(state)
+
+
+def _with_tokenizer(checkpoint: "Checkpoint", folder: Path | None, tokenizer: str | None) -> "tuple[Checkpoint, int]":
+    """Give a trunk's released weights a tokenizer: the one that is named, the folder's own, or BERT's."""
+    import dataclasses
+
+    from vlmt_cli.runs.library_weights import TOKENIZERS
+    from vlmt_cli.runs.tokenizer import read_tokenizer
+
+    own = folder is not None and any((folder / name).is_file() for name in TOKENIZERS)
+    text = read_tokenizer(tokenizer or (str(folder) if own else BERT), checkpoint.config.trunk.vocabulary)
+    misfits = checkpoint.misfits
+    read = len(checkpoint.model.state_dict()) - len(misfits.missing)
+    count = read + len(misfits.unexpected) + len(checkpoint.unread)
+    return dataclasses.replace(checkpoint, tokenizer=text), count
 
 
 def _pairs(answers: "list[str] | tuple[()]") -> dict[str, Path]:

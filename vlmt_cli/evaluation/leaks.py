@@ -86,7 +86,7 @@ def training_of(checkpoint: "Checkpoint") -> Training:
         for stage in lineage.stages
         if stage.images is not None
     ]
-    unknown = tuple(stage.name for stage in lineage.stages if stage.images is None)
+    unknown = tuple(stage.told for stage in lineage.stages if stage.images is None)
     # Weights that came without lineage were trained on something.
     return Training(known, unknown if lineage.stages else (lineage.source or "unknown weights",))
 

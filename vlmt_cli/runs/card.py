@@ -219,6 +219,7 @@ def _lineage(lineage: Lineage) -> str:
     for stage in lineage.stages:
         split = f"clean split {stage.split_hash}" if stage.split_hash else "an unknown split"
         images = f"its images are in `{stage.images}`" if stage.images else "its images are unknown"
+        images += f", of {' and '.join(stage.datasets)}" if stage.datasets else ""
         lines.append(f"Stage {stage.name}: {stage.steps:,} steps on {split}; {images}.")
     if not lineage.stages:
         lines.append("Its training images are unknown: a test image may be among them.")

@@ -29,6 +29,7 @@ from vlmt_cli.base.documents import parse_json, read_text
 from vlmt_cli.base.errors import DataError, UsageError, VlmtError
 from vlmt_cli.base.opening import read_file
 from vlmt_cli.base.schema import check_version, parse, version_of
+from vlmt_cli.base.words import printable
 from vlmt_cli.datasets.table import LABELS as FIXED_LABELS
 from vlmt_cli.features.tensor_files import check_finite, only_tensors, read_safetensors
 from vlmt_cli.runs.folders import CARD, CONFIG, LABELS, LINEAGE, STATE, TOKENIZER, UNREAD, WEIGHTS, check_checkpoint
@@ -138,6 +139,9 @@ def from_pretrained(source: str | Path, partial: bool = False) -> Checkpoint:
 def _read_config(path: Path) -> Any:
     """Return the config that a file holds, without the checkpoint's format, which tells a newer vlmt's."""
     values = _read_json(path)
+    if isinstance(values, dict) and "model_type" in values and "trunk" not in values:
+        todo = "turn it into a checkpoint with vlmt convert"
+        raise UsageError(f"is a model of transformers ({printable(str(values['model_type']))})", where=path, todo=todo)
     check_version(version_of(values) or 1, version_of({"format": FORMAT}) or 1, path)
     return {key: value for key, value in values.items() if key != "format"} if isinstance(values, dict) else values
 

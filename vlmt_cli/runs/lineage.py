@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, field_validator
 
-LINEAGE_VERSION = 1
+LINEAGE_VERSION = 2
+"""Version 1 named no datasets."""
 
 
 class _Model(BaseModel):
@@ -70,6 +71,7 @@ class Stage(_Model):
         split_hash: of the clean split that it read; None when unknown.
         recipe_hash: of its recipe; None when unknown.
         images: a file beside the weights, parquet or text, with the image keys that it trained on; None when unknown.
+        datasets: whose images it trained on, where nothing but their names is known.
         steps: optimizer steps.
         beginning: what it started from; None when unknown, as in lineages of earlier versions.
         environments: what it ran on, the first first; more than one where it went on elsewhere. Empty when unknown.
@@ -79,9 +81,15 @@ class Stage(_Model):
     split_hash: str | None = None
     recipe_hash: str | None = None
     images: str | None = None
+    datasets: tuple[str, ...] = ()
     steps: NonNegativeInt = 0
     beginning: Beginning | None = None
     environments: tuple[Environment, ...] = ()
+
+    @property
+    def told(self) -> str:
+        """Its name, with the datasets that it is known to have trained on."""
+        return f"{self.name} ({' and '.join(self.datasets)})" if self.datasets else self.name
 
     @field_validator("images")
     @classmethod
