@@ -14,11 +14,13 @@ from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 
 from vlmt_cli.base.embedder import Embedder, EmbeddingModel
 from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.clean.drivers import Work
 from vlmt_cli.clean.embeddings import Cosines, EmbeddingIndex, embedded, embedding_index
 from vlmt_cli.clean.index_file import read_index, write_index
 from vlmt_cli.clean.own_index import index_of_file
 from vlmt_cli.clean.scan import ready
 from vlmt_cli.clean.scan_gallery import write_hit_gallery
+from vlmt_cli.clean.scan_kept import way_of
 from vlmt_cli.clean.verdicts import NONE
 from vlmt_cli.commands.embedding import loader
 from vlmt_cli.features.embedding import load_embedder
@@ -90,6 +92,13 @@ def test_crops_are_hits_or_judged_by_their_cosine(index, model, tmp_path):
     assert all(f"cosine <b>{each:.2f}</b>" in page for each in said)
     uncalibrated, _ = scan(path, with_model(index, model))
     assert "embedding" not in uncalibrated["how"].to_pylist()
+
+
+def test_a_scan_is_not_taken_up_with_another_cosine(index, model):
+    ways = {
+        way_of(Work(each)) for each in (ready(index, ["val"]), *(with_model(index, model, at) for at in (0.9, 0.8)))
+    }
+    assert len(ways) == 3
 
 
 def test_search_is_brute_force_in_blocks(monkeypatch):

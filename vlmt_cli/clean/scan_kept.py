@@ -41,9 +41,11 @@ def way_of(work: Work) -> str:
     index = work.index.index
     benchmarks = {name: msgspec.to_builtins(benchmark) for name, benchmark in index.benchmarks.items()}
     pictures = None if work.pictures is None else str(work.pictures.folder)
-    told = [_VERSION, version("vlmt"), benchmarks, work.rules.patterns, work.source, pictures]
+    embedded = work.index.embeddings
+    network = None if embedded is None else [embedded.load().sha256, *embedded.cosines]
+    told = [_VERSION, version("vlmt"), benchmarks, work.rules.patterns, work.source, pictures, network]
     digest = hashlib.sha256(json.dumps(told).encode())
-    for table in (index.images, index.links, index.looks):
+    for table in (index.images, index.links, index.looks, index.embeddings):
         digest.update(_stream(table.combine_chunks()))
     return digest.hexdigest()
 
