@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vlmt_cli.commands.embedding import Embed, loader
+from vlmt_cli.commands.index_calibrate import calibrate
 from vlmt_cli.commands.options import DATA, DataFolder, DataKeys, Json, RecipeName, check_data
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ def index(context: typer.Context, data: DataFolder = DATA, files: IndexFiles = N
         from vlmt_cli.clean.own_index import known_index
 
         _show(known_index(data, files or ()), as_json)
+
+
+app.command()(calibrate)
 
 
 @app.command()
