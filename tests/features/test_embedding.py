@@ -95,10 +95,8 @@ def test_crops_are_hits_or_judged_by_their_cosine(index, model, tmp_path):
 
 
 def test_a_scan_is_not_taken_up_with_another_cosine(index, model):
-    ways = {
-        way_of(Work(each)) for each in (ready(index, ["val"]), *(with_model(index, model, at) for at in (0.9, 0.8)))
-    }
-    assert len(ways) == 3
+    chosen = [ready(index, ["val"]), with_model(index, model, 0.9), with_model(index, model, 0.8)]
+    assert len({way_of(Work(each)) for each in chosen}) == 3
 
 
 def test_search_is_brute_force_in_blocks(monkeypatch):

@@ -1,6 +1,7 @@
 """The network of ``--embed``: loaded when it is needed, and in each process that needs it."""
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,7 +25,7 @@ Embed = Annotated[
 
 def loader(model: str) -> LoadEmbedder:
     """Return what loads a network; it can be sent to other processes."""
-    return partial(_load, model)
+    return partial(_load, str(Path(model).absolute()) if Path(model).exists() else model)
 
 
 def _load(model: str) -> Embedder:
