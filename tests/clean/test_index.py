@@ -107,6 +107,8 @@ LINK = {**ROW, "benchmark": None, "alias": "flickr:1", "relation": "flickr"}
         ({"version": 1, "benchmarks": {"b": {"title": 3}}}, ROW, "has a damaged header"),
         ({"version": 1, "benchmarks": {"../b": {"title": "", "family": "b"}}}, ROW, "has a benchmark of the name"),
         ({"version": 1, "benchmarks": {"b": {"title": "\x1b[2J", "family": "b"}}}, ROW, "what cannot be printed"),
+        ({**HEADER, "models": {"0" * 64: {"name": "m", "width": 1 << 63}}}, ROW, "numbers a picture"),
+        ({**HEADER, "models": {"no": {"name": "m", "width": 2}}}, ROW, "has a model of the name 'm'"),
         (HEADER, {**ROW, "benchmark": "c"}, "has 'c', which is not a benchmark"),
         (HEADER, {**ROW, "image": "coco:../1"}, "has 'coco:../1', which is not an image"),
         (HEADER, {**LINK, "alias": "flickr:\n1"}, "which is not an alias"),

@@ -47,6 +47,7 @@ REFUSED = [
     ("vlmt doctor needs lmdb: pip install 'vlmt[train]'", "doctor data/features/store"),
     ("vlmt data show needs", "data show vqa --masking"),
     ("vlmt vgc needs", "vgc --model run"),
+    ("vlmt scan needs torch: pip install 'vlmt[train]'", "scan names.parquet --images --embed sscd.pt"),
 ]
 
 

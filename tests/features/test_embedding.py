@@ -1,13 +1,16 @@
 """Crops recognised by embeddings of tiny random networks: TorchScript, and a DINOv2 and a CLIP of transformers."""
 
+import json
 import math
 import pickle
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from clean.test_scan_pictures import cauldron, encoded, scan, scene
+from commands.running import run
 from features.tiny_networks import KINDS
 from PIL import Image
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
@@ -157,3 +160,28 @@ def test_a_network_without_a_vector_a_picture_is_refused(tmp_path):
     processor.save_pretrained(tmp_path)
     with pytest.raises(DataError, match="gives no vector a picture"):
         load_embedder(str(tmp_path))
+
+
+def test_the_commands_say_which_network_and_that_nobody_calibrated_it(model, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("pics").mkdir()
+    for number in range(3):
+        scene(number).save(f"pics/{number}.png")
+        crop(scene(number)).save(f"crop{number}.png")
+    Path("pairs.csv").write_text("".join(f"pics/{number}.png,crop{number}.png\n" for number in range(3)))
+    cauldron(Path("pool.parquet"), [Path("crop1.png").read_bytes()])
+    assert run("index", "add", "bench=pics", "--embed", model, "--to", "i.parquet") == 0
+    capsys.readouterr()
+    given = "scan pool.parquet --images --index i.parquet --against bench --workers 1 --check --json".split()
+    assert run(*given, "--embed", model) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert "tiny.torchscript.pt" in report["embedding"] and "no threshold was calibrated" in report["embedding"]
+    assert report["benchmarks"]["bench"]["how"] == {} and report["to_judge"] == 1
+    assert run(*given, "--embed", model, "--cosine", "0.75") == 4
+    assert json.loads(capsys.readouterr().out)["benchmarks"]["bench"]["how"] == {"embedding": 1}
+    assert run("index", "calibrate", "--pairs", "pairs.csv", "--embed", model, "--to", "c.png", "--json") == 0
+    measured = json.loads(capsys.readouterr().out)
+    assert (measured["copies"], measured["different"]) == (3, 6) and Path("c.png").exists()
+    assert run("index", "calibrate", "--pairs", "pairs.csv", "--to", "c.png") == 0
+    assert "3 pairs of copies, 6 of different pictures." in capsys.readouterr().out
+    assert run("scan", "pool.parquet", "--images", "--cosine", "0.9") == 2

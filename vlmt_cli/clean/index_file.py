@@ -40,6 +40,7 @@ _IMAGE = r"^[a-z][a-z0-9_]*:[A-Za-z0-9_](?:[A-Za-z0-9_-]|\.[A-Za-z0-9_-])*\z"
 _ALIAS = r"^(?:url:https://[^\x00-\x20\x7f][^\x00-\x1f\x7f]*|[a-z][a-z0-9_]*:[A-Za-z0-9_](?:[A-Za-z0-9_-]|\.[A-Za-z0-9_-])*)\z"
 _DIGEST = re.compile("[0-9a-f]{16,64}")
 _LONGEST = 8_300
+_WIDEST = 1 << 20
 _MOST_BYTES = 2 << 30
 _MOST_ROWS = 100_000_000
 
@@ -131,6 +132,8 @@ def _header(data: bytes, path: Path) -> _Header:
     for digest, model in header.models.items():
         if not _DIGEST.fullmatch(digest) or len(model.name) > 1_000 or not model.name.isprintable():
             raise DataError(f"has a model of the name {quoted(model.name)}", where=path, todo=AGAIN)
+        if not 0 < model.width <= _WIDEST:
+            raise DataError(f"has a model of {model.width:,} numbers a picture", where=path, todo=AGAIN)
     return header
 
 
