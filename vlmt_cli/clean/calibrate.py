@@ -130,7 +130,7 @@ def calibrate(
 ) -> Calibration:
     """Measure how looks, and a network, tell pairs of copies from all other pairs of their files.
 
-    Memory grows with the square of the number of pairs: 5,000 take about 0.5 GB.
+    Memory grows with the square of the number of pairs: 5,000 take about 0.6 GB.
 
     Raises:
         DataError: fewer than two pairs can be decoded.
