@@ -25,6 +25,10 @@ EMBEDDING = "embedding:"
 _UNKNOWN = 0.75
 _BLOCK = 8_192
 """Embeddings of an index that are compared at once."""
+_MOST = 100
+"""Test images that a picture is taken for; a low threshold or a plain picture could have them all."""
+_DIGITS = 4
+"""Of a cosine: further ones depend on how many pictures are compared together."""
 
 
 class Cosines(NamedTuple):
@@ -62,14 +66,14 @@ class EmbeddingIndex:
         """Find the embeddings of an index near those of Q pictures, Q x D of length 1.
 
         Returns:
-            All pairs that are taken for the same; of a picture that has none the nearest, if a person must judge it.
-            By picture, the nearest first.
+            All pairs that are taken for the same, at most ``_MOST`` a picture; of one that has none the nearest, if a
+            person must judge it. By picture, the nearest first.
         """
         best, at = np.full(len(vectors), -math.inf, np.float32), np.zeros(len(vectors), np.int64)
         query, row, cosine = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0, np.float32)]
         for begin in range(0, len(self.vectors), _BLOCK):
             block = vectors @ self.vectors[begin : begin + _BLOCK].astype(np.float32).T
-            is_same = np.nonzero(block >= self.cosines.same)
+            is_same = np.nonzero(_most(block, block >= self.cosines.same))
             query.append(is_same[0])
             row.append(is_same[1] + begin)
             cosine.append(block[is_same])
@@ -83,7 +87,17 @@ class EmbeddingIndex:
             np.concatenate([*cosine, best[doubtful]]),
         )
         order = np.lexsort((joined.row, -joined.cosine, joined.query))
-        return NearEmbeddings(joined.query[order], joined.row[order], joined.cosine[order])
+        joined = NearEmbeddings(joined.query[order], joined.row[order], joined.cosine[order].round(_DIGITS))
+        kept = np.arange(len(order)) - np.searchsorted(joined.query, joined.query) < _MOST
+        return NearEmbeddings(joined.query[kept], joined.row[kept], joined.cosine[kept])
+
+
+def _most(block: NDArray[np.float32], is_same: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Leave the ``_MOST`` highest cosines of each picture."""
+    for crowded in np.flatnonzero(np.count_nonzero(is_same, axis=1) > _MOST):
+        is_same[crowded] = False
+        is_same[crowded, np.argpartition(block[crowded], -_MOST)[-_MOST:]] = True
+    return is_same
 
 
 def embedding_index(index: Index, load: LoadEmbedder, cosines: Cosines) -> EmbeddingIndex:
