@@ -94,7 +94,7 @@ def convert(
     if push:
         say(f"uploaded {push_to_hub(target, push)}")
 
-    parameters = count_parameters(checkpoint.config)
+    parameters, kind = count_parameters(checkpoint.config), checkpoint.config.trunk.kind
     unread = len(checkpoint.unread)
     read = tensors - unread - len(misfits.unexpected) - len(misfits.misshapen)
     if as_json:
@@ -110,7 +110,7 @@ def convert(
             for kind, names in dataclasses.asdict(misfits).items()
             if names or partial
         ],
-        ["parameters in the authors' form", f"{parameters.authors_form:,}"],
+        *[["parameters in the authors' form", f"{parameters.authors_form:,}"]] * (kind == "vilbert"),
         ["parameters that a task uses", f"{parameters.live:,}"],
     ]
     stdout().print(table(["tensors and parameters", "count"], rows, f"{source} -> {target}"))

@@ -81,12 +81,12 @@ def make_sweep_plan(runs_found: Sequence[Found], runs: Path, data: Path, device:
         parallel: how many run at a time.
     """
     logs = [(recipe, read_metrics(folder)) for folder, recipe in finished_runs(runs)]
-    models = {run.wanted.recipe.model.preset: run.wanted.recipe.model for run in runs_found}
-    speeds = {preset: _measured(logs, model, device) or _guessed(model, device) for preset, model in models.items()}
+    models = {_model_of(run.wanted.recipe.model): run.wanted.recipe.model for run in runs_found}
+    speeds = {name: _measured(logs, model, device) or _guessed(model, device) for name, model in models.items()}
     seconds, iterations = [], []
     for run in runs_found:
         recipe = run.wanted.recipe
-        plan, speed = make_plan(recipe, _sizes(recipe, data, logs)), speeds[recipe.model.preset]
+        plan, speed = make_plan(recipe, _sizes(recipe, data, logs)), speeds[_model_of(recipe.model)]
         once = sum(part.batch_size / speed.rates.get(task, speed.other) for task, part in plan.tasks.items())
         seconds.append(plan.iterations * once * speed.overhead * (1 - run.share))
         iterations.append(plan.iterations)
@@ -139,7 +139,7 @@ def _measured(logs: Sequence[tuple[Recipe, list[dict[str, Any]]]], model: ModelC
     for recipe, lines in logs:
         starts = [line for line in lines if line["kind"] == "start"]
         ends = [line["seconds"] for line in lines if line["kind"] == "end"]
-        alike = (recipe.model.preset, recipe.model.changes) == (model.preset, model.changes)
+        alike = (_model_of(recipe.model), recipe.model.changes) == (_model_of(model), model.changes)
         if not alike or not ends or {line["device"] for line in starts} != {device}:
             continue
         count, whole = count + 1, whole + ends[-1]
@@ -154,6 +154,11 @@ def _measured(logs: Sequence[tuple[Recipe, list[dict[str, Any]]]], model: ModelC
     updating = sum(seconds.values())
     how = f"measured in {count} finished {'run' if count == 1 else 'runs'} of this model on this kind of device"
     return Speed(rates, sum(examples.values()) / updating, max(1.0, whole / updating), how)
+
+
+def _model_of(model: ModelChoices) -> tuple[str, str]:
+    """Return trunk and preset."""
+    return model.settled().trunk, model.preset
 
 
 def _guessed(model: ModelChoices, device: str) -> Speed:
