@@ -24,7 +24,7 @@ from vlmt_cli.clean.own_index import index_of_file
 from vlmt_cli.clean.scan import ready
 from vlmt_cli.clean.scan_gallery import write_hit_gallery
 from vlmt_cli.clean.scan_kept import way_of
-from vlmt_cli.clean.verdicts import NONE
+from vlmt_cli.clean.verdicts import NONE, Verdicts, settled
 from vlmt_cli.commands.embedding import loader
 from vlmt_cli.features.embedding import load_embedder
 
@@ -93,6 +93,9 @@ def test_crops_are_hits_or_judged_by_their_cosine(index, model, tmp_path):
     assert write_hit_gallery(tmp_path / "g.html", hits, tally.shown, NONE, {})
     page = (tmp_path / "g.html").read_text()
     assert all(f"cosine <b>{each:.2f}</b>" in page for each in said)
+    doubtful = next(row for row in hits.to_pylist() if row["how"] == "borderline")
+    same = Verdicts(same=frozenset({frozenset({doubtful["image"], doubtful["pixels"]})}))
+    assert settled(hits, same)["how"].to_pylist().count("judged") == 1
     uncalibrated, _ = scan(path, with_model(index, model))
     assert "embedding" not in uncalibrated["how"].to_pylist()
 
