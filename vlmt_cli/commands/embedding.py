@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlmt_cli.base.embedder import Embedder, LoadEmbedder
-
 if TYPE_CHECKING:
+    from vlmt_cli.base.embedder import Embedder, LoadEmbedder
     from vlmt_cli.clean.embeddings import Cosines
     from vlmt_cli.clean.scan import ScanIndex
 
@@ -23,12 +22,12 @@ Embed = Annotated[
 ]
 
 
-def loader(model: str) -> LoadEmbedder:
+def loader(model: str) -> "LoadEmbedder":
     """Return what loads a network; it can be sent to other processes."""
     return partial(_load, str(Path(model).absolute()) if Path(model).exists() else model)
 
 
-def _load(model: str) -> Embedder:
+def _load(model: str) -> "Embedder":
     from vlmt_cli.features.embedding import load_embedder
 
     return load_embedder(model)
