@@ -17,6 +17,11 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
 
 
+def pytest_xdist_auto_num_workers():
+    """Run one more process than there are cores: tests wait for disks, and for processes that they start."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder with real official files; a test that needs it is skipped where there is none."""
