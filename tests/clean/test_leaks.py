@@ -29,7 +29,7 @@ def hits_of(rows):
 
 
 def write(path, rows, **beside):
-    write_leaks(path, f"Leaks {EVIL}", EVIL, hits_of(rows), TITLES, Beside(**beside), "hits.parquet")
+    write_leaks(path, f"Leaks {EVIL}", EVIL, leak_rows(hits_of(rows)), TITLES, Beside(**beside), "hits.parquet")
     return path
 
 

@@ -23,7 +23,7 @@ from vlmt_cli.datasets.table import short_title
 from vlmt_cli.mixtures.batch import Source, Wanted
 from vlmt_cli.mixtures.forms import FORMS
 
-_MOST_READ = 20_000
+_MOST_READ = 5_000
 """Records of a file that are read again for the page, the first ones, and those that are read with them."""
 
 
@@ -46,7 +46,8 @@ def write_scan_leaks(
         sources: the files of the mixture.
         data: the data folder, whose examples and photos are shown where they are there.
     """
-    first = leak_rows(hits).slice(0, MOST_SAID)
+    rows = leak_rows(hits)
+    first = rows.slice(0, MOST_SAID)
     photos = {}
     for source in sources:
         mine = first.filter(pc.equal(first["file"], source.name))
@@ -60,7 +61,7 @@ def write_scan_leaks(
         test_photos=_photos(first, data),
     )
     titles = {name: each.title for name, each in benchmarks.items()}
-    write_leaks(folder / PAGE, title, lead, hits, titles, beside, "hits.parquet")
+    write_leaks(folder / PAGE, title, lead, rows, titles, beside, "hits.parquet")
     return folder / PAGE
 
 
@@ -76,13 +77,16 @@ def split_leaks(removal: Removal, removed: pa.Table, data: Path) -> Callable[[Pa
         What writes the page, given its path and what came out, in a sentence.
     """
     hits = _hits_of(removed, removal)
-    first = leak_rows(hits).slice(0, MOST_SAID)
+    rows = leak_rows(hits)
+    first = rows.slice(0, MOST_SAID)
     tables = {_label(each.dataset, each.name): each.path for each in removal.overlap.splits if each.path}
     said: dict[tuple[str, int], str] = {}
     for file in first["file"].unique().to_pylist():
-        rows = pc.list_element(first.filter(pc.equal(first["file"], file))["record_list"], 0)
-        texts = pq.read_table(tables[file], columns=["text"])["text"].take(rows) if file in tables else ()
-        said |= {(file, row): text.as_py() or "" for row, text in zip(rows.to_pylist(), texts, strict=bool(len(texts)))}
+        numbers = pc.list_element(first.filter(pc.equal(first["file"], file))["record_list"], 0)
+        texts = pq.read_table(tables[file], columns=["text"])["text"].take(numbers) if file in tables else ()
+        said |= {
+            (file, row): text.as_py() or "" for row, text in zip(numbers.to_pylist(), texts, strict=bool(len(texts)))
+        }
     tests: dict[str, list[Path]] = {}
     for split in removal.overlap.splits:
         if split.role == "test" and split.path:
@@ -95,7 +99,7 @@ def split_leaks(removal: Removal, removed: pa.Table, data: Path) -> Callable[[Pa
     asked = {key: texts for name, paths in tests.items() for key, texts in _texts_of(first, name, paths).items()}
     beside = Beside(said, asked, own, photos)
     title, table = "Test images in training data", "removed.parquet"
-    return lambda path, lead: write_leaks(path, title, lead, hits, titles, beside, table, "split")
+    return lambda path, lead: write_leaks(path, title, lead, rows, titles, beside, table, "split")
 
 
 def _hits_of(removed: pa.Table, removal: Removal) -> pa.Table:

@@ -85,7 +85,7 @@ def write_leaks(
     path: Path,
     title: str,
     lead: str,
-    hits: pa.Table,
+    rows: pa.Table,
     titles: Mapping[str, str],
     beside: Beside,
     table: str,
@@ -96,7 +96,7 @@ def write_leaks(
     Args:
         path: the HTML file.
         title, lead: what was compared, and what came out, in a sentence.
-        hits: of ``scan.HITS``.
+        rows: of ``leak_rows``.
         titles: of every benchmark that was looked for.
         beside: what to show with the first rows.
         table: the name of the file beside the page that has all rows.
@@ -105,7 +105,6 @@ def write_leaks(
     Raises:
         VlmtError: it cannot be written.
     """
-    rows = leak_rows(hits)
     images = rows.group_by(["file", "benchmark", "image"], use_threads=False).aggregate([])
     totals = _counted(images.group_by(["benchmark", "image"], use_threads=False).aggregate([])["benchmark"])
     benchmarks = sorted(totals, key=lambda name: (-totals[name], name))

@@ -138,7 +138,7 @@ def settled(hits: pa.Table, verdicts: Verdicts | None) -> pa.Table:
 
     A verdict names the benchmark's image and ``pixels`` of the mixture's.
     """
-    if verdicts is None:
+    if verdicts is None or hits["distance"].null_count + hits["cosine"].null_count == 2 * len(hits):
         return hits
     how: list[str | None] = []
     for row in hits.select(["image", "pixels", "how", "distance", "cosine"]).to_pylist():
