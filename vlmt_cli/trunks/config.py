@@ -4,6 +4,7 @@
 image regions, six co-attention layers.
 """
 
+from abc import ABC, abstractmethod
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
@@ -20,7 +21,7 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class TrunkConfig(_Model):
+class TrunkConfig(_Model, ABC):
     """What a trunk is made for: the data that it reads. Each trunk's own config adds its layers.
 
     Attributes:
@@ -42,32 +43,32 @@ class TrunkConfig(_Model):
     init_std: float = 0.02
 
     @property
+    @abstractmethod
     def text_width(self) -> int:
         """The width of a word's final state."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def region_width(self) -> int:
         """The width of a region's final state."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def pooled_width(self) -> int:
         """The width of the overall representation of image and text."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def region_dropout(self) -> Rate:
         """The rate before a region's score."""
-        raise NotImplementedError
 
+    @abstractmethod
     def with_dropout(self, rate: Rate) -> Self:
         """Return the config with another rate of dropout everywhere."""
-        raise NotImplementedError
 
+    @abstractmethod
     def streams(self) -> list[tuple[str, int, int, int, int | None]]:
         """Return name, layers, width, heads and feed-forward width of each kind of layer, for people."""
-        raise NotImplementedError
 
 
 class StreamConfig(_Model):

@@ -129,7 +129,20 @@ def encode(
     return_attention: bool = False,
     return_states: bool = False,
 ) -> Encoded:
-    """Encode a batch of image and text pairs with any trunk; the arguments are those of ``vilbert.ViLBERT.forward``."""
+    """Encode a batch of image and text pairs with any trunk.
+
+    Args:
+        tokens_BT: token ids, CLS first.
+        token_mask_BT, region_mask_BV: which places are real; the first always is.
+        features_BVF, boxes_BV5: regions, IMG first (its box is 0, 0, 1, 1, 1).
+        task_B: task tokens; None leaves them out.
+        segments_BT: segment ids; None means zeros.
+        pairs: which text and which image make up each of P pairs, when a text or an image is in several (NLVR2's
+            two images, retrieval's four options): what does not depend on the pair is computed once.
+        pooled_only: whether only CLS and IMG will be read, so that the last layers compute no other row.
+        return_attention: whether to return every layer's attention maps.
+        return_states: whether to return the states after each co-attention layer.
+    """
     text = trunk.encode_text(tokens_BT, token_mask_BT, task_B, segments_BT, return_attention)
     image = trunk.encode_image(features_BVF, boxes_BV5, region_mask_BV, return_attention)
     if pairs is not None:

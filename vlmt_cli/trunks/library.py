@@ -5,7 +5,7 @@ They compute padded rows, as the library does. IMG is a region to them like any 
 Shapes: B batch, T tokens (task token included once it is inserted), V regions (IMG first), L = T + V, D width.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import torch
@@ -77,6 +77,21 @@ class LibraryConfig(TrunkConfig):
         }
 
 
+class SingleStreamConfig(LibraryConfig):
+    """A trunk of one stream."""
+
+    layers: Size = 12
+
+    def streams(self) -> list[tuple[str, int, int, int, int | None]]:
+        """Return the stream."""
+        return [("text and vision", self.layers, self.width, self.heads, self.feedforward)]
+
+
+def single_stream_presets(kind: Callable[..., TrunkConfig]) -> dict[str, TrunkConfig]:
+    """Return the published size of a trunk of one stream, and the small ones."""
+    return {"base": kind(), "tiny": kind(**TINY, layers=2), "mini": kind(**TINY, layers=3, init_std=0.1)}
+
+
 def make_task_embedding(config: TrunkConfig) -> nn.Embedding | None:
     """Make the task tokens, drawn as the library draws all embeddings."""
     if not config.task_tokens:
@@ -128,33 +143,60 @@ def added(mask_BL: Tensor, dtype: torch.dtype) -> Tensor:
     return (1.0 - mask_BL[:, None, None, :].to(dtype)) * torch.finfo(dtype).min
 
 
-class SingleStream(nn.Module):
-    """Words and regions in one sequence, words first; ``encode`` runs its layers."""
+class LibraryTrunk(nn.Module):
+    """A model of transformers whose pooled CLS, which has seen all regions, is the overall representation.
+
+    Attributes:
+        model: the library's, with ``embeddings`` of words and ``pooler``.
+        task: the task tokens.
+    """
+
+    def __init__(self, config: LibraryConfig, model: Any) -> None:
+        super().__init__()
+        self.config, self.packed = config, False
+        self.model = model
+        self.task = make_task_embedding(config)
+
+    def fuse(self, encoded: Encoded) -> Tensor:
+        """Return the pooled CLS, (B, D)."""
+        return encoded.pooled_text
+
+    @property
+    def word_embedding(self) -> Tensor:
+        """Of all words, (vocabulary, D)."""
+        weight: Tensor = self.model.embeddings.word_embeddings.weight
+        return weight
+
+
+class SingleStream(LibraryTrunk):
+    """Words and regions in one sequence, words first. A trunk adds ``encode_image``."""
 
     parts: ClassVar[dict[str, tuple[str, ...]]] = {}
 
-    def join_by(
-        self,
-        encode: Callable[[Tensor, Tensor, bool], tuple[Tensor, list[Tensor]]],
-        pooler: Callable[[Tensor], Tensor],
-        text: Stream,
-        image: Stream,
-        pooled_only: bool,
-        return_states: bool,
-    ) -> Encoded:
-        """Run the layers over both, and pool CLS.
+    def run_layers(self, x_BLD: Tensor, mask_BL: Tensor, keep_maps: bool) -> tuple[Tensor, list[Tensor]]:
+        """Run the layers: from embeddings and their mask to final states, and maps (B, H, L, L) if requested."""
+        encoded = self.model.encoder(x_BLD, added(mask_BL, x_BLD.dtype), output_attentions=keep_maps)
+        return encoded.last_hidden_state, list(encoded.attentions or ())
 
-        Args:
-            encode: (B, L, D) states, their mask and whether maps are requested to final states and maps (B, H, L, L).
-            pooler: final states to (B, D).
-            text, image: their embeddings.
-            pooled_only, return_states: as ``encoded.encode`` takes them.
-        """
+    def encode_text(
+        self,
+        tokens_BT: Tensor,
+        mask_BT: Tensor,
+        task_B: Tensor | None = None,
+        segments_BT: Tensor | None = None,
+        keep_maps: bool = False,
+    ) -> Stream:
+        """Embed words."""
+        x, mask = embed_words(self.model.embeddings, self.task, tokens_BT, mask_BT, task_B, segments_BT)
+        return padded(x, mask, [] if keep_maps else None)
+
+    def join(self, text: Stream, image: Stream, pooled_only: bool = False, return_states: bool = False) -> Encoded:
+        """Run the layers over both, and pool CLS."""
         assert not return_states, "a single stream has no co-attention layers"
         keep, tokens = text.maps is not None, text.rows.length
         x_BLD = torch.cat([text.rows.pad(text.x_ND), image.rows.pad(image.x_ND)], dim=1)
         mask_BL = torch.cat([mask_of(text.rows), mask_of(image.rows)], dim=1)
-        states_BLD, layers = encode(x_BLD, mask_BL, keep)
+        states_BLD, layers = self.run_layers(x_BLD, mask_BL, keep)
         words, regions = states_BLD[:, :tokens], states_BLD[:, tokens:]
         maps = Maps(
             text_text=[layer[:, :, :tokens, :tokens] for layer in layers],
@@ -163,7 +205,7 @@ class SingleStream(nn.Module):
             image_text=[layer[:, :, tokens:, :tokens] for layer in layers],
         )
         return Encoded(
-            pooled_text=pooler(states_BLD),
+            pooled_text=self.model.pooler(states_BLD),
             pooled_vision=regions[:, 0],
             text=None if pooled_only else text.rows.pack(words),
             vision=None if pooled_only else image.rows.pack(regions),
@@ -172,6 +214,6 @@ class SingleStream(nn.Module):
             maps=maps if keep else None,
         )
 
-    def fuse(self, encoded: Encoded) -> Tensor:
-        """Return the overall representation: the pooled CLS, which has seen all regions, (B, D)."""
-        return encoded.pooled_text
+    def layers(self) -> Iterator[nn.Module]:
+        """Go through the layers."""
+        yield from self.model.encoder.layer

@@ -10,14 +10,14 @@ Shapes: B batch, T tokens (task token included once it is inserted), V regions (
 """
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 from transformers import LxmertConfig, LxmertModel
 
 from vlmt_cli.trunks.config import Size
 from vlmt_cli.trunks.encoded import Encoded, Maps, Stream
-from vlmt_cli.trunks.library import TINY, LibraryConfig, added, embed_words, make_task_embedding, mask_of, padded
+from vlmt_cli.trunks.library import TINY, LibraryConfig, LibraryTrunk, added, embed_words, mask_of, padded
 
 
 class Config(LibraryConfig):
@@ -41,7 +41,7 @@ PRESETS = {
 }
 
 
-class Trunk(nn.Module):
+class Trunk(LibraryTrunk):
     """The library's model, with task tokens."""
 
     parts: ClassVar[dict[str, tuple[str, ...]]] = {
@@ -55,12 +55,9 @@ class Trunk(nn.Module):
     }
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.config, self.packed = config, False
         layers = {"l_layers": config.text_layers, "r_layers": config.vision_layers, "x_layers": config.cross_layers}
         sizes = {"visual_feat_dim": config.region_features, "visual_pos_dim": 4}
-        self.model: Any = LxmertModel(LxmertConfig(**config.in_library(), **layers, **sizes))
-        self.task = make_task_embedding(config)
+        super().__init__(config, LxmertModel(LxmertConfig(**config.in_library(), **layers, **sizes)))
 
     def encode_text(
         self,
@@ -113,16 +110,6 @@ class Trunk(nn.Module):
             maps=maps,
             after_co=states if return_states else None,
         )
-
-    def fuse(self, encoded: Encoded) -> Tensor:
-        """Return the overall representation: the pooled CLS, which has seen all regions, (B, D)."""
-        return encoded.pooled_text
-
-    @property
-    def word_embedding(self) -> Tensor:
-        """Of all words, (vocabulary, D)."""
-        weight: Tensor = self.model.embeddings.word_embeddings.weight
-        return weight
 
     def layers(self) -> Iterator[nn.Module]:
         """Go through both streams' layers; cross-attention's leave a part without a gradient where it is not read."""

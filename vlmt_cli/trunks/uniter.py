@@ -8,44 +8,25 @@ Notable:
 Shapes: B batch, T tokens (task token included once it is inserted), V regions (IMG first), F region features, D width.
 """
 
-from collections.abc import Iterator
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel
 
-from vlmt_cli.trunks.config import Size
-from vlmt_cli.trunks.encoded import Encoded, Stream
+from vlmt_cli.trunks.encoded import Stream
 from vlmt_cli.trunks.layers import EPSILON
-from vlmt_cli.trunks.library import (
-    TINY,
-    LibraryConfig,
-    SingleStream,
-    added,
-    embed_words,
-    make_task_embedding,
-    padded,
-)
+from vlmt_cli.trunks.library import SingleStream, SingleStreamConfig, added, padded, single_stream_presets
 from vlmt_cli.trunks.vilbert import initialise
 
 
-class Config(LibraryConfig):
+class Config(SingleStreamConfig):
     """A UNITER."""
 
     kind: Literal["uniter"] = "uniter"
-    layers: Size = 12
-
-    def streams(self) -> list[tuple[str, int, int, int, int | None]]:
-        """Return the stream."""
-        return [("text and vision", self.layers, self.width, self.heads, self.feedforward)]
 
 
-PRESETS = {
-    "base": Config(),
-    "tiny": Config(**TINY, layers=2),
-    "mini": Config(**TINY, layers=3, init_std=0.1),
-}
+PRESETS = single_stream_presets(Config)
 
 
 class Regions(nn.Module):
@@ -81,34 +62,16 @@ class Trunk(SingleStream):
     in_bert: ClassVar[dict[str, str]] = {"model.": "bert."}
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.config, self.packed = config, False
-        self.model: Any = BertModel(BertConfig(**config.in_library(), num_hidden_layers=config.layers))
+        super().__init__(config, BertModel(BertConfig(**config.in_library(), num_hidden_layers=config.layers)))
         self.regions = Regions(config)
-        self.task = make_task_embedding(config)
-
-    def encode_text(
-        self,
-        tokens_BT: Tensor,
-        mask_BT: Tensor,
-        task_B: Tensor | None = None,
-        segments_BT: Tensor | None = None,
-        keep_maps: bool = False,
-    ) -> Stream:
-        """Embed words."""
-        x, mask = embed_words(self.model.embeddings, self.task, tokens_BT, mask_BT, task_B, segments_BT)
-        return padded(x, mask, [] if keep_maps else None)
 
     def encode_image(self, features_BVF: Tensor, boxes_BV5: Tensor, mask_BV: Tensor, keep_maps: bool = False) -> Stream:
         """Embed regions."""
         y = self.regions(features_BVF, boxes_BV5, self.model.embeddings.token_type_embeddings.weight[1])
         return padded(y, mask_BV, [] if keep_maps else None)
 
-    def join(self, text: Stream, image: Stream, pooled_only: bool = False, return_states: bool = False) -> Encoded:
-        """Run all layers, and pool."""
-        return self.join_by(self._encode, self.model.pooler, text, image, pooled_only, return_states)
-
-    def _encode(self, x_BLD: Tensor, mask_BL: Tensor, keep_maps: bool) -> tuple[Tensor, list[Tensor]]:
+    def run_layers(self, x_BLD: Tensor, mask_BL: Tensor, keep_maps: bool) -> tuple[Tensor, list[Tensor]]:
+        """Run the layers; see ``SingleStream.run_layers``."""
         maps: list[Tensor] = []
         attention = self.model.config._attn_implementation
         # The library's fast attention gives no maps, and its layers do not hand them on.
@@ -124,13 +87,3 @@ class Trunk(SingleStream):
             self.model.config._attn_implementation = attention
             for hook in hooks:
                 hook.remove()
-
-    @property
-    def word_embedding(self) -> Tensor:
-        """Of all words, (vocabulary, D)."""
-        weight: Tensor = self.model.embeddings.word_embeddings.weight
-        return weight
-
-    def layers(self) -> Iterator[nn.Module]:
-        """Go through the layers."""
-        yield from self.model.encoder.layer

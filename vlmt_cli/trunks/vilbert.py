@@ -94,39 +94,7 @@ class ViLBERT(nn.Module):
         self.fusion_dropout = nn.Dropout(config.fusion_dropout)
         self.apply(lambda module: initialise(module, config.init_std))
 
-    def forward(
-        self,
-        tokens_BT: Tensor,
-        token_mask_BT: Tensor,
-        features_BVF: Tensor,
-        boxes_BV5: Tensor,
-        region_mask_BV: Tensor,
-        task_B: Tensor | None = None,
-        segments_BT: Tensor | None = None,
-        pairs: tuple[Tensor, Tensor] | None = None,
-        *,
-        pooled_only: bool = False,
-        return_attention: bool = False,
-        return_states: bool = False,
-    ) -> Encoded:
-        """Encode a batch of image and text pairs.
-
-        Args:
-            tokens_BT: token ids, CLS first.
-            token_mask_BT, region_mask_BV: which places are real; the first always is.
-            features_BVF, boxes_BV5: regions, IMG first (its box is 0, 0, 1, 1, 1).
-            task_B: task tokens; None leaves them out.
-            segments_BT: segment ids; None means zeros.
-            pairs: which text and which image make up each of P pairs, when a text or an image is in several (NLVR2's
-                two images, retrieval's four options): what does not depend on the pair is computed once.
-            pooled_only: whether only CLS and IMG will be read, so that the last layers compute no other row.
-            return_attention: whether to return every layer's attention maps.
-            return_states: whether to return the states after each co-attention layer.
-        """
-        inputs = (tokens_BT, token_mask_BT, features_BVF, boxes_BV5, region_mask_BV, task_B, segments_BT, pairs)
-        return encode(
-            self, *inputs, pooled_only=pooled_only, return_attention=return_attention, return_states=return_states
-        )
+    forward = encode
 
     def encode_text(
         self,
