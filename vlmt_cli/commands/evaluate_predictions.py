@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vlmt_cli.base.errors import UsageError
+from vlmt_cli.commands.options import AUTO_BOXES, AnswerBoxes, AnswerForm
 
 if TYPE_CHECKING:
     from vlmt_cli.evaluation.answers.score import Scored
-
-_AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -48,18 +47,8 @@ class OfPredictions:
             "--questions", help="With --predictions: the file of questions, where answers name only a question's id."
         ),
     ] = None
-    form: Annotated[
-        str | None, typer.Option("--form", help="With --predictions: their form, where the content does not tell.")
-    ] = None
-    boxes: Annotated[
-        str,
-        typer.Option(
-            "--boxes",
-            metavar="UNIT[:ORDER]",
-            help="With --predictions: what boxes are, pixels, 0-1, 0-1000 or loc1024, and :xywh or :yxyx where they are"
-            " so; auto tells it from the boxes, and says it.",
-        ),
-    ] = _AUTO
+    form: AnswerForm = None
+    boxes: AnswerBoxes = AUTO_BOXES
     seen: Annotated[
         Path | None,
         typer.Option(
@@ -78,7 +67,7 @@ class OfPredictions:
 
     def check_unused(self) -> None:
         """Refuse these options where a model is scored."""
-        given = {name: value for name, value in vars(self).items() if value not in (None, [], _AUTO)}
+        given = {name: value for name, value in vars(self).items() if value not in (None, [], AUTO_BOXES)}
         if given:
             option = "--" + next(iter(given)).replace("_", "-")
             raise UsageError(f"{option} goes with --predictions", todo="give it a file of answers, or leave it out")

@@ -33,6 +33,20 @@ _KEYS = "Override a recipe key: --set {}. Repeat it for more."
 DataKeys = Annotated[list[str] | None, typer.Option("--set", help=_KEYS.format("vqa.minval=5000"))]
 Keys = Annotated[list[str] | None, typer.Option("--set", help=_KEYS.format("training.gap=8"))]
 
+AUTO_BOXES = "auto"
+AnswerForm = Annotated[
+    str | None, typer.Option("--form", help="With --predictions: their form, where the content does not tell.")
+]
+AnswerBoxes = Annotated[
+    str,
+    typer.Option(
+        "--boxes",
+        metavar="UNIT[:ORDER]",
+        help="With --predictions: what boxes are, pixels, 0-1, 0-1000 or loc1024, and :xywh or :yxyx where they are"
+        " so; auto tells it from the boxes, and says it.",
+    ),
+]
+
 Datasets = Annotated[
     str | None,
     typer.Option(

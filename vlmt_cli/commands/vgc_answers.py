@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from vlmt_cli.base.errors import UsageError
+from vlmt_cli.commands.options import AUTO_BOXES, AnswerBoxes, AnswerForm
 
-PAIRING, _AUTO = "vqa-refcoco", "auto"
-"""The paper's pairing; what boxes are where nothing is said."""
+PAIRING = "vqa-refcoco"
+"""The paper's pairing."""
 
 
 @dataclass(frozen=True)
@@ -49,25 +50,15 @@ class OfAnswers:
             help="With --export and --predictions: a folder of all photos; else DATA/images, where it has them.",
         ),
     ] = None
-    form: Annotated[
-        str | None, typer.Option("--form", help="With --predictions: their form, where the content does not tell.")
-    ] = None
-    boxes: Annotated[
-        str,
-        typer.Option(
-            "--boxes",
-            metavar="UNIT[:ORDER]",
-            help="With --predictions: what boxes are, pixels, 0-1, 0-1000 or loc1024, and :xywh or :yxyx where they are"
-            " so; auto tells it from the boxes, and says it.",
-        ),
-    ] = _AUTO
+    form: AnswerForm = None
+    boxes: AnswerBoxes = AUTO_BOXES
 
     def check_unused(self) -> None:
         """Refuse these options where a model is run."""
         if self.pairing != PAIRING:
             what = f"a model that runs here is measured on {PAIRING} alone"
             raise UsageError(what, where="--pairing", todo="leave it out, or give --predictions a file of answers")
-        given = {name: value for name, value in vars(self).items() if value not in (None, [], _AUTO, PAIRING)}
+        given = {name: value for name, value in vars(self).items() if value not in (None, [], AUTO_BOXES, PAIRING)}
         if given:
             option = "--" + next(iter(given))
             todo = "give --export a form, or --predictions a file of answers; or leave it out"
@@ -143,7 +134,7 @@ def _export(given: OfAnswers, data: Path, to: Path | None) -> None:
 
     if to is None:
         raise UsageError("it is not said where to write", where="--export", todo="give a folder with --to")
-    if given.form or given.boxes != _AUTO:
+    if given.form or given.boxes != AUTO_BOXES:
         raise UsageError("--form and --boxes go with --predictions", todo="leave them out")
     asked = export_questions(given.export or "", to, data, given.pairing, given.images)
     table = asked.table
