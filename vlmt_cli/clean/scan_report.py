@@ -210,7 +210,8 @@ def conclusion(report: ScanReport) -> str:
     if not report.records:
         return "The mixture has no records: nothing was compared."
     unnamed = sum(each.images for each in report.unnamed.values())
-    rest = f", and nothing names {unnamed:,}, which may be test images" if unnamed else ""
+    may_be = "a test image" if unnamed == 1 else "test images"
+    rest = f", and nothing names {unnamed:,}, which may be {may_be}" if unnamed else ""
     means = "name, address or hash" if report.pictures is None else "name, address, hash or picture"
     looked = f"{report.compared:,} of {count(report.images, 'image')} could be compared by {means}{rest}."
     if unseen := sum(report.unseen.values()):

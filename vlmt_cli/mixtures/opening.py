@@ -90,7 +90,7 @@ def paths_of(given: str, form: str | None = None) -> list[Path]:
         if paths:
             return [each for each in paths if each not in companions]
         raise DataError("matches no file", where=given, todo="quote the pattern, and look at the folder")
-    raise DataError("there is no such file", where=given, todo="look at the path")
+    raise DataError("there is no such file", where=given, todo="check the path")
 
 
 def _below(folder: Path) -> list[Path]:

@@ -60,7 +60,7 @@ def parse_predictions(given: Sequence[str]) -> dict[str, list[Path]]:
         if not equals or "/" in name or Path(text).exists():
             name, path = "", text
         if not Path(path).exists():
-            raise UsageError("there is no such file", where=f"--predictions {text}", todo="look at the path")
+            raise UsageError("there is no such file", where=f"--predictions {text}", todo="check the path")
         if not name and (name := Path(path).name.partition(".")[0]) in models:
             raise UsageError(f"there are two models {name}", where=f"--predictions {text}", todo="write NAME=FILE")
         models.setdefault(name, []).append(Path(path))

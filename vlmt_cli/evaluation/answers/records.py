@@ -94,7 +94,7 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise DataError("there is no such file", where=path, todo="look at the path") from error
+        raise DataError("there is no such file", where=path, todo="check the path") from error
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror or error})", where=path) from error
 
