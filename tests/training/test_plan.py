@@ -1,5 +1,7 @@
 """Sizes, rates, turns and tokens, against the paper's table 8 and numbers worked out by hand."""
 
+from collections import Counter
+
 import pytest
 from training.small_runs import make_recipe
 
@@ -115,6 +117,32 @@ def test_a_curriculum_takes_groups_in_any_order_each_for_its_share(alone, length
     for task in plan.tasks:
         mine = [iteration for iteration, turn in enumerate(turns, 1) if task in turn]
         assert [at for begin, end in plan.spans(task) for at in range(begin + 1, end + 1)] == mine
+
+
+@pytest.mark.parametrize(("preset", "root"), [("size-proportional", 1), ("temperature", 2)])
+def test_tasks_are_drawn_by_size_and_temperature(preset, root):
+    plan = plan_of(preset)
+    shares = {task: examples ** (1 / root) for task, examples in CLEANED.items()}
+    shares = {task: share / sum(shares.values()) for task, share in shares.items()}
+    draws = [plan.draw(iteration, 7) for iteration in range(1, 1001)]
+    assert {len(draw) for draw in draws} == {12}  # as many updates as in round robin
+    drawn = Counter(task for draw in draws for task in draw)
+    for task, share in shares.items():
+        # Five standard deviations of a binomial distribution: one of 24 counts beyond it is a matter of 1e-5.
+        assert abs(drawn[task] - 12_000 * share) < 5 * (12_000 * share * (1 - share)) ** 0.5
+    assert plan_of(preset).draw(500, 7) == draws[499] != plan.draw(500, 8)
+    assert make_recipe(preset).training.gap == 1 and plan_of("all-tasks").draw(1, 7) == ()
+    alone = plan_of(preset, iterations=50, curriculum="G4")
+    assert set(alone.draw(10, 0)) <= set(GROUPS["G4"]) and len(alone.draw(10, 0)) == len(GROUPS["G4"])
+
+
+def test_drawn_tasks_do_without_stop_and_go_unless_it_is_asked_for():
+    settings = {"temperature=2": 1, "gap=4": 4, "temperature=null": 4}
+    assert [load_recipe("all-tasks", Recipe, [f"training.{setting}"]).training.gap for setting in settings] == [
+        *settings.values()
+    ]
+    both = load_recipe("size-proportional", Recipe, ["training.gap=8"]).training
+    assert (both.temperature, both.gap) == (1, 8)
 
 
 def test_older_recipes_say_order():

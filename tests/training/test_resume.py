@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -20,12 +21,15 @@ from training.small_runs import (
 )
 from training.toy_loop import saves_by_time, toy_loop
 
+from vlmt_cli.analysis.schedule.schedule import read_schedule, totals
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.clean.split_folder import read_report
 from vlmt_cli.runs.checkpoint import load_state
 from vlmt_cli.runs.metrics import read_metrics
 from vlmt_cli.runs.recipe_sections import TrainingChoices
+from vlmt_cli.training import in_process
 from vlmt_cli.training.job import Job
+from vlmt_cli.training.plan import make_plan
 from vlmt_cli.training.train import train
 
 TASKS = "vqa,coco,refcoco"
@@ -66,6 +70,32 @@ def test_a_run_that_is_killed_ends_as_if_it_had_not_been(iterations, job, whole)
         kill_after(replace(job, resume=times > 0), iteration)
     go_on(job)
     assert same_end(job.run, whole) and told(job.run) == told(whole) and never_twice(job.run)
+
+
+def test_drawn_tasks_are_drawn_again_as_they_were(trained_world, tmp_path, monkeypatch):
+    """And each of an iteration's draws is one update, of a batch of its own."""
+    recipe = make_recipe("size-proportional", "vqa,refcoco", iterations=4, save_every=2)
+    whole, broken = (Job(recipe, trained_world, tmp_path / name, SEED) for name in ("whole", "broken"))
+    assert train(whole)
+    plan = make_plan(recipe, {task: one["examples"] for task, one in of_kind(whole.run, "start")[0]["tasks"].items()})
+    draws = [plan.draw(iteration, SEED) for iteration in (1, 2, 3, 4)]
+    assert any(len(set(draw)) < len(draw) for draw in draws)
+    assert updates(whole.run) == Counter(task for draw in draws for task in draw)
+    assert {
+        task: totals(one.segments, 1, one.drawn).updates for task, one in read_schedule(whole.run).tasks.items()
+    } == {task: updates(whole.run)[task] for task in recipe.tasks}
+    append = in_process.append
+
+    def break_off(run, record):
+        if record["iteration"] == 3:
+            raise InterruptedError
+        append(run, record)
+
+    with monkeypatch.context() as patch, pytest.raises(InterruptedError):
+        patch.setattr(in_process, "append", break_off)
+        train(broken)
+    go_on(broken)
+    assert same_end(broken.run, whole.run) and told(broken.run) == told(whole.run)
 
 
 @pytest.mark.parametrize("number", [3, 4, 7, 9])

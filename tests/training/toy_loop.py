@@ -77,6 +77,8 @@ def toy_loop(fabric, turns, scores=None, evaluate_every=1, callback=None, heads=
         tasks=dict.fromkeys(tasks, SimpleNamespace(evaluate_every=evaluate_every, scale=1.0)),
         rate=lambda iteration: choices.learning_rate,
         turn=lambda iteration: turns[iteration - 1],
+        draw=lambda iteration, seed: (),
+        temperature=None,
     )
     metrics = []
     loop = Loop(

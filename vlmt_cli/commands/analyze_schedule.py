@@ -83,10 +83,13 @@ def schedule(
     small = task or _small(mine, own.gap)
     pictures = _draw(mine, singles, gaps, published, source, small, to or run / "schedule")
     replayed = {
-        setting: {name: totals(segments, setting.gap) for name, segments in replay(mine, setting).items()}
+        setting: {
+            name: totals(segments, setting.gap, mine.tasks[name].drawn)
+            for name, segments in replay(mine, setting).items()
+        }
         for setting in settings
     }
-    logged = {name: totals(task_schedule.segments, own.gap) for name, task_schedule in mine.tasks.items()}
+    logged = {name: totals(task.segments, own.gap, task.drawn) for name, task in mine.tasks.items()}
     if as_json:
         print(
             json.dumps(

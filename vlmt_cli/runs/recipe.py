@@ -134,8 +134,11 @@ class Recipe(Section):
     def hash(self) -> str:
         """Return the SHA-256 of all choices; their order does not matter."""
         choices = self.model_dump(mode="json", exclude={"reproduces"})
+        # As in recipes of earlier versions, whose hashes stand in files of scores.
         if choices["model"]["trunk"] in ("auto", DEFAULTS["trunk"]):
-            del choices["model"]["trunk"]  # as in recipes of earlier versions, whose hashes stand in files of scores
+            del choices["model"]["trunk"]
+        if choices["training"]["temperature"] is None:
+            del choices["training"]["temperature"]
         return hashlib.sha256(json.dumps(choices, sort_keys=True).encode()).hexdigest()
 
 

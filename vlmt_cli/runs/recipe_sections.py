@@ -134,8 +134,13 @@ class TrainingChoices(Section):
     alone: Share | tuple[Share, ...] = 0.2
     """With a curriculum: the share of all iterations in which each of its groups trains alone; or one a group. More
     than ``warmup``, as the first of them would otherwise train alone only while the learning rate still rises."""
+    temperature: PositiveFloat | None = None
+    """T: each update is of a task drawn with a probability proportional to n^(1/T), n its number of examples; 1 is
+    size-proportional. As many draws an iteration as tasks, so that updates equal those of round robin. Null takes the
+    tasks in turn."""
     gap: PositiveInt = 4
-    """DSG: iterations between two updates of a stopped task; 1 is plain round robin."""
+    """DSG: iterations between two updates of a stopped task; 1 never leaves one out, and is the default where
+    ``temperature`` is given."""
     variant: Literal["paper", "authors"] = "paper"
     """DSG: Algorithm 1, or the authors' controller with its cool-down."""
     converged: NonNegativeFloat = 0.001
@@ -186,6 +191,14 @@ class TrainingChoices(Section):
             if values.get("curriculum"):
                 raise ValueError("order and curriculum exclude each other; leave order out")
             values["curriculum"] = ORDERS[order]
+        return values
+
+    @model_validator(mode="before")
+    @classmethod
+    def _draws_or_stops(cls, values: Any) -> Any:
+        """Leave DSG off where tasks are drawn, unless it is asked for."""
+        if isinstance(values, dict) and values.get("temperature") is not None:
+            return {"gap": 1} | values
         return values
 
     @model_validator(mode="after")

@@ -154,11 +154,11 @@ class Loop:
             iteration = state.iteration + 1
             set_rate(self.optimizer, plan.rate(iteration))
             validated = False
+            for task in plan.draw(iteration, self.seed):
+                self._train(task, iteration, prefetchers[task], tallies[task])
             for task in plan.turn(iteration):
-                controller = state.controllers[task]
-                if controller.trains(iteration):
-                    self._update(task, iteration, prefetchers[task], tallies[task])
-                    state.batches[task] = prefetchers[task].number
+                if plan.temperature is None:
+                    self._train(task, iteration, prefetchers[task], tallies[task])
                 if iteration % plan.tasks[task].evaluate_every == 0:
                     self._validate(task, iteration)
                     validated = True
@@ -188,6 +188,12 @@ class Loop:
                 return False
         self.emit({"kind": "end", "iteration": state.iteration, "seconds": round(state.seconds, 3)})
         return True
+
+    def _train(self, task: str, iteration: int, batches: Prefetcher[list[Any]], tally: Tally) -> None:
+        """Train one batch of a task, if its controller lets it."""
+        if self.state.controllers[task].trains(iteration):
+            self._update(task, iteration, batches, tally)
+            self.state.batches[task] = batches.number
 
     def _update(self, task: str, iteration: int, batches: Prefetcher[list[Any]], tally: Tally) -> None:
         """Train one batch of a task, in as many parts as it was cut into, and update once."""

@@ -1,8 +1,11 @@
 """What a run will do, from its recipe and the sizes of its datasets (sections 3.3 and 8.4)."""
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate
+
+import numpy as np
 
 from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.runs.recipe import Recipe, task_token
@@ -42,6 +45,7 @@ class Plan:
         learning_rate: of the trunk, which all tasks share: the minimum over all tasks.
         heads: the learning rate of each head: the minimum over the tasks that share it.
         phases: of a curriculum, in order: the last iteration of each, and the tasks that alone train in it.
+        temperature: of the draws of tasks; None where they train in round robin.
     """
 
     tasks: dict[str, TaskPlan]
@@ -50,6 +54,7 @@ class Plan:
     learning_rate: float
     heads: dict[str, float]
     phases: tuple[tuple[int, tuple[str, ...]], ...] = ()
+    temperature: float | None = None
 
     def rate(self, iteration: int) -> float:
         """Return the trunk's learning rate in an iteration, counted from 1: linear warm-up, then linear decay."""
@@ -60,6 +65,25 @@ class Plan:
     def turn(self, iteration: int) -> tuple[str, ...]:
         """Return the tasks whose turn comes in an iteration: all, in round robin, once a curriculum is over."""
         return next((tasks for end, tasks in self.phases if iteration <= end), tuple(self.tasks))
+
+    def shares(self, tasks: tuple[str, ...]) -> tuple[float, ...]:
+        """Return the probability of each of some tasks in a draw, n^(1/T) over the sum; n counts examples."""
+        assert self.temperature is not None
+        logs = np.log([self.tasks[task].examples for task in tasks]) / self.temperature
+        powers = np.exp(logs - logs.max())  # a small T overflows otherwise
+        return tuple((powers / powers.sum()).tolist())
+
+    def draw(self, iteration: int, seed: int) -> tuple[str, ...]:
+        """Draw the tasks that train a batch in an iteration, independently and with replacement.
+
+        As many as have their turn, so that a run has the updates of round robin. The draw depends on the seed and the
+        iteration alone. Empty where there is no temperature.
+        """
+        if self.temperature is None:
+            return ()
+        tasks = self.turn(iteration)
+        rng = np.random.default_rng((seed, zlib.crc32(b"mixing"), iteration))
+        return tuple(tasks[number] for number in rng.choice(len(tasks), len(tasks), p=self.shares(tasks)))
 
     def spans(self, task: str) -> tuple[tuple[int, int], ...]:
         """Return when a task's turn comes: from each iteration that is named first, without it, to the second."""
@@ -109,4 +133,5 @@ def make_plan(recipe: Recipe, examples: Mapping[str, int]) -> Plan:
     groups = (tuple(task for task in recipe.tasks if TASKS[task].group == group) for group in choices.curriculum)
     ends = (round(share * iterations) for share in accumulate(choices.phases))
     phases = tuple(zip(ends, groups, strict=True))
-    return Plan(tasks, iterations, round(choices.warmup * iterations), base, heads, phases)
+    warmup = round(choices.warmup * iterations)
+    return Plan(tasks, iterations, warmup, base, heads, phases, choices.temperature)

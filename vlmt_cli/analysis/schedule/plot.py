@@ -32,7 +32,7 @@ def draw_states(schedule: Schedule, path: Path) -> None:
         for segment in task.segments:
             width = 7.5 if segment.state == "go" else 1.4
             axes.plot([segment.begin, segment.end], [y, y], color=colour, linewidth=width, solid_capstyle="butt")
-        counted = totals(task.segments, schedule.recipe.training.gap)
+        counted = totals(task.segments, schedule.recipe.training.gap, task.drawn)
         share = counted.updates / max(1, schedule.iterations)
         axes.text(1.01, y, f"{share:.0%}", transform=axes.get_yaxis_transform(), va="center", fontsize=9, color=_INK)
     axes.text(1.01, -0.95, "updates", transform=axes.get_yaxis_transform(), va="center", fontsize=8.5, color=_DIM)
@@ -95,17 +95,18 @@ def draw_drift(schedule: Schedule, task: str, path: Path) -> None:
 def draw_updates(schedule: Schedule, path: Path) -> None:
     """Draw the sizes of datasets against how often they were trained (figure 6 right)."""
     tasks = sorted(schedule.tasks.values(), key=lambda task: task.examples)
-    gap, most = schedule.recipe.training.gap, schedule.iterations
+    counted = [totals(task.segments, schedule.recipe.training.gap, task.drawn).updates for task in tasks]
+    most = max(schedule.iterations, *counted)  # a task that is drawn often trains more than once an iteration
     heights = np.log10([task.examples for task in tasks])
     low, high = heights[0] - 0.12, heights[-1] + 0.12
     figure = Figure(figsize=(7.6, max(3.0, 0.3 * len(tasks) + 1.0)), layout="constrained")
     axes = figure.add_subplot()
     labels = _apart(heights, (high - low) / max(1, len(tasks)) * 0.95, low, high)
-    for task, y, label in zip(tasks, heights, labels, strict=True):
-        updates, colour = totals(task.segments, gap).updates, GROUP_COLOURS[TASKS[task.task].group]
+    for task, updates, y, label in zip(tasks, counted, heights, labels, strict=True):
+        colour = GROUP_COLOURS[TASKS[task.task].group]
         axes.plot([updates, most * 1.02, most * 1.06], [y, y, label], color=_LINE, linewidth=0.8, clip_on=False)
         axes.plot([updates], [y], "o", color=colour, markersize=7, clip_on=False, zorder=3)
-        name = f"{COLUMNS[task.task]}  {updates / max(1, most):.0%}"
+        name = f"{COLUMNS[task.task]}  {updates / max(1, schedule.iterations):.0%}"
         axes.text(most * 1.07, label, name, fontsize=9, color=colour, va="center")
     counts = [count * 10**power for power in range(9) for count in (1, 2, 5) if low <= np.log10(count) + power <= high]
     axes.set_yticks(np.log10(counts), [f"{count:,}" for count in counts])

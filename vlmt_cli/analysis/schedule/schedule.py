@@ -42,6 +42,7 @@ class TaskSchedule:
         segments: its states, in order.
         logged: the L iterations of its lines of metrics, (L,).
         losses: its mean training loss since the line before, (L,).
+        drawn: how often it was drawn in each iteration, (iterations,); None in round robin.
     """
 
     task: str
@@ -53,6 +54,7 @@ class TaskSchedule:
     segments: tuple[Segment, ...]
     logged: NDArray[np.int64]
     losses: NDArray[np.float64]
+    drawn: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ def read_schedule(run: Path) -> Schedule:
             losses[line["task"]].append((line["iteration"], line["loss"]))
     if not any(validations.values()):
         raise DataError("was not validated yet", where=run, todo="look again when it is further")
+    drawn = None if plan.temperature is None else [plan.draw(at, start["seed"]) for at in range(1, end + 1)]
     tasks = {}
     for task, part in start["tasks"].items():
         validated, logged = validations[task], losses[task]
@@ -139,16 +142,27 @@ def read_schedule(run: Path) -> Schedule:
             segments=_segments([(validation[0], validation[2]) for validation in validated], spans, end),
             logged=np.array([validation[0] for validation in logged], np.int64),
             losses=np.array([validation[1] for validation in logged], np.float64),
+            drawn=None if drawn is None else np.array([names.count(task) for names in drawn], np.int64),
         )
     return Schedule(run, recipe, end, tasks)
 
 
-def totals(segments: Sequence[Segment], gap: int) -> Totals:
-    """Count what a task did: in go every iteration, in stop those that the gap divides (Algorithm 1)."""
-    updates = sum(
-        segment.end - segment.begin if segment.state == "go" else segment.end // gap - segment.begin // gap
-        for segment in segments
-    )
+def totals(segments: Sequence[Segment], gap: int, drawn: NDArray[np.int64] | None = None) -> Totals:
+    """Count what a task did: in go every iteration, in stop those that the gap divides (Algorithm 1).
+
+    Args:
+        segments: its states.
+        gap: of DSG.
+        drawn: how often it was drawn in each iteration, where tasks are drawn; else once.
+    """
+    updates = 0
+    for segment in segments:
+        step = 1 if segment.state == "go" else gap
+        if drawn is None:
+            updates += segment.end // step - segment.begin // step
+        else:
+            number = segment.begin // step * step + step  # of the first iteration in it that the step divides
+            updates += int(drawn[number - 1 : segment.end : step].sum())
     after = [later.state for earlier, later in pairwise(segments) if later.state != earlier.state]
     first = next((segment.begin for segment in segments if segment.state == "stop"), None)
     return Totals(updates, after.count("stop"), after.count("go"), first)
