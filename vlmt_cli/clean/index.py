@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from vlmt_cli.base.embedder import EmbeddingModel
 from vlmt_cli.base.errors import DataError, UsageError
@@ -86,6 +87,16 @@ class Index:
         """How many images of each benchmark are known."""
         counts = {entry["values"]: entry["counts"] for entry in pc.value_counts(self.images["benchmark"]).to_pylist()}
         return {name: counts.get(name, 0) for name in self.benchmarks}
+
+    @cached_property
+    def linked(self) -> dict[str, NDArray[np.bool_]]:
+        """For each relation of the links, which rows of ``images`` have such a link at either end."""
+        linked = {}
+        for relation in self.links["relation"].unique().to_pylist():
+            mine = self.links.filter(pc.equal(self.links["relation"], relation))
+            ends = (pc.is_in(self.images["image"], value_set=mine[end].combine_chunks()) for end in ("image", "alias"))
+            linked[relation] = pc.or_(*ends).to_numpy()
+        return linked
 
     def images_of(self, name: str) -> pa.Array:
         """Return the keys of one benchmark's images."""

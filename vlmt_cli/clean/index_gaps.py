@@ -1,6 +1,5 @@
 """What an index cannot see: the relations that a benchmark's images lack, and what that could hide."""
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from vlmt_cli.clean.index import Index
@@ -43,6 +42,8 @@ _SPOKEN = {
 def gaps_of(index: Index, name: str) -> list[str]:
     """Say what the index lacks of one benchmark, and what that could hide: sentences without capital and full stop."""
     benchmark, keys = index.benchmarks[name], index.images_of(name)
+    rows = pc.equal(index.images["benchmark"], name).to_numpy()
+    linked = {relation: has_link[rows] for relation, has_link in index.linked.items()}
     known = len(keys)
     gaps = []
     if benchmark.of is not None and known < benchmark.of:
@@ -51,17 +52,18 @@ def gaps_of(index: Index, name: str) -> list[str]:
     sources = pc.struct_field(pc.extract_regex(keys, r"^(?P<source>[a-z0-9_]+):"), "source")
     is_whole = pc.sum(pc.equal(index.links["relation"], "crosswalk"), min_count=0).as_py() >= _WHOLE_CROSSWALK
     for source in sorted(sources.unique().to_pylist()):
-        mine = keys.filter(pc.equal(sources, source))
-        if source == "flickr30k" and len(mine) > _FLICKR30K_TRAIN:
-            gaps.append(_NO_TEST_SET.format(len(mine), _FLICKR30K))
-        if source not in ("coco", "vg", "nlvr2", "flickr30k") and not _linked(index, mine):
+        mine = pc.equal(sources, source).to_numpy(zero_copy_only=False)
+        relations = {relation for relation, has_link in linked.items() if has_link[mine].any()}
+        if source == "flickr30k" and mine.sum() > _FLICKR30K_TRAIN:
+            gaps.append(_NO_TEST_SET.format(mine.sum(), _FLICKR30K))
+        if source not in ("coco", "vg", "nlvr2", "flickr30k") and not relations:
             gaps.append(_OWN_IDS.format(_SPOKEN.get(source, f"{source}'s names")))
         if source == "coco" and benchmark.coco_split == "test2015":
             continue  # Visual Genome has none of them, and COCO publishes no addresses
         gaps += [
             gap
             for (of, relation), gap in _LACKS.items()
-            if of == source and not (_linked(index, mine, relation) or (relation == "crosswalk" and is_whole))
+            if of == source and relation not in relations and not (relation == "crosswalk" and is_whole)
         ]
     return gaps
 
@@ -79,11 +81,3 @@ def train2017_of(index: Index, name: str) -> int | None:
     mine = keys.filter(pc.starts_with(keys, "coco:"))
     return 0 if split == "test2015" else pc.sum(pc.invert(pc.is_in(mine, value_set=val2017)), min_count=0).as_py()
 
-
-def _linked(index: Index, keys: pa.Array, relation: str | None = None) -> bool:
-    """Whether any of some images has a link of a relation, at either end."""
-    links = index.links
-    if relation:
-        links = links.filter(pc.equal(links["relation"], relation))
-    ends = [links[end].combine_chunks() for end in ("image", "alias")]
-    return any(pc.any(pc.is_in(keys, value_set=end), min_count=0).as_py() for end in ends)
