@@ -80,4 +80,3 @@ def train2017_of(index: Index, name: str) -> int | None:
     keys = index.images_of(name)
     mine = keys.filter(pc.starts_with(keys, "coco:"))
     return 0 if split == "test2015" else pc.sum(pc.invert(pc.is_in(mine, value_set=val2017)), min_count=0).as_py()
-

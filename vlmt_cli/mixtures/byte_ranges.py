@@ -16,16 +16,16 @@ from vlmt_cli.base.packed import open_packed
 
 PACKED = (".gz", ".tgz")
 _CHUNK = 1 << 20
-_MOST_SENT = 1 << 30
 
 
 def write_ranges(path: Path, ranges: Iterable[tuple[int, int]], to: Path, end: bytes = b"") -> None:
     """Copy ranges of an unpacked file's bytes, in ascending order, and then ``end``; whole or not at all."""
     if path.suffix not in PACKED and hasattr(os, "sendfile"):
         with open_file(path) as file, atomic(to) as temporary, open(temporary, "wb") as copy:
+            to_file, from_file = copy.fileno(), file.fileno()
             for start, stop in ranges:
                 while start < stop:
-                    sent = os.sendfile(copy.fileno(), file.fileno(), start, min(_MOST_SENT, stop - start))
+                    sent = os.sendfile(to_file, from_file, start, stop - start)
                     assert sent, "the file became shorter while it was read"
                     start += sent
             copy.write(end)

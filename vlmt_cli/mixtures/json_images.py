@@ -26,6 +26,8 @@ _VIDEOS = ("video", "videos")
 _INSIDE = ("path", "image", "url", "image_url", "file_name", "value", "data")
 _HASHES = ("sha256", "image_sha256", "md5", "image_md5")
 IMAGE_FIELDS = (*_LISTS, *_NAMES, *_URLS, *_IDS)
+ESCAPED_MARK = rb"\u003"
+"""How every ``<`` begins that an encoder has escaped; those that escape it escape all."""
 _SHOWING = (*_TURNS, "history", "query", "prompt", "chosen", "rejected", "instruction", "input")
 TURN_FIELDS = (*_TURNS, *_VIDEOS, "query", "response", "chosen", "prompt", "instruction", "output")
 
@@ -110,8 +112,8 @@ def names_images(turns: Any) -> bool:
     if text.count(b"[") > 1 and b'"image' in text and (b'"image"' in text or b'"image_url"' in text):
         return True
     first = text.find(b"<")
-    if first < 0:  # some encoders escape it, and then always
-        return b"\\u003" in text
+    if first < 0:
+        return ESCAPED_MARK in text
     return not (text.startswith(b"<image", first) and text.count(b"<") == 1) and b"<img>" in text
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from vlmt_cli.mixtures.json_images import ESCAPED_MARK
 from vlmt_cli.mixtures.json_values import Spans, after_space
 
 
@@ -72,7 +73,7 @@ def rows_to_search(text: memoryview, turns: Spans) -> NDArray[np.int64]:
     """Return which records' turns may name images themselves.
 
     Nearly all turns are one list of objects with texts, and have one ``<``, that of ``<image>``. Others have a list
-    within, behind a key, as blocks of content are; ``<img>``; or no ``<`` at all, as where encoders escape it.
+    within, behind a key, as blocks of content are; ``<img>``; or no ``<`` but an escaped one.
     """
     letters = np.frombuffer(text, np.uint8)
     at = _where(letters, b"[<")
@@ -85,8 +86,11 @@ def rows_to_search(text: memoryview, turns: Spans) -> NDArray[np.int64]:
     is_img = np.ones(len(marks), bool)
     for k, letter in enumerate(b"<img>"):
         is_img &= letters[np.minimum(marks + k, len(letters) - 1)] == letter
-    suspects = _count(lists[is_value], turns + np.array([1, 0])) + _count(marks[is_img], turns)
-    return np.flatnonzero((turns[:, 1] > 0) & ((suspects > 0) | (_count(marks, turns) == 0)))
+    is_suspect = _count(lists[is_value], turns + np.array([1, 0])) + _count(marks[is_img], turns) > 0
+    for row in np.flatnonzero((turns[:, 1] > 0) & ~is_suspect & (_count(marks, turns) == 0)).tolist():
+        first, end = turns[row].tolist()
+        is_suspect[row] = ESCAPED_MARK in bytes(text[first:end])
+    return np.flatnonzero(is_suspect)
 
 
 def _where(letters: NDArray[np.uint8], wanted: bytes) -> NDArray[np.int64]:
