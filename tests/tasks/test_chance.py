@@ -50,7 +50,11 @@ def test_the_most_frequent_label_any_image_any_candidate():
 
 
 def test_any_region_that_overlaps_the_right_box():
+    """Given boxes are among them where they are shown, as with a grid's cells."""
     right = np.array([[0, 0, 10, 10], [0, 0, 10, 10]], np.float32)
-    test = examples("refcoco", 2, {"box": right})
+    given = Lists(np.array([[0, 0, 10, 10], [20, 0, 30, 9]], np.float32), np.array([0, 2, 2]))
     regions = np.array([[0, 0, 10, 9], [0, 0, 10, 5], [0, 0, 4, 4], [50, 50, 60, 60]], np.float32)
-    assert chance(None, test, lambda image: regions) == 1 / 4  # an IoU of exactly one half is not above it
+    for shown, expected in ((False, 1 / 4), (True, (2 / 6 + 1 / 4) / 2)):
+        test = examples("refcoco", 2, {"box": right, "candidates": given, "given": np.full(2, shown)})
+        # An IoU of exactly one half is not above it.
+        assert chance(None, test, lambda image: regions) == pytest.approx(expected)

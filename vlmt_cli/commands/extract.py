@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from vlmt_cli.features.extractor import Extractor
 
 BACKBONE = "facebook/dinov2-base"
+DETECTOR = "PekingU/rtdetr_r50vd"
+LARGEST_GRID = 100
 NAMED = 10  # unreadable photos that are named one by one
 
 
@@ -40,7 +42,7 @@ def extract(
     detector: Annotated[
         str,
         typer.Option(help="Detector for boxes and class scores: hub id or folder; vg-x152 for the paper's own."),
-    ] = "PekingU/rtdetr_r50vd",
+    ] = DETECTOR,
     backbone: Annotated[
         str, typer.Option(help="Backbone for the boxes' features: hub id or folder; vg-x152 brings its own.")
     ] = BACKBONE,
@@ -67,7 +69,13 @@ def extract(
         str | None,
         typer.Option(help="For a file of boxes: xyxy (x1, y1, x2, y2) or xywh (x1, y1, width, height)."),
     ] = None,
-    regions: Annotated[int, typer.Option(min=1, help="Number of boxes detected in each photo.")] = 100,
+    regions: Annotated[
+        str,
+        typer.Option(
+            help="Number of boxes detected in each photo; or grid:10 for the cells of a 10 x 10 grid, or patches for"
+            " the backbone's own, both without a detector."
+        ),
+    ] = "100",
     batch: Annotated[int | None, typer.Option(min=1, help="Photos at a time; else 8, or 1 with vg-x152.")] = None,
     workers: Annotated[
         int | None, typer.Option(min=0, help="Processes that decode photos; else as many as fit.")
@@ -96,6 +104,8 @@ def extract(
 
       vlmt extract vg=VG_100K --boxes visual7w
 
+      vlmt extract --regions grid:10
+
       vlmt extract --detector vg-x152 --weights detectron_model.pth
 
       vlmt extract --shard 3/64      (on each machine its own, then vlmt extract --merge)
@@ -111,6 +121,9 @@ def extract(
 
     if extractor not in ("detector", "pixels"):
         raise UsageError(f"there is no extractor {extractor!r}", todo="choose detector or pixels")
+    most, grid = read_regions(regions)
+    if grid is not None:
+        _check_grid(grid, extractor, detector, boxes)
     asked = Computing(device, gpus, launcher=launcher)
     check_computing(asked)
     if extractor == "pixels":  # which has nothing for a GPU to do
@@ -140,7 +153,7 @@ def extract(
 
     from vlmt_cli.features import shards as parts
 
-    name = vg_x152.store_name(own, boxes) if is_own else _name(extractor, detector, backbone, boxes)
+    name = vg_x152.store_name(own, boxes) if is_own else _name(extractor, detector, backbone, boxes, grid)
     store = to or data / "features" / name
     if merge:
         with progress("Merging") as update:
@@ -150,9 +163,9 @@ def extract(
 
     devices = devices_of(asked)
     if is_own:
-        make = vg_x152.maker(own, boxes is not None, regions, batch)
+        make = vg_x152.maker(own, boxes is not None, most, batch)
     else:
-        make = _maker(extractor, files, store, detector if boxes is None else None, backbone, regions, batch)
+        make = _maker(extractor, files, store, detector if boxes is None else None, backbone, most, grid, batch)
     workers = _workers(extractor, devices) if workers is None else workers
     job = parts.Job(files[:limit], store, make, devices, batch, given, workers)
     with progress("Extracting") as update:
@@ -168,13 +181,48 @@ def extract(
     _show(store, {"store": str(store), **msgspec.to_builtins(result)}, as_json)
 
 
-def _name(extractor: str, detector: str, backbone: str, boxes: str | None) -> str:
+def read_regions(text: str) -> tuple[int, int | None]:
+    """Read ``--regions``.
+
+    Returns:
+        How many boxes are detected, and a side of the grid instead of them: 0 for the backbone's own patches, None for
+        no grid.
+
+    Raises:
+        UsageError: it is none of the three.
+    """
+    from vlmt_cli.base.errors import UsageError
+
+    if text == "patches":
+        return 1, 0
+    kind, _, number = text.rpartition(":")
+    value = int(number) if number.isascii() and number.isdecimal() and len(number) < 10 else 0
+    if kind in ("", "grid") and value and not (kind and value > LARGEST_GRID):
+        return (1, value) if kind else (value, None)
+    todo = f"give a number of boxes, grid:N for N x N cells (N from 1 to {LARGEST_GRID}), or patches"
+    raise UsageError(f"--regions cannot be {text!r}", todo=todo)
+
+
+def _check_grid(side: int, extractor: str, detector: str, boxes: str | None) -> None:
+    """Refuse what a grid excludes."""
+    from vlmt_cli.base.errors import UsageError
+
+    if boxes is not None:
+        raise UsageError("--boxes are regions, and a grid's cells are others", todo="leave one of the two out")
+    if extractor == "pixels" and not side:
+        raise UsageError("the pixels extractor has no patches", todo="give a grid, such as --regions grid:10")
+    if extractor == "detector" and detector != DETECTOR:
+        raise UsageError("a grid takes no detector", todo="leave --detector out, and name a --backbone of transformers")
+
+
+def _name(extractor: str, detector: str, backbone: str, boxes: str | None, grid: int | None) -> str:
     """Name the default store."""
     from vlmt_cli.features.networks import short_name
 
+    cells = None if grid is None else f"grid-{grid}" if grid else "patches"
     if extractor == "pixels":
-        return f"pixels-{Path(boxes).stem}" if boxes else "pixels"
-    return f"{Path(boxes).stem if boxes else short_name(detector)}+{short_name(backbone)}"
+        return "-".join(filter(None, ["pixels", cells or (boxes and Path(boxes).stem)]))
+    return f"{cells or (Path(boxes).stem if boxes else short_name(detector))}+{short_name(backbone)}"
 
 
 def _workers(extractor: str, devices: list[str]) -> int:
@@ -223,6 +271,7 @@ def _maker(
     detector: str | None,
     backbone: str,
     regions: int,
+    grid: int | None,
     batch: int,
 ) -> "Callable[[str], Extractor]":
     """Return what makes the extractor in each process."""
@@ -230,15 +279,19 @@ def _maker(
 
     from vlmt_cli.commands.show import say
     from vlmt_cli.features.extractor import network_extractor
+    from vlmt_cli.features.grid import backbone_grid, pixels_grid
     from vlmt_cli.features.pixels import pixels_extractor, sample_clusters
 
+    if extractor == "detector" and grid is not None:
+        return partial(backbone_grid, backbone=backbone, side=grid, batch=batch)
     if extractor == "detector":
         return partial(network_extractor, detector=detector, backbone=backbone, max_regions=regions, batch=batch)
     # All stores beside each other share them, so that given boxes get the class scores of proposed ones.
     path = store.parent / "pixels.clusters.npy"
     if not path.exists():
         say(f"Clustering crops of a sample of the photos into {path}")
-    return partial(pixels_extractor, sample_clusters(path, files))
+    clusters = sample_clusters(path, files)
+    return partial(pixels_extractor, clusters) if grid is None else partial(pixels_grid, clusters, grid)
 
 
 def _complain(result: "Extracted") -> None:

@@ -17,7 +17,7 @@ from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.files import write_parquet
 from vlmt_cli.base.origin import verify_split_if_any
 from vlmt_cli.base.progress import Progress
-from vlmt_cli.datasets.table import TASKS, TWELVE
+from vlmt_cli.datasets.table import DATASETS, TASKS, TWELVE
 from vlmt_cli.evaluation import run
 from vlmt_cli.evaluation.bootstrap import RESAMPLES, Estimate, by_image, estimate
 from vlmt_cli.evaluation.card import write_card
@@ -40,6 +40,7 @@ from vlmt_cli.runs.tensors import tensors_hash
 from vlmt_cli.tasks.examples import Examples
 from vlmt_cli.tasks.groups import head_of, rules_of
 from vlmt_cli.tasks.load import load_examples
+from vlmt_cli.tasks.referring.rules import GIVEN
 from vlmt_cli.tasks.retrieval.rules import PROTOCOL, first_fold
 from vlmt_cli.tasks.scoring import Judged, Measure
 from vlmt_cli.tasks.tables import read_columns
@@ -274,6 +275,8 @@ def _load(setting: _Setting, choice: Choice, split: str) -> _Part:
             todo = "extract all, or leave --submission out"
             raise DataError(f"a server takes all {asked:,} examples of {task} {split}", where=path, todo=todo)
     protocol = PROTOCOL if fold is not None else ""
+    if DATASETS[task].candidates == "shown in training" and examples.columns["given"].any():
+        protocol = GIVEN
     return _Part(examples, table.take(pa.array(examples.rows)).combine_chunks(), protocol)
 
 

@@ -19,6 +19,7 @@ from vlmt_cli.evaluation.question import PhotoSource, writable_name
 from vlmt_cli.features import backbone, detector
 from vlmt_cli.features.extractor import REGIONS, Extractor, network_extractor
 from vlmt_cli.features.given_boxes import fit_boxes
+from vlmt_cli.features.grid import backbone_grid, pixels_grid, side_of
 from vlmt_cli.features.networks import short_name
 from vlmt_cli.features.overlap import iou_of_tensors
 from vlmt_cli.features.pixels import WIDTH, pixels_extractor
@@ -149,7 +150,8 @@ def _kind(trained: Trained | None, networks: Networks) -> str | None:
 
 def _pixels(trained: Trained | None, networks: Networks, has_boxes: bool) -> Extractor:
     # Its clusters make class scores, which no task reads.
-    return pixels_extractor(np.zeros((1, WIDTH), np.float32))
+    clusters, side = np.zeros((1, WIDTH), np.float32), side_of(trained.name) if trained else None
+    return pixels_extractor(clusters) if side is None or has_boxes else pixels_grid(clusters, side)
 
 
 def _networks(trained: Trained | None, networks: Networks, has_boxes: bool) -> Extractor:
@@ -157,6 +159,8 @@ def _networks(trained: Trained | None, networks: Networks, has_boxes: bool) -> E
     source = _given_or_usual(networks.backbone, backbone.DEFAULT, backbone_name, "backbone")
     if has_boxes:
         return network_extractor(networks.device, None, source)
+    if trained and (side := side_of(trained.name)) is not None:
+        return backbone_grid(networks.device, source, side, _AT_ONCE)
     boxes = _given_or_usual(networks.detector, detector.DEFAULT, detector_name, "detector")
     return network_extractor(networks.device, boxes, source, max_regions=_most(trained), batch=_AT_ONCE)
 

@@ -121,6 +121,10 @@ def open_stores(choices: FeatureChoices, data: Path, option: str = STORE_OPTION,
     store, given = FeatureStore(path), FeatureStore(beside) if beside else None
     if given is not None and of_all is None and not _fit(store, given):
         given = None  # nobody named it
+    if store.meta.cells**2 > choices.regions:
+        side = store.meta.cells
+        what = f"holds {side} x {side} cells an image, and features.regions is {choices.regions}"
+        raise UsageError(what, where=path, todo=f"take them all with --set features.regions={side**2}")
     own_stores = {task: FeatureStore(named_store(folder, name)) for task, name in own.items()}
     reader = RegionReader(store, given, choices.regions, fixed, own_stores)
     for other in reader.stores:

@@ -86,7 +86,8 @@ def extract(
         result.without_boxes = len(wanted.keys() - boxes.keys())
         wanted = {key: path for key, path in wanted.items() if key in boxes}
     meta = Meta(
-        holds="detected" if boxes is None else "candidates",
+        holds="candidates" if boxes is not None else "grid" if extractor.cells else "detected",
+        cells=extractor.cells,
         extractor=extractor.name,
         extractor_hash=extractor.hash,
         feature_width=extractor.feature_width,

@@ -25,14 +25,15 @@ class Extractor:
 
     Attributes:
         name: for people.
-        hash: two parts with a dash between them. Where the first is equal, equal boxes have equal features; where
-            both are, boxes and class scores come from the same source too.
+        hash: two parts with a dash between them. Where the first is equal, equal boxes have equal features (but cells
+            of a map, whose means are exact); where both are, boxes and class scores come from the same source too.
         feature_width, classes: F and C of the regions; 0 classes without class scores.
         prepare: what can be done in another process than the network's; its result goes between processes.
         regions: from what ``prepare`` made of N photos, and of each the boxes that were given (else None), to each
             one's regions, or a string that says why there are none.
         batch_matters: whether photos that are given to ``regions`` together change each other's regions.
         clips_boxes: whether given boxes are clipped to the photo before.
+        cells: a side of the grid whose cells are its regions; 0 where it finds or takes boxes.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Extractor:
     regions: Callable[[Sequence[Any], Sequence[BoxArray | None]], list[Regions | str]]
     batch_matters: bool = False
     clips_boxes: bool = True
+    cells: int = 0
 
 
 class Photo(NamedTuple):

@@ -150,6 +150,8 @@ def sample_clusters(path: Path, files: Sequence[tuple[str, str]]) -> NDArray[np.
             count = min(SAMPLE, len(paths))
             sample = [paths[i * len(paths) // count] for i in range(count)]
             pictures = [image for image in map(read_image, sample) if not isinstance(image, str)]
+            if not sample:
+                raise DataError("there are no photos", todo="name their folders")
             if not pictures:
                 raise DataError("none of the photos can be read", where=sample[0])
             content = io.BytesIO()

@@ -34,7 +34,9 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         schema: version of the record format.
-        holds: regions that a detector chose, or those of given boxes; empty in stores of older versions.
+        holds: regions that a detector chose, those of given boxes, or the cells of a grid; empty in stores of older
+            versions.
+        cells: a side of the grid, whose cells follow each other row by row; 0 without one.
         extractor: the name of what made the features; its hash tells two of the same name apart.
         feature_width, classes: F and C of every record; 0 classes without class scores.
         dtype: of the features.
@@ -43,7 +45,8 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     schema: int = SCHEMA
-    holds: Literal["detected", "candidates", ""] = ""
+    holds: Literal["detected", "candidates", "grid", ""] = ""
+    cells: int = 0
     extractor: str
     extractor_hash: str
     feature_width: int

@@ -56,7 +56,8 @@ def load_examples(
         encoder: the tokenizer.
         reader: of its region features.
         purpose: ``train`` leaves out examples without a label, and shows ground-truth boxes of referring expressions
-            where a store has them; ``validate`` leaves out unlabelled ones and fixes what is drawn; ``test`` has all.
+            where a store has them (with grid cells every purpose does); ``validate`` leaves out unlabelled ones and
+            fixes what is drawn; ``test`` has all.
         clean: whether cleaning's removals are left out.
         answers: the vocabulary of a head that answers.
         partial: whether examples without features are left out.
@@ -81,7 +82,9 @@ def load_examples(
         covered &= examples_with_features(reader.candidates, table["images"].combine_chunks(), what, partial)
     table, rows = table.filter(pa.array(covered)), rows[covered]
     neighbours = _neighbours(data, task) if purpose == "train" else None
-    shown = purpose == "train" and DATASETS[task].candidates == "shown in training"
+    # Nobody can point at a thing with a grid's cells: given boxes are chosen among with them, in tests too.
+    always = reader.store.meta.holds == "grid"
+    shown = (purpose == "train" or always) and DATASETS[task].candidates == "shown in training"
     boxed = reader.candidates.keys() if shown and reader.candidates is not None else []
 
     def part_of(table: pa.Table) -> Part:

@@ -4,6 +4,7 @@ Shapes: B batch, O options (regions, or candidates), V regions.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,9 @@ COLUMNS = ("box", "candidates", "target")
 CHANCE = "random box"
 PREDICTS = "boxes"
 IOU = 0.5
+GIVEN = "given boxes"
+"""The protocol where ground-truth boxes are among the regions of a test, as with a grid."""
+_NONE = np.empty((0, 4), np.float32)
 
 
 def known(task: str, table: pa.Table) -> NDArray[np.bool_]:
@@ -96,7 +100,7 @@ def judge(task: str, split: str, table: pa.Table, predicted: Mapping[str, Any], 
         scores = scoring.accuracy(part.predicted["choice"], part.truth["target"])
     else:
         scores = localised(part.predicted["box"], part.truth["box"])
-    return scoring.judged(split, table, part, scores)
+    return replace(scoring.judged(split, table, part, scores), protocol=protocol)
 
 
 def chance(train: Examples, test: Examples, boxes_of: "BoxesOf") -> float:
@@ -107,7 +111,8 @@ def chance(train: Examples, test: Examples, boxes_of: "BoxesOf") -> float:
     rows = np.flatnonzero(~np.isnan(test.columns["box"][:, 0]))
     total = 0.0
     for row, image in zip(rows, test.images(rows), strict=True):
-        ious = iou_of_arrays(boxes_of(image), test.columns["box"][row : row + 1])
+        shown = test.columns["candidates"].take(np.array([row]))[0] if test.columns["given"][row] else _NONE
+        ious = iou_of_arrays(np.concatenate([boxes_of(image), shown]), test.columns["box"][row : row + 1])
         total += float((ious > IOU).mean())
     return total / len(rows)
 
