@@ -10,10 +10,10 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
 from training.small_runs import make_recipe, same_end, told
 
+from vlmt_cli.evaluation.processes import precision_of
 from vlmt_cli.runs.checkpoint import STATE, load_state
 from vlmt_cli.training import in_process
 from vlmt_cli.training.job import Job
-from vlmt_cli.training.processes import precision_of
 from vlmt_cli.training.train import train
 
 FP16 = {"iterations": 6, "evaluate_every": 3, "dropout": 0.1}

@@ -17,10 +17,10 @@ from training.conftest import ALIKE, CUT, MANY
 from training.small_runs import make_recipe, of_kind, same_end, set_options, told, wait_for
 
 from vlmt_cli.base.errors import DataError, UsageError, VlmtError
+from vlmt_cli.evaluation.processes import Devices
 from vlmt_cli.runs.recipe_sections import FeatureChoices
 from vlmt_cli.tasks.tables import read_columns
 from vlmt_cli.training.job import Job
-from vlmt_cli.training.processes import Devices
 from vlmt_cli.training.train import train
 
 

@@ -5,10 +5,11 @@ from training.small_runs import make_recipe, of_kind
 
 from vlmt_cli.base.errors import UsageError, VlmtError
 from vlmt_cli.base.processes import is_first, started_from_outside
+from vlmt_cli.evaluation import processes
+from vlmt_cli.evaluation.processes import Devices, check_devices
 from vlmt_cli.runs.metrics import append
-from vlmt_cli.training import cluster, processes
+from vlmt_cli.training import cluster
 from vlmt_cli.training.job import Job
-from vlmt_cli.training.processes import Devices, check_devices
 from vlmt_cli.training.train import train
 
 ALLOCATION = {"SLURM_JOB_ID": "4711", "SLURM_NTASKS": "8", "SLURM_NNODES": "2", "SLURM_JOB_NODELIST": "gpu[03,07]"}

@@ -12,8 +12,8 @@ from training.small_runs import wait_for
 from training.toy_loop import heads_that_move, saves_by_time
 
 from vlmt_cli.base.errors import VlmtError
+from vlmt_cli.evaluation.processes import Devices, make_fabric
 from vlmt_cli.training import in_process, saver
-from vlmt_cli.training.processes import Devices, make_fabric
 from vlmt_cli.training.train import prepare
 
 
@@ -24,7 +24,7 @@ def train_several(jobs):
     """
     jobs = {name: prepare(replace(job, devices=Devices("cpu", 2))) for name, job in jobs.items()}
     first = next(iter(jobs.values()))
-    fabric = make_fabric(first.recipe.training, first.devices)
+    fabric = make_fabric(first.recipe.training.precision, first.devices)
     return fabric.launch(functools.partial(_in_each, jobs=jobs))
 
 

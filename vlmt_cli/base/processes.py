@@ -33,6 +33,13 @@ def started() -> int:
     return int(os.environ["WORLD_SIZE"]) if by_torchrun() else _srun_tasks()
 
 
+def started_here() -> int:
+    """Return how many of them torchrun or srun started on this machine."""
+    if by_torchrun():
+        return int(os.environ.get("LOCAL_WORLD_SIZE", started()))
+    return started() // int(os.environ.get("SLURM_STEP_NUM_NODES") or os.environ.get("SLURM_NNODES") or 1)
+
+
 def is_first() -> bool:
     """Whether this process is the one that speaks for all that torchrun or srun started."""
     return not started_from_outside() or os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"

@@ -146,9 +146,9 @@ def launch(name: str, folder: str, over: dict[str, Any], options: TrainingOption
         in_the_way.insert(0, obstacles.no_gpus(asked.asked_gpus))
     obstacles.refuse(in_the_way, options.data, options.scale)
 
+    from vlmt_cli.evaluation.processes import Devices
     from vlmt_cli.training.cluster import train_on_cluster
     from vlmt_cli.training.job import Job
-    from vlmt_cli.training.processes import Devices
     from vlmt_cli.training.train import train
 
     devices = devices_of(asked, numbered=False)

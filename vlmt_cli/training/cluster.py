@@ -19,10 +19,11 @@ from vlmt_cli.base.attempts import Result, attempt
 from vlmt_cli.base.cluster import make_executor
 from vlmt_cli.base.errors import VlmtError
 from vlmt_cli.base.processes import started_from_outside
+from vlmt_cli.evaluation.processes import Devices
 from vlmt_cli.runs.metrics import METRICS, saved_iteration
 from vlmt_cli.runs.recipe import RECIPE
 from vlmt_cli.training.job import Job, Listener
-from vlmt_cli.training.processes import Devices, interrupts
+from vlmt_cli.training.processes import interrupts
 from vlmt_cli.training.train import opened, train
 
 JOBS = ".jobs"

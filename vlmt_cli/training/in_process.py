@@ -17,7 +17,7 @@ from lightning_fabric import Fabric
 from vlmt_cli.base.errors import VlmtError
 from vlmt_cli.base.files import write_text
 from vlmt_cli.datasets.table import TASKS
-from vlmt_cli.evaluation.run import Process
+from vlmt_cli.evaluation.processes import precision_of
 from vlmt_cli.evaluation.setup import load_model, make_reader
 from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.runs.checkpoint import Checkpoint, load_checkpoint, load_state
@@ -29,6 +29,7 @@ from vlmt_cli.runs.tensors import write_tensors, write_torch
 from vlmt_cli.runs.trackers import Tracker, tensorboard_tracker, wandb_tracker
 from vlmt_cli.tasks.load import answers_of, keys_of_images
 from vlmt_cli.tasks.multitask import MultiTaskModel
+from vlmt_cli.tasks.process import Process
 from vlmt_cli.tasks.text import TextEncoder
 from vlmt_cli.training.affinity import Affinity
 from vlmt_cli.training.environment import environment_here, with_environment
@@ -37,7 +38,7 @@ from vlmt_cli.training.loop import DivergedError, Loop, first_state, read_state
 from vlmt_cli.training.loop_task import Splits, load_splits, make_loop_task
 from vlmt_cli.training.optimizer import freeze, load_optimizer, make_optimizer
 from vlmt_cli.training.plan import Plan, make_plan
-from vlmt_cli.training.processes import interrupts, precision_of
+from vlmt_cli.training.processes import interrupts
 from vlmt_cli.training.saver import Saver
 from vlmt_cli.training.start import StartingPoint, make_start, settled_by
 from vlmt_cli.trunks.vilbert import compile_layers

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from vlmt_cli.clean.split_folder import read_report
+from vlmt_cli.evaluation.processes import Devices
 from vlmt_cli.runs.recipe import Recipe
-from vlmt_cli.training.processes import Devices
 
 Listener = Callable[[dict[str, Any]], None]
 

@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from vlmt_cli.base.errors import UsageError
 from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.evaluation import run as evaluation
-from vlmt_cli.evaluation.run import Process
 from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.runs.recipe import PRETRAINING, Recipe
 from vlmt_cli.tasks.batch import Batch
 from vlmt_cli.tasks.examples import Examples
 from vlmt_cli.tasks.groups import head_of
 from vlmt_cli.tasks.load import answers_of, load_examples, make_batch
+from vlmt_cli.tasks.process import Process
 from vlmt_cli.tasks.tables import require_in_split
 from vlmt_cli.tasks.text import TextEncoder
 from vlmt_cli.training.batches import BatchOrder

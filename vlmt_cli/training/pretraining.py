@@ -8,11 +8,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vlmt_cli.evaluation.run import Process, evaluating, gathered, own_batches
+from vlmt_cli.evaluation.run import evaluating, gathered, own_batches
 from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.runs.recipe_sections import MaskingChoices
 from vlmt_cli.tasks.examples import Examples
 from vlmt_cli.tasks.load import CAPTION_TOKENS
+from vlmt_cli.tasks.process import Process
 from vlmt_cli.tasks.text import TextEncoder
 from vlmt_cli.training.masking import img_feature, mask_regions, mask_words, masked_shares
 from vlmt_cli.trunks.pretraining import PretrainingLabels

@@ -4,7 +4,6 @@ import contextlib
 import functools
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from lightning_fabric import Fabric
@@ -14,20 +13,20 @@ from vlmt_cli.base.claims import Claim, claimed
 from vlmt_cli.base.errors import DataError, UsageError, VlmtError
 from vlmt_cli.base.files import put_back
 from vlmt_cli.base.processes import started_from_outside
+from vlmt_cli.evaluation.processes import check_devices, in_its_words, make_fabric
 from vlmt_cli.evaluation.setup import load_model
 from vlmt_cli.runs.best import find_weights
 from vlmt_cli.runs.checkpoint import load_checkpoint
 from vlmt_cli.runs.folders import CONFIG, IN_USE, STATE, start_of
 from vlmt_cli.runs.metrics import first_seed
 from vlmt_cli.runs.recipe import RECIPE, check_tokens, read_recipe
-from vlmt_cli.runs.recipe_sections import TrainingChoices
 from vlmt_cli.runs.tokenizer import read_tokenizer
 from vlmt_cli.tasks.tables import read_columns
 from vlmt_cli.tasks.text import word_tokenizer
 from vlmt_cli.training.contradictions import check_against, forms_of
 from vlmt_cli.training.in_process import train_here
 from vlmt_cli.training.job import Job, split_hash_of
-from vlmt_cli.training.processes import check_devices, make_fabric, signals_go_to_children
+from vlmt_cli.training.processes import signals_go_to_children
 from vlmt_cli.trunks.config import PRESETS
 
 
@@ -64,7 +63,7 @@ def opened(job: Job) -> Iterator[Job]:
     if job.resume and not job.run.parent.is_dir():
         read_recipe(job.run)  # says that there is no run, and leaves no lock there
     # Those that were started from outside meet before any of them looks into the folder.
-    fabric = make_fabric(TrainingChoices(precision="32"), job.devices) if started_from_outside() else None
+    fabric = make_fabric("32", job.devices) if started_from_outside() else None
     if fabric is not None:
         fabric.launch()
     with contextlib.ExitStack() as claim:
@@ -97,7 +96,7 @@ def _with_what_is_there(job: Job) -> Job:
 
 def _train_opened(job: Job) -> bool:
     job = prepare(job)
-    fabric = make_fabric(job.recipe.training, job.devices)
+    fabric = make_fabric(job.recipe.training.precision, job.devices)
     if job.devices.processes * job.devices.nodes == 1 or started_from_outside():
         fabric.launch()
         return train_here(fabric, job)
@@ -107,7 +106,7 @@ def _train_opened(job: Job) -> bool:
             # Fabric goes through the arguments of what it launches, and refuses a frozen dataclass there.
             return bool(launch(functools.partial(_train_in_child, job=job, claim=claim)))
         except (ProcessExitedException, ProcessRaisedException) as error:
-            raise _in_its_words(error, job.run) from error
+            raise in_its_words(error, job.run, "resume with --resume; --debug shows all of it") from error
 
 
 def _train_in_child(fabric: Fabric, job: Job, claim: Claim) -> bool:
@@ -147,15 +146,3 @@ def _texts(job: Job) -> Iterator[str]:
     """The training texts of all datasets that were read, so that a later run knows their words, too."""
     for path in sorted((job.data / "examples").glob("*/train.parquet")):
         yield from read_columns(path, ["text"])["text"].to_pylist()
-
-
-def _in_its_words(error: Exception, run: Path) -> VlmtError:
-    """Rebuild a VlmtError from the text of a child process's traceback."""
-    last = str(error).strip().splitlines()[-1]
-    name, _, words = last.partition(": ")
-    kinds: tuple[type[VlmtError], ...] = (VlmtError, UsageError, DataError)
-    for kind in kinds:
-        if name == f"{kind.__module__}.{kind.__name__}":
-            return kind(words)
-    todo = "resume with --resume; --debug shows all of it"
-    return VlmtError(f"a process of the run died ({last})", where=run, todo=todo)

@@ -22,11 +22,11 @@ from vlmt_cli.base.cluster import make_executor
 from vlmt_cli.base.errors import UsageError, VlmtError
 from vlmt_cli.base.files import put_back
 from vlmt_cli.base.progress import Progress
+from vlmt_cli.evaluation.processes import Devices
 from vlmt_cli.runs.best import BestOrLast
 from vlmt_cli.runs.metrics import METRICS
 from vlmt_cli.training.cluster import JOBS, ClusterJob
 from vlmt_cli.training.job import Job, Listener
-from vlmt_cli.training.processes import Devices
 from vlmt_cli.training.train import train
 
 Trainer = Callable[[Job], bool]
