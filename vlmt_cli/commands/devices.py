@@ -5,15 +5,21 @@ What can be said without torch is said first, as importing it takes seconds.
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from vlmt_cli.base.errors import UsageError
+from vlmt_cli.base.processes import started_from_outside
 from vlmt_cli.base.words import too_few_gpus
+
+if TYPE_CHECKING:
+    from vlmt_cli.tasks.process import Process
+
+Result = TypeVar("Result")
 
 _AUTO = "auto takes a GPU where there is one."
 DeviceKind = Annotated[str, typer.Option("--device", help=f"cpu or cuda; {_AUTO}")]
@@ -107,6 +113,30 @@ def devices_of(asked: Computing, numbered: bool = True) -> list[str]:
             raise UsageError("--processes is for the CPU", todo="give --device cpu with it, or --gpus instead")
         return ["cuda"]
     return ["cpu"] * (asked.processes or 1)
+
+
+def on_each(names: Sequence[str], work: "Callable[[Process], Result]") -> "Result | None":
+    """Run some work on each device, in a process each; alone, in this process.
+
+    Args:
+        names: of ``devices_of``.
+        work: called in each process with what it is among the others; it travels there.
+
+    Returns:
+        What the first process returns; None in the others that torchrun or srun started.
+
+    Raises:
+        UsageError, VlmtError: as ``evaluation.processes.in_processes``.
+    """
+    if len(names) == 1 and not started_from_outside():
+        import torch
+
+        from vlmt_cli.tasks.process import Process
+
+        return work(Process(torch.device(names[0])))
+    from vlmt_cli.evaluation.processes import in_processes
+
+    return in_processes(names, work)
 
 
 def kind_of(devices: Sequence[str]) -> str:

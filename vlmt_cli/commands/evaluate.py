@@ -1,15 +1,25 @@
 """``vlmt evaluate``: the official scores of a checkpoint, or of another model's predictions."""
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vlmt_cli.base.errors import UsageError
 from vlmt_cli.commands import completion
-from vlmt_cli.commands.devices import Computing, Device, check_computing, check_gpus, devices_of
+from vlmt_cli.commands.devices import (
+    Computing,
+    Device,
+    Gpus,
+    Processes,
+    check_computing,
+    check_gpus,
+    devices_of,
+    on_each,
+)
 from vlmt_cli.commands.evaluate_predictions import OfPredictions, evaluate_predictions
 from vlmt_cli.commands.options import (
     DATA,
@@ -30,6 +40,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from vlmt_cli.evaluation.evaluate import Evaluation
+    from vlmt_cli.tasks.process import Process
 
 
 @grouped
@@ -78,6 +89,8 @@ def evaluate(
         bool, typer.Option("--coco-1k", help="COCO's first 1,000 test images alone: 25 times quicker than all 5,000.")
     ] = False,
     device: Device = "auto",
+    gpus: Gpus = None,
+    processes: Processes = None,
     batch_size: BatchSize = 64,
     data: DataFolder = DATA,
     as_json: Json = False,
@@ -99,6 +112,8 @@ def evaluate(
 
       vlmt evaluate --model runs/full --contaminated --control runs/clean
 
+      vlmt evaluate --model runs/all-tasks --gpus 8
+
       vlmt evaluate --model 12-in-1.pt --tasks vqa,gqa --submission --to submissions
 
       vlmt evaluate --predictions answers.jsonl --benchmark refcoco:testA --trained-on mix665k.json
@@ -107,7 +122,8 @@ def evaluate(
         others = {
             "--model": model, "--tasks": tasks, "--split": split, "--paper": paper, "--submission": submission,
             "--contaminated": contaminated, "--allow-leak": allow_leak, "--partial": partial, "--limit": limit,
-            "--features": features, "--coco-1k": only_1k, "--intervals": intervals,
+            "--features": features, "--coco-1k": only_1k, "--intervals": intervals, "--gpus": gpus,
+            "--processes": processes,
         }  # fmt: skip
         evaluate_predictions(given, others, control, data, to, as_json)
         return
@@ -128,37 +144,19 @@ def evaluate(
         named_tasks(tasks)
     check_data(data)
     check_features(features, data)
-    check_computing(asked := Computing(device))
+    check_computing(asked := Computing(device, gpus, processes))
     check_gpus(asked)
 
-    from vlmt_cli.evaluation import evaluate as library
-    from vlmt_cli.evaluation.choose import by_reason
     from vlmt_cli.evaluation.scores import PAPERS_PARAMETERS, compares
 
-    [chosen] = devices_of(asked)
-    with _bars() as (update, say):
-        result = library.evaluate(
-            model,
-            data,
-            to,
-            weights=weights,
-            tasks=tasks,
-            split=split,
-            features=features,
-            allow_leak=allow_leak,
-            contrasted=contaminated,
-            control=control,
-            submission=submission,
-            partial=partial,
-            only_1k=only_1k,
-            limit=limit,
-            device=chosen,
-            batch_size=batch_size,
-            progress=update,
-            say=say,
-        )
-        for reason, names in by_reason(result.left_out).items():
-            say(f"Left out: {', '.join(names)} ({reason})")
+    options = {
+        "source": model, "data": data, "folder": to, "weights": weights, "tasks": tasks, "split": split,
+        "features": features, "allow_leak": allow_leak, "contrasted": contaminated, "control": control,
+        "submission": submission, "partial": partial, "only_1k": only_1k, "limit": limit, "batch_size": batch_size,
+    }  # fmt: skip
+    result = on_each(devices_of(asked), functools.partial(_evaluate_here, options=options))
+    if result is None:
+        return
     if as_json:
         print(result.scores.model_dump_json(indent=2))
         return
@@ -179,6 +177,21 @@ def evaluate(
         console.print(line, markup=False)
     for path in result.submissions:
         console.print(f"For the server: {path}", markup=False)
+
+
+def _evaluate_here(process: "Process", options: dict[str, Any]) -> "Evaluation | None":
+    """Evaluate in this process, which may be one of several; the first shows how far it is."""
+    from vlmt_cli.evaluation.choose import by_reason
+    from vlmt_cli.evaluation.evaluate import evaluate
+
+    if not process.is_first:
+        return evaluate(**options, process=process)
+    with _bars() as (update, say):
+        result = evaluate(**options, process=process, progress=update, say=say)
+        assert result is not None
+        for reason, names in by_reason(result.left_out).items():
+            say(f"Left out: {', '.join(names)} ({reason})")
+    return result
 
 
 def _table(result: "Evaluation", in_full: bool, paper: bool) -> "Table":

@@ -1,12 +1,22 @@
 """``vlmt predict``: any task on anyone's photos and texts."""
 
+import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from vlmt_cli.commands import completion
-from vlmt_cli.commands.devices import Computing, Device, check_computing, check_gpus, devices_of
+from vlmt_cli.commands.devices import (
+    Computing,
+    Device,
+    Gpus,
+    Processes,
+    check_computing,
+    check_gpus,
+    devices_of,
+    on_each,
+)
 from vlmt_cli.commands.options import (
     DATA,
     Backbone,
@@ -23,10 +33,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vlmt_cli.base.boxes import BoxArray
-    from vlmt_cli.evaluation.predict import Photo
     from vlmt_cli.evaluation.predict_picture import View
     from vlmt_cli.evaluation.predictions import Prediction
     from vlmt_cli.evaluation.question import PhotoSource
+    from vlmt_cli.runs.best import BestOrLast
+    from vlmt_cli.tasks.process import Process
 
 BAR = 16  # characters, of a probability of one
 
@@ -56,6 +67,8 @@ def predict(
     detector_weights: DetectorWeights = None,
     weights: Weights = "best",
     device: Device = "auto",
+    gpus: Gpus = None,
+    processes: Processes = None,
     data: DataFolder = DATA,
     as_json: Json = False,
 ) -> None:
@@ -73,6 +86,8 @@ def predict(
 
       vlmt predict --model runs/at --task coco photos/ --text "a dog on a beach"
 
+      vlmt predict --model runs/at --task coco photos/ --text "a dog on a beach" --gpus 8
+
       vlmt predict --model runs/at --task nlvr2 a.jpg b.jpg --text "Both red."
 
       vlmt predict --model runs/at --task guesswhat coco:9 --text "a dog? no."
@@ -81,7 +96,6 @@ def predict(
 
     import msgspec
 
-    from vlmt_cli.commands.show import progress, say
     from vlmt_cli.evaluation.question import check_question, find_photos
     from vlmt_cli.runs.folders import check_checkpoint, find_run
 
@@ -92,40 +106,80 @@ def predict(
     model = find_run(model, data)
     check_checkpoint(model, data)
     check_features(features, data)
-    check_computing(asked := Computing(device))
+    check_computing(asked := Computing(device, gpus, processes))
     check_gpus(asked)
 
-    from vlmt_cli.evaluation.predict import check_question_fits, remarks
-    from vlmt_cli.evaluation.predict import predict as ask
+    question = _Question(
+        model, weights, task, sources, text, given, top, data, features, detector, backbone, detector_weights
+    )
+    said = on_each(devices_of(asked), functools.partial(_ask, question=question))
+    if said is None:
+        return
+    _illustrate(said.predictions, page, draw, task, dict(zip(sources, said.sizes, strict=True)), data, said.facts)
+    if as_json:
+        told = {"model": model, "task": task, "predictions": msgspec.to_builtins(said.predictions)}
+        print(json.dumps(told, indent=2))
+    else:
+        _show(said.predictions, model, task)
+
+
+class _Question(NamedTuple):
+    """All that a process needs to answer; it travels between processes."""
+
+    model: str
+    weights: "BestOrLast"
+    task: str
+    sources: "list[PhotoSource]"
+    texts: list[str]
+    boxes: "BoxArray | None"
+    top: int
+    data: Path
+    features: str | None
+    detector: str | None
+    backbone: str | None
+    detector_weights: Path | None
+
+
+class _Said(NamedTuple):
+    """Predictions, name, width and height of every photo, and what they were made with."""
+
+    predictions: "list[Prediction]"
+    sizes: "list[tuple[str, int, int]]"
+    facts: list[str]
+
+
+def _ask(process: "Process", question: _Question) -> _Said:
+    """Answer in this process, which may be one of several that share the photos; the first shows how far it is."""
+    from vlmt_cli.commands.show import progress, say
+    from vlmt_cli.evaluation.predict import check_question_fits, in_order, predict, remarks, share
     from vlmt_cli.evaluation.predict_photos import Networks, see
     from vlmt_cli.evaluation.setup import open_model
 
-    loaded = open_model(model, weights)
+    model, task, count = question.model, question.task, len(question.sources)
+    tell = say if process.is_first else lambda line: None
+    loaded = open_model(model, question.weights)
     if loaded.weights.kind:
-        say(f"{model}: {loaded.weights}")
+        tell(f"{model}: {loaded.weights}")
     checkpoint, recipe = loaded.checkpoint, loaded.recipe
-    check_question_fits(checkpoint, task, len(sources), text)
-    for line in text:
+    check_question_fits(checkpoint, task, count, question.texts)
+    for line in question.texts:
         for remark in remarks(checkpoint, task, line):
-            say(f"{line!r}: {remark}")
+            tell(f"{line!r}: {remark}")
     if recipe and task not in recipe.tasks:
-        say(f"{model} was last trained on {', '.join(recipe.tasks)}, and not on {task}")
-    [where] = devices_of(asked)
-    networks = Networks(where, detector, backbone, detector_weights)
-    with progress("Extracting") as update:
-        seen, notes = see(sources, checkpoint.lineage.extractor, networks, stores_of(data, features), given, update)
+        tell(f"{model} was last trained on {', '.join(recipe.tasks)}, and not on {task}")
+    extractor, stores = checkpoint.lineage.extractor, stores_of(question.data, question.features)
+    networks = Networks(str(process.device), question.detector, question.backbone, question.detector_weights)
+    own = [question.sources[number] for number in share(count, process)]
+    with progress("Extracting", shown=process.is_first) as update:
+        seen, notes = see(own, extractor, networks, stores, question.boxes, update)
     for note in notes:
-        say(note)
-    checkpoint.model.to(where)
-    with progress("Ranking") as update:
-        predictions = ask(loaded, task, seen, text, top=top, progress=update)
-    extractor = checkpoint.lineage.extractor
+        tell(note)
+    checkpoint.model.to(process.device)
+    with progress("Ranking", shown=process.is_first) as update:
+        predictions = predict(loaded, task, seen, question.texts, top=question.top, process=process, progress=update)
+    sizes = process.to_first([(photo.name, photo.regions.width, photo.regions.height) for photo in seen])
     facts = [model, *([f"features of {extractor.name}"] if extractor else [])]
-    _illustrate(predictions, page, draw, task, dict(zip(sources, seen, strict=True)), data, facts)
-    if as_json:
-        print(json.dumps({"model": model, "task": task, "predictions": msgspec.to_builtins(predictions)}, indent=2))
-    else:
-        _show(predictions, model, task)
+    return _Said(predictions, in_order(sizes, count), facts)
 
 
 def _check_targets(page: Path | None, draw: Path | None, task: str, sources: "Sequence[PhotoSource]") -> None:
@@ -188,7 +242,7 @@ def _illustrate(
     page: Path | None,
     draw: Path | None,
     task: str,
-    photos: "dict[PhotoSource, Photo]",
+    photos: "dict[PhotoSource, tuple[str, int, int]]",
     data: Path,
     facts: list[str],
 ) -> None:
@@ -199,7 +253,7 @@ def _illustrate(
     from vlmt_cli.evaluation.predictions import Boxes, photos_of
 
     shown = {name for prediction in predictions for name in photos_of(prediction)} if page or draw else set()
-    views = {photo.name: _view(source, photo, data) for source, photo in photos.items() if photo.name in shown}
+    views = {name: _view(source, size, data) for source, (name, *size) in photos.items() if name in shown}
     if page:
         write_prediction_page(page, task, predictions, views, facts)
         say(f"Page: {page}")
@@ -212,7 +266,7 @@ def _illustrate(
         say(f"Picture: {draw}")
 
 
-def _view(source: "PhotoSource", photo: "Photo", data: Path) -> "View":
+def _view(source: "PhotoSource", size: "Sequence[int]", data: Path) -> "View":
     """Read a photo to show; that of an image key is looked for in ``<data>/images``."""
     from vlmt_cli.base.image_names import photo_of
     from vlmt_cli.base.images import read_image
@@ -220,7 +274,8 @@ def _view(source: "PhotoSource", photo: "Photo", data: Path) -> "View":
 
     path = source.path or photo_of(data / "images", source.name)
     picture = read_image(str(path)) if path else None
-    return View(None if isinstance(picture, str) else picture, photo.regions.width, photo.regions.height)
+    width, height = size
+    return View(None if isinstance(picture, str) else picture, width, height)
 
 
 def _show(predictions: "Sequence[Prediction]", model: str, task: str) -> None:

@@ -38,12 +38,13 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def progress(what: str, size: bool = False) -> Iterator[Callable[[str, int, int], None]]:
+def progress(what: str, size: bool = False, shown: bool = True) -> Iterator[Callable[[str, int, int], None]]:
     """Show a bar with rate and time left on stderr.
 
     Args:
         what: what is being done.
         size: whether the numbers are bytes.
+        shown: whether to show it; of several processes one does.
 
     Yields:
         A function to call with the latest item's name, how much is done, and how much there is.
@@ -56,7 +57,9 @@ def progress(what: str, size: bool = False) -> Iterator[Callable[[str, int, int]
     for column in columns[1:]:
         column.get_table_column().no_wrap = True
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal, expand=True) as bar:
+    with Progress(
+        *columns, console=console, transient=True, disable=not (shown and console.is_terminal), expand=True
+    ) as bar:
         task = bar.add_task(what, total=None, rate="")
 
         def update(name: str, done: int, total: int) -> None:

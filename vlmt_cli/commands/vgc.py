@@ -1,12 +1,22 @@
 """``vlmt vgc``: does a model that answers a question about a thing also find that thing?"""
 
+import functools
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vlmt_cli.base.errors import UsageError
-from vlmt_cli.commands.devices import Computing, Device, check_computing, check_gpus, devices_of
+from vlmt_cli.commands.devices import (
+    Computing,
+    Device,
+    Gpus,
+    Processes,
+    check_computing,
+    check_gpus,
+    devices_of,
+    on_each,
+)
 from vlmt_cli.commands.options import (
     DATA,
     BatchSize,
@@ -19,6 +29,10 @@ from vlmt_cli.commands.options import (
     grouped,
 )
 from vlmt_cli.commands.vgc_answers import OfAnswers, vgc_answers
+
+if TYPE_CHECKING:
+    from vlmt_cli.analysis.consistency.report import ConsistencyReport
+    from vlmt_cli.tasks.process import Process
 
 
 @grouped
@@ -49,6 +63,8 @@ def vgc(
     features: Features = None,
     partial: Partial = False,
     device: Device = "auto",
+    gpus: Gpus = None,
+    processes: Processes = None,
     batch_size: BatchSize = 64,
     data: DataFolder = DATA,
     as_json: Json = False,
@@ -71,6 +87,8 @@ def vgc(
 
       vlmt vgc --model runs/all-tasks --tagger spacy --right "= 1"
 
+      vlmt vgc --model runs/all-tasks --gpus 8
+
       vlmt vgc --model vqa=runs/st-vqa --model refcoco=runs/st-refcoco --model refcoco+=runs/st-refcoco+
 
       vlmt vgc --model AT=runs/all-tasks --model ST:vqa=a.pt --model ST:refcoco=b.pt --model ST:refcoco+=c.pt
@@ -80,7 +98,7 @@ def vgc(
       vlmt vgc --pairing gqa-graph --predictions A=a.jsonl --predictions B=b.jsonl --boxes 0-1000
     """
     if given.export or given.predictions:
-        others = {"--model": model, "--features": features}
+        others = {"--model": model, "--features": features, "--gpus": gpus, "--processes": processes}
         vgc_answers(given, others, data, to, tagger, right, partial, gallery, as_json)
         return
     given.check_unused()
@@ -93,34 +111,35 @@ def vgc(
     models = find_models(parse_models(model), data)
     check_tagger(tagger)
     rule_of(right)
-    check_computing(asked := Computing(device))
+    check_computing(asked := Computing(device, gpus, processes))
     check_gpus(asked)
     check_features(features, data)
 
     from vlmt_cli.analysis.consistency.report import report_json
-    from vlmt_cli.analysis.consistency.run import run_vgc
-    from vlmt_cli.commands.show import progress, say
+    from vlmt_cli.commands.show import say
     from vlmt_cli.commands.vgc_tables import show_report
 
-    [chosen] = devices_of(asked)
-    with progress("Predicting") as update:
-        report = run_vgc(
-            models,
-            data,
-            to,
-            weights=weights,
-            tagger=tagger,
-            right=right,
-            features=features,
-            partial=partial,
-            device=chosen,
-            batch_size=batch_size,
-            gallery=gallery,
-            progress=update,
-        )
+    options = {
+        "models": models, "data": data, "folder": to, "weights": weights, "tagger": tagger, "right": right,
+        "features": features, "partial": partial, "batch_size": batch_size, "gallery": gallery,
+    }  # fmt: skip
+    report = on_each(devices_of(asked), functools.partial(_run_here, options=options))
+    if report is None:
+        return
     for note in report.notes:
         say(note)
     if as_json:
         print(report_json(report).decode(), end="")
         return
     show_report(report)
+
+
+def _run_here(process: "Process", options: dict[str, Any]) -> "ConsistencyReport | None":
+    """Measure in this process, which may be one of several; the first shows how far it is."""
+    from vlmt_cli.analysis.consistency.run import run_vgc
+    from vlmt_cli.commands.show import progress
+
+    if not process.is_first:
+        return run_vgc(**options, process=process)
+    with progress("Predicting") as update:
+        return run_vgc(**options, process=process, progress=update)

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.files import write_parquet
@@ -27,7 +26,6 @@ from vlmt_cli.evaluation.control import Controls, control_of, read_controls
 from vlmt_cli.evaluation.leaks import Seen, find_seen, guard, read_links, training_of
 from vlmt_cli.evaluation.merge import check_splits, merged, scores_to_keep
 from vlmt_cli.evaluation.question import named_tasks
-from vlmt_cli.evaluation.run import Process
 from vlmt_cli.evaluation.scores import SCORES_FILE, Scores, TaskScore, make_scores, write_scores
 from vlmt_cli.evaluation.setup import LoadedModel, open_model
 from vlmt_cli.evaluation.submission import write_submission
@@ -40,6 +38,7 @@ from vlmt_cli.runs.tensors import tensors_hash
 from vlmt_cli.tasks.examples import Examples
 from vlmt_cli.tasks.groups import head_of, rules_of
 from vlmt_cli.tasks.load import load_examples
+from vlmt_cli.tasks.process import ALONE, Process
 from vlmt_cli.tasks.referring.rules import GIVEN
 from vlmt_cli.tasks.retrieval.rules import PROTOCOL, first_fold
 from vlmt_cli.tasks.scoring import Judged, Measure
@@ -111,13 +110,13 @@ def evaluate(
     partial: bool = False,
     only_1k: bool = False,
     limit: int | None = None,
-    device: str = "cpu",
+    process: Process = ALONE,
     batch_size: int = 64,
     resamples: int = RESAMPLES,
     seed: int = 0,
     progress: Progress | None = None,
     say: Say = lambda line: None,
-) -> Evaluation:
+) -> Evaluation | None:
     """Score a checkpoint by the official metrics.
 
     Args:
@@ -139,11 +138,14 @@ def evaluate(
         only_1k: whether COCO is scored on its first thousand test images alone, as the paper's is: 25 times quicker.
         limit: how many examples of each split to score at most, the first ones, to try it. The scores say so in their
             ``split``, and ``folder`` is ``first-<limit>`` in the usual folder by default.
-        device: ``cpu``, ``cuda`` or ``cuda:1``.
+        process: this one, among those that share the examples. Scores and predictions are the same, however many.
         batch_size: examples at a time.
         resamples, seed: of the intervals.
         progress: called with a task's name and how many of its examples are done, of pairs in retrieval.
         say: called with each line that the user should see.
+
+    Returns:
+        What the first process has written, all of it when everything is scored; None in the others.
 
     Raises:
         LeakError: training saw test images.
@@ -195,7 +197,6 @@ def evaluate(
         "resamples": resamples,
         "seed": seed,
     }
-    process = Process(torch.device(device))
     setting = _Setting(
         data=data,
         folder=folder or _folder_of(source, data) / (f"first-{limit}" if limit else ""),
@@ -215,15 +216,20 @@ def evaluate(
     loaded = {choice.task: [_load(setting, choice, name) for name in choice.all_splits] for choice in choices}
     checkpoint.model.to(process.device).eval()
     scored: dict[str, TaskScore] = {}
-    submissions: list[Path] = []
+    all_judged: list[tuple[Choice, Judged]] = []
     with run.tensor_cores(process.device):
         for choice in choices:
             began = time.perf_counter()
-            judged = [_run(setting, part) for part in loaded.pop(choice.task)]
-            submissions += [file for judgement in judged if (file := _write(setting, choice, judgement))]
+            judged = [judgement for part in loaded.pop(choice.task) if (judgement := _run(setting, part))]
+            if not process.is_first:
+                continue
+            all_judged += [(choice, judgement) for judgement in judged]
             score = scored[choice.task] = _score(setting, choice, judged, seen, controls)
             seconds = time.perf_counter() - began
             say(f"{choice.task} {score.split}: {score.score.value:.2%} of {score.score.n:,}, in {seconds:.0f} s")
+    if not process.is_first:
+        return None
+    submissions = [file for choice, judgement in all_judged if (file := _write(setting, choice, judgement))]
     scores = make_scores(source, scored, leaks_allowed=has_leaks, resampled="image", **protocol)
     if before is not None:
         check_splits(setting.folder, before, {task: score.split for task, score in scored.items()})
@@ -280,17 +286,19 @@ def _load(setting: _Setting, choice: Choice, split: str) -> _Part:
     return _Part(examples, table.take(pa.array(examples.rows)).combine_chunks(), protocol)
 
 
-def _run(setting: _Setting, part: _Part) -> Judged:
-    """Predict a split, and judge it."""
+def _run(setting: _Setting, part: _Part) -> Judged | None:
+    """Predict a split, and judge it in the first process; None in the others."""
     examples, task = part.examples, part.examples.task
     checkpoint = setting.model.checkpoint
     given = (checkpoint.model, examples, setting.reader, setting.model.token(task))
     batch_size, process, progress = setting.how
     if rank := head_of(task).rank:
-        predicted = rank(*given, batch_size, process.device, progress)
+        predicted = rank(*given, batch_size, process, progress)
     else:
         labels = checkpoint.labels.get(TASKS[task].head, [])
         predicted = run.predict_examples(*given, labels, *setting.how)
+    if not process.is_first:
+        return None
     return rules_of(task).judge(task, examples.split, part.table, predicted, part.protocol)
 
 

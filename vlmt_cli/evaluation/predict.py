@@ -7,7 +7,7 @@ Shapes: B photos, T texts, V rows of regions (IMG first), C candidates, P pairs 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -34,7 +34,10 @@ from vlmt_cli.features.reader import Given, RegionBatch, assemble
 from vlmt_cli.features.record import Regions
 from vlmt_cli.runs.checkpoint import Checkpoint
 from vlmt_cli.tasks.groups import head_of, rules_of
+from vlmt_cli.tasks.process import ALONE, Process
 from vlmt_cli.tasks.text import TextEncoder, encode_column
+
+Each = TypeVar("Each")
 
 TOP = 5
 _TEXTS, _PHOTOS = 32, 8  # that meet in the model at once
@@ -74,6 +77,7 @@ def predict(
     texts: Sequence[str],
     *,
     top: int = TOP,
+    process: Process = ALONE,
     progress: Progress | None = None,
 ) -> list[Prediction]:
     """Ask a model about photos.
@@ -81,13 +85,15 @@ def predict(
     Args:
         loaded: the model, on any device.
         task: which.
-        photos: NLVR2 takes two together; retrieval ranks several for each text, or the texts for one; all others go
-            one by one.
+        photos: those of this process's ``share``; all, where it is alone. NLVR2 takes two together; retrieval ranks
+            several for each text, or the texts for one; all others go one by one.
         texts: questions, phrases, dialogues, captions or statements, as the task has them; each goes with each photo.
         top: how many answers, boxes, photos or texts to return of each; of the classes of NLVR2 and SNLI-VE all.
+        process: this one, among those that share the photos.
         progress: called with how many photos were ranked, of how many.
 
     Returns:
+        In others than the first process, nothing.
         For each photo (or NLVR2's pair) each text's answers or boxes. Of retrieval, for each text the photos; for a
         single photo the texts.
 
@@ -97,7 +103,8 @@ def predict(
             takes.
     """
     checkpoint = loaded.checkpoint
-    check_question_fits(checkpoint, task, len(photos), texts)
+    everything = process.from_first(sum(process.to_first(len(photos))))
+    check_question_fits(checkpoint, task, everything, texts)
     width = checkpoint.config.trunk.region_features
     for photo in photos:
         if (found_width := photo.regions.features.shape[1]) != width:
@@ -107,11 +114,34 @@ def predict(
     with torch.inference_mode():
         predicts, together = rules_of(task).PREDICTS, TASKS[task].images
         if predicts == "ranking":
-            return _ranked(model, photos, texts, top, progress)
+            own = [(photo.name, scores_T) for photo, scores_T in _scored(model, photos, texts, progress)]
+            ranked = in_order(process.to_first(own), everything)
+            return _ranked([name for name, _ in ranked], [scores for _, scores in ranked], texts, top)
         if predicts == "boxes":
-            return [prediction for photo in photos for prediction in _located(model, photo, texts, top)]
-        shown = [photos[start : start + together] for start in range(0, len(photos), together)]
-        return [prediction for group in shown for prediction in _answered(model, group, texts, top)]
+            said = [_located(model, photo, texts, top) for photo in photos]
+        else:
+            shown = [photos[start : start + together] for start in range(0, len(photos), together)]
+            said = [_answered(model, group, texts, top) for group in shown]
+    return [prediction for each in in_order(process.to_first(said), everything) for prediction in each]
+
+
+def share(photos: int, process: Process) -> list[int]:
+    """Say which of some photos are a process's: some together, dealt round, so that these do not depend on the others.
+
+    Two photos, as NLVR2 compares them, stay together.
+    """
+    return [
+        number
+        for first in range(process.rank * _PHOTOS, photos, process.world * _PHOTOS)
+        for number in range(first, min(first + _PHOTOS, photos))
+    ]
+
+
+def in_order(parts: Sequence[Sequence[Each]], photos: int) -> list[Each]:
+    """Put what processes have of their photos, each of its ``share``, into the photos' order."""
+    shares = [share(photos, Process(rank=rank, world=len(parts))) for rank in range(len(parts))]
+    numbered = [pair for own, part in zip(shares, parts, strict=True) for pair in zip(own, part, strict=False)]
+    return [each for _, each in sorted(numbered, key=lambda pair: pair[0])]
 
 
 def check_question_fits(checkpoint: Checkpoint, task: str, photos: int, texts: Sequence[str]) -> None:
@@ -236,23 +266,29 @@ def _located(model: _Model, photo: Photo, texts: Sequence[str], top: int) -> lis
     return predictions
 
 
-def _ranked(
-    model: _Model, photos: Sequence[Photo], texts: Sequence[str], top: int, progress: Progress | None
-) -> list[Prediction]:
-    """Rank several photos for each text, or the texts for one photo."""
-    columns = []
+def _scored(
+    model: _Model, photos: Sequence[Photo], texts: Sequence[str], progress: Progress | None
+) -> Iterator[tuple[Photo, Tensor]]:
+    """Go through the photos, each with the scores of all texts."""
     for first in range(0, len(photos), _PHOTOS):
-        regions = stack(photos[first : first + _PHOTOS], model.max_regions)
-        parts = [scores.view(len(part), -1) for part, scores in _outputs(model, regions, texts)]
-        columns.append(torch.cat(parts))
+        group = photos[first : first + _PHOTOS]
+        regions = stack(group, model.max_regions)
+        scores_TB = torch.cat([scores.view(len(part), -1) for part, scores in _outputs(model, regions, texts)])
+        yield from zip(group, scores_TB.T, strict=True)
         if progress:
             progress("", min(first + _PHOTOS, len(photos)), len(photos))
-    scores_TB = torch.cat(columns, 1)
-    if len(photos) == 1:
+
+
+def _ranked(names: Sequence[str], scores_BT: Sequence[Tensor], texts: Sequence[str], top: int) -> list[Prediction]:
+    """Rank several photos for each text, or the texts for one photo; of no photos nothing."""
+    if not names:
+        return []
+    scores_TB = torch.stack(list(scores_BT), 1)
+    if len(names) == 1:
         best = _best(scores_TB[:, 0], top)
-        return [Texts(photos[0].name, [RankedText(texts[index], score, share) for index, score, share in best])]
+        return [Texts(names[0], [RankedText(texts[index], score, share) for index, score, share in best])]
     return [
-        Photos(text, [RankedPhoto(photos[index].name, score, share) for index, score, share in _best(scores_B, top)])
+        Photos(text, [RankedPhoto(names[index], score, share) for index, score, share in _best(scores_B, top)])
         for text, scores_B in zip(texts, scores_TB, strict=True)
     ]
 

@@ -1,9 +1,9 @@
 """Run a model over examples, in one process or several; scores and predictions are the same, and in order."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,20 +16,9 @@ from vlmt_cli.tasks.batch import Batch
 from vlmt_cli.tasks.examples import Examples
 from vlmt_cli.tasks.groups import head_of, rules_of
 from vlmt_cli.tasks.load import make_batch
+from vlmt_cli.tasks.process import Process
 
-
-@dataclass(frozen=True)
-class Process:
-    """Where a model runs.
-
-    Attributes:
-        device: of this process.
-        rank, world: this process among how many.
-    """
-
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    rank: int = 0
-    world: int = 1
+Made = TypeVar("Made")
 
 
 def outputs(
@@ -44,20 +33,46 @@ def outputs(
 ) -> Iterator[tuple[Batch, Tensor]]:
     """Go through this process's share of the batches: each with the head's output.
 
-    ``only`` names examples; None means all. Batches are of like lengths; the model is in evaluation mode meanwhile.
+    ``only`` names examples; None means all. Batches are of like lengths, the longest first, and each is read in a
+    thread while the model is at the one before; the model is in evaluation mode meanwhile.
     """
     chosen = np.arange(len(examples)) if only is None else only
     order = chosen[np.argsort(examples.lengths[chosen], kind="stable")]
+
+    def made() -> Iterator[tuple[Batch, bool]]:
+        for _, which, is_own in own_batches(order, batch_size, process):
+            memory = _memory(examples, which, reader) if process.device.type == "cuda" else None
+            yield make_batch(examples, which, reader, token, memory=memory), is_own
+
+    done = 0
     with evaluating(model):
-        for number, which, is_own in own_batches(order, batch_size, process):
-            batch = make_batch(examples, which, reader, token).to(process.device, torch.float32)
+        for read, is_own in ahead(made()):
+            batch = read.to(process.device, torch.float32)
             output = model(*batch.inputs())
             if is_own:
                 yield batch, output
             if progress:
-                progress(
-                    examples.task, min((number + process.world - process.rank) * batch_size, len(order)), len(order)
-                )
+                done = min(done + process.world * batch_size, len(order))
+                progress(examples.task, done, len(order))
+
+
+def _memory(examples: Examples, which: NDArray[np.int64], reader: RegionReader) -> Tensor:
+    """Give a batch pinned memory, from which its features are copied to a GPU without a wait.
+
+    Where candidates of a photo need more, the reader takes memory of its own.
+    """
+    images = int(np.diff(examples.offsets)[which].sum()) * (2 if head_of(examples.task).draw else 1)
+    size = images * (1 + reader.max_regions) * reader.store.meta.feature_width
+    return torch.empty(size, dtype=torch.float16, pin_memory=True)
+
+
+def ahead(made: Iterator[Made]) -> Iterator[Made]:
+    """Go through what an iterator makes; the next is made in a thread while the last is used."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, made, None)
+        while (item := coming.result()) is not None:
+            coming = pool.submit(next, made, None)
+            yield item
 
 
 @contextmanager
@@ -75,15 +90,18 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 def own_batches(
     rows: NDArray[np.int64], batch_size: int, process: Process
 ) -> Iterator[tuple[int, NDArray[np.int64], bool]]:
-    """Share batches out: each one's number, its rows, and whether it is this process's to count.
+    """Share batches out, the last first: each one's number, its rows, and whether it is this process's to count.
 
-    Every process runs as many as any other, as a sharded model gathers its weights in each; one that has no batch left
-    runs the first again, and does not count it.
+    The last of rows that are sorted by length are the longest: they are dealt round first, so that processes end
+    together, and memory that does not suffice is noticed at once. What is in a batch does not depend on how many
+    processes there are. Every process runs as many as any other, as a sharded model gathers its weights in each; one
+    that has no batch left runs the first again, and does not count it.
     """
     cuts = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
-    for number in range(process.rank, -(-len(cuts) // process.world) * process.world, process.world):
-        is_own = number < len(cuts)
-        yield number, cuts[number if is_own else 0], is_own
+    for dealt in range(process.rank, -(-len(cuts) // process.world) * process.world, process.world):
+        is_own = dealt < len(cuts)
+        number = len(cuts) - 1 - dealt if is_own else 0
+        yield number, cuts[number], is_own
 
 
 def score(
@@ -121,18 +139,22 @@ def predict_examples(
 ) -> dict[str, NDArray[Any]]:
     """Return the score of each of N examples, and its prediction by column, in the order of the examples.
 
-    Runs in one process.
+    In others than the first process, nothing.
     """
     head, rules = head_of(examples.task), rules_of(examples.task)
-    columns: dict[str, NDArray[Any]] = {"score": np.zeros(len(examples))}
+    own: list[tuple[NDArray[np.int64], NDArray[np.float64], dict[str, list[Any]]]] = []
     for batch, output in outputs(model, examples, reader, token, batch_size, process, progress):
         options = head.options(output, batch.targets)
-        columns["score"][batch.examples] = head.score(options, batch.targets).double().cpu().numpy()
+        scores = head.score(options, batch.targets).double().cpu().numpy()
         given = {name: tensor.cpu().numpy() for name, tensor in batch.targets.items()}
         given["pixels"] = batch.pixels_BV4.numpy()
-        for name, values in rules.decode(options.float().cpu().numpy(), given, labels).items():
+        own.append((batch.examples, scores, rules.decode(options.float().cpu().numpy(), given, labels)))
+    columns: dict[str, NDArray[Any]] = {}
+    for which, scores, decoded in (part for parts in process.to_first(own) for part in parts):
+        columns.setdefault("score", np.zeros(len(examples)))[which] = scores
+        for name, values in decoded.items():
             column = columns.setdefault(name, np.empty(len(examples), object))
-            for row, value in zip(batch.examples, values, strict=True):
+            for row, value in zip(which, values, strict=True):
                 column[row] = value
     return columns
 

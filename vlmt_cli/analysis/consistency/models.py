@@ -21,12 +21,12 @@ from vlmt_cli.base.progress import Progress
 from vlmt_cli.datasets.table import TASKS, VOCABULARIES
 from vlmt_cli.evaluation import run
 from vlmt_cli.evaluation.leaks import Training, training_of
-from vlmt_cli.evaluation.run import Process
 from vlmt_cli.evaluation.setup import LoadedModel, open_model, token_kind
 from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.runs.checkpoint import Checkpoint
 from vlmt_cli.runs.recipe import task_token
 from vlmt_cli.tasks.load import load_examples
+from vlmt_cli.tasks.process import Process
 from vlmt_cli.tasks.scoring import TYPES
 from vlmt_cli.tasks.text import TextEncoder
 
@@ -154,7 +154,7 @@ def parts_of(source: ExaminedCheckpoint, task: str, table: pa.Table, folder: Pat
 def predict_part(
     part: PredictedPart, model: Checkpoint, data: Path, batch_size: int, process: Process, progress: Progress
 ) -> None:
-    """Run a checkpoint, whose model is on its device, over a split, and keep what it says.
+    """Run a checkpoint, whose model is on its device, over a split; the first process keeps what it says.
 
     Raises:
         DataError: features are missing or damaged, or the examples are no longer those of the example table.
@@ -168,6 +168,8 @@ def predict_part(
     )
     token = task_token(task, source.tokens)
     said = run.predict_examples(model.model, examples, source.reader, token, labels, batch_size, process, progress)
+    if not process.is_first:
+        return
     columns = {name: pa.array(list(said[name]), TYPES[name]) for name in _KEPT if name in said}
     known = {name: part.table[name] for name in ("row", "example_id", "image")}
     write_parquet(part.path, pa.table({**known, **columns}))

@@ -34,10 +34,11 @@ from vlmt_cli.analysis.consistency.vgc import DEFAULT_RIGHT, rule_of
 from vlmt_cli.base.progress import Progress
 from vlmt_cli.evaluation.contamination import seen_in_training
 from vlmt_cli.evaluation.leaks import read_links
-from vlmt_cli.evaluation.run import Process, tensor_cores
+from vlmt_cli.evaluation.run import tensor_cores
 from vlmt_cli.evaluation.setup import open_model
 from vlmt_cli.features.coverage import examples_with_features
 from vlmt_cli.runs.best import BestOrLast, find_weights
+from vlmt_cli.tasks.process import ALONE, Process
 
 GALLERY = 60
 
@@ -52,11 +53,11 @@ def run_vgc(
     right: str = DEFAULT_RIGHT,
     features: str | None = None,
     partial: bool = False,
-    device: str = "cpu",
+    process: Process = ALONE,
     batch_size: int = 64,
     gallery: int = GALLERY,
     progress: Progress = lambda name, done, total: None,
-) -> ConsistencyReport:
+) -> ConsistencyReport | None:
     """Measure how consistent models are, side by side on the same pairs.
 
     Args:
@@ -70,10 +71,13 @@ def run_vgc(
         right: when a question counts as answered, a key of ``vgc.RIGHT``; blanks do not matter.
         features: the store; by default each run's own, or the only one there.
         partial: whether images without features are left out, for all models if one lacks them.
-        device: ``cpu``, ``cuda`` or ``cuda:1``.
+        process: this one, among those that share the examples. What they say is the same, however many.
         batch_size: examples at a time.
         gallery: contradictions to show of each model, at most, with photos of ``<data>/images``; 0 writes no page.
         progress: called with what is being predicted, and how many examples of all are done.
+
+    Returns:
+        The report, in the first process; None in the others.
 
     Raises:
         UsageError: there is no such rule, checkpoint or store.
@@ -97,7 +101,7 @@ def run_vgc(
         images = singles(texts.of(task)["image"].combine_chunks())
         examples_with_features(sources[name].reader.store, images, task)
     tag = load_tagger(tagger)
-    pairs = pair_texts(texts, tag)
+    pairs = pair_texts(texts, tag) if process.is_first else None
 
     parts = {
         (name, task): parts_of(sources[name], task, texts.of(task), target / "predictions" / "vgc")
@@ -105,7 +109,9 @@ def run_vgc(
         for target in [folder or home(name, data)]
         for task in tasks
     }
-    _predict_missing([part for group in parts.values() for part in group], load, data, batch_size, device, progress)
+    _predict_missing([part for group in parts.values() for part in group], load, data, batch_size, process, progress)
+    if pairs is None:
+        return None
     folder = folder or _folder_of(models, data)
     said = {
         model.name: judge_outcome(texts, {task: parts[name, task] for task, name in model.checkpoints.items()})
@@ -167,12 +173,12 @@ def _with_features(texts: Texts, sources: Iterable[ExaminedCheckpoint]) -> tuple
 
 
 def _predict_missing(
-    parts: Sequence[PredictedPart], load: Load, data: Path, batch_size: int, device: str, progress: Progress
+    parts: Sequence[PredictedPart], load: Load, data: Path, batch_size: int, process: Process, progress: Progress
 ) -> None:
     """Run the checkpoints over what they have not said yet."""
-    missing = [part for part in parts if part.read() is None]
+    lacking = process.from_first([part.read() is None for part in parts] if process.is_first else [])
+    missing = [part for part, lacks in zip(parts, lacking, strict=True) if lacks]
     done, total = 0, sum(len(part.table) for part in missing)
-    process = Process(torch.device(device))
     with tensor_cores(process.device):
         for name, group in groupby(missing, lambda part: part.source.name):
             checkpoint = load(name).checkpoint

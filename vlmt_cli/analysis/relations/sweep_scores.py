@@ -38,7 +38,10 @@ def score_run(run: Path, data: Path, weights: BestOrLast = "best", device: str =
         UsageError: the run has scores of its other weights, which stay.
         VlmtError: as ``evaluate`` does.
     """
-    from vlmt_cli.evaluation.evaluate import evaluate  # torch
+    import torch
+
+    from vlmt_cli.evaluation.evaluate import evaluate
+    from vlmt_cli.tasks.process import Process
 
     kind = find_weights(run, weights).kind
     if (run / SCORES_FILE).exists() and (before := read_scores(run).weights) not in (None, kind):
@@ -50,7 +53,7 @@ def score_run(run: Path, data: Path, weights: BestOrLast = "best", device: str =
         weights=weights,
         allow_leak=read_recipe(run).split == "full",
         partial=partial,
-        device=device,
+        process=Process(torch.device(device)),
     )
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.tasks.examples import Examples, Inputs, Lists
+from vlmt_cli.tasks.process import Process
 from vlmt_cli.trunks.encoded import Trunk
 
 if TYPE_CHECKING:
@@ -90,16 +91,19 @@ def rank(
     reader: RegionReader,
     token: int | None,
     batch_size: int,
-    device: torch.device,
+    process: Process,
     progress: Any = None,
 ) -> dict[str, Any]:
     """Score each of C captions against each of I images: ``scores_CI``, both in the order of the examples.
 
-    ``progress`` counts pairs.
+    In others than the first process, nothing. ``progress`` counts pairs.
     """
+    device = process.device
     order = np.argsort(examples.lengths, kind="stable")
     cuts = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     keys: list[str] = examples.names.tolist()
+    blocks = np.split(np.arange(len(keys)), range(_IMAGES_AT_ONCE, len(keys), _IMAGES_AT_ONCE))
+    own = blocks[process.rank :: process.world]
 
     def captions(which: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor | None]:
         ids, mask = examples.tokens.batch(examples.rows[which])
@@ -107,19 +111,27 @@ def rank(
         return ids.to(device), mask.to(device), task
 
     def images() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        for start in range(0, len(keys), _IMAGES_AT_ONCE):
-            regions = reader.read(keys[start : start + _IMAGES_AT_ONCE])
+        done = 0
+        for block in own:
+            regions = reader.read([keys[number] for number in block])
             features = regions.features_BVF.to(device, torch.float32)
             yield features, regions.boxes_BV5.to(device), regions.mask_BV.to(device)
             if progress:
-                done = min(start + _IMAGES_AT_ONCE, len(keys))
+                done = min(done + process.world * _IMAGES_AT_ONCE, len(keys))
                 progress(examples.task, done * len(examples), len(keys) * len(examples))
 
     model.eval()
     head = model.heads["retrieval"]
-    matrix = score_matrix(model.trunk, head, [captions(which) for which in cuts], images(), _PAIRS_AT_ONCE)
-    scores = np.empty(matrix.shape, np.float32)
-    scores[order] = matrix.float().cpu().numpy()
+    parts = []
+    if own:
+        matrix = score_matrix(model.trunk, head, [captions(which) for which in cuts], images(), _PAIRS_AT_ONCE)
+        parts.append((np.concatenate(own), matrix.float().cpu().numpy()))
+    gathered = [part for parts in process.to_first(parts) for part in parts]
+    if not gathered:
+        return {}
+    scores = np.empty((len(examples), len(keys)), np.float32)
+    for columns, part in gathered:
+        scores[np.ix_(order, columns)] = part
     return {"scores_CI": scores}
 
 
