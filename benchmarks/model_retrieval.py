@@ -10,7 +10,7 @@ from model_operations import padded, parts
 from model_report import clock, row, table
 from torch import Tensor
 
-from vlmt_cli.tasks.retrieval.head import score_matrix
+from vlmt_cli.tasks.retrieval.matrix import score_matrix
 
 TOLERANCE = 1e-4  # of scores, by their standard deviation
 BUCKET = 8  # captions, or images, of like lengths that score_matrix takes together

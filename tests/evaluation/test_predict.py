@@ -8,11 +8,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from evaluation.ranks import in_ranks
 from PIL import Image, ImageColor
 
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.datasets.tables import REFERRING, VERIFICATION, VQA, example_table
+from vlmt_cli.evaluation import predict as predicting
 from vlmt_cli.evaluation import run
 from vlmt_cli.evaluation.predict import Photo, predict, remarks
 from vlmt_cli.evaluation.predict_page import page, write_prediction_page
@@ -34,7 +36,7 @@ from vlmt_cli.runs.recipe_sections import FeatureChoices
 from vlmt_cli.tasks.config import ModelConfig
 from vlmt_cli.tasks.load import load_examples
 from vlmt_cli.tasks.multitask import MultiTaskModel
-from vlmt_cli.tasks.retrieval.head import score_matrix
+from vlmt_cli.tasks.retrieval.matrix import score_matrix
 from vlmt_cli.tasks.text import TextEncoder, word_tokenizer
 from vlmt_cli.trunks.config import make_config
 
@@ -165,6 +167,21 @@ def test_rankings_are_those_of_recall(checkpoint, reader):
     (one,) = predict(loaded(checkpoint), "coco", stored(reader, IMAGES[2]), TEXTS)
     assert isinstance(one, Texts) and one.photo == IMAGES[2]
     assert [each.text for each in one.texts] == [TEXTS[place] for place in scores[:, 2].argsort(descending=True)]
+
+
+@pytest.mark.parametrize("task", ["coco", "vqa", "refcoco"])
+def test_photos_are_shared_among_processes(task, checkpoint, reader, monkeypatch):
+    monkeypatch.setattr(predicting, "_PHOTOS", 2)
+    photos = stored(reader, *IMAGES)
+
+    def ask(process):
+        own = [photos[number] for number in predicting.share(len(photos), process)]
+        return predict(loaded(checkpoint), task, own, TEXTS[:2], process=process)
+
+    alone = predict(loaded(checkpoint), task, photos, TEXTS[:2])
+    for world in (2, 4):
+        first, *others = in_ranks(world, ask)
+        assert first == alone and others == [[]] * (world - 1)
 
 
 def test_many_texts_and_the_task_token(checkpoint, reader):

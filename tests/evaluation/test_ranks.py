@@ -1,5 +1,6 @@
-"""However many processes share the examples, scores and predictions are the same, bit for bit."""
+"""However many processes share the examples, scores and predictions are the same, bit for bit; a shortlist's, too."""
 
+import numpy as np
 import pytest
 import torch
 from evaluation.ranks import in_ranks
@@ -7,8 +8,12 @@ from evaluation.tiny_run import make_data, make_run
 
 from vlmt_cli.analysis.consistency.names import parse_models
 from vlmt_cli.analysis.consistency.run import run_vgc
+from vlmt_cli.evaluation import run
 from vlmt_cli.evaluation.evaluate import evaluate
+from vlmt_cli.evaluation.setup import open_model
+from vlmt_cli.tasks.load import load_examples
 from vlmt_cli.tasks.process import ALONE
+from vlmt_cli.tasks.retrieval import cascade, head, rules
 
 
 @pytest.fixture(scope="module")
@@ -33,25 +38,75 @@ def written(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_an_evaluation_is_the_same_in_one_two_and_three_processes(data, source, tmp_path):
-    options = {"tasks": "vqa,coco,nlvr2", "batch_size": 3, "resamples": 20, "limit": 25}
-    alone = evaluate(source, data, tmp_path / "1", **options)
-    for world in (2, 3):
-        first, *others = in_ranks(
-            world, lambda process, to=tmp_path / str(world): evaluate(source, data, to, process=process, **options)
+@pytest.fixture(scope="module")
+def given(data, source):
+    """What runs a model on a split: the first arguments of ``predict_examples`` and ``rank``."""
+    model = open_model(source)
+    reader = model.reader(data)
+
+    def of(task, split, purpose="test"):
+        labels = model.checkpoint.labels.get(task)
+        examples = load_examples(
+            data, task, split, model.encoder, reader, purpose, clean=False, answers=labels, limit=50
         )
-        assert first.scores == alone.scores and set(others) == {None}
-        assert written(tmp_path / str(world)) == written(tmp_path / "1")
+        return model.checkpoint.model, examples, reader, model.token(task)
+
+    return of
 
 
-def test_mt_vgc_is_the_same_in_one_and_three_processes(data, source, tmp_path):
+def test_predictions_are_the_same_in_one_two_and_three_processes(given, monkeypatch):
+    monkeypatch.setattr(head, "_IMAGES_AT_ONCE", 2)
+    questions, captions = given("vqa", "train"), given("coco", "test")
+
+    def work(process):
+        said = run.predict_examples(*questions, list("abcdefgh"), 4, process)
+        return {name: column.tolist() for name, column in said.items()}, head.rank(*captions, 7, process)
+
+    alone, ranked = work(ALONE)
+    assert len(set(alone["answer"])) > 1 and len(alone["score"]) == 50
+    for world in (2, 3):
+        (said, scores), *others = in_ranks(world, work)
+        assert said == alone and (scores["scores_CI"] == ranked["scores_CI"]).all()
+        assert others == [({}, {})] * (world - 1)
+
+
+def test_mt_vgc_is_the_same_in_one_and_two_processes(data, source, tmp_path):
     def measure(process, to):
         return run_vgc(parse_models([source]), data, to, gallery=0, process=process, batch_size=5)
 
     measure(ALONE, tmp_path / "1")
-    _, *others = in_ranks(3, lambda process: measure(process, tmp_path / "3"))
-    assert set(others) == {None}
-    one, three = (written(tmp_path / name) for name in "13")
-    for files, name in ((one, "1"), (three, "3")):
+    _, other = in_ranks(2, lambda process: measure(process, tmp_path / "2"))
+    assert other is None
+    one, two = (written(tmp_path / name) for name in "12")
+    for files, name in ((one, "1"), (two, "2")):
         files["vgc.json"] = files["vgc.json"].replace(str(tmp_path / name).encode(), b"")
-    assert one == three
+    assert one == two
+
+
+def test_a_shortlist_loses_what_it_says_and_nothing_of_the_first_fold(data, source, tmp_path, monkeypatch):
+    monkeypatch.setattr(cascade, "_IMAGES_AT_ONCE", 5)
+    monkeypatch.setattr(rules, "FOLDED", 12)
+    monkeypatch.setattr(rules, "FOLD", 6)
+    options = {"tasks": "vqa,coco", "resamples": 20}
+    exact = evaluate(source, data, tmp_path / "exact", **options).scores.tasks["coco"]
+    options["shortlist"] = 3
+    short = evaluate(source, data, tmp_path / "1", **options).scores.tasks["coco"]
+    assert (short.split, short.score) == (exact.split, exact.score)
+    assert {name: value for name, value in short.extra.items() if not name.startswith("5k")} == {
+        name: value for name, value in exact.extra.items() if not name.startswith("5k") and "folds" not in name
+    }
+    made = short.shortlist  # a hundred images are a sample; here they are all
+    assert (made.k, made.pairs, made.captions, made.images) == (3, 720, 60, 12) and made.scored == made.pairs
+    for name, loss in made.loss.items():
+        ours, theirs = short.extra[f"5k shortlist 3 {name}"], exact.extra[f"5k {name}"]
+        assert theirs.value - ours.value == pytest.approx(loss)
+    assert any(made.loss.values())
+    in_ranks(3, lambda process: evaluate(source, data, tmp_path / "3", process=process, **options))
+    assert written(tmp_path / "3") == written(tmp_path / "1")
+
+
+def test_a_shortlist_of_all_has_the_scores_of_all_pairs(given):
+    test, val = given("coco", "test"), given("coco", "val", "validate")[1]
+    exact, short = head.rank(*test, 7, ALONE), head.rank(*test, 7, ALONE, None, cascade.Cascade(100, val))
+    assert np.allclose(short["scores_CI"], exact["scores_CI"], atol=1e-4)
+    assert set(short["shortlist"]["loss"].values()) == {0.0} and "fold_CI" not in short

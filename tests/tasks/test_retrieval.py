@@ -5,7 +5,8 @@ from trunks.test_vilbert import SMALL, batch
 
 from vlmt_cli.tasks.config import ModelConfig
 from vlmt_cli.tasks.multitask import MultiTaskModel
-from vlmt_cli.tasks.retrieval.head import loss, score, score_matrix
+from vlmt_cli.tasks.retrieval.head import loss, score
+from vlmt_cli.tasks.retrieval.matrix import score_matrix
 from vlmt_cli.trunks.config import make_config
 
 

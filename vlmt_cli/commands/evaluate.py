@@ -88,6 +88,16 @@ def evaluate(
     only_1k: Annotated[
         bool, typer.Option("--coco-1k", help="COCO's first 1,000 test images alone: 25 times quicker than all 5,000.")
     ] = False,
+    shortlist: Annotated[
+        int | None,
+        typer.Option(
+            "--shortlist",
+            min=10,
+            metavar="K",
+            help="Of COCO's 5,000 images let the model score K for each caption, and K captions for each image, that a"
+            " cheap score puts first; what that loses is measured and shown.",
+        ),
+    ] = None,
     device: Device = "auto",
     gpus: Gpus = None,
     processes: Processes = None,
@@ -122,8 +132,8 @@ def evaluate(
         others = {
             "--model": model, "--tasks": tasks, "--split": split, "--paper": paper, "--submission": submission,
             "--contaminated": contaminated, "--allow-leak": allow_leak, "--partial": partial, "--limit": limit,
-            "--features": features, "--coco-1k": only_1k, "--intervals": intervals, "--gpus": gpus,
-            "--processes": processes,
+            "--features": features, "--coco-1k": only_1k, "--shortlist": shortlist, "--intervals": intervals,
+            "--gpus": gpus, "--processes": processes,
         }  # fmt: skip
         evaluate_predictions(given, others, control, data, to, as_json)
         return
@@ -152,7 +162,8 @@ def evaluate(
     options = {
         "source": model, "data": data, "folder": to, "weights": weights, "tasks": tasks, "split": split,
         "features": features, "allow_leak": allow_leak, "contrasted": contaminated, "control": control,
-        "submission": submission, "partial": partial, "only_1k": only_1k, "limit": limit, "batch_size": batch_size,
+        "submission": submission, "partial": partial, "only_1k": only_1k, "shortlist": shortlist, "limit": limit,
+        "batch_size": batch_size,
     }  # fmt: skip
     result = on_each(devices_of(asked), functools.partial(_evaluate_here, options=options))
     if result is None:
@@ -161,7 +172,7 @@ def evaluate(
         print(result.scores.model_dump_json(indent=2))
         return
     console = stdout()
-    in_full = intervals or contaminated or bool(limit) or not _fits_as_table2(result, paper)
+    in_full = intervals or contaminated or bool(limit) or bool(shortlist) or not _fits_as_table2(result, paper)
     console.print(_table(result, in_full, paper))
     if limit:
         console.print(
@@ -222,7 +233,7 @@ def _notes(result: "Evaluation", contaminated: bool, intervals: bool) -> list[st
     """Say what the numbers of the table do not."""
     from vlmt_cli.datasets.table import TASKS
     from vlmt_cli.evaluation.marks import is_leaked, marks_explained
-    from vlmt_cli.evaluation.scores import COLUMNS, concluded
+    from vlmt_cli.evaluation.scores import COLUMNS, concluded, shortlist_explained
 
     notes = []
     for choice in result.choices:
@@ -234,6 +245,7 @@ def _notes(result: "Evaluation", contaminated: bool, intervals: bool) -> list[st
     tasks = result.scores.tasks
     if explained := marks_explained(tasks.values(), intervals):
         notes.append(explained)
+    notes += [shortlist_explained(task.shortlist) for task in tasks.values() if task.shortlist]
     if contaminated:
         notes += concluded(tasks)
     if contaminated and (clean := [COLUMNS[name] for name, task in tasks.items() if not is_leaked(task)]):

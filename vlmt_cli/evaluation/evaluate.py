@@ -16,17 +16,18 @@ from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.files import write_parquet
 from vlmt_cli.base.origin import verify_split_if_any
 from vlmt_cli.base.progress import Progress
+from vlmt_cli.datasets.clean_command import clean_command
 from vlmt_cli.datasets.table import DATASETS, TASKS, TWELVE
 from vlmt_cli.evaluation import run
 from vlmt_cli.evaluation.bootstrap import RESAMPLES, Estimate, by_image, estimate
 from vlmt_cli.evaluation.card import write_card
-from vlmt_cli.evaluation.choose import Choice, choose, table_of
+from vlmt_cli.evaluation.choose import STAND_IN, Choice, choose, table_of
 from vlmt_cli.evaluation.contamination import contrast
 from vlmt_cli.evaluation.control import Controls, control_of, read_controls
 from vlmt_cli.evaluation.leaks import Seen, find_seen, guard, read_links, training_of
 from vlmt_cli.evaluation.merge import check_splits, merged, scores_to_keep
 from vlmt_cli.evaluation.question import named_tasks
-from vlmt_cli.evaluation.scores import SCORES_FILE, Scores, TaskScore, make_scores, write_scores
+from vlmt_cli.evaluation.scores import SCORES_FILE, Scores, Shortlist, TaskScore, make_scores, write_scores
 from vlmt_cli.evaluation.setup import LoadedModel, open_model
 from vlmt_cli.evaluation.submission import write_submission
 from vlmt_cli.features.coverage import images_of
@@ -40,7 +41,8 @@ from vlmt_cli.tasks.groups import head_of, rules_of
 from vlmt_cli.tasks.load import load_examples
 from vlmt_cli.tasks.process import ALONE, Process
 from vlmt_cli.tasks.referring.rules import GIVEN
-from vlmt_cli.tasks.retrieval.rules import PROTOCOL, first_fold
+from vlmt_cli.tasks.retrieval import rules as retrieval
+from vlmt_cli.tasks.retrieval.cascade import Cascade
 from vlmt_cli.tasks.scoring import Judged, Measure
 from vlmt_cli.tasks.tables import read_columns
 
@@ -71,11 +73,12 @@ class Evaluation:
 
 
 class _Part(NamedTuple):
-    """One split of a task, loaded; ``protocol`` as ``Judged`` has it."""
+    """One split of a task, loaded; ``protocol`` as ``Judged`` has it, and the shortlist of a large retrieval task."""
 
     examples: Examples
     table: pa.Table
     protocol: str
+    cascade: Cascade | None
 
 
 class _Setting(NamedTuple):
@@ -87,6 +90,7 @@ class _Setting(NamedTuple):
     reader: RegionReader
     partial: bool
     only_1k: bool
+    shortlist: int | None
     limit: int | None
     how: tuple[int, Process, Progress | None]
     resamples: int
@@ -109,6 +113,7 @@ def evaluate(
     submission: bool = False,
     partial: bool = False,
     only_1k: bool = False,
+    shortlist: int | None = None,
     limit: int | None = None,
     process: Process = ALONE,
     batch_size: int = 64,
@@ -136,6 +141,9 @@ def evaluate(
         submission: whether to write submission files.
         partial: whether to leave out examples without features.
         only_1k: whether COCO is scored on its first thousand test images alone, as the paper's is: 25 times quicker.
+        shortlist: of retrieval among more than a thousand images, how many images for each caption, and captions for
+            each image, the model scores; ``cascade.rank_shortlist`` says how they are chosen, and how their loss is
+            measured. None for all.
         limit: how many examples of each split to score at most, the first ones, to try it. The scores say so in their
             ``split``, and ``folder`` is ``first-<limit>`` in the usual folder by default.
         process: this one, among those that share the examples. Scores and predictions are the same, however many.
@@ -204,6 +212,7 @@ def evaluate(
         reader=reader,
         partial=partial,
         only_1k=only_1k,
+        shortlist=shortlist,
         limit=limit,
         how=(batch_size, process, progress),
         resamples=resamples,
@@ -260,7 +269,7 @@ def _load(setting: _Setting, choice: Choice, split: str) -> _Part:
     task, path = choice.task, table_of(setting.data, choice.task, split)
     head = TASKS[task].head
     table = read_columns(path, ["example_id", "images", *rules_of(task).COLUMNS])
-    fold = first_fold(table["images"]) if setting.only_1k and task == "coco" else None
+    fold = retrieval.first_fold(table["images"]) if setting.only_1k and task == "coco" else None
     examples = load_examples(
         setting.data,
         task,
@@ -280,10 +289,27 @@ def _load(setting: _Setting, choice: Choice, split: str) -> _Part:
         if split == choice.submitted:
             todo = "extract all, or leave --submission out"
             raise DataError(f"a server takes all {asked:,} examples of {task} {split}", where=path, todo=todo)
-    protocol = PROTOCOL if fold is not None else ""
+    protocol = retrieval.PROTOCOL if fold is not None else ""
     if DATASETS[task].candidates == "shown in training" and examples.columns["given"].any():
         protocol = GIVEN
-    return _Part(examples, table.take(pa.array(examples.rows)).combine_chunks(), protocol)
+    cascade = _cascade(setting, examples) if setting.shortlist else None
+    return _Part(examples, table.take(pa.array(examples.rows)).combine_chunks(), protocol, cascade)
+
+
+def _cascade(setting: _Setting, examples: Examples) -> Cascade | None:
+    """Load what the shortlist of a split is made with; None where all pairs are scored: few images, or no retrieval."""
+    task, k = examples.task, setting.shortlist
+    if head_of(task).rank is None or k is None or len(examples.names) <= max(retrieval.FOLD, k):
+        return None
+    path = table_of(setting.data, task, STAND_IN)
+    if not path.exists():
+        todo = f"run {clean_command(setting.data, task)}, or leave --shortlist out"
+        raise DataError("there is no validation split, on which the shortlist is fitted", where=path, todo=todo)
+    encoder, reader = setting.model.encoder, setting.reader
+    given = load_examples(
+        setting.data, task, STAND_IN, encoder, reader, "validate", clean=False, partial=setting.partial
+    )
+    return Cascade(k, given)
 
 
 def _run(setting: _Setting, part: _Part) -> Judged | None:
@@ -293,7 +319,7 @@ def _run(setting: _Setting, part: _Part) -> Judged | None:
     given = (checkpoint.model, examples, setting.reader, setting.model.token(task))
     batch_size, process, progress = setting.how
     if rank := head_of(task).rank:
-        predicted = rank(*given, batch_size, process, progress)
+        predicted = rank(*given, batch_size, process, progress, part.cascade)
     else:
         labels = checkpoint.labels.get(TASKS[task].head, [])
         predicted = run.predict_examples(*given, labels, *setting.how)
@@ -345,5 +371,6 @@ def _score(
         extra={name: mean(value) if isinstance(value, Measure) else value for name, value in further.items()},
         contamination=contrast(scores, saw, groups, *drawn) if seen.tells else None,
         control=control_of(controls, choice.task, parts, (scores, saw, groups), drawn) if saw.any() else None,
+        shortlist=Shortlist(**parts[0].shortlist) if parts[0].shortlist else None,
         unknown_stages=seen.unknown,
     )

@@ -35,6 +35,27 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+class Shortlist(_Model):
+    """How retrieval was scored where the model did not score all pairs of a caption and an image.
+
+    Attributes:
+        k: images for each caption, and captions for each image, that the model scored.
+        pairs, scored: of all pairs, and of those that the model scored: the shortlist, what the loss is measured on,
+            and the first thousand of COCO's 5,000 images.
+        fitted: validation pairs that the cheap score of all pairs was fitted on.
+        captions, images: of the sample, chosen at random, of which all pairs were scored.
+        loss: by metric, the sample's by all pairs less its by the shortlist; negative where the shortlist flatters.
+    """
+
+    k: PositiveInt
+    pairs: PositiveInt
+    scored: PositiveInt
+    fitted: PositiveInt
+    captions: PositiveInt
+    images: PositiveInt
+    loss: dict[str, FiniteFloat]
+
+
 class TaskScore(_Model):
     """One task's score.
 
@@ -45,6 +66,7 @@ class TaskScore(_Model):
         extra: further metrics by name; plain numbers, such as a median rank, are not shares.
         contamination: the score on images that training saw, and on the others; None where its images are unknown.
         control: what a model that saw none of the images scores on the same examples; None where none was given.
+        shortlist: how a score of retrieval was made where not all pairs were scored; else None.
         unknown_stages: the trainings behind the model whose images are unknown: they may have seen any.
     """
 
@@ -54,6 +76,7 @@ class TaskScore(_Model):
     extra: dict[str, Estimate | FiniteFloat] = {}
     contamination: Contamination | None = None
     control: Control | None = None
+    shortlist: Shortlist | None = None
     unknown_stages: tuple[str, ...] = ()
 
     @model_validator(mode="after")
@@ -248,6 +271,10 @@ def by_task(tasks: Mapping[str, TaskScore], paper: str | None = None) -> tuple[l
         add(COLUMNS[name], task.split, task.metric, *measured, column=name)
         for extra, value in task.extra.items():
             add("", "", extra, *(_measured(value) if isinstance(value, Estimate) else [f"{value:g}", "", ""]))
+        if made := task.shortlist:
+            for metric, loss in made.loss.items():
+                count = made.images if metric.startswith("caption") else made.captions
+                add("", "", f"{metric}: all pairs less shortlist", f"{100 * loss:+.2f}", "", f"{count:,}")
         for part in ("seen", "unseen", "difference"):
             if is_leaked(task) and (estimate := getattr(task.contamination, part)):
                 add("", "", _CONTAMINATION[part], *_measured(estimate))
@@ -267,6 +294,16 @@ def concluded(tasks: Mapping[str, TaskScore]) -> list[str]:
         for name, task in tasks.items()
         if is_leaked(task) and task.contamination
     ]
+
+
+def shortlist_explained(made: Shortlist) -> str:
+    """Say how a score of retrieval was made where not all pairs were scored."""
+    share = made.scored / made.pairs
+    return (
+        f"Shortlist {made.k}: the model scored {made.scored:,} of {made.pairs:,} pairs ({share:.1%});"
+        f" the others stand behind, by a cheap score fitted on {made.fitted:,} validation pairs. What that loses is"
+        f" measured on {made.captions:,} captions and {made.images:,} images, of which all pairs were scored."
+    )
 
 
 def paper_rows() -> dict[str, dict[str, str]]:

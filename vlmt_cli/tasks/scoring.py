@@ -57,6 +57,7 @@ class Judged:
         extra: further metrics by name.
         columns: of all examples, for the file of predictions.
         protocol: what else tells what was scored, such as COCO's ``1k``.
+        shortlist: of retrieval, how its scores were made where not all pairs were scored (``cascade``); else None.
     """
 
     split: str
@@ -66,6 +67,7 @@ class Judged:
     extra: Mapping[str, Measure | float] = field(default_factory=dict)
     columns: Mapping[str, Any] = field(default_factory=dict)
     protocol: str = ""
+    shortlist: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

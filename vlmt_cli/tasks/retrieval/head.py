@@ -3,7 +3,7 @@
 Shapes: B batch, O options, C captions, I images.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.tasks.examples import Examples, Inputs, Lists
 from vlmt_cli.tasks.process import Process
-from vlmt_cli.trunks.encoded import Trunk
+from vlmt_cli.tasks.retrieval.cascade import Cascade, rank_shortlist
+from vlmt_cli.tasks.retrieval.matrix import Pairs
 
 if TYPE_CHECKING:
     from vlmt_cli.tasks.config import ModelConfig
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 READS_REGIONS = False
 OPTIONS = 4
 _IMAGES_AT_ONCE = 16
-_PAIRS_AT_ONCE = 256
 
 
 def make_head(config: "ModelConfig", head: str) -> nn.Module:
@@ -93,90 +93,20 @@ def rank(
     batch_size: int,
     process: Process,
     progress: Any = None,
+    cascade: Cascade | None = None,
 ) -> dict[str, Any]:
     """Score each of C captions against each of I images: ``scores_CI``, both in the order of the examples.
 
-    In others than the first process, nothing. ``progress`` counts pairs.
+    In others than the first process, nothing. ``progress`` counts pairs. With a ``cascade`` the model scores a
+    shortlist, as ``cascade.rank_shortlist`` says.
     """
-    device = process.device
-    order = np.argsort(examples.lengths, kind="stable")
-    cuts = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-    keys: list[str] = examples.names.tolist()
-    blocks = np.split(np.arange(len(keys)), range(_IMAGES_AT_ONCE, len(keys), _IMAGES_AT_ONCE))
-    own = blocks[process.rank :: process.world]
-
-    def captions(which: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor | None]:
-        ids, mask = examples.tokens.batch(examples.rows[which])
-        task = None if token is None else torch.full((len(ids),), token, device=device)
-        return ids.to(device), mask.to(device), task
-
-    def images() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        done = 0
-        for block in own:
-            regions = reader.read([keys[number] for number in block])
-            features = regions.features_BVF.to(device, torch.float32)
-            yield features, regions.boxes_BV5.to(device), regions.mask_BV.to(device)
-            if progress:
-                done = min(done + process.world * _IMAGES_AT_ONCE, len(keys))
-                progress(examples.task, done * len(examples), len(keys) * len(examples))
-
-    model.eval()
-    head = model.heads["retrieval"]
-    parts = []
-    if own:
-        matrix = score_matrix(model.trunk, head, [captions(which) for which in cuts], images(), _PAIRS_AT_ONCE)
-        parts.append((np.concatenate(own), matrix.float().cpu().numpy()))
-    gathered = [part for parts in process.to_first(parts) for part in parts]
-    if not gathered:
-        return {}
-    scores = np.empty((len(examples), len(keys)), np.float32)
-    for columns, part in gathered:
-        scores[np.ix_(order, columns)] = part
-    return {"scores_CI": scores}
+    pairs = Pairs(model, examples, reader, token, batch_size, process, _IMAGES_AT_ONCE, progress)
+    if cascade is not None:
+        return rank_shortlist(pairs, cascade)
+    parts = process.to_first(list(pairs.scored()))
+    return {"scores_CI": pairs.together(parts)} if process.is_first else {}
 
 
 def _another(own: NDArray[np.int64], images: int, rng: np.random.Generator) -> NDArray[np.int64]:
     drawn = rng.integers(images - 1, size=len(own))
     return drawn + (drawn >= own)
-
-
-@torch.inference_mode()
-def score_matrix(
-    trunk: Trunk,
-    head: nn.Module,
-    texts: Sequence[tuple[Tensor, Tensor, Tensor | None]],
-    images: Iterable[tuple[Tensor, Tensor, Tensor]],
-    at_once: int = 256,
-) -> Tensor:
-    """Score every caption against every image, as Recall@k takes (table 2, G2).
-
-    What does not depend on the pair is computed once: a caption's layers before the first co-attention, an image's
-    embedding, and both's projections for that layer. Captions of like lengths, and images of like numbers of
-    regions, in a batch keep padding small.
-
-    Args:
-        trunk, head: a model in evaluation mode, and its retrieval head.
-        texts: batches of captions, (tokens_BT, mask_BT, task_B).
-        images: batches of images, (features_BVF, boxes_BV5, mask_BV), taken one after another.
-        at_once: pairs that run through the joint layers together.
-
-    Returns:
-        Scores, (captions, images), in the order given.
-    """
-    encoded = [trunk.encode_text(tokens, mask, task) for tokens, mask, task in texts]
-    columns = []
-    for features, boxes, mask in images:
-        image = trunk.encode_image(features, boxes, mask)
-        rows = []
-        for text in encoded:
-            device = text.x_ND.device
-            grid = torch.cartesian_prod(
-                torch.arange(text.rows.batch, device=device), torch.arange(image.rows.batch, device=device)
-            )
-            scores = [
-                head(trunk.fuse(trunk.join(text.repeat(pairs[:, 0]), image.repeat(pairs[:, 1]), pooled_only=True)))
-                for pairs in torch.split(grid, at_once)
-            ]
-            rows.append(torch.cat(scores).view(text.rows.batch, image.rows.batch))
-        columns.append(torch.cat(rows))
-    return torch.cat(columns, dim=1)

@@ -77,12 +77,14 @@ def judge(task: str, split: str, table: pa.Table, predicted: Mapping[str, Any], 
         task, split: which.
         table: C captions of I images.
         predicted: ``scores_CI``, how well each caption describes each image, in the order of the images' first
-            captions.
+            captions; where that is of a shortlist, how it was made, ``shortlist``, and of 5,000 images ``fold_CI``, the
+            first fold, all scored.
         protocol: of examples that are one fold already.
 
     Returns:
         Recall@1 of image retrieval, of each caption; Recall@5 and 10, the median rank, and caption retrieval beside
-        it. Of 5,000 images: that of the first fold, with all folds and all images beside it.
+        it. Of 5,000 images: that of the first fold, with all folds and all images beside it; of a shortlist without
+        the other folds.
     """
     scores_CI: NDArray[np.float32] = predicted["scores_CI"]
     images = one_array(pc.list_element(one_array(table["images"]), 0)).dictionary_encode()
@@ -98,28 +100,40 @@ def judge(task: str, split: str, table: pa.Table, predicted: Mapping[str, Any], 
         "caption_rank": pa.array(whole.caption_I[image_of_C]),
         "best": pa.array(names[best_CK].tolist(), pa.list_(pa.string())),
     }
+    made: Mapping[str, Any] | None = predicted.get("shortlist")
     if pictures != FOLDED:
         scores, extra = recall(whole.image_C, 1), _recalls(whole, image_of_C)
-        return Judged(split, columns["images"], np.arange(captions), scores, extra, columns, protocol)
+        protocol = f"shortlist {made['k']}" if made else protocol
+        return Judged(split, columns["images"], np.arange(captions), scores, extra, columns, protocol, made)
     folds_I = folds_of(pictures, FOLD)
-    folded = retrieval_ranks(scores_CI, image_of_C, folds_I)
     fold_C = folds_I[image_of_C]
-    columns |= {
-        "score": pa.array(recall(folded.image_C, 1)),
-        "fold": pa.array(fold_C),
-        "fold_rank": pa.array(folded.image_C),
-        "fold_caption_rank": pa.array(folded.caption_I[image_of_C]),
-    }
     counted = np.flatnonzero(fold_C == 0)
-    first = Ranks(folded.image_C[counted], folded.caption_I[folds_I == 0])
+    if made:
+        first = retrieval_ranks(predicted["fold_CI"], image_of_C[counted])
+        ranks = first.image_C, first.caption_I[image_of_C[counted]]
+        known = np.where(fold_C == 0, np.cumsum(fold_C == 0) - 1, -1)
+    else:
+        folded = retrieval_ranks(scores_CI, image_of_C, folds_I)
+        first = Ranks(folded.image_C[counted], folded.caption_I[folds_I == 0])
+        ranks = folded.image_C, folded.caption_I[image_of_C]
+        known = np.arange(captions)
+    rows = pa.array(known, mask=known < 0)
+    columns |= {
+        "score": pa.array(recall(ranks[0], 1)).take(rows),
+        "fold": pa.array(fold_C),
+        "fold_rank": pa.array(ranks[0]).take(rows),
+        "fold_caption_rank": pa.array(ranks[1]).take(rows),
+    }
     extra = _recalls(first, image_of_C[counted])
-    weights_C, weights_I = fold_weights(fold_C), fold_weights(folds_I)
-    extra["Recall@1 of all folds"] = Measure(recall(folded.image_C, 1), image_of_C, weights_C)
-    extra["caption Recall@1 of all folds"] = Measure(recall(folded.caption_I, 1), None, weights_I)
+    if not made:
+        weights_C, weights_I = fold_weights(fold_C), fold_weights(folds_I)
+        extra["Recall@1 of all folds"] = Measure(recall(folded.image_C, 1), image_of_C, weights_C)
+        extra["caption Recall@1 of all folds"] = Measure(recall(folded.caption_I, 1), None, weights_I)
     everything = {"Recall@1": Measure(recall(whole.image_C, 1), image_of_C), **_recalls(whole, image_of_C)}
-    extra |= {f"{WHOLE} {name}": measure for name, measure in everything.items()}
+    prefix = f"{WHOLE} shortlist {made['k']}" if made else WHOLE
+    extra |= {f"{prefix} {name}": measure for name, measure in everything.items()}
     scores = recall(first.image_C, 1)
-    return Judged(split, columns["images"], counted, scores, extra, columns, PROTOCOL)
+    return Judged(split, columns["images"], counted, scores, extra, columns, PROTOCOL, made)
 
 
 def chance(train: Examples, test: Examples, boxes_of: object) -> float:
