@@ -99,8 +99,8 @@ def process_lines(options: argparse.Namespace) -> list[str]:
         "## Evaluation",
         "",
         f"`benchmarks/evaluate.py`, {platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}."
-        f" Questions of the synthetic world to a model of the published size, {options.examples} of them, {BATCH} at a time,"
-        f" one thread a process, {options.repeat} rounds in turns, after start-up.",
+        f" Questions of the synthetic world to a model of the published size, {options.examples} of them,"
+        f" {BATCH} at a time, one thread a process, {options.repeat} rounds in turns, after start-up.",
         "",
         "| processes | examples/s, best | median |",
         "| ---: | ---: | ---: |",
