@@ -87,6 +87,10 @@ def test_heads_rest_with_two_processes_too(pair):
     assert resting and resting == {name for name in pair[1]["moved"] if name.startswith("heads.vqa")}
 
 
+def test_processes_tell_the_first_and_it_tells_all(pair):
+    assert pair[1]["told"] == [[0, 0], [1, 1, 1]]
+
+
 def test_the_first_process_says_when_it_is_time_to_save(pair):
     assert pair[1]["saves"] == [[3, 6, 7, 10, 12]] * 2
 

@@ -13,6 +13,7 @@ from training.toy_loop import heads_that_move, saves_by_time
 
 from vlmt_cli.base.errors import VlmtError
 from vlmt_cli.evaluation.processes import Devices, make_fabric
+from vlmt_cli.tasks.process import Process
 from vlmt_cli.training import in_process, saver
 from vlmt_cli.training.train import prepare
 
@@ -39,7 +40,9 @@ def _in_each(fabric, jobs):
         except VlmtError as error:
             results[name] = error
     saves = fabric.all_gather(torch.tensor(saves_by_time(fabric)))
-    return results | {"moved": heads_that_move(fabric), "saves": saves.tolist()}
+    process = Process(fabric.device, fabric.global_rank, fabric.world_size)
+    told = process.from_first(process.to_first([process.rank] * (2 + process.rank)))
+    return results | {"moved": heads_that_move(fabric), "saves": saves.tolist(), "told": told}
 
 
 def _full(run, *_):

@@ -32,6 +32,7 @@ from vlmt_cli.tasks.process import Process
 Result = TypeVar("Result")
 
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # else each process says that it is there
+logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)  # else it says whom it ends
 
 
 @dataclass(frozen=True)
