@@ -49,6 +49,19 @@ def test_a_start_is_looked_for_beside_the_run_and_then_among_all_runs(tmp_path, 
         start_of(recipe(start="nothing"), demo / "runs" / "vqa", demo)
 
 
+def test_the_pretraining_of_another_trunk_is_passed_over(tmp_path):
+    def pretrained(name, config):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(config)
+
+    named, other = (Recipe(tasks="vqa", model={"trunk": trunk}) for trunk in ("vilbert", "lxmert"))
+    pretrained("pretrain", '{"trunk": {"width": 64}}')  # as earlier versions wrote ViLBERT's
+    assert start_of(named, tmp_path / "vqa") == start_of(Recipe(tasks="vqa"), tmp_path / "vqa")
+    assert start_of(other, tmp_path / "vqa") is None
+    pretrained("pretrain-lxmert", '{"trunk": {"kind": "lxmert"}}')
+    assert start_of(other, tmp_path / "vqa") == str(tmp_path / "pretrain-lxmert")
+
+
 def test_a_path_is_no_hub_id(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("mine").mkdir()

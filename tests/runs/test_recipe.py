@@ -11,7 +11,8 @@ from vlmt_cli.base.recipes import load_recipe, recipes_folder
 from vlmt_cli.datasets.table import GROUPS, TASKS, TWELVE
 from vlmt_cli.evaluation.scores import paper_rows
 from vlmt_cli.paper import table
-from vlmt_cli.runs.recipe import RECIPE, Recipe, check_tokens, read_recipe, write_recipe
+from vlmt_cli.runs.recipe import RECIPE, Recipe, check_tokens, keys_of, read_recipe, write_recipe
+from vlmt_cli.trunks.table import TRUNKS
 
 PRESETS = sorted({path.stem for path in recipes_folder().glob("*.yaml")} - {"data", "mini"})
 
@@ -144,6 +145,7 @@ def test_every_recipe_says_which_rows_of_the_paper_it_reproduces():
     runs = {row["run"] for row in table("table10_ablations")}
     rows = {"table2": set(paper_rows()), "table3": {"pairs", "triples"}, **dict.fromkeys(("table6", "table10"), runs)}
     rows |= {"table11": runs, "table12": runs, "table5": {row["model"] for row in table("table5_hdc")}}
+    rows |= {number: set(table(f"{number}_state_of_the_art")[0]) for number in ("table4", "table9")}
     named = {}
     for path in recipes_folder().glob("*.yaml"):
         if path.stem not in ("data", "mini"):
@@ -153,6 +155,17 @@ def test_every_recipe_says_which_rows_of_the_paper_it_reproduces():
                 assert row in rows[number], claim
                 assert named.setdefault(claim, path.stem) == path.stem, claim  # one recipe a row
     assert {claim.partition(" ")[2] for claim in named if claim.startswith("table2")} == rows["table2"]
+
+
+@pytest.mark.parametrize("trunk", sorted(TRUNKS.keys() - {"vilbert"}))
+def test_a_trunk_has_the_recipes_of_vilbert_and_those_of_its_released_weights(trunk):
+    for preset in ("pretrain", "single-task", "all-tasks"):
+        same, own = load_recipe(preset, Recipe, [f"model.trunk={trunk}"]), load_recipe(f"{preset}-{trunk}", Recipe)
+        assert own.model_dump(exclude={"reproduces"}) == same.model_dump(exclude={"reproduces"})
+    for preset in (f"single-task-{trunk}", f"all-tasks-{trunk}"):
+        released = load_recipe(f"{preset}-released", Recipe)
+        assert keys_of(released) == keys_of(load_recipe(preset, Recipe))
+        assert released.start not in ("auto", None)
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,20 @@ from vlmt_cli.datasets.table import GROUPS, TWELVE
 from vlmt_cli.runs.checkpoint import load_checkpoint
 from vlmt_cli.training.job import Job
 from vlmt_cli.training.train import train
+from vlmt_cli.trunks.table import TRUNKS
 
 NO_TRAINING = ("data", "mini", "size-proportional", "temperature")
 """No recipe, a scale, and draws of tasks, which ``test_resume`` trains."""
 FIRST = {"pretrain": "pretrain", "all-tasks": "all-tasks", "group-task": "group-task-G1"}
 """Recipes that others begin with, and the runs that these look for."""
-OTHERS = sorted({path.stem for path in recipes_folder().glob("*.yaml")} - {*NO_TRAINING, *FIRST})
+OF_TRUNKS = tuple(
+    f"{kind}-{trunk}{weights}"
+    for trunk in TRUNKS
+    for kind in ("pretrain", "single-task", "all-tasks")
+    for weights in ("", "-released")
+)
+"""Recipes that another trunk alone sets apart (test_recipe.py); test_trunks.py trains each trunk."""
+OTHERS = sorted({path.stem for path in recipes_folder().glob("*.yaml")} - {*NO_TRAINING, *FIRST, *OF_TRUNKS})
 PRETRAINING = ("pretrain", "pretrain-misaligned", "pretrain-overlapping")
 TASKS = {
     **dict.fromkeys(PRETRAINING, ("conceptual_captions",)),

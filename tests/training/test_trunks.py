@@ -26,12 +26,12 @@ def test_a_trunk_trains_and_is_scored(kind, tasks, trained_world, tmp_path, monk
     folder, at = tmp_path / kind, ("--data", str(trained_world), "--device", "cpu")
     settings = [f"training.{key}={value}" for key, value in SETTINGS.items()]
     options = [word for setting in (f"model.trunk={kind}", *settings) for word in ("--set", setting)]
-    begun = str(tmp_path / "pretrain")  # where a run of tasks looks for it
+    begun = str(tmp_path / f"pretrain-{kind}")  # where a run of tasks looks for it
     assert run("pretrain", "--scale", "mini", "--run", begun, *options, *at) == 0
     train = ("train", "--task", ",".join(tasks), "--scale", "mini", "--run", str(folder))
     assert run(*train, *options, *at) == 0
     stages = load_checkpoint(folder).lineage.stages
-    assert [stage.name for stage in stages] == ["pretrain", kind]
+    assert [stage.name for stage in stages] == [f"pretrain-{kind}", kind]
     assert "trunk" in stages[-1].beginning.taken and all(name.startswith("heads") for name in stages[-1].beginning.new)
     trunk = json.loads((folder / "config.json").read_text())["trunk"]
     assert trunk["kind"] == kind == load_checkpoint(folder).config.trunk.kind

@@ -181,7 +181,7 @@ def _initialising(run: Path, recipe: "Recipe", data: Path, in_the_way: "list[Obs
     """Return the line that opens a new run, and add what is in its way to ``in_the_way``."""
     from vlmt_cli.commands import obstacles
     from vlmt_cli.runs.best import find_weights
-    from vlmt_cli.runs.folders import CONFIG, start_of
+    from vlmt_cli.runs.folders import CONFIG, pretraining_runs, start_of
 
     start = start_of(recipe, run, data)
     if (run / CONFIG).exists():
@@ -192,7 +192,8 @@ def _initialising(run: Path, recipe: "Recipe", data: Path, in_the_way: "list[Obs
     if lacking := obstacles.out_of_reach(recipe, runs_folder(data)):
         in_the_way.append(lacking)
     bert = recipe.model.settled().bert
-    absent = f", as there is no run {run.parent / 'pretrain'}" if recipe.start == "auto" else ""
+    pretraining = run.parent / pretraining_runs(recipe.model.trunk)[0]
+    absent = f", as there is no run {pretraining}" if recipe.start == "auto" else ""
     return f"Initialising from {f'BERT ({bert})' if bert else 'random weights'}{absent}"
 
 

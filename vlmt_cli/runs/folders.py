@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vlmt_cli.base.documents import read_json
 from vlmt_cli.base.errors import DataError, UsageError, VlmtError
 from vlmt_cli.base.processes import is_first
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 DATA = Path("data")
 """The data folder where none is named."""
 RUNS = "runs"
+RELEASED = "released-"
+"""The beginning of the names of runs that hold released weights which are on no hub."""
 WEIGHTS, CONFIG, LABELS, TOKENIZER = "model.safetensors", "config.json", "labels.json", "tokenizer.json"
 LINEAGE, UNREAD, CARD = "lineage.json", "unread.safetensors", "README.md"
 STATE = "state.pt"
@@ -102,6 +105,8 @@ def settle(run: Path) -> None:
 def start_of(recipe: "Recipe", run: Path, data: Path | None = None) -> str | None:
     """Say which checkpoint a run begins with: a path, another run, a hub id, or None for initial weights.
 
+    ``auto`` passes a run ``pretrain`` of another trunk over.
+
     Args:
         recipe: every choice.
         run: its folder; other runs are looked for beside it.
@@ -116,18 +121,40 @@ def start_of(recipe: "Recipe", run: Path, data: Path | None = None) -> str | Non
         return None
     group = TASKS[recipe.tasks[0]].group if recipe.tasks[0] in TASKS else ""
     folders = dict.fromkeys([run.parent, *([runs_folder(data)] if data else [])])
-    for name in ("pretrain",) if recipe.start == "auto" else (recipe.start, f"{recipe.start}-{group}"):
+    trunk = recipe.model.trunk
+    for name in pretraining_runs(trunk) if recipe.start == "auto" else (recipe.start, f"{recipe.start}-{group}"):
         for folder in folders:
             beside = Path(os.path.normpath(folder / name))  # ../pretrain, in a sweep whose folder is not made yet
-            if (beside / CONFIG).exists():
+            if (beside / CONFIG).exists() and (recipe.start != "auto" or trunk in ("auto", trunk_of(beside))):
                 return str(beside)
     if recipe.start == "auto":
         return None
     start = find_run(recipe.start, data) if data else recipe.start
     if not Path(start).exists() and not is_hub_id(start):
         todo = f"train it first (vlmt train --preset {recipe.start}), or give --set start=CHECKPOINT"
+        if recipe.start.startswith(RELEASED):
+            todo = "make it of the released weights with vlmt convert, or give --set start=CHECKPOINT"
         raise UsageError(f"the run {recipe.start!r} to begin with is not there", where=run.parent, todo=todo)
     return start
+
+
+def pretraining_runs(trunk: str) -> tuple[str, ...]:
+    """Return the names of the runs that ``start: auto`` means for ``model.trunk``, the nearest first."""
+    return ("pretrain",) if trunk == "auto" else (f"pretrain-{trunk}", "pretrain")
+
+
+def trunk_of(run: Path) -> str:
+    """Return which trunk the model of a run has; configs of earlier versions name none and are ViLBERT's.
+
+    Raises:
+        DataError: its config is missing or damaged.
+    """
+    try:
+        config = read_json(run / CONFIG)
+    except FileNotFoundError as error:
+        raise DataError("is missing", where=run / CONFIG) from error
+    trunk = config.get("trunk") if isinstance(config, dict) else None
+    return str(trunk.get("kind", "vilbert")) if isinstance(trunk, dict) else "vilbert"
 
 
 def is_hub_id(name: str) -> bool:

@@ -46,7 +46,8 @@ class Recipe(Section):
         tasks: datasets and groups (``G1``), or ``all``.
         split: ``clean``, or ``full`` with every test image that cleaning would take out.
         start: the weights to begin with: a checkpoint, or null for initial ones. ``auto`` is the run ``pretrain``
-            beside this one where there is one, else initial weights.
+            beside this one where there is one, else initial weights; where ``model.trunk`` names a trunk, the run
+            ``pretrain-lxmert``, say, or ``pretrain`` if its trunk is the same.
         start_weights: which weights of a run to begin with, where it has both: its best, or its last.
         reproduces: the rows of the paper's tables that it is, such as ``table2 AT clean``; of one table those of both
             splits, where the paper has both.
