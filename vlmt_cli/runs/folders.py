@@ -23,7 +23,7 @@ DATA = Path("data")
 """The data folder where none is named."""
 RUNS = "runs"
 RELEASED = "released-"
-"""The beginning of the names of runs that hold released weights which are on no hub."""
+"""The beginning of the names of runs that ``vlmt convert`` makes of other trunks' released weights."""
 WEIGHTS, CONFIG, LABELS, TOKENIZER = "model.safetensors", "config.json", "labels.json", "tokenizer.json"
 LINEAGE, UNREAD, CARD = "lineage.json", "unread.safetensors", "README.md"
 STATE = "state.pt"
