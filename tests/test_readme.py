@@ -80,7 +80,7 @@ def test_cleaning(capsys):
 
 
 def test_features_training_and_python(capsys):
-    for page in ("docs/detector.md", "docs/training.md", "docs/cluster.md", "docs/python.md"):
+    for page in ("docs/detector.md", "docs/training.md", "docs/trunks.md", "docs/cluster.md", "docs/python.md"):
         run_page(capsys, page)
     vlmt(capsys, "clean", "--datasets", "all", "--replace")
     vlmt(capsys, "clean", "--check")

@@ -15,8 +15,12 @@ from vlmt_cli.analysis.overview import pairs_section
 from vlmt_cli.analysis.relations.pairs import Cell, PairTable, items_of
 from vlmt_cli.analysis.relations.pairs_file import write_pairs
 from vlmt_cli.analysis.relations.seeds import OverSeeds
+from vlmt_cli.analysis.relations.sweep import beginning_with
+from vlmt_cli.analysis.relations.trunks import TrunkRun
 from vlmt_cli.app import app
 from vlmt_cli.commands import analyze_sweeps
+from vlmt_cli.commands.analyze_trunks import recipe_of
+from vlmt_cli.commands.sweep_options import SweepOptions
 from vlmt_cli.runs.metrics import append
 
 SMALL = ("--scale", "mini", "--set", "training.iterations=2", "--set", "training.batch_size=10")
@@ -193,6 +197,26 @@ def test_a_real_sweep_of_two_iterations(vlmt, world, tmp_path, arguments):
     assert code == 0 and {run["state"] for run in json.loads(out)["runs"]} == {"finished"}
 
 
+def test_trunks_start_from_their_own_pretraining_and_released_weights_are_runs_of_their_own(vlmt, tmp_path):
+    for name, trunk in (("pretrain", "vilbert"), ("pretrain-lxmert", "lxmert"), ("released-lxmert", "lxmert")):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "config.json").write_text(json.dumps({"trunk": {"kind": trunk}}))
+    asked = ("trunks", "--trunks", "vilbert,lxmert", "--tasks", "nlvr2", "--seeds", 2, "--single-seeds", 1, *SMALL)
+    code, out, _ = vlmt("analyze", *asked, "--data", tmp_path, "--released", "--plan", "--json")
+    planned = {run["name"]: run for run in json.loads(out)["runs"]}
+    assert code == 0 and len(planned) == 3 * (2 + 1)
+    assert len(planned["lxmert-released-all-tasks-seed1"]["tasks"]) == 12
+    assert planned["vilbert-nlvr2-seed0"]["tasks"] == ["nlvr2"] and "vilbert-nlvr2-seed1" not in planned
+    options = SweepOptions(scale="mini", data=tmp_path)
+    starts = {
+        (trunk, released): beginning_with(recipe_of(TrunkRun(trunk, released, "", 0), options), options.folder).start
+        for trunk, released in (("vilbert", False), ("lxmert", False), ("visualbert", False), ("lxmert", True))
+    }
+    assert list(starts.values()) == ["../pretrain", "../pretrain-lxmert", None, "../released-lxmert"]
+    code, _, err = vlmt("analyze", "trunks", "--trunks", "uniter", "--data", tmp_path, "--released", "--plan")
+    assert code == 2 and "the run 'released-uniter' to begin with is not there; make it of the released weights" in err
+
+
 def test_ablations_train_on_request_only(vlmt, tmp_path, monkeypatch):
     planned = training(monkeypatch)
     at_a_terminal(monkeypatch)
@@ -319,6 +343,8 @@ def test_affinities_are_shown_beside_measured_pairs(vlmt, tmp_path):
         (["schedule", "{tmp}/runs/all-tasks", "--replay", "gap=0"], 2, "a gap is 1 or more"),
         (["schedule", "{tmp}/runs/all-tasks", "--task", "gqa"], 2, "the run has no task 'gqa'"),
         (["ablations", "--table", "7"], 2, "there is no table '7' of ablations"),
+        (["trunks", "--trunks", "vilbert,unitre"], 2, "there is no trunk 'unitre'; did you mean uniter"),
+        (["trunks", "--tasks", "flickr30k_entities"], 2, "'flickr30k_entities' is none of the twelve tasks"),
         (["ablations", "--only", "gap-8"], 2, "table 6 has no recipe 'gap-8'"),
         (["pairs", "--tasks", "vqa,vqq"], 2, "there is no task 'vqq'"),
         (["pairs", "--launcher", "cloud"], 2, "there is no launcher 'cloud'"),

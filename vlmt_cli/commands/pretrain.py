@@ -8,13 +8,15 @@ from vlmt_cli.commands.train import TrainingOptions, launch
 
 @grouped
 def pretrain(recipe: RecipeName = "pretrain", *, options: TrainingOptions) -> None:
-    """Pre-train ViLBERT on image captions: masked words, masked regions, alignment.
+    """Pre-train a trunk on image captions: masked words, masked regions, alignment.
 
     Regions that overlap a masked one are masked along, and only aligned pairs train the masked losses.
 
     Examples:
 
       vlmt pretrain --gpus 8
+
+      vlmt pretrain --preset pretrain-lxmert --gpus 8
 
       vlmt pretrain --preset pretrain-overlapping --run runs/pretrain-overlapping
     """

@@ -103,7 +103,7 @@ def attention_of(
         labels: names of the regions after IMG; ``region 1`` and so on by default.
 
     Raises:
-        UsageError: the text is longer than the model takes.
+        UsageError: the text is longer than the model takes, or the trunk has no attention.
         DataError: features or boxes do not fit the model or each other, or a token is none that it knows.
     """
     assert not model.training, "dropout would blur the maps"
@@ -133,7 +133,8 @@ def attention_of(
     names = list(tokens)
     if task is not None and model.config.trunk.task_tokens:
         names.insert(1, f"[TASK {task[0]}]")
-    assert encoded.maps is not None
+    if encoded.maps is None:
+        raise UsageError(f"{model.config.trunk.kind} has no attention maps", todo="look at a run of another trunk")
     maps, is_single = cut(encoded.maps, 0, len(names), len(pixels_V4)), not model.trunk.parts
     if is_single:
         maps = {kind: shares / shares.sum(-1, keepdims=True) for kind, shares in maps.items()}
