@@ -86,7 +86,8 @@ def draw_maps(
     the image (figures 12 and 13).
 
     A line is a query's attention to a key, the darker the more; only what is more than even attention, or the lines
-    would be a blur. The dashed box is the one that the referring head chooses, whatever the task.
+    would be a blur. The dashed box is the one that the referring head chooses, whatever the task. Of a single stream it
+    says that these are parts of self-attention.
 
     Args:
         path: the PNG to write.
@@ -107,6 +108,10 @@ def draw_maps(
         queries, keys = (attention.names(stream) for stream in kind.split("-"))
         _lines(figure.axes[1 + panel], kind.replace("-", " \N{RIGHTWARDS ARROW} "), queries, keys, map_QK)
     _write_text(figure, attention.tokens, {})
+    if attention.single_stream is not None:
+        said = "is a single stream: each map is a part of its\nself-attention, with rows in shares."
+        left, height = figure.axes[0].get_position().x0, figure.get_size_inches()[1]
+        figure.text(left, 0.15 / height, f"{attention.single_stream} {said}", fontsize=9, color="#1c1b22", va="bottom")
     _save(figure, path)
 
 
