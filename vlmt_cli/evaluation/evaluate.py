@@ -4,49 +4,39 @@ Everything is chosen, loaded and checked before the first batch runs, so that no
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.base.errors import UsageError
 from vlmt_cli.base.files import write_parquet
 from vlmt_cli.base.origin import verify_split_if_any
 from vlmt_cli.base.progress import Progress
-from vlmt_cli.datasets.clean_command import clean_command
-from vlmt_cli.datasets.table import DATASETS, TASKS, TWELVE
+from vlmt_cli.datasets.table import TASKS, TWELVE
 from vlmt_cli.evaluation import run
 from vlmt_cli.evaluation.bootstrap import RESAMPLES, Estimate, by_image, estimate
 from vlmt_cli.evaluation.card import write_card
-from vlmt_cli.evaluation.choose import STAND_IN, Choice, choose, table_of
+from vlmt_cli.evaluation.choose import Choice, choose, table_of
 from vlmt_cli.evaluation.contamination import contrast
 from vlmt_cli.evaluation.control import Controls, control_of, read_controls
 from vlmt_cli.evaluation.leaks import Seen, find_seen, guard, read_links, training_of
 from vlmt_cli.evaluation.merge import check_splits, merged, scores_to_keep
+from vlmt_cli.evaluation.parts import Say, Setting, judge_part, load_part
 from vlmt_cli.evaluation.question import named_tasks
 from vlmt_cli.evaluation.scores import SCORES_FILE, Scores, Shortlist, TaskScore, make_scores, write_scores
-from vlmt_cli.evaluation.setup import LoadedModel, open_model
+from vlmt_cli.evaluation.setup import open_model
 from vlmt_cli.evaluation.submission import write_submission
 from vlmt_cli.features.coverage import images_of
-from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.runs.best import BestOrLast
 from vlmt_cli.runs.folders import CONFIG, runs_folder
 from vlmt_cli.runs.recipe import Recipe
 from vlmt_cli.runs.tensors import tensors_hash
-from vlmt_cli.tasks.examples import Examples
-from vlmt_cli.tasks.groups import head_of, rules_of
-from vlmt_cli.tasks.load import load_examples
 from vlmt_cli.tasks.process import ALONE, Process
-from vlmt_cli.tasks.referring.rules import GIVEN
-from vlmt_cli.tasks.retrieval import rules as retrieval
-from vlmt_cli.tasks.retrieval.cascade import Cascade
 from vlmt_cli.tasks.scoring import Judged, Measure
-from vlmt_cli.tasks.tables import read_columns
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -70,32 +60,6 @@ class Evaluation:
     submissions: list[Path]
     paper: str | None
     parameters: int
-
-
-class _Part(NamedTuple):
-    """One split of a task, loaded; ``protocol`` as ``Judged`` has it, and the shortlist of a large retrieval task."""
-
-    examples: Examples
-    table: pa.Table
-    protocol: str
-    cascade: Cascade | None
-
-
-class _Setting(NamedTuple):
-    """All that a split is loaded, run and scored with; ``how`` is batch size, process and progress."""
-
-    data: Path
-    folder: Path
-    model: LoadedModel
-    reader: RegionReader
-    partial: bool
-    only_1k: bool
-    shortlist: int | None
-    limit: int | None
-    how: tuple[int, Process, Progress | None]
-    resamples: int
-    seed: int
-    say: Say
 
 
 def evaluate(
@@ -205,7 +169,7 @@ def evaluate(
         "resamples": resamples,
         "seed": seed,
     }
-    setting = _Setting(
+    setting = Setting(
         data=data,
         folder=folder or _folder_of(source, data) / (f"first-{limit}" if limit else ""),
         model=model,
@@ -222,14 +186,14 @@ def evaluate(
     before = None
     if tasks is not None or split is not None:
         before = scores_to_keep(setting.folder, protocol, {choice.task: choice.name for choice in choices})
-    loaded = {choice.task: [_load(setting, choice, name) for name in choice.all_splits] for choice in choices}
+    loaded = {choice.task: [load_part(setting, choice, name) for name in choice.all_splits] for choice in choices}
     checkpoint.model.to(process.device).eval()
     scored: dict[str, TaskScore] = {}
     all_judged: list[tuple[Choice, Judged]] = []
     with run.tensor_cores(process.device):
         for choice in choices:
             began = time.perf_counter()
-            judged = [judgement for part in loaded.pop(choice.task) if (judgement := _run(setting, part))]
+            judged = [judgement for part in loaded.pop(choice.task) if (judgement := judge_part(setting, part))]
             if not process.is_first:
                 continue
             all_judged += [(choice, judgement) for judgement in judged]
@@ -264,71 +228,7 @@ def _folder_of(source: str, data: Path) -> Path:
     return beside.with_name(f"{path.stem if path.is_file() else path.name}-evaluation")
 
 
-def _load(setting: _Setting, choice: Choice, split: str) -> _Part:
-    """Load all examples of a split; a part only with a limit, or where COCO's first fold is asked for."""
-    task, path = choice.task, table_of(setting.data, choice.task, split)
-    head = TASKS[task].head
-    table = read_columns(path, ["example_id", "images", *rules_of(task).COLUMNS])
-    fold = retrieval.first_fold(table["images"]) if setting.only_1k and task == "coco" else None
-    examples = load_examples(
-        setting.data,
-        task,
-        split,
-        setting.model.encoder,
-        setting.reader,
-        "test",
-        clean=False,
-        answers=setting.model.checkpoint.labels.get(head),
-        partial=setting.partial,
-        only=fold,
-        limit=setting.limit,
-    )
-    asked = len(table) if fold is None else len(fold)
-    if len(examples) < asked and not setting.limit:
-        setting.say(f"{task} {split}: {asked - len(examples):,} of {asked:,} examples have no features, left out")
-        if split == choice.submitted:
-            todo = "extract all, or leave --submission out"
-            raise DataError(f"a server takes all {asked:,} examples of {task} {split}", where=path, todo=todo)
-    protocol = retrieval.PROTOCOL if fold is not None else ""
-    if DATASETS[task].candidates == "shown in training" and examples.columns["given"].any():
-        protocol = GIVEN
-    cascade = _cascade(setting, examples) if setting.shortlist else None
-    return _Part(examples, table.take(pa.array(examples.rows)).combine_chunks(), protocol, cascade)
-
-
-def _cascade(setting: _Setting, examples: Examples) -> Cascade | None:
-    """Load what the shortlist of a split is made with; None where all pairs are scored: few images, or no retrieval."""
-    task, k = examples.task, setting.shortlist
-    if head_of(task).rank is None or k is None or len(examples.names) <= max(retrieval.FOLD, k):
-        return None
-    path = table_of(setting.data, task, STAND_IN)
-    if not path.exists():
-        todo = f"run {clean_command(setting.data, task)}, or leave --shortlist out"
-        raise DataError("there is no validation split, on which the shortlist is fitted", where=path, todo=todo)
-    encoder, reader = setting.model.encoder, setting.reader
-    given = load_examples(
-        setting.data, task, STAND_IN, encoder, reader, "validate", clean=False, partial=setting.partial
-    )
-    return Cascade(k, given)
-
-
-def _run(setting: _Setting, part: _Part) -> Judged | None:
-    """Predict a split, and judge it in the first process; None in the others."""
-    examples, task = part.examples, part.examples.task
-    checkpoint = setting.model.checkpoint
-    given = (checkpoint.model, examples, setting.reader, setting.model.token(task))
-    batch_size, process, progress = setting.how
-    if rank := head_of(task).rank:
-        predicted = rank(*given, batch_size, process, progress, part.cascade)
-    else:
-        labels = checkpoint.labels.get(TASKS[task].head, [])
-        predicted = run.predict_examples(*given, labels, *setting.how)
-    if not process.is_first:
-        return None
-    return rules_of(task).judge(task, examples.split, part.table, predicted, part.protocol)
-
-
-def _write(setting: _Setting, choice: Choice, judged: Judged) -> Path | None:
+def _write(setting: Setting, choice: Choice, judged: Judged) -> Path | None:
     """Write a split's predictions, and the file for the server where one is asked for; returns this one."""
     task, split, columns = choice.task, judged.split, judged.columns
     write_parquet(setting.folder / "predictions" / f"{task}-{split}.parquet", pa.table(dict(columns)))
@@ -342,7 +242,7 @@ def _write(setting: _Setting, choice: Choice, judged: Judged) -> Path | None:
 
 
 def _score(
-    setting: _Setting,
+    setting: Setting,
     choice: Choice,
     judged: Sequence[Judged],
     seen: Seen,
