@@ -4,6 +4,7 @@ Shapes: B batch, L places of a sequence, N real rows of a batch (see ``rows``), 
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -16,35 +17,68 @@ EPSILON = 1e-12  # of every layer norm, as in BERT
 
 
 def attend(
-    q_ND: Tensor, kv_M2D: Tensor, queries: Rows, keys: Rows, heads: int, dropout: float, keep_map: bool
+    q_BHLd: Tensor, k_BHLd: Tensor, v_BHLd: Tensor, queries: Rows, keys: Rows, dropout: float, keep_map: bool
 ) -> tuple[Tensor, Tensor | None]:
     """Let the rows of one stream attend to those of another, or of the same.
 
     Args:
-        q_ND: queries.
-        kv_M2D: keys and values, side by side.
+        q_BHLd, k_BHLd, v_BHLd: queries, keys and values (``project``).
         queries, keys: where both stand.
-        heads: H.
         dropout: of the attention probabilities.
         keep_map: whether to return the probabilities, (B, H, Lq, Lk), which costs time and memory.
 
     Returns:
         The contexts, (N, D), and the map or None.
     """
-    batch, width = queries.batch, q_ND.shape[-1]
-    q = queries.pad(q_ND).view(batch, queries.length, heads, -1).transpose(1, 2)
-    k, v = keys.pad(kv_M2D).view(batch, keys.length, 2, heads, -1).permute(2, 0, 3, 1, 4)
     mask = None if keys.mask_BL is None else keys.mask_BL[:, None, None, :]
     probabilities = None
     if keep_map:
-        scores = q @ k.transpose(-1, -2) / math.sqrt(width // heads)
+        scores = q_BHLd @ k_BHLd.transpose(-1, -2) / math.sqrt(q_BHLd.shape[-1])
         if mask is not None:
             scores = scores.masked_fill(~mask, -torch.inf)
         probabilities = scores.softmax(-1)
-        context = F.dropout(probabilities, dropout) @ v
+        context = F.dropout(probabilities, dropout) @ v_BHLd
     else:
-        context = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
-    return queries.pack(context.transpose(1, 2).reshape(batch, queries.length, width)), probabilities
+        context = F.scaled_dot_product_attention(q_BHLd, k_BHLd, v_BHLd, attn_mask=mask, dropout_p=dropout)
+    return queries.pack(context.transpose(1, 2).flatten(2)), probabilities
+
+
+class Projected(NamedTuple):
+    """The queries, keys and values of a stream, each (B, H, L, D / H), and where its queries stand."""
+
+    q_BHLd: Tensor
+    k_BHLd: Tensor
+    v_BHLd: Tensor
+    queries: Rows
+
+
+def project(
+    qkv: nn.Linear, x_ND: Tensor, rows: Rows, heads: int, first_only: bool = False, qkv_N3D: Tensor | None = None
+) -> Projected:
+    """Project a stream's states.
+
+    Args:
+        qkv: queries, keys and values side by side.
+        x_ND: states.
+        rows: where they stand.
+        heads: H.
+        first_only: whether each sequence's first row alone asks.
+        qkv_N3D: the projections, where they are at hand.
+    """
+    if not first_only:
+        return Projected(*_heads(qkv(x_ND) if qkv_N3D is None else qkv_N3D, rows, heads, 3), rows)
+    width, firsts = qkv.out_features // 3, rows.firsts()
+    if qkv_N3D is None:
+        q = F.linear(rows.first(x_ND), qkv.weight[:width], qkv.bias[:width])
+        kv = F.linear(x_ND, qkv.weight[width:], qkv.bias[width:])
+    else:
+        q, kv = rows.first(qkv_N3D)[:, :width], qkv_N3D[:, width:]
+    return Projected(*_heads(q, firsts, heads, 1), *_heads(kv, rows, heads, 2), firsts)
+
+
+def _heads(x_NKD: Tensor, rows: Rows, heads: int, kinds: int) -> tuple[Tensor, ...]:
+    """Split ``kinds`` of rows that stand side by side into (B, H, L, D / H) each, zero where no row is."""
+    return rows.pad(x_NKD).view(rows.batch, rows.length, kinds, heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
 
 
 class FeedForward(nn.Module):
@@ -79,17 +113,10 @@ class TransformerLayer(nn.Module):
         self, x_ND: Tensor, rows: Rows, first_only: bool = False, keep_map: bool = False
     ) -> tuple[Tensor, Tensor | None]:
         """Run the layer; with ``first_only`` only each sequence's first row comes out, (B, D)."""
-        width = x_ND.shape[-1]
-        if first_only:
-            x_first = rows.first(x_ND)
-            q = F.linear(x_first, self.qkv.weight[:width], self.qkv.bias[:width])
-            kv = F.linear(x_ND, self.qkv.weight[width:], self.qkv.bias[width:])
-            x_ND, queries = x_first, rows.firsts()
-        else:
-            q, kv = torch.split(self.qkv(x_ND), [width, 2 * width], dim=-1)
-            queries = rows
+        q, k, v, queries = project(self.qkv, x_ND, rows, self.heads, first_only)
         dropout = self.attention_dropout if self.training else 0.0
-        context, attention_map = attend(q, kv, queries, rows, self.heads, dropout, keep_map)
+        context, attention_map = attend(q, k, v, queries, rows, dropout, keep_map)
+        x_ND = rows.first(x_ND) if first_only else x_ND
         x = self.norm(x_ND + self.dropout(self.out(context)))
         return self.feedforward(x), attention_map
 
@@ -119,33 +146,40 @@ class CoAttentionLayer(nn.Module):
         self,
         text_ND: Tensor,
         vision_MD: Tensor,
-        text_qkv: Tensor,
-        vision_qkv: Tensor,
+        text_qkv: Tensor | None,
+        vision_qkv: Tensor | None,
         text_rows: Rows,
         vision_rows: Rows,
+        first_only: bool = False,
         keep_map: bool = False,
     ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-        """Run the layer.
+        """Run the layer; with ``first_only`` only each sequence's first row comes out, (B, D).
 
         Args:
             text_ND, vision_MD: states.
             text_qkv, vision_qkv: their projections, which depend on one stream alone and may be at hand.
             text_rows, vision_rows: where the states stand.
+            first_only: whether to leave out all other rows.
             keep_map: whether to return the maps.
 
         Returns:
             Text, vision, and the maps text-image (B, H, T, V) and image-text (B, H, V, T).
         """
-        width = text_qkv.shape[-1] // 3
-        text_q, text_kv = torch.split(text_qkv, [width, 2 * width], dim=-1)
-        vision_q, vision_kv = torch.split(vision_qkv, [width, 2 * width], dim=-1)
+        text = project(self.text_qkv, text_ND, text_rows, self.heads, first_only, text_qkv)
+        vision = project(self.vision_qkv, vision_MD, vision_rows, self.heads, first_only, vision_qkv)
         # Each direction's dropout is that of the stream whose keys it meets.
         of_vision, of_text = (rate if self.training else 0.0 for rate in (self.vision_dropout, self.text_dropout))
-        to_text, text_image = attend(text_q, vision_kv, text_rows, vision_rows, self.heads, of_vision, keep_map)
-        to_vision, image_text = attend(vision_q, text_kv, vision_rows, text_rows, self.heads, of_text, keep_map)
-        text = self.text_norm(text_ND + self.text_drop(self.text_out(to_text)))
-        vision = self.vision_norm(vision_MD + self.vision_drop(self.vision_out(to_vision)))
-        return self.text_feedforward(text), self.vision_feedforward(vision), text_image, image_text
+        to_text, text_image = attend(
+            text.q_BHLd, vision.k_BHLd, vision.v_BHLd, text.queries, vision_rows, of_vision, keep_map
+        )
+        to_vision, image_text = attend(
+            vision.q_BHLd, text.k_BHLd, text.v_BHLd, vision.queries, text_rows, of_text, keep_map
+        )
+        if first_only:
+            text_ND, vision_MD = text_rows.first(text_ND), vision_rows.first(vision_MD)
+        new_text = self.text_norm(text_ND + self.text_drop(self.text_out(to_text)))
+        new_vision = self.vision_norm(vision_MD + self.vision_drop(self.vision_out(to_vision)))
+        return self.text_feedforward(new_text), self.vision_feedforward(new_vision), text_image, image_text
 
 
 class Classifier(nn.Module):

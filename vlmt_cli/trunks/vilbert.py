@@ -121,8 +121,10 @@ class ViLBERT(nn.Module):
         after_co: list[tuple[Tensor, Tensor]] = []
         steps = self.config.order()[self._joined_from() :]
         last = {kind: step for step, (kind, _) in enumerate(steps)}
-        # A stream's last layer, when no co-attention follows it, is read in its first row alone.
+        # A stream's last layer is read in its first row alone; that is co-attention's where no other follows it.
         shortened = {kind for kind in ("text", "vision") if pooled_only and last.get(kind, -1) > last.get("co", -1)}
+        if pooled_only and not (shortened or keep or return_states) and last.get("co") == len(steps) - 1:
+            shortened = {"co"}
         for step, (kind, number) in enumerate(steps):
             first_only = kind in shortened and step == last[kind]
             if kind == "text":
@@ -132,14 +134,15 @@ class ViLBERT(nn.Module):
                 y, image_image = self.vision_layers[number](y, vision_rows, first_only, keep)
                 maps.image_image.append(image_image)
             else:
-                layer = cast(CoAttentionLayer, self.co_layers[number])
-                projected = (text.qkv_N3D, image.qkv_N3D) if step == 0 else (layer.text_qkv(x), layer.vision_qkv(y))
-                x, y, text_image, image_text = layer(x, y, *projected, text_rows, vision_rows, keep)
+                at_hand = (text.qkv_N3D, image.qkv_N3D) if step == 0 else (None, None)
+                x, y, text_image, image_text = self.co_layers[number](
+                    x, y, *at_hand, text_rows, vision_rows, first_only, keep
+                )
                 maps.text_image.append(text_image)
                 maps.image_text.append(image_text)
                 after_co.append((x, y))
-        first_text = x if "text" in shortened else text_rows.first(x)
-        first_image = y if "vision" in shortened else vision_rows.first(y)
+        first_text = x if shortened & {"text", "co"} else text_rows.first(x)
+        first_image = y if shortened & {"vision", "co"} else vision_rows.first(y)
         return Encoded(
             pooled_text=F.relu(self.text_pooler(first_text)),
             pooled_vision=F.relu(self.vision_pooler(first_image)),
