@@ -65,11 +65,12 @@ class FeatureStore:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
+        self._name = str(self.path.resolve())  # once, as it takes longer than to find a record
         if not may_be_lmdb(self.path):
             raise DataError("there is no feature store", where=self.path, todo="make one with vlmt pack or extract")
         check_pages(self.path)  # to the LMDB library a damaged page can be the end of the process
         try:
-            with _environment(self.path).begin(buffers=True) as transaction:
+            with _environment(self.path, self._name).begin(buffers=True) as transaction:
                 self.meta = read_meta(transaction, self.path)
         except DataError:
             close_here(self.path)
@@ -81,26 +82,26 @@ class FeatureStore:
         return self.meta.holds == "candidates" or (not self.meta.holds and "candidates" in self.path.name)
 
     def __len__(self) -> int:
-        return int(_environment(self.path).stat()["entries"]) - 1
+        return int(_environment(self.path, self._name).stat()["entries"]) - 1
 
     def __contains__(self, key: str) -> bool:
-        with _environment(self.path).begin(buffers=True) as transaction:
+        with _environment(self.path, self._name).begin(buffers=True) as transaction:
             return transaction.get(key.encode()) is not None
 
     def keys(self) -> list[str]:
         """List the image keys, in order of their bytes."""
-        with _environment(self.path).begin() as transaction:
+        with _environment(self.path, self._name).begin() as transaction:
             names = (key for key in transaction.cursor().iternext(values=False) if key != META)
             return [name.decode(errors="backslashreplace") for name in names]
 
     def read(self, key: str, verify: bool = False) -> Regions:
         """Read one image's regions into memory of their own. Raises a DataError when the store has none."""
-        with _environment(self.path).begin() as transaction:
+        with _environment(self.path, self._name).begin() as transaction:
             return decode(self._record(transaction, key), f"{self.path}: {key}", verify)
 
     def items(self, verify: bool = False) -> Iterator[tuple[str, Regions]]:
         """Go through all images in order of their keys; each one's arrays are valid until the next."""
-        with _environment(self.path).begin(buffers=True) as transaction:
+        with _environment(self.path, self._name).begin(buffers=True) as transaction:
             for key, record in transaction.cursor():
                 if bytes(key) != META:
                     name = bytes(key).decode(errors="backslashreplace")
@@ -161,7 +162,7 @@ class FeatureStore:
         room, boxes, where = features_BVF.shape[1], boxes_BV4.numpy(), f"{self.path}: "
         # numpy is fastest at copying float16 unchanged; torch converts it, twenty times as fast as numpy.
         half = features_BVF.numpy() if features_BVF.dtype == torch.float16 else None
-        with _environment(self.path).begin(buffers=True) as transaction:
+        with _environment(self.path, self._name).begin(buffers=True) as transaction:
             for i, key in enumerate(keys):
                 regions = decode(self._record(transaction, key), where + key)
                 count = min(len(regions.boxes), room - first)
@@ -192,9 +193,9 @@ class FeatureStore:
         close_here(self.path)
 
 
-def _environment(path: Path) -> Any:
-    """Return this process's environment of a store, opened when it is first asked for."""
-    name, process = str(path.resolve()), os.getpid()
+def _environment(path: Path, name: str) -> Any:
+    """Return this process's environment of a store, by its absolute name, opened when it is first asked for."""
+    process = os.getpid()
     opened_by, environment = _OPEN.get(name, (process, None))
     if environment is not None and opened_by != process:
         environment.close()  # a forked child's copy of its parent's
