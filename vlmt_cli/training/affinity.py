@@ -14,7 +14,8 @@ passes, and memory for N gradients; ``seconds`` says what it took.
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -43,6 +44,7 @@ class Affinity:
         began = time.perf_counter()
         loop = self.loop
         model: nn.Module = loop.model.module
+        scaler: Any = getattr(loop.fabric.strategy.precision, "scaler", None)
         parts = {task: self._parts(loop_task, iteration) for task, loop_task in loop.loop_tasks.items()}
         model.eval()
         try:
@@ -53,6 +55,8 @@ class Affinity:
                 step_sizes(model, loop.optimizer, loop.plan.rate(iteration)),
                 loop.choices.clip,
                 self._together,
+                loop.fabric.autocast,
+                float(scaler.get_scale()) if scaler else 1.0,
             )
         finally:
             model.train()
@@ -76,16 +80,20 @@ def measure(
     sizes: dict[str, Tensor | float],
     clip: float | None = None,
     together: Any = lambda value: value,
+    autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    loss_scale: float = 1.0,
 ) -> dict[str, Any]:
     """Measure affinities.
 
     Args:
         model: in evaluation mode; it comes out as it went in.
-        works: N tasks.
+        loop_tasks: N tasks.
         parts: a batch of each, as micro-batches.
         sizes: of each shared parameter, by what its gradient is multiplied in a step (``step_sizes``).
         clip: the largest norm of a gradient in a step, as in training; None for no limit.
         together: averages over processes.
+        autocast: gives the context in which the run computes losses, by its precision.
+        loss_scale: of fp16, whose gradients are too small for it otherwise; they come out without it.
 
     Returns:
         ``tasks``; ``lookahead``: N lists of N, Z_ij of a step on i (row) for j (column); ``cosine``: by part of the
@@ -96,11 +104,12 @@ def measure(
     gradients = []
     losses = []
     for task in tasks:
-        loss = batch_loss(model, loop_tasks[task], parts[task])
-        gradients_found = torch.autograd.grad(loss, list(shared.values()), allow_unused=True)
+        with autocast():
+            loss = batch_loss(model, loop_tasks[task], parts[task])
+        scaled = torch.autograd.grad(loss * loss_scale, list(shared.values()), allow_unused=True)
         flat = [
-            together(torch.zeros_like(parameter) if gradient is None else gradient)
-            for gradient, parameter in zip(gradients_found, shared.values(), strict=True)
+            together(torch.zeros_like(parameter) if gradient is None else gradient / loss_scale)
+            for gradient, parameter in zip(scaled, shared.values(), strict=True)
         ]
         gradients.append(flat)
         losses.append(together(loss.detach()))
@@ -114,7 +123,9 @@ def measure(
             before = [parameter.clone() for parameter in shared.values()]
             for parameter, step in zip(shared.values(), steps, strict=True):
                 parameter.sub_(step)
-            after = [together(batch_loss(model, loop_tasks[other], parts[other])) for other in tasks]
+            with autocast():
+                after = [batch_loss(model, loop_tasks[other], parts[other]) for other in tasks]
+            after = [together(loss) for loss in after]
             for parameter, old in zip(shared.values(), before, strict=True):
                 parameter.copy_(old)
             lookahead.append([1 - float(new / old) for new, old in zip(after, losses, strict=True)])
@@ -127,7 +138,7 @@ def batch_loss(model: nn.Module, loop_task: LoopTask, parts: Sequence[Any]) -> T
     total = torch.zeros(())
     for part in parts:
         for name, (value, _) in loop_task.sums(model, part).items():
-            total = total.to(value.device) + value / max(counts[name], 1)
+            total = total.to(value.device) + value.float() / max(counts[name], 1)
     return total
 
 
