@@ -62,9 +62,12 @@ def test_a_batch_has_examples_of_like_lengths(arguments):
 
 def test_little_of_a_batch_is_padding():
     lengths = np.random.default_rng(0).integers(5, 30, 20_000)
-    order = BatchOrder(lengths, 16, 0, "vqa")
-    padded = sum(16 * lengths[order.rows(place)].max() for place in range(order.epoch_length))
-    assert padded / lengths.sum() < 1.05
+    order, drawn = (BatchOrder(lengths, 16, 0, "vqa", window) for window in (32, 1))
+
+    def padded(order):
+        return sum(16 * lengths[order.rows(place)].max() for place in range(order.epoch_length)) / lengths.sum()
+
+    assert padded(order) < 1.05 and padded(drawn) > 1.5
     batches = np.stack([lengths[order.rows(place)] for place in range(order.epoch_length)])
     assert abs(np.corrcoef(batches.mean(1)[1:], batches.mean(1)[:-1])[0, 1]) < 0.1  # long and short ones mixed
 

@@ -127,6 +127,8 @@ class TrainingChoices(Section):
     """Largest norm of a gradient."""
     accumulate: PositiveInt = 1
     """Parts into which a batch is cut, for small memory; the update is that of the whole batch."""
+    length_window: PositiveInt = 32
+    """Batches among which texts of like lengths come together, so that little is padding; 1 draws at random."""
     freeze: tuple[Literal["text", "vision", "trunk"], ...] = ()
     """What keeps its weights."""
     curriculum: tuple[Literal[tuple(GROUPS)], ...] = ()  # type: ignore[valid-type]

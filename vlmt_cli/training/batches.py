@@ -14,21 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 Made = TypeVar("Made")
-_BATCHES_A_POOL = 32
 
 
 class BatchOrder:
     """Epoch after epoch of shuffled batches of examples of like lengths, so that little is padding.
+
+    Examples are shuffled, sorted by length within each window of batches, and cut into batches, which are shuffled.
 
     Args:
         lengths: of each example's text, (N,).
         batch_size: examples a batch, at most N.
         seed: of the run.
         name: the task's.
+        window: batches among which examples of like lengths come together; 1 leaves them as they are drawn.
     """
 
-    def __init__(self, lengths: NDArray[np.int64], batch_size: int, seed: int, name: str) -> None:
-        self.lengths, self.batch_size = lengths, batch_size
+    def __init__(self, lengths: NDArray[np.int64], batch_size: int, seed: int, name: str, window: int = 32) -> None:
+        self.lengths, self.batch_size, self.window = lengths, batch_size, window
         self.epoch_length = max(1, len(lengths) // batch_size)
         self.seed = (seed, zlib.crc32(name.encode()))
         self._last = (-1, np.empty((0, batch_size), np.int64))
@@ -49,7 +51,7 @@ class BatchOrder:
     def _shuffle(self, epoch: int) -> NDArray[np.int64]:
         rng = np.random.default_rng((*self.seed, 0, epoch))
         order = rng.permutation(len(self.lengths))[: self.epoch_length * self.batch_size]
-        pool = _BATCHES_A_POOL * self.batch_size
+        pool = self.window * self.batch_size
         for start in range(0, len(order), pool):
             part = order[start : start + pool]
             order[start : start + pool] = part[np.argsort(self.lengths[part], kind="stable")]

@@ -124,7 +124,7 @@ def make_loop_task(
     Raises:
         UsageError: a batch has too few examples for all processes and micro-batches.
     """
-    order = BatchOrder(splits.train.lengths, plan.batch_size, seed, task)
+    order = BatchOrder(splits.train.lengths, plan.batch_size, seed, task, recipe.training.length_window)
     parts = recipe.training.accumulate
     if plan.batch_size < process.world * parts:
         what = f"a batch of {task} has {plan.batch_size} examples, fewer than its {process.world * parts} parts"
