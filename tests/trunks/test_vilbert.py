@@ -21,7 +21,7 @@ from vlmt_cli.tasks.vqa import head as vqa
 from vlmt_cli.trunks.authors import authors_names
 from vlmt_cli.trunks.config import PRESETS, make_config
 from vlmt_cli.trunks.pretraining import PretrainingLabels
-from vlmt_cli.trunks.vilbert import ViLBERT
+from vlmt_cli.trunks.vilbert import ViLBERT, checkpoint_layers
 
 PARITY = Path(__file__).parents[1] / "data" / "parity"
 OUTPUTS = {
@@ -337,3 +337,28 @@ def test_a_box_that_overlaps_by_half_is_not_located():
     scores = torch.tensor([[0.0, 9.0], [0.0, 9.0]])
     ious = torch.tensor([[0.0, 0.5], [0.0, 0.501]])  # the target is above 0.5, as section 2.1 has it
     assert referring.score(scores, {"ious": ious}).tolist() == [0, 1]
+
+
+def test_checkpointed_layers_have_the_gradients_of_plain_ones():
+    """Dropout included, whose numbers are drawn again; and layers keep nothing but what comes in."""
+    config = make_config(
+        **SMALL | {"text": SMALL["text"] | {"dropout": 0.3}}, text_placement=(1, 2), vision_placement=(0, 1)
+    )
+    inputs, found, kept = batch([(5, 3), (2, 7)]), [], []
+    for checkpointed in (False, True):
+        torch.manual_seed(0)
+        trunk = ViLBERT(config).train()
+        if checkpointed:
+            checkpoint_layers(trunk)
+        sizes = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda x, sizes=sizes: sizes.append(x.numel()) or x, lambda x: x):
+            encoded = trunk(*inputs)
+            loss = encoded.text.square().sum() + encoded.vision.square().sum()
+        loss.backward()
+        kept.append(sum(sizes))
+        found.append({name: value.grad for name, value in trunk.named_parameters() if value.grad is not None})
+    assert found[0].keys() == found[1].keys() and all(torch.equal(found[1][name], found[0][name]) for name in found[0])
+    assert kept[1] < kept[0] / 2
+    trunk.eval()
+    with torch.no_grad():
+        same(trunk(*inputs).pooled_text, trunk(*inputs).pooled_text)

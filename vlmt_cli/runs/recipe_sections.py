@@ -129,6 +129,8 @@ class TrainingChoices(Section):
     """Parts into which a batch is cut, for small memory; the update is that of the whole batch."""
     length_window: PositiveInt = 32
     """Batches among which texts of like lengths come together, so that little is padding; 1 draws at random."""
+    checkpointing: bool = False
+    """Whether a layer's activations are computed again in the backward pass instead of kept, for small memory."""
     freeze: tuple[Literal["text", "vision", "trunk"], ...] = ()
     """What keeps its weights."""
     curriculum: tuple[Literal[tuple(GROUPS)], ...] = ()  # type: ignore[valid-type]
@@ -205,6 +207,8 @@ class TrainingChoices(Section):
 
     @model_validator(mode="after")
     def _has_phases(self) -> "TrainingChoices":
+        if self.compile and self.checkpointing:
+            raise ValueError("compile and checkpointing exclude each other; leave one of them out")
         groups, alone = self.curriculum, self.alone
         if len(set(groups)) < len(groups):
             raise ValueError(f"curriculum names a group twice: {', '.join(groups)}")

@@ -41,7 +41,7 @@ from vlmt_cli.training.plan import Plan, make_plan
 from vlmt_cli.training.processes import interrupts
 from vlmt_cli.training.saver import Saver
 from vlmt_cli.training.start import StartingPoint, make_start, settled_by
-from vlmt_cli.trunks.vilbert import compile_layers
+from vlmt_cli.trunks.vilbert import checkpoint_layers, compile_layers
 
 DIVERGED = "diverged"
 """What is in a run folder when a loss was NaN or infinite: the weights, and the batch."""
@@ -61,6 +61,8 @@ def train_here(fabric: Fabric, job: Job) -> bool:
     freeze(own, choices.freeze)
     if choices.compile:
         compile_layers(own.trunk)
+    if choices.checkpointing:
+        checkpoint_layers(own.trunk)
     model = fabric.setup_module(own)
     if recipe.pretrains:
         model.mark_forward_method("pretrain")

@@ -11,12 +11,14 @@ Shapes: B batch, T tokens (task token included once it is inserted), V regions (
 D width, N and M real rows of text and vision.
 """
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from vlmt_cli.trunks.config import PRESETS, ViLBERTConfig
 from vlmt_cli.trunks.encoded import Encoded, Maps, Stream, encode
@@ -204,6 +206,23 @@ def compile_layers(trunk: Any) -> None:
         part.compile(dynamic=True)
 
 
+def checkpoint_layers(trunk: Any) -> None:
+    """Let a trunk's layers keep what comes in alone, and compute the rest again in the backward pass, in place.
+
+    Dropout draws the same numbers again. Of ViLBERT's co-attention a whole layer is one.
+    """
+    whole: list[nn.Module] = list(getattr(trunk, "co_layers", ()))
+    inner = {module for layer in whole for module in layer.modules()}
+    for layer in [*whole, *(layer for layer in trunk.layers() if layer not in inner)]:
+        layer.forward = functools.partial(_checkpointed, layer, layer.forward)
+
+
+def _checkpointed(layer: nn.Module, forward: Callable[..., Any], *inputs: Any, **options: Any) -> Any:
+    if not (layer.training and torch.is_grad_enabled()):
+        return forward(*inputs, **options)
+    return checkpoint(forward, *inputs, use_reentrant=False, **options)
+
+
 def initialise(module: nn.Module, std: float) -> None:
     """Initialise a module as BERT does: weights from N(0, std), biases zero, layer norms one."""
     if isinstance(module, nn.Linear | nn.Embedding):
@@ -213,4 +232,4 @@ def initialise(module: nn.Module, std: float) -> None:
 
 
 Config, Trunk = ViLBERTConfig, ViLBERT
-__all__ = ["PRESETS", "Config", "Trunk", "ViLBERT", "compile_layers", "initialise"]
+__all__ = ["PRESETS", "Config", "Trunk", "ViLBERT", "checkpoint_layers", "compile_layers", "initialise"]
