@@ -8,11 +8,11 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
-from training.small_runs import make_recipe, same_end, told
+from training.small_runs import make_recipe, of_kind, same_end, told
 
 from vlmt_cli.evaluation.processes import precision_of
 from vlmt_cli.runs.checkpoint import STATE, load_state
-from vlmt_cli.training import in_process
+from vlmt_cli.training import affinity, in_process
 from vlmt_cli.training.job import Job
 from vlmt_cli.training.train import train
 
@@ -76,3 +76,25 @@ def test_a_run_that_has_kept_no_scaler_goes_on(fp16_on_cpu, trained_world, tmp_p
     torch.save(state, job.run / STATE)
     assert train(replace(job, resume=True))
     assert load_state(job.run)["scaler"]["scale"] == 2 * SCALER["init_scale"]
+
+
+def test_pretraining_and_affinities_in_bf16_are_near_those_in_32_bits(trained_world, tmp_path, monkeypatch):
+    """What the losses ask for goes through untouched: class targets as they are stored, and their places."""
+    measured = []
+    batch_loss = affinity.batch_loss
+    monkeypatch.setattr(affinity, "batch_loss", lambda *inputs: measured.append(is_in_bf16()) or batch_loss(*inputs))
+    losses, cosines = [], []
+    for precision in ("32", "bf16"):
+        run = tmp_path / precision
+        recipe = make_recipe("pretrain", iterations=2, batch_size=16, affinity_every=2, precision=precision)
+        assert train(Job(recipe, trained_world, run))
+        lines, names = of_kind(run, "train"), ("words", "regions", "alignment")
+        losses.append([line[name] for line in lines for name in names])
+        cosines.append(of_kind(run, "affinity")[0]["lookahead"][0][0])
+    assert losses[1] == pytest.approx(losses[0], rel=0.02) and losses[1] != losses[0]
+    assert cosines[1] == pytest.approx(cosines[0], rel=0.2)
+    assert measured == [False, False, True, True]
+
+
+def is_in_bf16():
+    return torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16

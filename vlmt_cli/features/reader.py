@@ -32,7 +32,7 @@ class RegionBatch(NamedTuple):
         places_BC: the rows of each image's candidates; 0 beyond their number.
         candidates_BC: which candidates are real, not padding.
         counts_B: detected regions of each image.
-        scores_BVC: class scores of detected regions, where they were requested.
+        scores_BVC: class scores of detected regions, float16 as they are stored, where they were requested.
     """
 
     features_BVF: Tensor
@@ -107,7 +107,7 @@ class RegionReader:
         else:
             features = torch.empty(batch, rows, width, dtype=torch.float32 if memory is None else memory.dtype)
         pixels = torch.zeros(batch, rows, 4)
-        classes = torch.empty(batch, rows, self.store.meta.classes) if scores else None
+        classes = torch.empty(batch, rows, self.store.meta.classes, dtype=torch.float16) if scores else None
         detected, sizes = self.store.read_into(
             images, features[:, : 1 + self.max_regions], pixels[:, : 1 + self.max_regions], first=1, scores_BVC=classes
         )

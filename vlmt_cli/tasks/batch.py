@@ -1,6 +1,7 @@
 """A batch: what the model, a task's loss and its score take."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -46,26 +47,27 @@ class Batch:
         if device.type == "cpu" and features in (None, self.features_BVF.dtype):
             return self
 
-        def move(tensor: Tensor) -> Tensor:
-            return tensor.to(device, non_blocking=True)
-
-        regions, detected = move(self.features_BVF).to(features), move(self.detected_B)
+        regions, detected = on_device(self.features_BVF, device).to(features), on_device(self.detected_B, device)
         if self.features_BVF.dtype == torch.float16:
             put_img(regions, detected)
-        return Batch(
-            self.task,
-            self.head,
-            self.examples,
-            move(self.tokens_BT),
-            move(self.token_mask_BT),
-            regions,
-            move(self.boxes_BV5),
-            move(self.region_mask_BV),
-            None if self.task_B is None else move(self.task_B),
-            None if self.pairs is None else (move(self.pairs[0]), move(self.pairs[1])),
-            {name: move(tensor) for name, tensor in self.targets.items()},
-            self.pixels_BV4,
-            detected,
+        moved = self._each(lambda tensor: on_device(tensor, device))
+        return replace(moved, features_BVF=regions, detected_B=detected)
+
+    def pinned(self) -> "Batch":
+        """Bring all tensors into memory from which copies to a GPU need not wait."""
+        return replace(self._each(pin), features_BVF=pin(self.features_BVF), detected_B=pin(self.detected_B))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        """Change all tensors that model and loss take but features and their number."""
+        return replace(
+            self,
+            tokens_BT=change(self.tokens_BT),
+            token_mask_BT=change(self.token_mask_BT),
+            boxes_BV5=change(self.boxes_BV5),
+            region_mask_BV=change(self.region_mask_BV),
+            task_B=None if self.task_B is None else change(self.task_B),
+            pairs=None if self.pairs is None else (change(self.pairs[0]), change(self.pairs[1])),
+            targets={name: change(tensor) for name, tensor in self.targets.items()},
         )
 
     def inputs(self) -> tuple[Any, ...]:
@@ -80,3 +82,15 @@ class Batch:
             self.task_B,
             self.pairs,
         )
+
+
+def pin(tensor: Tensor) -> Tensor:
+    """Copy a tensor into pinned memory, unless it is there, in one piece."""
+    return tensor if tensor.is_pinned() and tensor.is_contiguous() else tensor.contiguous().pin_memory()
+
+
+def on_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy a tensor to a device without waiting for what that does, as a copy from unpinned memory would."""
+    if device.type != "cuda" or tensor.is_cuda:
+        return tensor.to(device)
+    return pin(tensor).to(device, non_blocking=True)

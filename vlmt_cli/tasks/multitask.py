@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from vlmt_cli.tasks.config import ModelConfig, task_of
 from vlmt_cli.tasks.groups import head_of
 from vlmt_cli.trunks.encoded import Encoded, encode
-from vlmt_cli.trunks.pretraining import PretrainingHeads, PretrainingLabels
+from vlmt_cli.trunks.pretraining import Masked, PretrainingHeads
 from vlmt_cli.trunks.table import make_trunk
 from vlmt_cli.trunks.vilbert import initialise
 
@@ -66,13 +66,12 @@ class MultiTaskModel(nn.Module):
         features_BVF: Tensor,
         boxes_BV5: Tensor,
         region_mask_BV: Tensor,
-        labels: PretrainingLabels,
-        aligned_only: bool = True,
-    ) -> dict[str, tuple[Tensor, Tensor]]:
+        masked: Masked,
+    ) -> dict[str, tuple[Tensor, int]]:
         """Return the sums and counts of the pre-training losses (``PretrainingHeads.sums``) of a masked batch."""
         assert self.pretraining is not None, "the model has no pre-training heads"
         encoded = encode(self.trunk, tokens_BT, token_mask_BT, features_BVF, boxes_BV5, region_mask_BV)
-        return self.pretraining.sums(self.trunk, encoded, labels, aligned_only)
+        return self.pretraining.sums(self.trunk, encoded, masked)
 
     def read(self, head: str, encoded: Encoded) -> Tensor:
         """Return a head's output for what the trunk encoded."""

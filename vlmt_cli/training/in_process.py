@@ -214,7 +214,7 @@ def _save_divergence(fabric: Fabric, run: Path, weights: Mapping[str, torch.Tens
     fabric.barrier()
     for number, part in enumerate(error.parts):
         content = {**vars(part), "examples": torch.from_numpy(part.examples)}
-        if "labels" in content:
-            content["labels"] = vars(content["labels"])
+        if "masked" in content:
+            content["masked"] = vars(content["masked"])
         write_torch(folder / f"batch-{fabric.global_rank}-{number}.pt", content)
     fabric.barrier()  # the first process that fails ends the others

@@ -28,9 +28,9 @@ from vlmt_cli.tasks.tables import require_in_split
 from vlmt_cli.tasks.text import TextEncoder
 from vlmt_cli.training.batches import BatchOrder
 from vlmt_cli.training.plan import TaskPlan
-from vlmt_cli.training.pretraining import Captions, count_masked, pretraining_sums, validate_pretraining
+from vlmt_cli.training.pretraining import Captions, MaskedBatch, count_masked, pretraining_sums, validate_pretraining
 
-Sums = dict[str, tuple[Tensor, Tensor]]
+Sums = dict[str, tuple[Tensor, Any]]
 """Losses by name, each a sum and what to divide it by."""
 
 
@@ -135,17 +135,23 @@ def make_loop_task(
         own = np.arange(plan.batch_size)[process.rank :: process.world]
         return [own[part::parts] for part in range(parts) if len(own[part::parts])]
 
+    on_gpu = process.device.type == "cuda"
+
     if task == PRETRAINING:
         source = Captions(splits.train, reader, encoder, recipe.masking)
+
+        def masked(number: int) -> list[MaskedBatch]:
+            batch, generator = order.rows(number), order.generator
+            parts = [source.masked(batch, part, generator(number)) for part in parts_of(number)]
+            return [part.pinned() for part in parts] if on_gpu else parts
+
         return LoopTask(
             task,
             "pretraining",
             plan,
-            lambda number: [
-                source.masked(order.rows(number), part, order.generator(number)) for part in parts_of(number)
-            ],
-            lambda parts: count_masked(parts, recipe.masking),
-            lambda model, batch: pretraining_sums(model, batch, recipe.masking),
+            masked,
+            count_masked,
+            pretraining_sums,
             lambda model: validate_pretraining(
                 model,
                 Captions(splits.validation, reader, encoder, recipe.masking),
@@ -157,13 +163,13 @@ def make_loop_task(
         )
 
     head, form = head_of(task), recipe.model.verification_loss
-    multiple = 8 if process.device.type == "cuda" else 1
+    multiple = 8 if on_gpu else 1
 
     def make(number: int) -> list[Batch]:
         whole = order.rows(number)
         # Drawn for the whole batch, so that it does not depend on how many processes share it.
         drawn = head.draw(splits.train, whole, order.generator(number)) if head.draw else None
-        return [
+        parts = [
             make_batch(
                 splits.train,
                 whole[part],
@@ -175,6 +181,7 @@ def make_loop_task(
             )
             for part in parts_of(number)
         ]
+        return [part.pinned() for part in parts] if on_gpu else parts
 
     def sums(model: nn.Module, batch: Batch) -> Sums:
         options = head.options(model(*batch.inputs()), batch.targets)

@@ -1,6 +1,7 @@
 """Pre-training on captions (sections 3.1 and 8.2): masked words, masked regions, alignment with random captions."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,13 @@ from torch import Tensor, nn
 from vlmt_cli.evaluation.run import evaluating, gathered, own_batches
 from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.runs.recipe_sections import MaskingChoices
+from vlmt_cli.tasks.batch import on_device, pin
 from vlmt_cli.tasks.examples import Examples
 from vlmt_cli.tasks.load import CAPTION_TOKENS
 from vlmt_cli.tasks.process import Process
 from vlmt_cli.tasks.text import TextEncoder
 from vlmt_cli.training.masking import img_feature, mask_regions, mask_words, masked_shares
-from vlmt_cli.trunks.pretraining import PretrainingLabels
+from vlmt_cli.trunks.pretraining import Masked, PretrainingLabels
 
 MISALIGNED = 0.5
 """The share of captions that are another image's (section 8.2)."""
@@ -29,13 +31,13 @@ class MaskedBatch:
     Attributes:
         examples: the captions' images, (B,).
         inputs: tokens, mask, features, boxes, mask: the model's arguments.
-        labels: what was masked.
+        masked: what the losses ask for.
         shares: of regions, which were sampled and which masked.
     """
 
     examples: NDArray[np.int64]
     inputs: tuple[Tensor, ...]
-    labels: PretrainingLabels
+    masked: Masked
     shares: dict[str, Tensor]
 
     def __len__(self) -> int:
@@ -45,9 +47,14 @@ class MaskedBatch:
         """Bring all tensors to a device."""
         if device.type == "cpu":
             return self
-        labels = PretrainingLabels(*(tensor.to(device, non_blocking=True) for tensor in vars(self.labels).values()))
-        inputs = tuple(tensor.to(device, non_blocking=True) for tensor in self.inputs)
-        return MaskedBatch(self.examples, inputs, labels, self.shares)
+        return self._each(lambda tensor: on_device(tensor, device))
+
+    def pinned(self) -> "MaskedBatch":
+        """Bring all tensors into memory from which copies to a GPU need not wait."""
+        return self._each(pin)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "MaskedBatch":
+        return replace(self, inputs=tuple(map(change, self.inputs)), masked=self.masked.each(change))
 
 
 @dataclass(frozen=True)
@@ -98,26 +105,26 @@ class Captions:
         return MaskedBatch(
             which,
             (words, is_real, features, regions.boxes_BV5, regions.mask_BV),
-            PretrainingLabels(labels, sampled, regions.scores_BVC, torch.from_numpy(misaligned[part])),
+            PretrainingLabels(labels, sampled, regions.scores_BVC, torch.from_numpy(misaligned[part])).masked(
+                choices.aligned_only
+            ),
             masked_shares(masked, present),
         )
 
 
-def count_masked(parts: list[MaskedBatch], choices: MaskingChoices) -> dict[str, float]:
+def count_masked(parts: list[MaskedBatch]) -> dict[str, float]:
     """Count what each of the three losses is divided by."""
-    words = regions = pairs = 0
-    for part in parts:
-        aligned = ~part.labels.misaligned_B if choices.aligned_only else torch.ones_like(part.labels.misaligned_B)
-        words += int((part.labels.words_BT[aligned] >= 0).sum())
-        regions += int(part.labels.regions_BV[aligned].sum())
-        pairs += len(part)
-    return {"words": float(words), "regions": float(regions), "alignment": float(pairs)}
+    return {
+        "words": float(sum(len(part.masked.words_K) for part in parts)),
+        "regions": float(sum(len(part.masked.region_places_R) for part in parts)),
+        "alignment": float(sum(map(len, parts))),
+    }
 
 
-def pretraining_sums(model: nn.Module, batch: MaskedBatch, choices: MaskingChoices) -> dict[str, tuple[Tensor, Tensor]]:
+def pretraining_sums(model: nn.Module, batch: MaskedBatch) -> dict[str, tuple[Tensor, int]]:
     """Return the three losses of a masked batch, each a sum and its count."""
     pretrain: Any = model.pretrain
-    sums: dict[str, tuple[Tensor, Tensor]] = pretrain(*batch.inputs, batch.labels, choices.aligned_only)
+    sums: dict[str, tuple[Tensor, int]] = pretrain(*batch.inputs, batch.masked)
     return sums
 
 
@@ -130,7 +137,7 @@ def validate_pretraining(
         for number, which, is_own in own_batches(only, batch_size, process):
             rng = np.random.default_rng(number)
             batch = captions.masked(which, np.arange(len(which)), rng).to(process.device)
-            sums = pretraining_sums(model, batch, captions.masking)
+            sums = pretraining_sums(model, batch)
             if is_own:
                 totals += np.array([[float(total), float(count)] for total, count in sums.values()])
     totals = gathered(totals, process)

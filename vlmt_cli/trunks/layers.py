@@ -66,14 +66,16 @@ def project(
         qkv_N3D: the projections, where they are at hand.
     """
     if not first_only:
-        return Projected(*_heads(qkv(x_ND) if qkv_N3D is None else qkv_N3D, rows, heads, 3), rows)
+        q, k, v = _heads(qkv(x_ND) if qkv_N3D is None else qkv_N3D, rows, heads, 3)
+        return Projected(q, k, v, rows)
     width, firsts = qkv.out_features // 3, rows.firsts()
     if qkv_N3D is None:
-        q = F.linear(rows.first(x_ND), qkv.weight[:width], qkv.bias[:width])
-        kv = F.linear(x_ND, qkv.weight[width:], qkv.bias[width:])
+        first = F.linear(rows.first(x_ND), qkv.weight[:width], qkv.bias[:width])
+        others = F.linear(x_ND, qkv.weight[width:], qkv.bias[width:])
     else:
-        q, kv = rows.first(qkv_N3D)[:, :width], qkv_N3D[:, width:]
-    return Projected(*_heads(q, firsts, heads, 1), *_heads(kv, rows, heads, 2), firsts)
+        first, others = rows.first(qkv_N3D)[:, :width], qkv_N3D[:, width:]
+    (q,), (k, v) = _heads(first, firsts, heads, 1), _heads(others, rows, heads, 2)
+    return Projected(q, k, v, firsts)
 
 
 def _heads(x_NKD: Tensor, rows: Rows, heads: int, kinds: int) -> tuple[Tensor, ...]:

@@ -4,9 +4,10 @@ A masked place's head runs on that place alone: with 15% masked that is a sevent
 the memory of a (B, T, vocabulary) tensor. By default the two masked losses count aligned pairs only, as the paper
 does: "we only perform the mask multi-modal modelling task on aligned image-caption pairs".
 
-Shapes: N and M real rows of text and vision, K masked places, C region classes.
+Shapes: N and M real rows of text and vision, K masked words, R masked regions, C region classes.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -34,6 +35,53 @@ class PretrainingLabels:
     regions_BV: Tensor
     region_classes_BVC: Tensor
     misaligned_B: Tensor
+
+    def masked(self, aligned_only: bool = True) -> "Masked":
+        """Keep what the losses ask for alone.
+
+        Args:
+            aligned_only: whether the masked losses leave out misaligned pairs (section 8.2).
+        """
+        is_asked = ~self.misaligned_B.bool()[:, None] | (not aligned_only)
+        words = ((self.words_BT >= 0) & is_asked).flatten()
+        regions = (self.regions_BV.bool() & is_asked).flatten()
+        return Masked(
+            words.nonzero().squeeze(1),
+            self.words_BT.flatten()[words],
+            regions.nonzero().squeeze(1),
+            self.region_classes_BVC.flatten(0, 1)[regions],
+            self.misaligned_B,
+        )
+
+
+class Masked:
+    """The masked places of a batch alone: of 1,601 class scores a region, a fourteenth is left to be moved to a device.
+
+    Not a dataclass: Fabric would turn its targets into the run's precision, or refuse it.
+
+    Attributes:
+        word_places_K: where in (B, T) a word was masked, counted through all rows.
+        words_K: the token that was there.
+        region_places_R: where in (B, V) a region was masked.
+        region_classes_RC: the detector's class distribution of it, in the type in which it is stored.
+        misaligned_B: whether the caption is another image's.
+    """
+
+    def __init__(
+        self,
+        word_places_K: Tensor,
+        words_K: Tensor,
+        region_places_R: Tensor,
+        region_classes_RC: Tensor,
+        misaligned_B: Tensor,
+    ) -> None:
+        self.word_places_K, self.words_K = word_places_K, words_K
+        self.region_places_R, self.region_classes_RC = region_places_R, region_classes_RC
+        self.misaligned_B = misaligned_B
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> "Masked":
+        """Change all tensors."""
+        return Masked(*map(change, vars(self).values()))
 
 
 class PretrainingHeads(nn.Module):
@@ -64,19 +112,16 @@ class PretrainingHeads(nn.Module):
         self, trunk: Trunk, encoded: Encoded, labels: PretrainingLabels, aligned_only: bool = True
     ) -> dict[str, Tensor]:
         """Return the three losses of ``sums``, each by its count; a loss without a masked place is zero."""
-        sums = self.sums(trunk, encoded, labels, aligned_only)
-        return {name: total / count.clamp(min=1) for name, (total, count) in sums.items()}
+        sums = self.sums(trunk, encoded, labels.masked(aligned_only))
+        return {name: total / max(count, 1) for name, (total, count) in sums.items()}
 
-    def sums(
-        self, trunk: Trunk, encoded: Encoded, labels: PretrainingLabels, aligned_only: bool = True
-    ) -> dict[str, tuple[Tensor, Tensor]]:
+    def sums(self, trunk: Trunk, encoded: Encoded, masked: Masked) -> dict[str, tuple[Tensor, int]]:
         """Compute the three losses, summed, so that parts of a batch can be added up.
 
         Args:
             trunk: it fuses, and its word embedding decodes.
             encoded: the masked batch, encoded without task token.
-            labels: what was masked.
-            aligned_only: whether the masked losses leave out misaligned pairs (section 8.2).
+            masked: what was masked, on the same device.
 
         Returns:
             Of each the sum and the count. ``words``: cross-entropy over the masked words. ``regions``: KL divergence
@@ -84,23 +129,15 @@ class PretrainingHeads(nn.Module):
             0 aligned.
         """
         assert encoded.text is not None and encoded.vision is not None
-        aligned = (
-            ~labels.misaligned_B.bool()[:, None]
-            if aligned_only
-            else torch.ones_like(labels.misaligned_B[:, None]).bool()
-        )
-        words = encoded.text_rows.pack((labels.words_BT * aligned + ~aligned * -1).unsqueeze(-1)).squeeze(-1)
-        masked_words = words >= 0
-        word_logits = self.words(encoded.text[masked_words], trunk)
-        regions = encoded.vision_rows.pack((labels.regions_BV.bool() & aligned).unsqueeze(-1)).squeeze(-1)
-        classes = encoded.vision_rows.pack(labels.region_classes_BVC)[regions]
-        region_logits = self.regions(encoded.vision[regions])
+        word_logits = self.words(encoded.text[encoded.text_rows.among(masked.word_places_K)], trunk)
+        region_logits = self.regions(encoded.vision[encoded.vision_rows.among(masked.region_places_R)])
+        classes = masked.region_classes_RC.to(region_logits.dtype)
         alignment = self.alignment(trunk.fuse(encoded))
         return {
-            "words": (F.cross_entropy(word_logits, words[masked_words], reduction="sum"), masked_words.sum()),
-            "regions": (F.kl_div(region_logits.log_softmax(-1), classes, reduction="sum"), regions.sum()),
+            "words": (F.cross_entropy(word_logits, masked.words_K, reduction="sum"), len(word_logits)),
+            "regions": (F.kl_div(region_logits.log_softmax(-1), classes, reduction="sum"), len(region_logits)),
             "alignment": (
-                F.cross_entropy(alignment, labels.misaligned_B.long(), reduction="sum"),
-                torch.tensor(len(alignment), device=alignment.device),
+                F.cross_entropy(alignment, masked.misaligned_B.long(), reduction="sum"),
+                len(alignment),
             ),
         }

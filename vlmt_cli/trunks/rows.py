@@ -41,6 +41,10 @@ class Rows(NamedTuple):
         x = x_BLD.reshape(self.batch * self.length, -1)
         return x if self.index_N is None else x.index_select(0, self.index_N)
 
+    def among(self, places_K: Tensor) -> Tensor:
+        """Say which of the N rows stand at real places of (B, L), counted through all rows."""
+        return places_K if self.index_N is None else torch.searchsorted(self.index_N, places_K)
+
     def first(self, x_ND: Tensor) -> Tensor:
         """Take each sequence's first row: (B, D)."""
         return x_ND if self.first_B is None else x_ND.index_select(0, self.first_B)
