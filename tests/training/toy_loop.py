@@ -9,7 +9,8 @@ from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.runs.recipe_sections import TrainingChoices
 from vlmt_cli.tasks.config import HEADS, ModelConfig
 from vlmt_cli.tasks.multitask import MultiTaskModel
-from vlmt_cli.training.loop import Loop, first_state
+from vlmt_cli.training.loop import Loop
+from vlmt_cli.training.loop_state import first_state
 from vlmt_cli.training.loop_task import LoopTask
 from vlmt_cli.training.optimizer import make_optimizer
 from vlmt_cli.trunks.config import make_config

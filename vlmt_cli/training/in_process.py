@@ -34,7 +34,8 @@ from vlmt_cli.tasks.text import TextEncoder
 from vlmt_cli.training.affinity import Affinity
 from vlmt_cli.training.environment import environment_here, with_environment
 from vlmt_cli.training.job import Job, Listener, split_hash_of
-from vlmt_cli.training.loop import DivergedError, Loop, first_state, read_state
+from vlmt_cli.training.loop import Loop
+from vlmt_cli.training.loop_state import DivergedError, first_state, read_state
 from vlmt_cli.training.loop_task import Splits, load_splits, make_loop_task
 from vlmt_cli.training.optimizer import freeze, load_optimizer, make_optimizer
 from vlmt_cli.training.plan import Plan, make_plan
@@ -52,7 +53,7 @@ def train_here(fabric: Fabric, job: Job) -> bool:
     recipe, choices = job.recipe, job.recipe.training
     encoder = TextEncoder(job.tokenizer)
     on_gpu = fabric.device.type == "cuda"
-    reader = make_reader(recipe, job.data, fixed=on_gpu)
+    reader = make_reader(recipe, job.data, fixed=on_gpu and choices.compile)
     splits = load_splits(job.data, recipe, encoder, reader, job.partial)
     checkpoint, beginning = (load_checkpoint(job.run), None) if job.resume else _begin(job, encoder, reader, splits)
     own = checkpoint.model

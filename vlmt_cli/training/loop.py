@@ -9,91 +9,29 @@ import time
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from vlmt_cli.base.errors import VlmtError
 from vlmt_cli.runs.best import Best
 from vlmt_cli.runs.recipe_sections import TrainingChoices
+from vlmt_cli.tasks.batch import on_device
 from vlmt_cli.training.batches import Prefetcher
-from vlmt_cli.training.dsg import VARIANTS, Controller
+from vlmt_cli.training.loop_state import Clock, DivergedError, LoopState, Tally, Update
 from vlmt_cli.training.loop_task import LoopTask
-from vlmt_cli.training.optimizer import clip_gradients, drop_foreign_gradients, set_rate
+from vlmt_cli.training.optimizer import drop_foreign_gradients, set_rate, take_step
 from vlmt_cli.training.plan import Plan
 
 Emit = Callable[[dict[str, Any]], None]
-
-
-@dataclass
-class LoopState:
-    """How far a run is; with the weights and the optimizer, all that it needs to go on.
-
-    Attributes:
-        iteration: the last one that is complete.
-        seconds: of training so far.
-        batches: that each task has taken.
-        controllers: each task's dynamic stop-and-go.
-        scores: each task's latest validation score, of those that have been validated.
-        best: when the weights were best; None until every task has been validated.
-    """
-
-    iteration: int
-    seconds: float
-    batches: dict[str, int]
-    controllers: dict[str, Controller]
-    scores: dict[str, float] = field(default_factory=dict)
-    best: Best | None = None
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return plain data."""
-        controllers = {task: controller.state_dict() for task, controller in self.controllers.items()}
-        return {
-            "iteration": self.iteration,
-            "seconds": self.seconds,
-            "batches": self.batches,
-            "controllers": controllers,
-            "scores": self.scores,
-            "best": self.best.model_dump() if self.best else None,
-        }
-
-
-def first_state(tasks: Sequence[str], choices: TrainingChoices) -> LoopState:
-    """Return the state of a run that begins."""
-    kind = VARIANTS[choices.variant]
-    controllers: dict[str, Controller] = {
-        task: kind(gap=choices.gap, converged=choices.converged, diverged=choices.diverged) for task in tasks
-    }
-    return LoopState(0, 0.0, dict.fromkeys(tasks, 0), controllers)
-
-
-def read_state(values: dict[str, Any], choices: TrainingChoices) -> LoopState:
-    """Make a state of what ``state_dict`` gave."""
-    kind = VARIANTS[choices.variant]
-    controllers: dict[str, Controller] = {task: kind(**kept) for task, kept in values["controllers"].items()}
-    best = Best.model_validate(values["best"]) if values.get("best") else None
-    scores = dict(values.get("scores", {}))
-    return LoopState(values["iteration"], values["seconds"], dict(values["batches"]), controllers, scores, best)
 
 
 class Callback(Protocol):
     """What looks on while a model trains."""
 
     def after_iteration(self, iteration: int) -> None: ...
-
-
-@dataclass
-class Tally:
-    """What a task did since the last line of metrics."""
-
-    losses: dict[str, float] = field(default_factory=dict)
-    updates: int = 0
-    examples: int = 0
-    seconds: float = 0.0
-    shares: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -131,6 +69,16 @@ class Loop:
     callbacks: Sequence[Callback] = ()
     clock: Callable[[], float] = time.monotonic
 
+    def __post_init__(self) -> None:
+        # On a CPU there is nothing to wait for, and fp16's loss scaler, which skips steps by itself, needs no help.
+        precision = self.fabric.strategy.precision
+        self._waits = self.fabric.device.type == "cpu" or getattr(precision, "scaler", None) is not None
+        self._parameters = list(self.model.parameters())
+        self._tallies = {task: Tally() for task in self.loop_tasks}
+        self._unsettled: list[Update] = []
+        self._diverged: Tensor | None = None
+        self._wishes: Tensor | None = None
+
     def run(self) -> bool:
         """Train to the end, or until it is interrupted; returns whether it came to the end."""
         self.model.train()
@@ -146,7 +94,6 @@ class Loop:
 
     def _iterate(self, prefetchers: dict[str, Prefetcher[list[Any]]]) -> bool:
         state, plan, choices = self.state, self.plan, self.choices
-        tallies = {task: Tally() for task in self.loop_tasks}
         logged, saved = time.perf_counter(), self.clock()
         waited = 0.0
         while not self._is_over():
@@ -155,10 +102,10 @@ class Loop:
             set_rate(self.optimizer, plan.rate(iteration))
             validated = False
             for task in plan.draw(iteration, self.seed):
-                self._train(task, iteration, prefetchers[task], tallies[task])
+                self._train(task, iteration, prefetchers[task])
             for task in plan.turn(iteration):
                 if plan.temperature is None:
-                    self._train(task, iteration, prefetchers[task], tallies[task])
+                    self._train(task, iteration, prefetchers[task])
                 if iteration % plan.tasks[task].evaluate_every == 0:
                     self._validate(task, iteration)
                     validated = True
@@ -171,9 +118,8 @@ class Loop:
             # What is saved is logged, too, so that a run that goes on from there lacks no update in its metrics.
             if saves or iteration % choices.log_every == 0:
                 now, total = time.perf_counter(), sum(prefetcher.waited for prefetcher in prefetchers.values())
-                self._log(iteration, tallies, (total - waited) / max(now - logged, 1e-9))
+                self._log(iteration, (total - waited) / max(now - logged, 1e-9))
                 logged, waited = now, total
-                tallies = {task: Tally() for task in self.loop_tasks}
             if last:
                 for task in self.loop_tasks:
                     if iteration % plan.tasks[task].evaluate_every:
@@ -189,59 +135,91 @@ class Loop:
         self.emit({"kind": "end", "iteration": state.iteration, "seconds": round(state.seconds, 3)})
         return True
 
-    def _train(self, task: str, iteration: int, batches: Prefetcher[list[Any]], tally: Tally) -> None:
+    def _train(self, task: str, iteration: int, batches: Prefetcher[list[Any]]) -> None:
         """Train one batch of a task, if its controller lets it."""
         if self.state.controllers[task].trains(iteration):
-            self._update(task, iteration, batches, tally)
+            self._update(task, iteration, batches)
             self.state.batches[task] = batches.number
 
-    def _update(self, task: str, iteration: int, batches: Prefetcher[list[Any]], tally: Tally) -> None:
-        """Train one batch of a task, in as many parts as it was cut into, and update once."""
-        began, number = time.perf_counter(), batches.number
+    def _update(self, task: str, iteration: int, batches: Prefetcher[list[Any]]) -> None:
+        """Train one batch of a task, in as many parts as it was cut into, and update once.
+
+        On a GPU nothing here waits for it: whether the loss is finite is known there, where no later update changes a
+        weight once it was not, and here when ``_settle`` asks.
+        """
+        clock, number = Clock(self.fabric.device), batches.number
         loop_task, fabric = self.loop_tasks[task], self.fabric
-        parts = [part.to(fabric.device, torch.float32) for part in batches.take()]
+        own = batches.take()
+        counts = self._counts(loop_task, own)
+        parts = [part.to(fabric.device, torch.float32) for part in own]
         # Dropout's numbers depend on nothing that came before.
         _seed(fabric.device, zlib.crc32(f"{self.seed} {task} {number} {fabric.global_rank}".encode()))
-        counts = self._counts(loop_task, parts)
         losses: dict[str, Tensor] = {}
         for index, part in enumerate(parts):
             with fabric.no_backward_sync(self.model, enabled=index < len(parts) - 1):
                 sums = loop_task.sums(self.model, part)
-                named = {name: total / counts[name].clamp(min=1) for name, (total, _) in sums.items()}
+                named = {name: total / counts[name] for name, (total, _) in sums.items()}
                 # Processes' gradients are averaged, and the counts are of all of them together.
                 loss = torch.stack(list(named.values())).sum() * (loop_task.plan.scale * fabric.world_size)
                 fabric.backward(loss)
             for name, value in named.items():
                 losses[name] = losses.get(name, 0) + value.detach()
-        names = list(losses)
-        values = fabric.all_reduce(torch.stack([losses[name] for name in names]), reduce_op="sum")
-        assert isinstance(values, Tensor)
-        values_of = dict(zip(names, values.tolist(), strict=True))
-        if not all(value - value == 0 for value in values_of.values()):
-            raise DivergedError(task, iteration, number, values_of, parts)
-        drop_foreign_gradients(self.model.module.heads, loop_task.head)
-        if self.choices.clip is not None:
-            clip_gradients(fabric, self.model, self.optimizer.optimizer, self.choices.clip)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        values = self._together(torch.stack(list(losses.values())))
+        self._unsettled.append(Update(task, iteration, number, tuple(losses), values))
+        if self._waits:
+            self._settle()
+        else:
+            broken = (~values.isfinite()).any().float()
+            self._diverged = broken if self._diverged is None else torch.maximum(self._diverged, broken)
+        if fabric.world_size > 1:
+            drop_foreign_gradients(self.model.module.heads, loop_task.head)
+        take_step(fabric, self._parameters, self.optimizer, self.choices.clip, self._diverged)
+        clock.stop()
+        tally = self._tallies[task]
+        tally.clocks.append(clock)
         tally.updates += 1
         tally.examples += loop_task.plan.batch_size
-        tally.seconds += time.perf_counter() - began
-        for name, value in values_of.items():
-            tally.losses[name] = tally.losses.get(name, 0.0) + value
-        for name, share in getattr(parts[0], "shares", {}).items():
+        for name, share in getattr(own[0], "shares", {}).items():
             tally.shares[name] = tally.shares.get(name, 0.0) + float(share)
 
-    def _counts(self, loop_task: LoopTask, parts: list[Any]) -> dict[str, Tensor]:
-        """What each loss is divided by: counts over all parts and processes."""
+    def _settle(self) -> None:
+        """Bring the losses of all updates since the last call from the device, and add them to the tallies.
+
+        Raises:
+            DivergedError: one was NaN or infinite. The weights are those before that update.
+        """
+        updates, self._unsettled = self._unsettled, []
+        values = torch.cat([update.losses for update in updates]).tolist() if updates else []
+        for update in updates:
+            named = {name: values.pop(0) for name in update.names}
+            if not all(map(math.isfinite, named.values())):
+                batch = self.loop_tasks[update.task].make(update.number)
+                parts = [part.to(self.fabric.device, torch.float32) for part in batch]
+                raise DivergedError(update.task, update.iteration, update.number, named, parts)
+            losses = self._tallies[update.task].losses
+            for name, value in named.items():
+                losses[name] = losses.get(name, 0.0) + value
+
+    def _counts(self, loop_task: LoopTask, parts: list[Any]) -> dict[str, Any]:
+        """What each loss is divided by: counts over all parts and processes, at least 1; ``parts`` are on the CPU."""
+        if loop_task.known is not None:
+            return loop_task.known
         own = loop_task.counts(parts)
-        names = list(own)
-        counts = torch.tensor([own[name] for name in names], dtype=torch.float32, device=self.fabric.device)
-        total = self.fabric.all_reduce(counts, reduce_op="sum")
+        if self.fabric.world_size == 1:
+            return {name: max(count, 1.0) for name, count in own.items()}
+        total = self._together(on_device(torch.tensor(list(own.values())), self.fabric.device))
+        return dict(zip(own, total.clamp(min=1), strict=True))
+
+    def _together(self, values: Tensor) -> Tensor:
+        """Sum over processes."""
+        if self.fabric.world_size == 1:
+            return values
+        total = self.fabric.all_reduce(values, reduce_op="sum")
         assert isinstance(total, Tensor)
-        return dict(zip(names, total, strict=True))
+        return total
 
     def _validate(self, task: str, iteration: int, steer: bool = True) -> None:
+        self._settle()  # a model that has diverged is not scored
         controller, loop_task = self.state.controllers[task], self.loop_tasks[task]
         score = loop_task.validate(self.model)
         if loop_task.steering:  # a mean over no examples says nothing
@@ -277,7 +255,9 @@ class Loop:
             self.keep(state.best)
             self.emit({"kind": "best", "iteration": iteration, "score": score})
 
-    def _log(self, iteration: int, tallies: dict[str, Tally], waiting: float) -> None:
+    def _log(self, iteration: int, waiting: float) -> None:
+        self._settle()
+        tallies, self._tallies = self._tallies, {task: Tally() for task in self.loop_tasks}
         for task, tally in tallies.items():
             if not tally.updates:
                 continue
@@ -304,12 +284,18 @@ class Loop:
     def _asked(self, saved: float) -> tuple[bool, bool]:
         """Say, alike in all processes, whether to stop, and whether the last save is so long ago that it is time.
 
-        Both are asked in one message, so that the clock costs no further one.
+        Both are asked in one message, so that the clock costs no further one. On GPUs the answer is
+        that to the question of an iteration ago, so that nobody waits for this iteration's.
         """
         minutes = self.choices.save_minutes
         is_late = minutes is not None and self.fabric.global_rank == 0 and self.clock() - saved >= 60 * minutes
-        wishes = torch.tensor([float(self.interrupted()), float(is_late)], device=self.fabric.device)
-        stop, late = torch.as_tensor(self.fabric.all_reduce(wishes, reduce_op="sum")).tolist()
+        if self.fabric.world_size == 1:
+            return self.interrupted(), is_late
+        wishes = on_device(torch.tensor([float(self.interrupted()), float(is_late)]), self.fabric.device)
+        asked, self._wishes = self._wishes, self._together(wishes)
+        if self.fabric.device.type == "cpu":
+            asked = self._wishes
+        stop, late = (0.0, 0.0) if asked is None else asked.tolist()
         return stop > 0, late > 0
 
 
@@ -318,15 +304,3 @@ def _seed(device: torch.device, seed: int) -> None:
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.manual_seed(seed)
-
-
-class DivergedError(VlmtError):
-    """A loss is NaN or infinite."""
-
-    def __init__(self, task: str, iteration: int, number: int, losses: dict[str, float], parts: list[Any]) -> None:
-        what = ", ".join(f"{name} {value}" for name, value in losses.items() if value - value != 0)
-        super().__init__(
-            f"the loss of {task} is NaN or infinite ({what}) in iteration {iteration}, batch {number}",
-            todo="a lower learning rate helps, or --set training.clip=1",
-        )
-        self.task, self.iteration, self.number, self.parts = task, iteration, number, parts

@@ -4,13 +4,12 @@ The twelve tasks and pre-training differ here and nowhere else in training.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -30,7 +29,7 @@ from vlmt_cli.training.batches import BatchOrder
 from vlmt_cli.training.plan import TaskPlan
 from vlmt_cli.training.pretraining import Captions, MaskedBatch, count_masked, pretraining_sums, validate_pretraining
 
-Sums = dict[str, tuple[Tensor, Any]]
+Sums = Mapping[str, tuple[Tensor, Tensor | int]]
 """Losses by name, each a sum and what to divide it by."""
 
 
@@ -47,6 +46,7 @@ class LoopTask:
         sums: the losses of a model on one of them.
         validate: the score of a model on the validation split, the same in every process.
         steering: how many examples that score is of.
+        known: what each loss is divided by, over all processes, where every batch has the same.
     """
 
     name: str
@@ -57,6 +57,7 @@ class LoopTask:
     sums: Callable[[nn.Module, Any], Sums]
     validate: Callable[[nn.Module], float]
     steering: int
+    known: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,7 @@ def make_loop_task(
     def sums(model: nn.Module, batch: Batch) -> Sums:
         options = head.options(model(*batch.inputs()), batch.targets)
         loss = head.loss(options, batch.targets, form)
-        return {"loss": (loss * len(batch), torch.tensor(len(batch), device=loss.device))}
+        return {"loss": (loss * len(batch), len(batch))}
 
     def validate(model: nn.Module) -> float:
         scores = evaluation.score(
@@ -197,4 +198,5 @@ def make_loop_task(
     def counts(parts: list[Batch]) -> dict[str, float]:
         return {"loss": float(sum(map(len, parts)))}
 
-    return LoopTask(task, TASKS[task].head, plan, make, counts, sums, validate, len(splits.steering))
+    known = {"loss": float(plan.batch_size)}
+    return LoopTask(task, TASKS[task].head, plan, make, counts, sums, validate, len(splits.steering), known)

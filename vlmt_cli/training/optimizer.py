@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import nn
+from torch import Tensor, nn
 
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.runs.recipe_sections import TrainingChoices
@@ -83,14 +83,46 @@ def load_optimizer(optimizer: Any, state: dict[str, Any], run: Path) -> None:
         raise DataError(what, where=run, todo=todo) from error
 
 
-def clip_gradients(fabric: Fabric, model: nn.Module, optimizer: torch.optim.Optimizer, most: float) -> None:
-    """Scale all gradients down where their norm is above ``most``.
+def take_step(
+    fabric: Fabric,
+    parameters: list[nn.Parameter],
+    optimizer: Any,
+    most: float | None = None,
+    diverged: Tensor | None = None,
+) -> None:
+    """Step, and drop the gradients; nothing here waits for the device.
 
-    Fabric's own clipping refuses fused optimizers with fp16's loss scaler, which can do it.
+    The fused optimizer divides gradients by ``grad_scale`` as it reads them, and leaves weights and moments alone where
+    ``found_inf`` is one. fp16's loss scaler takes both for itself, so that gradients are clipped before it steps.
+
+    Args:
+        fabric: of this process.
+        parameters: all of the model's.
+        optimizer: set up by ``fabric``.
+        most: the largest norm of the gradient; None for no limit.
+        diverged: whether a loss was NaN or infinite, 0 or 1, float32; None where that is known not to be.
     """
+    own: Any = optimizer.optimizer
     if scaler := getattr(fabric.strategy.precision, "scaler", None):
-        scaler.unscale_(optimizer)
-    nn.utils.clip_grad_norm_(model.parameters(), most)
+        if most is not None:
+            scaler.unscale_(own)
+            nn.utils.clip_grad_norm_(parameters, most)
+    else:
+        own.grad_scale = None if most is None else excess(parameters, most)
+        own.found_inf = diverged
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
+def excess(parameters: list[nn.Parameter], most: float) -> Tensor:
+    """Return by what to divide gradients so that their norm, of all together, is at most ``most``; 1 where it is."""
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    if gradients[0].device.type == "cpu":  # where many small norms take longer than a copy
+        norm = torch.cat([gradient.flatten() for gradient in gradients]).norm()
+    else:
+        norm = nn.utils.get_total_norm(gradients)
+    scale: Tensor = ((norm + 1e-6) / most).clamp(min=1)
+    return scale
 
 
 def drop_foreign_gradients(heads: nn.ModuleDict, active: str) -> None:

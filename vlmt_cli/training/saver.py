@@ -14,7 +14,7 @@ from vlmt_cli.runs.checkpoint_writer import save_pretrained
 from vlmt_cli.runs.metrics import METRICS
 from vlmt_cli.runs.tensors import make_model
 from vlmt_cli.tasks.multitask import MultiTaskModel
-from vlmt_cli.training.loop import LoopState
+from vlmt_cli.training.loop_state import LoopState
 
 
 class Saver:
