@@ -1,6 +1,7 @@
 """The model computes the authors' numbers on the authors' weights, whatever stands beside a row in its batch."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from vlmt_cli.tasks.referring import head as referring
 from vlmt_cli.tasks.retrieval import head as retrieval
 from vlmt_cli.tasks.verification import head as verification
 from vlmt_cli.tasks.vqa import head as vqa
+from vlmt_cli.trunks import layers, vilbert
 from vlmt_cli.trunks.authors import authors_names
 from vlmt_cli.trunks.config import PRESETS, make_config
 from vlmt_cli.trunks.pretraining import PretrainingLabels
@@ -362,3 +364,37 @@ def test_checkpointed_layers_have_the_gradients_of_plain_ones():
     trunk.eval()
     with torch.no_grad():
         same(trunk(*inputs).pooled_text, trunk(*inputs).pooled_text)
+
+
+def one_by_one(q_NHd, k_MHd, v_MHd, queries, keys, most_q, most_k):
+    """What stands in for ``varlen_attn``: it takes the same, and attends in one sequence after another."""
+    assert queries.dtype == keys.dtype == torch.int32 and queries[-1] == len(q_NHd) and keys[-1] == len(k_MHd)
+    assert (most_q, most_k) == (queries.diff().max(), keys.diff().max())
+    out = []
+    for q, k in zip(pairwise(queries.tolist()), pairwise(keys.tolist()), strict=True):
+        parts = q_NHd[slice(*q)], k_MHd[slice(*k)], v_MHd[slice(*k)]
+        out.append(F.scaled_dot_product_attention(*(part.transpose(0, 1) for part in parts)).transpose(0, 1))
+    return torch.cat(out)
+
+
+@pytest.mark.parametrize("placement", PLACEMENTS)
+def test_attention_of_packed_rows_is_that_of_padded_ones(placement, monkeypatch):
+    """Losses and gradients; all heads' kinds of reading, and pairs of texts and images."""
+    torch.manual_seed(0)
+    trunk = ViLBERT(make_config(**SMALL, text_placement=placement[0], vision_placement=placement[1])).eval()
+    monkeypatch.setattr(layers, "varlen_attn", one_by_one)
+    whole = batch([(5, 3), (2, 7), (9, 1), (9, 7)])
+    pairs = torch.tensor([0, 3, 1, 1, 2]), torch.tensor([2, 0, 1, 3, 3])
+    found = []
+    for to_attention in (False, True):
+        monkeypatch.setattr(vilbert, "takes_packed", lambda device, dropout, to_attention=to_attention: to_attention)
+        encoded, pooled = trunk(*whole), trunk(*whole, pairs=pairs, pooled_only=True)
+        read = (encoded.text, encoded.vision, pooled.pooled_text, pooled.pooled_vision)
+        loss = sum((state * torch.linspace(-1, 1, state.numel()).view_as(state)).sum() for state in read)
+        trunk.zero_grad()
+        loss.backward()
+        found.append({name: value.grad for name, value in trunk.named_parameters() if value.grad is not None})
+        found[-1] |= {"loss": loss.detach(), "text": encoded.text.detach()}
+    assert found[0].keys() == found[1].keys()
+    for name, value in found[0].items():
+        torch.testing.assert_close(found[1][name], value, rtol=1e-5, atol=1e-5)

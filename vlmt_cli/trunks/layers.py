@@ -3,8 +3,9 @@
 Shapes: B batch, L places of a sequence, N real rows of a batch (see ``rows``), D width, H heads.
 """
 
+import contextlib
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,10 @@ from torch import Tensor, nn
 
 from vlmt_cli.trunks.config import StreamConfig, ViLBERTConfig
 from vlmt_cli.trunks.rows import Rows
+
+varlen_attn: Any = None
+with contextlib.suppress(ImportError):  # before torch 2.13
+    from torch.nn.attention.varlen import varlen_attn
 
 EPSILON = 1e-12  # of every layer norm, as in BERT
 
@@ -21,8 +26,11 @@ def attend(
 ) -> tuple[Tensor, Tensor | None]:
     """Let the rows of one stream attend to those of another, or of the same.
 
+    Of two back ends it takes ``varlen_attn`` where rows come packed (``Rows.offsets``), a kernel of GPUs that knows
+    neither padding nor dropout, and padded attention elsewhere.
+
     Args:
-        q_BHLd, k_BHLd, v_BHLd: queries, keys and values (``project``).
+        q_BHLd, k_BHLd, v_BHLd: queries, keys and values (``project``); of packed rows each is (N, H, d).
         queries, keys: where both stand.
         dropout: of the attention probabilities.
         keep_map: whether to return the probabilities, (B, H, Lq, Lk), which costs time and memory.
@@ -30,6 +38,11 @@ def attend(
     Returns:
         The contexts, (N, D), and the map or None.
     """
+    if queries.offsets is not None and keys.offsets is not None:
+        assert not (keep_map or dropout), "packed attention has neither maps nor dropout"
+        ends, sizes = (queries.offsets, keys.offsets), (queries.length, keys.length)
+        context_NHd: Tensor = varlen_attn(q_BHLd, k_BHLd, v_BHLd, *ends, *sizes)
+        return context_NHd.flatten(1), None
     mask = None if keys.mask_BL is None else keys.mask_BL[:, None, None, :]
     probabilities = None
     if keep_map:
@@ -43,8 +56,19 @@ def attend(
     return queries.pack(context.transpose(1, 2).flatten(2)), probabilities
 
 
+def takes_packed(device: torch.device, dropout: float) -> bool:
+    """Whether attention of packed rows can run: bf16 or fp16 on a GPU from Ampere on, torch 2.13, and no dropout."""
+    if varlen_attn is None or dropout or device.type != "cuda" or not torch.is_autocast_enabled("cuda"):
+        return False
+    is_half = torch.get_autocast_dtype("cuda") in (torch.float16, torch.bfloat16)
+    return is_half and torch.cuda.get_device_capability(device) >= (8, 0)
+
+
 class Projected(NamedTuple):
-    """The queries, keys and values of a stream, each (B, H, L, D / H), and where its queries stand."""
+    """The queries, keys and values of a stream, each (B, H, L, D / H), and where its queries stand.
+
+    Of rows that come packed to attention each is (N, H, D / H).
+    """
 
     q_BHLd: Tensor
     k_BHLd: Tensor
@@ -80,6 +104,8 @@ def project(
 
 def _heads(x_NKD: Tensor, rows: Rows, heads: int, kinds: int) -> tuple[Tensor, ...]:
     """Split ``kinds`` of rows that stand side by side into (B, H, L, D / H) each, zero where no row is."""
+    if rows.offsets is not None:
+        return x_NKD.view(len(x_NKD), kinds, heads, -1).unbind(1)
     return rows.pad(x_NKD).view(rows.batch, rows.length, kinds, heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
 
 

@@ -22,8 +22,11 @@ from torch.utils.checkpoint import checkpoint
 
 from vlmt_cli.trunks.config import PRESETS, ViLBERTConfig
 from vlmt_cli.trunks.encoded import Encoded, Maps, Stream, encode
-from vlmt_cli.trunks.layers import EPSILON, CoAttentionLayer, TransformerLayer
+from vlmt_cli.trunks.layers import EPSILON, CoAttentionLayer, TransformerLayer, takes_packed
 from vlmt_cli.trunks.rows import Rows, rows_of
+
+Packing = tuple[bool, bool]
+"""Whether padding is left out, and of attention as well (``rows_of``)."""
 
 
 class TextEmbedding(nn.Module):
@@ -40,7 +43,7 @@ class TextEmbedding(nn.Module):
         self.dropout = nn.Dropout(config.text.dropout)
 
     def forward(
-        self, tokens_BT: Tensor, mask_BT: Tensor, task_B: Tensor | None, segments_BT: Tensor | None, packed: bool
+        self, tokens_BT: Tensor, mask_BT: Tensor, task_B: Tensor | None, segments_BT: Tensor | None, packed: Packing
     ) -> tuple[Tensor, Rows]:
         """Embed tokens, (N, D), where the task token is one of the rows."""
         x = self.word(tokens_BT) + self.position.weight[: tokens_BT.shape[1]]
@@ -48,7 +51,7 @@ class TextEmbedding(nn.Module):
         if self.task is not None and task_B is not None:
             x = torch.cat([x[:, :1], self.task(task_B)[:, None], x[:, 1:]], dim=1)
             mask_BT = torch.cat([mask_BT[:, :1], mask_BT], dim=1)
-        rows = rows_of(mask_BT, packed)
+        rows = rows_of(mask_BT, *packed)
         return self.dropout(self.norm(rows.pack(x))), rows
 
 
@@ -62,9 +65,9 @@ class RegionEmbedding(nn.Module):
         self.norm = nn.LayerNorm(config.vision.width, EPSILON)
         self.dropout = nn.Dropout(config.text.dropout)  # the authors take the text's rate
 
-    def forward(self, features_BVF: Tensor, boxes_BV5: Tensor, mask_BV: Tensor, packed: bool) -> tuple[Tensor, Rows]:
+    def forward(self, features_BVF: Tensor, boxes_BV5: Tensor, mask_BV: Tensor, packed: Packing) -> tuple[Tensor, Rows]:
         """Embed regions, (M, D)."""
-        rows = rows_of(mask_BV, packed)
+        rows = rows_of(mask_BV, *packed)
         x = self.feature(rows.pack(features_BVF)) + self.box(rows.pack(boxes_BV5))
         return self.dropout(self.norm(x)), rows
 
@@ -73,7 +76,8 @@ class ViLBERT(nn.Module):
     """The trunk that all tasks share.
 
     ``packed`` decides whether padding is left out of the computation: on a CPU that is
-    faster; on a GPU batches of like lengths and fixed shapes are. None means so.
+    faster; on a GPU batches of like lengths are, and packing waits for it. None means so.
+    Where it can, attention on a GPU takes packed rows as they are (``takes_packed``).
     """
 
     parts: ClassVar[dict[str, tuple[str, ...]]] = {
@@ -107,12 +111,13 @@ class ViLBERT(nn.Module):
         keep_maps: bool = False,
     ) -> Stream:
         """Run the text stream as far as it does not depend on the image."""
-        x, rows = self.text_embedding(tokens_BT, mask_BT, task_B, segments_BT, self._packs(tokens_BT))
+        packing = self._packs(tokens_BT, keep_maps)
+        x, rows = self.text_embedding(tokens_BT, mask_BT, task_B, segments_BT, packing)
         return self._alone("text", x, rows, keep_maps)
 
     def encode_image(self, features_BVF: Tensor, boxes_BV5: Tensor, mask_BV: Tensor, keep_maps: bool = False) -> Stream:
         """Run the vision stream as far as it does not depend on the text."""
-        x, rows = self.region_embedding(features_BVF, boxes_BV5, mask_BV, self._packs(features_BVF))
+        x, rows = self.region_embedding(features_BVF, boxes_BV5, mask_BV, self._packs(features_BVF, keep_maps))
         return self._alone("vision", x, rows, keep_maps)
 
     def join(self, text: Stream, image: Stream, pooled_only: bool = False, return_states: bool = False) -> Encoded:
@@ -156,8 +161,11 @@ class ViLBERT(nn.Module):
             after_co=after_co if return_states else None,
         )
 
-    def _packs(self, batch: Tensor) -> bool:
-        return self.packed if self.packed is not None else batch.device.type == "cpu"
+    def _packs(self, batch: Tensor, keep_maps: bool) -> Packing:
+        packed = self.packed if self.packed is not None else batch.device.type == "cpu"
+        streams = (self.config.text, self.config.vision)
+        dropout = max(stream.attention_dropout for stream in streams) if self.training else 0.0
+        return packed, packed and not keep_maps and takes_packed(batch.device, dropout)
 
     def _joined_from(self) -> int:
         """The step of the first co-attention layer; 0 when there is none."""
