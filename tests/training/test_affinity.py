@@ -59,8 +59,9 @@ def trained():
     return model, optimizer
 
 
-def measured(model, sizes, seed, clip=None):
-    return measure(model, {task: work(task) for task in TASKS}, {task: [batch(seed)] for task in TASKS}, sizes, clip)
+def measured(model, sizes, seed, clip=None, **precision):
+    parts = {task: [batch(seed)] for task in TASKS}
+    return measure(model, {task: work(task) for task in TASKS}, parts, sizes, clip, **precision)
 
 
 def brute_force(model, sizes, task, other, seed, fresh):
@@ -84,6 +85,18 @@ def test_it_is_what_a_step_does(trained):
     for i, task in enumerate(TASKS):
         for j, other in enumerate(TASKS):
             assert found["lookahead"][i][j] == pytest.approx(brute_force(model, sizes, task, other, 900, 900), abs=1e-5)
+
+
+def test_a_loss_scale_and_half_the_bits_change_little(trained):
+    model, _ = trained
+    sizes = {name: RATE for name, _ in model.named_parameters() if name.startswith("trunk.")}
+    plain = measured(model, sizes, seed=900)
+    scaled = measured(model, sizes, seed=900, loss_scale=2.0**10)
+    assert scaled["lookahead"] == plain["lookahead"] and scaled["cosine"] == plain["cosine"]
+    half = measured(model, sizes, seed=900, autocast=lambda: torch.autocast("cpu", torch.bfloat16))
+    for name, found in (("lookahead", half["lookahead"]), ("cosine", half["cosine"]["trunk"])):
+        wanted = np.array(plain[name] if name == "lookahead" else plain[name]["trunk"])
+        assert np.abs(np.array(found) - wanted).max() < 0.05 and (np.array(found) != wanted).any()
 
 
 def test_signs_are_those_of_fresh_batches(trained):
