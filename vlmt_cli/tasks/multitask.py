@@ -46,15 +46,19 @@ class MultiTaskModel(nn.Module):
         region_mask_BV: Tensor,
         task_B: Tensor | None = None,
         pairs: tuple[Tensor, Tensor] | None = None,
-    ) -> Tensor:
+        masked: Masked | None = None,
+    ) -> Any:
         """Return a head's output for a batch; the arguments are ``encode``'s.
 
-        Pre-training has another entrance, ``pretrain``.
+        Pre-training comes in here, too, with ``masked``: what deals with precision and processes wraps this method
+        alone.
 
         Returns:
             ``vqa`` and ``gqa``: (P, answers). ``retrieval``: (P, 1). ``referring``: (P, V). ``snli_ve``: (P, 3).
             ``nlvr2``: (P / 2, 2), where pairs 2i and 2i + 1 are an example's two images.
         """
+        if masked is not None:
+            return self.pretrain(tokens_BT, token_mask_BT, features_BVF, boxes_BV5, region_mask_BV, masked)
         inputs = (tokens_BT, token_mask_BT, features_BVF, boxes_BV5, region_mask_BV, task_B)
         encoded = encode(self.trunk, *inputs, pairs=pairs, pooled_only=not reads_regions(head))
         return self.read(head, encoded)

@@ -65,8 +65,6 @@ def train_here(fabric: Fabric, job: Job) -> bool:
     if choices.checkpointing:
         checkpoint_layers(own.trunk)
     model = fabric.setup_module(own)
-    if recipe.pretrains:
-        model.mark_forward_method("pretrain")
     optimizer: Any = fabric.setup_optimizers(make_optimizer(own, choices, plan.learning_rate, plan.heads))
     state = first_state(recipe.tasks, choices)
     if job.resume:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from vlmt_cli.evaluation.run import evaluating, gathered, own_batches
 from vlmt_cli.features.reader import RegionReader
+from vlmt_cli.runs.recipe import PRETRAINING
 from vlmt_cli.runs.recipe_sections import MaskingChoices
 from vlmt_cli.tasks.batch import on_device, pin
 from vlmt_cli.tasks.examples import Examples
@@ -123,8 +123,7 @@ def count_masked(parts: list[MaskedBatch]) -> dict[str, float]:
 
 def pretraining_sums(model: nn.Module, batch: MaskedBatch) -> dict[str, tuple[Tensor, int]]:
     """Return the three losses of a masked batch, each a sum and its count."""
-    pretrain: Any = model.pretrain
-    sums: dict[str, tuple[Tensor, int]] = pretrain(*batch.inputs, batch.masked)
+    sums: dict[str, tuple[Tensor, int]] = model(PRETRAINING, *batch.inputs, masked=batch.masked)
     return sums
 
 

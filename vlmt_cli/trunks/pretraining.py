@@ -131,11 +131,11 @@ class PretrainingHeads(nn.Module):
         assert encoded.text is not None and encoded.vision is not None
         word_logits = self.words(encoded.text[encoded.text_rows.among(masked.word_places_K)], trunk)
         region_logits = self.regions(encoded.vision[encoded.vision_rows.among(masked.region_places_R)])
-        classes = masked.region_classes_RC.to(region_logits.dtype)
+        logs, classes = region_logits.float().log_softmax(-1), masked.region_classes_RC.float()
         alignment = self.alignment(trunk.fuse(encoded))
         return {
             "words": (F.cross_entropy(word_logits, masked.words_K, reduction="sum"), len(word_logits)),
-            "regions": (F.kl_div(region_logits.log_softmax(-1), classes, reduction="sum"), len(region_logits)),
+            "regions": (F.kl_div(logs, classes, reduction="sum"), len(region_logits)),
             "alignment": (
                 F.cross_entropy(alignment, masked.misaligned_B.long(), reduction="sum"),
                 len(alignment),
