@@ -13,7 +13,9 @@ import pytest
 
 from benchmarks.hostile_pickles import KINDS, WAYS, hostile_pickles
 from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.pickle_machine import run
 from vlmt_cli.base.pickles import loads, read_pickle
+from vlmt_cli.base.plain_pickles import MISSING, read_plain
 
 DATA = [{"ref_id": 0, "sentences": [{"sent": "the lady", "tokens": ["the", "lady"]}], "box": (1.5, 2)}]
 PLAIN = [
@@ -112,3 +114,40 @@ def test_hostile_pickles_harm_no_reader(tmp_path):
     assert [line for line in read if "defect" in line["said"] or line["over"] > 1 << 30] == []
     assert not list(tmp_path.iterdir())  # where names_a_function would leave a file
     assert {what for what, _ in hostile_pickles(7)} == kinds
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_lists_dicts_texts_and_numbers_are_read_as_the_machine_reads_them(protocol):
+    words = [["the", "lady"], "café", "caf\xe9 'it\"s' \\ \n", "x" * 255, "y" * 256, "z" * 70_000]
+    refs = [{"ref_id": n, "ids": [n, 300 * n, 70_000 * n, -n, n << 40], "said": words, 7: None} for n in range(300)]
+    data = pickle.dumps([*refs, 1.5, True, False], protocol)
+    assert read_plain(data) == run(data, "here") == [*refs, 1.5, True, False]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(
+            pickle.dumps(value, protocol)
+            for value in ((1, 2), np.arange(2), {1, 2}, b"ab", 2**80)
+            for protocol in (0, 2)
+        ),
+        b"cposix\nsystem\n(S'true'\ntR.",
+        b"\x80\x02]r\xff\xff\xff\xff.",  # remembers its value number 4,294,967,295
+        b"]p99999999\n.",
+        b"X\x02\0\0\0\xed\xa0.",  # half of a surrogate pair
+        b"X\xff\xff\0\0ab.",
+        b"h\x07.",
+        b"K\x01",
+        b"",
+    ],
+)
+def test_a_pickle_of_more_or_a_damaged_one_is_left_to_the_machine(data):
+    assert read_plain(data) is MISSING
+
+
+def test_what_names_itself_again_and_again_is_refused():
+    bomb = b"]q\0(" + b"".join(b"](" + b"h%c" % n * 9 + b"eq%c" % (n + 1) for n in range(9)) + b"e."
+    assert read_plain(bomb) is not MISSING
+    with pytest.raises(DataError, match="not an intact pickle"):
+        loads(bomb, "here")

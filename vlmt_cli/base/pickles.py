@@ -6,6 +6,7 @@
 import gzip
 import struct
 import zlib
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from vlmt_cli.base.collecting import gc_paused
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.opening import open_file
 from vlmt_cli.base.pickle_machine import run
+from vlmt_cli.base.plain_pickles import MISSING, read_plain
 from vlmt_cli.base.words import printable
 from vlmt_cli.base.zips import archive_of, open_member
 
@@ -48,7 +50,9 @@ def loads(data: bytes, where: object) -> Any:
     """Read a pickle of plain data from memory; see ``read_pickle``. ``where`` names it in errors."""
     try:
         with gc_paused():
-            value = run(data, where)
+            value = read_plain(data)
+            if value is MISSING:
+                value = run(data, where)
             _check_size(value, _MOST_SHARED * len(data) + 10_000)
     except DataError:
         raise
@@ -65,16 +69,15 @@ def _check_size(value: Any, most: int) -> None:
     level: list[Any] = [[value]]
     size = 0
     for _ in range(_DEEPEST):
-        below: list[Any] = []
-        for container in level:
-            parts = container.values() if type(container) is dict else container
-            if type(container) is np.ndarray:
-                parts = container.ravel().tolist() if container.dtype == object else []
-            below += [part for part in parts if type(part) in _CONTAINERS]
-            size += len(parts) + sum([len(part) for part in parts if type(part) is str or type(part) is bytes])
-            if size > most:
-                raise ValueError("it names again and again what it holds once")
-        if not below:
+        arrays = [each for each in level if type(each) is np.ndarray]
+        lists = [each.values() if type(each) is dict else each for each in level if type(each) is not np.ndarray]
+        lists += [array.ravel().tolist() if array.dtype == object else [] for array in arrays]
+        size += sum(map(len, lists))
+        if size > most:
+            raise ValueError("it names again and again what it holds once")
+        parts = list(chain.from_iterable(lists))
+        size += sum([len(part) for part in parts if type(part) is str or type(part) is bytes])
+        level = [part for part in parts if type(part) in _CONTAINERS]
+        if not level and size <= most:
             return
-        level = below
     raise ValueError("it is nested too deeply, or in itself")
