@@ -75,8 +75,8 @@ def read_vg(raw: Path, options: Options) -> Examples:
     if None in ids:
         raise DataError("the image has neither image_id nor id", where=f"{path}: $[{ids.index(None)}]")
     keys = image_keys("vg", ids, path)
-    crosswalk = links_table(keys, _numbered("coco", (image.coco_id for image in images)), "crosswalk")
-    photos = links_table(keys, _numbered("flickr", (image.flickr_id for image in images)), "flickr")
+    crosswalk = links_table(keys, _numbered("coco", [image.coco_id for image in images]), "crosswalk")
+    photos = links_table(keys, _numbered("flickr", [image.flickr_id for image in images]), "flickr")
     return Examples(links=pa.concat_tables([crosswalk, photos]), notes=notes | {IMAGES: len(images)})
 
 

@@ -126,13 +126,13 @@ def _new(keys: pa.Array | pa.ChunkedArray, seen: set[str], has_val: bool) -> pa.
 
 def _read(path: Path, notes: dict[str, int]) -> pa.Table:
     questions = read_json(path, dict[str, Question], notes, lambda read: {"imageId": len(read)})
-    right = pa.array((question.answer for question in questions.values()), pa.string())
+    right = pa.array([question.answer for question in questions.values()], pa.string())
     return example_table(
         VQA,
         path,
-        example_id=pa.array(questions, pa.string()),
-        images=_image_keys(pa.array((str(question.imageId) for question in questions.values()), pa.string()), path),
-        text=pa.array((question.question for question in questions.values()), pa.string()),
+        example_id=pa.array(list(questions), pa.string()),
+        images=_image_keys(pa.array([str(question.imageId) for question in questions.values()], pa.string()), path),
+        text=pa.array([question.question for question in questions.values()], pa.string()),
         **_answers(right),
     )
 

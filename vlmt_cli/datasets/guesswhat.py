@@ -185,7 +185,7 @@ def _either(
 
     ``line`` is the line of the file, counted from 0, on which each record is.
     """
-    column = pc.coalesce(*(pa.array(map(attrgetter(name), records), kind) for name in (first, second)))
+    column = pc.coalesce(*(pa.array(list(map(attrgetter(name), records)), kind) for name in (first, second)))
     if column.null_count:
         missing = line[column.is_null().index(True).as_py()]
         raise DataError(f"a record has neither {first} nor {second}", where=f"{path}: line {missing + 1}")

@@ -94,9 +94,9 @@ def _captions(path: Path, images: Sequence[Image], keys: pa.Array, notes: dict[s
     table = example_table(
         RETRIEVAL,
         path,
-        example_id=pa.array((sentence.sentid for image in images for sentence in image.sentences), pa.int64()),
+        example_id=pa.array([sentence.sentid for image in images for sentence in image.sentences], pa.int64()),
         images=keys.take(shown),
-        text=pa.array((sentence.raw for image in images for sentence in image.sentences), pa.string()),
+        text=pa.array([sentence.raw for image in images for sentence in image.sentences], pa.string()),
     )
     split = pa.array([image.split for image in images], pa.string()).take(shown)
     parts = {name: table.filter(pc.is_in(split, pa.array(of))) for name, of in SPLITS.items()}

@@ -213,7 +213,7 @@ def _splits(
     table = example_table(
         REFERRING,
         path,
-        example_id=pa.array((each.sent_id for ref in refs for each in ref.sentences), pa.int64()),
+        example_id=pa.array([each.sent_id for ref in refs for each in ref.sentences], pa.int64()),
         images=image_keys("coco", [ref.image_id for ref in refs], path).take(pa.array(said)),
         text=text,
         candidates=candidates.take(pa.array(image_number[meant])),

@@ -53,7 +53,7 @@ def read(raw: Path, options: Options) -> Examples:
     images = read_json(path, list[Image], notes, _once)
     questions = [question for image in images for question in image.qas]
     distinct, counts = answers.single_answers(
-        answers.normalise_answers(pa.array((question.answer for question in questions), pa.string()))
+        answers.normalise_answers(pa.array([question.answer for question in questions], pa.string()))
     )
     ids = _ids(path, questions, "qa_id", "id")
     table = example_table(
@@ -61,7 +61,7 @@ def read(raw: Path, options: Options) -> Examples:
         path,
         example_id=ids,
         images=image_keys("vg", _ids(path, questions, "image_id", "image"), path),
-        text=pa.array((question.question for question in questions), pa.string()),
+        text=pa.array([question.question for question in questions], pa.string()),
         answers=distinct,
         counts=counts,
     ).take(pc.sort_indices(ids))
@@ -80,7 +80,7 @@ def _once(images: list[Image]) -> dict[str, int]:
 
 def _ids(path: Path, questions: list[Question], name: str, older: str) -> pa.Array:
     """Build a column of what the older release calls otherwise."""
-    ids = pc.coalesce(*(pa.array(map(attrgetter(each), questions), pa.int64()) for each in (name, older)))
+    ids = pc.coalesce(*(pa.array(list(map(attrgetter(each), questions)), pa.int64()) for each in (name, older)))
     if ids.null_count:
         what = f"question {ids.is_null().index(True).as_py()} has neither {name} nor {older}"
         raise DataError(what, where=path, todo="download the official file again")

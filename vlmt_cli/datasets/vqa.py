@@ -144,7 +144,7 @@ def _read_labelled(
         number = int(np.argmax(annotated))
         what = f"{annotated[number]:,} annotators answered, of at most {_MOST_ANSWERS}"
         raise DataError(what, where=f"{answered}: $.annotations[{number}]", todo=_BOTH)
-    said = pa.array((answer.answer for annotation in annotations for answer in annotation.answers), pa.string())
+    said = pa.array([answer.answer for annotation in annotations for answer in annotation.answers], pa.string())
     del annotations
     given = answers.normalise_answers(said) if options.count_answers == "normalised" else said.dictionary_encode()
     distinct, counts = answers.count_answers(annotated, given)
