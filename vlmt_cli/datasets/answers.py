@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from vlmt_cli.datasets.tables import lists
 
 _PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
+_MARKS = frozenset(_PUNCTUATION)
 _DIGIT_COMMA_DIGIT = re.compile(r"\d,\d")
 _PERIOD = re.compile(r"\.(?!\d)")
 _PERIODS = 32  # of one answer: the evaluation passes a flag of this value where the count belongs
@@ -38,6 +39,7 @@ wouldn't wouldn't've y'all y'all'll y'all'd've you'd you'd've you'll you're you'
 _CONTRACTIONS = {
     form[:i] + form[i + 1 :]: form for form in _APOSTROPHES for i, letter in enumerate(form) if letter == "'"
 } | {"somebody'd": "somebodyd"}  # the evaluation's own oddity
+_CHANGED = frozenset((*_ARTICLES, *_NUMBERS, *_CONTRACTIONS))
 
 ANNOTATORS = 10
 
@@ -46,11 +48,16 @@ def normalise_answer(answer: str) -> str:
     """Normalise an answer as the official VQA evaluation does: ``"The Two dogs."`` is ``"2 dogs"``."""
     if not _PLAIN.fullmatch(answer):
         answer = _without_punctuation(trimmed(answer)).lower()
-    words = (_NUMBERS.get(word, word) for word in answer.split())
+    words = answer.split()
+    if _CHANGED.isdisjoint(words):
+        return " ".join(words)
+    words = [_NUMBERS.get(word, word) for word in words]
     return " ".join(_CONTRACTIONS.get(word, word) for word in words if word not in _ARTICLES)
 
 
 def _without_punctuation(answer: str) -> str:
+    if _MARKS.isdisjoint(answer):
+        return _PERIOD.sub("", answer, count=_PERIODS)
     # A mark leaves no trace where it touches a space, and nowhere when a number holds a comma; else it parts words.
     traceless = _DIGIT_COMMA_DIGIT.search(answer) is not None
     result = answer
@@ -93,7 +100,9 @@ def normalise_answers(answers: pa.Array | Sequence[str]) -> pa.DictionaryArray:
 
 
 def _of_distinct(change: Callable[[str], str], answers: pa.Array | Sequence[str]) -> pa.DictionaryArray:
-    distinct = pa.array(answers, pa.string()).dictionary_encode()
+    distinct = answers
+    if not isinstance(distinct, pa.DictionaryArray):
+        distinct = pa.array(distinct, pa.string()).dictionary_encode()
     changed = pa.array(map(change, distinct.dictionary.to_pylist()), pa.string()).dictionary_encode()
     return pa.DictionaryArray.from_arrays(changed.indices.take(distinct.indices), changed.dictionary)
 

@@ -145,8 +145,9 @@ def _read_labelled(
         what = f"{annotated[number]:,} annotators answered, of at most {_MOST_ANSWERS}"
         raise DataError(what, where=f"{answered}: $.annotations[{number}]", todo=_BOTH)
     said = pa.array([answer.answer for annotation in annotations for answer in annotation.answers], pa.string())
+    said = said.dictionary_encode()
     del annotations
-    given = answers.normalise_answers(said) if options.count_answers == "normalised" else said.dictionary_encode()
+    given = answers.normalise_answers(said) if options.count_answers == "normalised" else said
     distinct, counts = answers.count_answers(annotated, given)
     unanimous = answers.unanimous_answers(annotated, answers.trimmed_answers(said))
 
