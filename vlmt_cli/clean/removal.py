@@ -7,6 +7,7 @@ all training and validation sets; [...] the test sets [...] are not modified in 
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -54,6 +55,11 @@ class Removal:
         """The test sets whose images are removed."""
         return union_of(self.overlap, self.identity)
 
+    @cached_property
+    def split_hash(self) -> str:
+        """The hash of what is kept."""
+        return split_hash(self.overlap.splits, self.kept)
+
 
 def union_of(overlap: Overlap, identity: str) -> list[str]:
     """Return the test sets that an identity puts into the union."""
@@ -100,7 +106,7 @@ def origin_of(removal: Removal, links: Mapping[str, str], command: str) -> Origi
         split, numbers = splits[index], np.flatnonzero(kept[index])
         examples[split.dataset, split.name] = hash_examples(split.ids, split.images)
         rows[split.dataset, split.name] = hash_rows(numbers, split.ids.take(pa.array(numbers)))
-    return make_origin(split_hash(splits, kept), examples, rows, links, command)
+    return make_origin(removal.split_hash, examples, rows, links, command)
 
 
 def removed_table(removal: Removal) -> pa.Table:

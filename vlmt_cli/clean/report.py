@@ -13,7 +13,7 @@ from vlmt_cli.clean.claim import open_points, verdict
 from vlmt_cli.clean.mixtures import MixtureReport, ScannedMixture, hits_left, hits_of, report_of, shares
 from vlmt_cli.clean.overlap import Matrix, Overlap, column_name, count_images, example_matrix, image_matrix
 from vlmt_cli.clean.question import CleanQuestion
-from vlmt_cli.clean.removal import LAST_RELATION, Removal, remove_test_images, split_hash, union_of
+from vlmt_cli.clean.removal import LAST_RELATION, Removal, remove_test_images, union_of
 from vlmt_cli.clean.splits import CLEANED_ROLES
 
 REPORT_VERSION = 3
@@ -165,7 +165,7 @@ def make_report(
         files=files,
         identity=removal.identity,
         union=removal.union,
-        split_hash=split_hash(overlap.splits, removal.kept),
+        split_hash=removal.split_hash,
         warnings=list(warnings),
         splits=_splits(removal, by_paper, removed),
         images=_images(removal, by_paper),
