@@ -165,10 +165,16 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def write_parquet(path: Path, table: pa.Table) -> None:
-    """Write an Arrow table to ``path``, whole or not at all."""
+def write_parquet(path: Path, table: pa.Table, repeats: bool = True) -> None:
+    """Write an Arrow table to ``path``, whole or not at all.
+
+    Args:
+        path: where to.
+        table: what.
+        repeats: whether its values repeat so often that looking for repetitions pays.
+    """
     with atomic(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd", compression_level=1)
+        pq.write_table(table, temporary, compression="zstd", compression_level=1, use_dictionary=repeats)
 
 
 def _sync_tree(folder: Path) -> None:

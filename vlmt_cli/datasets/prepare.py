@@ -215,8 +215,8 @@ def _write(name: str, data: Path, options: Options, folder: Path) -> None:
     for old in folder.glob("*.parquet"):
         old.unlink()
     for split, table in examples.splits.items():
-        write_parquet(folder / f"{split}.parquet", table)
-    write_parquet(folder / "links.parquet", examples.links)
+        write_parquet(folder / f"{split}.parquet", table, repeats=False)
+    write_parquet(folder / "links.parquet", examples.links, repeats=False)
     if examples.answers is not None:
         write_bytes(folder / "answers.json", msgspec.json.format(msgspec.json.encode(examples.answers)))
     manifest = Manifest(
