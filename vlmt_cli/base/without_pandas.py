@@ -20,6 +20,8 @@ class _NoPandas:
 def without_pandas() -> Iterator[None]:
     """Keep pandas from being imported, which takes as long as all else that a scan imports but numpy and pyarrow.
 
+    Also a decorator: ``@without_pandas()``.
+
     pyarrow looks for pandas whenever it makes an array, so that it knows pandas' own objects.
     """
     sys.meta_path.insert(0, _NoPandas)

@@ -3,12 +3,15 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vlmt_cli.base.without_pandas import without_pandas
+
 if TYPE_CHECKING:
     from vlmt_cli.clean.question import CleanQuestion
     from vlmt_cli.clean.report import Report
     from vlmt_cli.datasets.options import Options
 
 
+@without_pandas()
 def answer(
     data: Path,
     asked: "CleanQuestion",

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vlmt_cli.base.without_pandas import without_pandas
+
 if TYPE_CHECKING:
     from vlmt_cli.clean.check import Checked, Leak
     from vlmt_cli.clean.question import CleanQuestion
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
     from vlmt_cli.datasets.prepared import Prepared
 
 
+@without_pandas()
 def check(data: Path, folder: Path, fast: bool, as_json: bool) -> None:
     """Check a split with the options that its report states.
 

@@ -36,6 +36,7 @@ from vlmt_cli.base.opening import check_file
 from vlmt_cli.base.origin import hash_examples, hash_strings
 from vlmt_cli.base.processes import pool_of, send_to_children
 from vlmt_cli.base.progress import Progress
+from vlmt_cli.base.without_pandas import without_pandas
 from vlmt_cli.datasets.official import (
     all_datasets,
     fingerprint,
@@ -178,6 +179,7 @@ def _leave_quietly() -> None:
     signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
 
 
+@without_pandas()
 def _read_in_worker(*job: Any) -> str:
     try:
         return _read(*job)
