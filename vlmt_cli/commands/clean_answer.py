@@ -32,23 +32,12 @@ def answer(
     """
     from contextlib import ExitStack, nullcontext
 
-    import pyarrow as pa
-
     from vlmt_cli import __version__
     from vlmt_cli.base.files import locked
     from vlmt_cli.clean import split_folder
-    from vlmt_cli.clean.leaks import split_leaks
-    from vlmt_cli.clean.overlap import compare_splits
-    from vlmt_cli.clean.removal import LAST_RELATION, remove_test_images, removed_table
-    from vlmt_cli.clean.report import make_report
-    from vlmt_cli.clean.text_leaks import text_leaks
-    from vlmt_cli.commands.clean_images import compare_image_files
-    from vlmt_cli.commands.clean_input import crosswalk_of, files_of, read_splits, warnings_of
-    from vlmt_cli.commands.clean_mixtures import scan_mixtures
-    from vlmt_cli.commands.clean_question import command_of, refuse_to_lose
+    from vlmt_cli.clean.answered import is_answered, remember
     from vlmt_cli.commands.reading import examples_of
     from vlmt_cli.commands.show import progress
-    from vlmt_cli.datasets.official import absent_tests
     from vlmt_cli.datasets.prepare import NEXT, move_in, prepare
     from vlmt_cli.datasets.table import CROSSWALKS
 
@@ -60,6 +49,23 @@ def answer(
             beside = to / "examples" if to else data / "examples" / NEXT if target.exists() else None
             with progress("Reading annotations", size=True) as update:
                 examples = prepare(data, names, options, update, beside=beside, thorough=not fast)
+            # A page with photos is made again, as these are not compared.
+            is_plain = to is None and not croissant and not (data / "images").exists()
+            if is_plain and is_answered(data, asked, examples):
+                return _tell(split_folder.read_report(target), data, target, [], as_json)
+        import pyarrow as pa
+
+        from vlmt_cli.clean.leaks import split_leaks
+        from vlmt_cli.clean.overlap import compare_splits
+        from vlmt_cli.clean.removal import LAST_RELATION, remove_test_images, removed_table
+        from vlmt_cli.clean.report import make_report
+        from vlmt_cli.clean.text_leaks import text_leaks
+        from vlmt_cli.commands.clean_images import compare_image_files
+        from vlmt_cli.commands.clean_input import crosswalk_of, files_of, read_splits, warnings_of
+        from vlmt_cli.commands.clean_mixtures import scan_mixtures
+        from vlmt_cli.commands.clean_question import command_of, refuse_to_lose
+        from vlmt_cli.datasets.official import absent_tests
+
         splits, links = read_splits(examples, asked.image_lists, options.clean.test_files, bool(asked.mixtures))
         if not dry_run and not replace:
             refuse_to_lose(data, target, splits)
@@ -96,11 +102,17 @@ def answer(
                 hashes = {name: each.manifest.links_hash for name, each in examples.items()}
                 command = command_of(asked, bool(missing))
                 split_folder.write(target, removal, removed, report, hashes, command, leaks, croissant, mixtures)
+                if to is None:
+                    remember(data, asked, names)
+    read_beside = [name for name, each in examples.items() if to and each.beside]
+    _tell(report, data, None if dry_run else target, read_beside, as_json)
+
+
+def _tell(report: "Report", data: Path, folder: Path | None, beside: list[str], as_json: bool) -> None:
     if as_json:
         print(report.model_dump_json(indent=2))
     else:
-        read_beside = [name for name, each in examples.items() if to and each.beside]
-        _show(report, data, None if dry_run else target, read_beside)
+        _show(report, data, folder, beside)
 
 
 def _show(report: "Report", data: Path, folder: Path | None, beside: list[str]) -> None:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 def check(data: Path, folder: Path, fast: bool, as_json: bool) -> None:
     """Check a split with the options that its report states.
 
+    Every byte of the official files, the tables made of them and the split is read. Where all are what they were when
+    this program made the split in this data folder, what it found then holds; else test images are looked for again.
+
     Args:
         data: the data folder; what changed in it is read into a temporary folder.
         folder: of the split.
@@ -36,11 +39,12 @@ def check(data: Path, folder: Path, fast: bool, as_json: bool) -> None:
     from vlmt_cli.clean.split_folder import read_report
     from vlmt_cli.commands.show import say, stdout
 
-    returned, first = find_returned(folder)
     try:
         report = read_report(folder)
-        checked = _look_again(data, folder, report, fast)
+        checked, is_as_made = _look_again(data, folder, report, fast)
+        returned, first = (0, []) if is_as_made else find_returned(folder)
     except DataError as error:
+        returned, first = find_returned(folder)
         if returned:
             raise _leak(folder, returned, first, "make the split again with vlmt clean") from error
         raise
@@ -67,14 +71,21 @@ def check(data: Path, folder: Path, fast: bool, as_json: bool) -> None:
         say(trusted.strip())
 
 
-def _look_again(data: Path, folder: Path, report: "Report", fast: bool) -> "Checked":
-    """Read what the split was made of, and look for test images in what it keeps."""
+def _look_again(data: Path, folder: Path, report: "Report", fast: bool) -> "tuple[Checked, bool]":
+    """Read what the split was made of, and look for test images in what it keeps.
+
+    Returns:
+        What was found, and whether that is what was found when the split was made, as nothing has changed since.
+    """
     import tempfile
     from dataclasses import replace
 
     import pyarrow as pa
 
-    from vlmt_cli.clean.check import check_split
+    from vlmt_cli.clean.answered import is_answered
+    from vlmt_cli.clean.check import Checked, check_split
+    from vlmt_cli.clean.claim import test_images_left
+    from vlmt_cli.clean.splits import CLEANED_ROLES
     from vlmt_cli.commands.clean_images import compare_image_files
     from vlmt_cli.commands.clean_input import files_of, read_splits, require_raw, warnings_of
     from vlmt_cli.commands.clean_mixtures import check_mixtures
@@ -89,6 +100,16 @@ def _look_again(data: Path, folder: Path, report: "Report", fast: bool) -> "Chec
     with tempfile.TemporaryDirectory(prefix="vlmt-") as beside:
         with progress("Reading annotations", size=True) as update:
             examples = prepare(data, names, options, update, beside=Path(beside), thorough=not fast)
+        is_own = folder.resolve() == (data / "clean").resolve()
+        if (
+            is_own
+            and not (test_images_left(report) or _changed_lists(question))
+            and is_answered(data, question, examples)
+        ):
+            for warning in report.warnings:
+                say(f"Warning: {warning}")
+            kept = sum(split.kept for split in report.splits if split.role in CLEANED_ROLES)
+            return Checked(report.split_hash, report.identity, kept, report.union, 0, []), True
         splits, links = read_splits(examples, question.image_lists, options.clean.test_files, bool(question.mixtures))
         if question.image_files:
             verdicts = Path(question.image_files.verdicts) if question.image_files.verdicts else None
@@ -105,7 +126,7 @@ def _look_again(data: Path, folder: Path, report: "Report", fast: bool) -> "Chec
             say(f"Warning: {warning}")
         problems = [*_changed(report.files, now), *_edited(examples), *_changed_lists(question)]
     # Which official file changed says more than that examples did.
-    return replace(checked, problems=[*problems, *checked.problems])
+    return replace(checked, problems=[*problems, *checked.problems]), False
 
 
 def _options_of(report: "Report", folder: Path) -> "Options":

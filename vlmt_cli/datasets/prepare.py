@@ -110,23 +110,25 @@ def prepare(
     Raises:
         DataError: an official file is damaged; nothing of its dataset is written.
     """
+    size_of = {name: sum(size_and_time(path)[0] for path in raw_files(data, name)) for name in names}
+    largest_first = sorted(names, key=lambda name: -size_of[name])
     with ThreadPoolExecutor(min(len(names), os.cpu_count() or 1) if thorough else 1) as pool:
-        current = [examples_folder(data, name) for name in names]
-        reasons = pool.map(lambda name, folder: _stale(data, name, options, folder, thorough), names, current)
-        stale = {name: reason for name, reason in zip(names, reasons, strict=True) if reason}
+        reasons = pool.map(
+            lambda name: _stale(data, name, options, examples_folder(data, name), thorough), largest_first
+        )
+        found = dict(zip(largest_first, reasons, strict=True))
+        stale = {name: reason for name in names if (reason := found[name])}
     folders = {
         name: beside / name
         if name in stale and beside is not None and (bound is None or name in bound)
         else examples_folder(data, name)
         for name in names
     }
-    jobs = [(name, data, options, folders[name], thorough) for name in stale]
-    sizes = {name: sum(size_and_time(path)[0] for path in raw_files(data, name)) for name in stale}
-    total, done = sum(sizes.values()), 0
+    jobs = [(name, data, options, folders[name], thorough) for name in largest_first if name in stale]
+    total, done = sum(size_of[name] for name in stale), 0
     workers = min(os.cpu_count() or 1, len(stale))
-    largest_first = sorted(jobs, key=lambda job: -sizes[job[0]])
-    for name in _each(largest_first, workers if total >= _WORTH_A_PROCESS else 1):
-        done += sizes[name]
+    for name in _each(jobs, workers if total >= _WORTH_A_PROCESS else 1):
+        done += size_of[name]
         if progress:
             progress(name, done, total)
     return {
@@ -232,6 +234,7 @@ def _write(name: str, data: Path, options: Options, folder: Path) -> None:
         sha256,
         {split: hash_examples(table["example_id"], table["images"]) for split, table in examples.splits.items()},
         hash_strings(examples.links),
+        {path.name: sha256_of(path) for path in sorted(folder.glob("*.parquet"))},
     )
     write_bytes(folder / "manifest.json", msgspec.json.format(msgspec.json.encode(manifest)))
 
@@ -262,7 +265,10 @@ def _stale(data: Path, name: str, options: Options, folder: Path, thorough: bool
 
 
 def _edited(folder: Path, manifest: Manifest) -> str | None:
-    """Return the first table that does not hold what the manifest says."""
+    """Return the first table that is not what the manifest says; of an older vlmt's, that does not hold it."""
+    if manifest.tables:
+        names = (f"{part}.parquet" for part in (*manifest.splits, "links"))
+        return next((name for name in names if manifest.tables.get(name) != sha256_of(folder / name)), None)
     try:
         for split, expected in manifest.example_hashes.items():
             table = pq.read_table(folder / f"{split}.parquet", columns=["example_id", "images"])

@@ -27,6 +27,7 @@ class Manifest(msgspec.Struct, frozen=True):
         sha256: of each official file, by its name.
         example_hashes: ``base.origin.hash_examples`` of each split.
         links_hash: of the identity links.
+        tables: the SHA-256 of each Parquet file, by its name; what has it needs no second look.
     """
 
     options: str
@@ -39,6 +40,7 @@ class Manifest(msgspec.Struct, frozen=True):
     sha256: dict[str, str] = {}
     example_hashes: dict[str, str] = {}
     links_hash: str = ""
+    tables: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
