@@ -181,7 +181,7 @@ def _twice(value: Any) -> Iterator[tuple[str, str]]:
 def _counts(data: Bytes, keys: tuple[str, ...]) -> dict[str, int]:
     """Count keys; what is written like one and is a value is not meant."""
     written = [f'"{key}":'.encode() for key in keys]
-    longest, step, totals = max(map(len, written), default=0), 32 << 20, dict.fromkeys(keys, 0)
+    longest, step, totals = max(map(len, written), default=0), 1 << 19, dict.fromkeys(keys, 0)
     for start in range(0, len(data), step):
         part = bytes(data[start : start + step + longest])
         for key, name in zip(keys, written, strict=True):

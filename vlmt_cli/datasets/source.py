@@ -37,7 +37,7 @@ T = TypeVar("T")
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 """An integer that fits a column."""
 
-_CHUNK = 32 << 20
+_CHUNK = 4 << 20
 
 
 def find(raw: Path, *names: str) -> Path | None:
