@@ -128,7 +128,9 @@ def test_an_example_is_predicted_as_evaluation_does(task, data, checkpoint, read
     labels = LABELS.get(TASKS[task].head, [])
     expected = run.predict_examples(checkpoint.model, examples, reader, token, labels, 3, run.Process())
     for row, text in enumerate(TEXTS):
-        names = [examples.names[code] for code in examples.codes[examples.offsets[row] : examples.offsets[row + 1]]]
+        names = [
+            examples.names[code].as_py() for code in examples.codes[examples.offsets[row] : examples.offsets[row + 1]]
+        ]
         photos = stored(reader, *names, candidates=task == "visual7w")
         found = predict(loaded(checkpoint), task, photos, [text, "red"])[0]
         if isinstance(found, Boxes):

@@ -72,7 +72,7 @@ class Examples:
         ids: their ids, N strings.
         rows: their rows in the example table, (N,).
         tokens: of all texts of the table.
-        names: the distinct image keys.
+        names: the distinct image keys, strings.
         codes: the indices of the examples' images in ``names``, one example after another.
         offsets: where each example's images begin in ``codes``, (N + 1,).
         columns: what the task's group keeps beside, by name.
@@ -83,7 +83,7 @@ class Examples:
     ids: pa.Array
     rows: NDArray[np.int64]
     tokens: "Tokens"
-    names: NDArray[np.object_]
+    names: pa.StringArray
     codes: NDArray[np.int32]
     offsets: NDArray[np.int64]
     columns: Columns = field(default_factory=dict)
@@ -92,13 +92,14 @@ class Examples:
         return len(self.rows)
 
     @property
-    def lengths(self) -> NDArray[np.int64]:
+    def lengths(self) -> NDArray[np.int32]:
         """Tokens of each example's text, (N,)."""
-        return self.tokens.lengths[self.rows]
+        offsets = self.tokens.offsets
+        return np.subtract(offsets[self.rows + 1], offsets[self.rows], dtype=np.int32, casting="same_kind")
 
     def images(self, which: NDArray[np.int64], number: int = 0) -> list[str]:
         """Return the keys of the ``number``-th image of some examples."""
-        names: list[str] = self.names[self.codes[self.offsets[which] + number]].tolist()
+        names: list[str] = self.names.take(self.codes[self.offsets[which] + number]).tolist()
         return names
 
 

@@ -1,8 +1,11 @@
 """A task's split, from its example table to memory; and batches of it."""
 
+import functools
 import zlib
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -12,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vlmt_cli import __version__
 from vlmt_cli.base import origin
 from vlmt_cli.base.documents import read_json
 from vlmt_cli.base.errors import DataError
@@ -25,10 +29,14 @@ from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.tasks.batch import Batch
 from vlmt_cli.tasks.examples import Examples, Part, lists_of
 from vlmt_cli.tasks.groups import head_of, rules_of
+from vlmt_cli.tasks.mapped import name_of, stamp
+from vlmt_cli.tasks.shared import FORM, share
 from vlmt_cli.tasks.tables import read_columns
-from vlmt_cli.tasks.text import TextEncoder, tokens_of
+from vlmt_cli.tasks.text import NO_TOKENS, TextEncoder, Tokens, tokens_of
 
 Purpose = Literal["train", "validate", "test"]
+TOKENS = "tokens"
+"""The folder, in the data folder, of what is made of example tables; it can be deleted at any time."""
 CAPTION_TOKENS = 36
 """Of a caption in pre-training, as the authors cut it."""
 
@@ -49,6 +57,9 @@ def load_examples(
 ) -> Examples:
     """Load a split of a task, or of the captions to pre-train on.
 
+    What is trained on or validated is mapped from ``<data>/tokens``, so that the processes of a machine hold it once,
+    and only the first of them reads the tables. It is made anew when a file that it was made from has changed.
+
     Args:
         data: the data folder.
         task: which, or ``conceptual_captions``.
@@ -68,6 +79,55 @@ def load_examples(
         DataError: the table, the clean split, features or hard negatives are missing, or no example is left.
     """
     path, reader = data / "examples" / task / f"{split}.parquet", reader.of(task)
+    select = functools.partial(_select, data, task, split, reader, purpose, clean, answers or (), partial, only, limit)
+    if purpose == "test" or only is not None:
+        examples = select()
+        return replace(examples, tokens=_tokens(data, task, path, encoder))
+    made_from = _made_from(data, task, split, reader, purpose, clean)
+    if made_from is None:  # something is missing, which is named where it is read
+        examples = select()
+        return replace(examples, tokens=_tokens(data, task, path, encoder))
+    name = name_of(FORM, __version__, made_from, answers, partial, limit)
+    tokens = _tokens(data, task, path, encoder)
+    return share(data / TOKENS / task / f"{split}-{purpose}-{name}.arrow", tokens, select)
+
+
+def _tokens(data: Path, task: str, table: Path, encoder: TextEncoder) -> Tokens:
+    return tokens_of(table, encoder, TASKS[task].max_tokens if task in TASKS else CAPTION_TOKENS, data / TOKENS)
+
+
+def _made_from(data: Path, task: str, split: str, reader: RegionReader, purpose: Purpose, clean: bool) -> Any:
+    """Return what tells whether examples would still come out as before, in plain data; None where a file is missing.
+
+    Raises:
+        DataError: the clean split was made of other examples.
+    """
+    keep, negatives = data / "clean" / KEEP_FILE, _negatives_of(data, task)
+    files = [data / "examples" / task / f"{split}.parquet"]
+    files += [keep] if clean else []
+    files += [negatives] if purpose == "train" and negatives else []
+    files += [path / "data.mdb" if path.is_dir() else path for path in (store.path for store in reader.stores)]
+    if not all(file.exists() for file in files):
+        return None
+    cleaned = origin.verify_split(data, f"{task} {split}") if clean else None
+    stores = [[store.meta.checksum, store.meta.images] for store in reader.stores]
+    return [purpose, [stamp(file) for file in files], stores, reader.candidates is not None, cleaned]
+
+
+def _select(
+    data: Path,
+    task: str,
+    split: str,
+    reader: RegionReader,
+    purpose: Purpose,
+    clean: bool,
+    answers: Sequence[str],
+    partial: bool,
+    only: NDArray[np.int64] | None,
+    limit: int | None,
+) -> Examples:
+    """Read the examples, without their tokens; arguments and errors are ``load_examples``'s."""
+    path = data / "examples" / task / f"{split}.parquet"
     rules = rules_of(task)
     table = read_columns(path, ["example_id", "images", *rules.COLUMNS])
     rows = np.arange(len(table)) if only is None else only
@@ -93,7 +153,7 @@ def load_examples(
             raise DataError(f"no example of {what} is left", where=path, todo=todo)
         keys = table["images"].combine_chunks().flatten().dictionary_encode()
         names, codes = np.array(keys.dictionary.to_pylist(), object), keys.indices.to_numpy().astype(np.int32)
-        return Part(task, split, table, names, codes, answers or (), neighbours, boxed)
+        return Part(task, split, table, names, codes, answers, neighbours, boxed)
 
     part = part_of(table)
     columns, labelled = rules.columns(part)
@@ -104,10 +164,9 @@ def load_examples(
         table, rows = table.filter(pa.array(taken)), rows[taken]
         part = part_of(table)
         columns, _ = rules.columns(part)
-    longest = TASKS[task].max_tokens if task in TASKS else CAPTION_TOKENS
-    tokens = tokens_of(path, encoder, longest, data / "tokens")
     ids, offsets = table["example_id"].combine_chunks(), lists_of(table["images"]).offsets
-    examples = Examples(task, split, ids, rows, tokens, part.names, part.codes, offsets, columns)
+    names = pa.array(part.names, pa.string())
+    examples = Examples(task, split, ids, rows, NO_TOKENS, names, part.codes, offsets, columns)
     draw = head_of(task).draw
     if draw and purpose != "train":
         fixed = draw(examples, np.arange(len(examples)), np.random.default_rng(zlib.crc32(what.encode())))
@@ -196,15 +255,19 @@ def make_batch(
 
 def _neighbours(data: Path, task: str) -> pa.Table | None:
     """Read the hard negatives of a retrieval task; other tasks and pre-training have none."""
-    if task not in HARD_NEGATIVES:
+    path = _negatives_of(data, task)
+    if path is None:
         return None
-    path = data / "features" / f"hard_negatives_{task}.parquet"
     if not path.exists():
         todo = f"make them with vlmt pack --hard-negatives {data / 'features'}/STORE"
         raise DataError("there are no hard negatives", where=path, todo=todo)
     return read_columns(path, ["image", "neighbours"])
 
 
+def _negatives_of(data: Path, task: str) -> Path | None:
+    return data / "features" / f"hard_negatives_{task}.parquet" if task in HARD_NEGATIVES else None
+
+
 def keys_of_images(examples: Examples) -> pa.Array:
     """Return the distinct keys of a split's images."""
-    return pc.unique(pa.array(examples.names, pa.string()))
+    return pc.unique(examples.names)

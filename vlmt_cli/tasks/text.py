@@ -1,7 +1,7 @@
 """Texts as tokens, prepared once: all of a split's token ids in one array.
 
 What a tokenizer made of a split is kept in ``<data>/tokens``, so that 4.4 million texts are tokenised once, not once
-a run and process.
+a run and process, and mapped from there, so that all processes of a machine hold them once.
 """
 
 import hashlib
@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.base.files import locked, write_parquet
+from vlmt_cli.base.files import locked
 from vlmt_cli.base.words import printable
+from vlmt_cli.tasks.mapped import Arrays, map_arrays, name_of, stamp, write_arrays
 from vlmt_cli.tasks.tables import read_columns
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -97,6 +98,9 @@ class Tokens:
         return torch.from_numpy(ids), torch.from_numpy(real)
 
 
+NO_TOKENS = Tokens(np.empty(0, np.int32), np.zeros(1, np.int64), 0)
+
+
 def encode_column(texts: pa.Array, encoder: TextEncoder, longest: int) -> Tokens:
     """Tokenise N texts."""
     parts: list[NDArray[np.int32]] = []
@@ -121,20 +125,18 @@ def tokens_of(table: Path, encoder: TextEncoder, longest: int, cache: Path) -> T
     Raises:
         DataError: the table is damaged.
     """
-    stat = table.stat()
-    what = f"{encoder.hash} {longest} {stat.st_size} {stat.st_mtime_ns}"
-    name = hashlib.sha256(what.encode()).hexdigest()[:16]
     folder = cache / table.parent.name
-    path = folder / f"{table.stem}-{name}.parquet"
+    path = folder / f"{table.stem}-{name_of(encoder.hash, longest, stamp(table))}.arrow"
     with locked(folder):
-        if not path.exists():
-            for old in folder.glob(f"{table.stem}-*.parquet"):
+        kept = map_arrays(path)
+        if kept is None:
+            for old in folder.glob(f"{table.stem}-{'[0-9a-f]' * 16}.*"):  # of older versions, too
                 old.unlink()
             made = encode_column(read_columns(table, ["text"])["text"].combine_chunks(), encoder, longest)
-            lists = pa.LargeListArray.from_arrays(made.offsets, made.ids)
-            write_parquet(path, pa.table({"tokens": lists}))
-    lists = read_columns(path, ["tokens"])["tokens"].combine_chunks()
-    return Tokens(lists.values.to_numpy(), lists.offsets.to_numpy(), encoder.pad)
+            write_arrays(path, {"ids": made.ids, "offsets": made.offsets}, {})
+            kept = map_arrays(path)
+    arrays: Arrays = kept[0] if kept else {"ids": made.ids, "offsets": made.offsets}
+    return Tokens(arrays["ids"], arrays["offsets"], encoder.pad)
 
 
 def word_tokenizer(texts: Iterator[str]) -> str:
