@@ -27,27 +27,54 @@ def random_boxes(n, size=100, seed=0):
 
 def test_decode_and_clip():
     close(decode(RECORD["decode.boxes"], RECORD["decode.deltas_rpn"]), RECORD["decode.out_rpn"], 1e-3)
-    close(clip(RECORD["decode.out_rpn"], 500, 400), RECORD["clip.out_w500_h400"], 1e-3)
+    close(clip(RECORD["decode.out_rpn"][None], [(500, 400)])[0], RECORD["clip.out_w500_h400"], 1e-3)
+
+
+def kept(boxes, scores, most_overlap):
+    """The places of the boxes of one set that survive."""
+    order = scores.sort(descending=True, stable=True).indices
+    survives = nms(boxes[order][None], torch.ones(1, len(order), dtype=torch.bool), most_overlap)[0]
+    return order[survives].sort().values
 
 
 @pytest.mark.parametrize("i", [0, 1])
 def test_nms(i):
     threshold = float(RECORD[f"nms_{i}.threshold"])
-    assert torch.equal(nms(RECORD[f"nms_{i}.boxes"], RECORD[f"nms_{i}.scores"], threshold), RECORD[f"nms_{i}.keep"])
+    assert torch.equal(kept(RECORD[f"nms_{i}.boxes"], RECORD[f"nms_{i}.scores"], threshold), RECORD[f"nms_{i}.keep"])
 
 
 @pytest.mark.parametrize("n", [0, 1, 300])
 def test_nms_is_the_greedy_loop(n):
     boxes, scores = random_boxes(n), torch.rand(n, generator=torch.Generator().manual_seed(n)).round(decimals=1)
-    found = nms(boxes, scores, 0.4)
+    found = kept(boxes, scores, 0.4)
     np.testing.assert_array_equal(found, textbook.nms(boxes.numpy(), scores.numpy(), 0.4))
+
+
+def test_nms_of_several_sets_is_that_of_each():
+    sizes = (40, 0, 7, 25)
+    boxes, is_there = torch.zeros(len(sizes), 40, 4), torch.zeros(len(sizes), 40, dtype=torch.bool)
+    for number, size in enumerate(sizes):
+        boxes[number, :size], is_there[number, :size] = random_boxes(size, 30, number), True
+    found = nms(boxes, is_there, 0.3)
+    for number, size in enumerate(sizes):
+        falling = -np.arange(size, dtype="f4")
+        wanted = textbook.nms(boxes[number, :size].numpy(), falling, 0.3)
+        np.testing.assert_array_equal(found[number].nonzero()[:, 0], wanted)
+
+
+def test_nms_of_a_chain_goes_on_to_its_end():
+    # Each box suppresses the next alone, so that every second one survives.
+    x = 2.5 * torch.arange(50.0)
+    boxes = torch.stack([x, torch.zeros(50), x + 9, torch.full((50,), 9.0)], 1)
+    found = nms(boxes[None], torch.ones(1, 50, dtype=torch.bool), 0.5)
+    assert found[0].tolist() == [True, False] * 25
 
 
 def test_an_overlap_that_is_the_threshold_suppresses_nothing():
     boxes = torch.tensor([[0, 0, 9, 9], [0, 0, 9, 4.0]])
     assert overlaps(boxes)[0, 1] == 0.5
-    assert nms(boxes, torch.tensor([1.0, 0.5]), 0.5).tolist() == [0, 1]
-    assert nms(boxes, torch.tensor([1.0, 0.5]), 0.4999).tolist() == [0]
+    assert kept(boxes, torch.tensor([1.0, 0.5]), 0.5).tolist() == [0, 1]
+    assert kept(boxes, torch.tensor([1.0, 0.5]), 0.4999).tolist() == [0]
 
 
 def test_levels_at_their_edges():

@@ -33,8 +33,7 @@ def test_every_step(detector):
             close(maps[level - 2], WANTED[f"fpn.p{level}"])
         logits, deltas = objectness(maps, layers)
         proposals = []
-        for i in range(2):
-            boxes, scores = propose([one[i] for one in logits], [one[i] for one in deltas], 160, 160, config)
+        for i, (boxes, scores) in enumerate(propose(logits, deltas, [(160, 160)] * 2, config)):
             close(boxes, WANTED[f"proposals_{i}.boxes"], BOXES)  # their order, too
             close(scores, WANTED[f"proposals_{i}.objectness"])
             proposals.append(boxes)
@@ -53,7 +52,7 @@ def test_the_same_boxes_are_kept(detector, script, options):
     seen = views([photo.shape[1::-1] for photo in PHOTOS], "faithful", detector.config)
     for i, scores in enumerate(WANTED["box.scores"].softmax(1).split(60)):
         boxes = WANTED[f"proposals_{i}.boxes"] / seen[i].scale
-        places, sure = select((overlaps(boxes) > 0.5).numpy(), scores.numpy(), 12, **options)
+        places, sure = select(overlaps(boxes) > 0.5, scores, 12, **options)
         defined = int((sure > 0).sum())
         assert defined == {"script_threshold": (1, 3)[i]}.get(script, 12)
         np.testing.assert_array_equal(places[:defined], WANTED[f"{script}_{i}.keep"][:defined])

@@ -200,16 +200,17 @@ def _of_group(
     filled = [min(i, len(photos) - 1) for i in range(detector.at_once)]
     pixels = canvas([photos[i] for i in filled], [seen[i] for i in filled], detector)
     maps = pyramid(body(pixels, layers, config), layers)
-    proposing = any(boxes is None for boxes in given)
-    logits, deltas = objectness(maps, layers) if proposing else ([], [])
+    proposals: list[tuple[Tensor, Tensor]] = []
+    if any(boxes is None for boxes in given):
+        logits, deltas = ([level[: len(photos)] for level in levels] for levels in objectness(maps, layers))
+        proposals = propose(logits, deltas, [view.frame for view in seen], config)
     result: list[Regions | str] = []
     for i, (boxes, view) in enumerate(zip(given, seen, strict=True)):
         own = [feature_map[i] for feature_map in maps]
         if boxes is not None:
             result.append(_of_boxes(detector, own, boxes, view))
         else:
-            proposals, _ = propose([logit[i] for logit in logits], [delta[i] for delta in deltas], *view.frame, config)
-            result.append(_of_proposals(detector, own, proposals, view, max_regions))
+            result.append(_of_proposals(detector, own, proposals[i][0], view, max_regions))
     return result
 
 
@@ -264,9 +265,10 @@ def _of_proposals(
     if not len(proposals):
         return "no box was found"
     features, logits = describe(pool(maps, proposals, detector.config), detector.layers)
-    scores = logits.softmax(-1).cpu().numpy()
+    scores = logits.softmax(-1)
     # Overlap is that of the photo's own pixels, where the pixel that is added to a side is another share of it.
     boxes = proposals / view.scale
-    places, _ = select((overlaps(boxes) > MOST_OVERLAP).cpu().numpy(), scores, max_regions)
+    places, _ = select(overlaps(boxes) > MOST_OVERLAP, scores, max_regions)
     kept = torch.from_numpy(places).to(detector.device)
-    return Regions(boxes[kept].cpu().numpy(), features[kept].cpu().numpy(), view.width, view.height, scores[places])
+    numbers = (tensor[kept].cpu().numpy() for tensor in (boxes, features, scores))
+    return Regions(next(numbers), next(numbers), view.width, view.height, next(numbers))

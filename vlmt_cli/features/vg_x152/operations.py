@@ -5,8 +5,8 @@ x2 - x1 wide. Both are conventions of the code before 2019, which the weights de
 """
 
 import math
+from collections.abc import Sequence
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,53 +15,65 @@ _MOST_GROWTH = math.log(1000 / 16)  # of a side's logarithm, at most: what an ex
 
 
 def sides(boxes_R4: Tensor) -> tuple[Tensor, Tensor]:
-    """Return widths and heights, (R,) each."""
-    return boxes_R4[:, 2] - boxes_R4[:, 0] + 1, boxes_R4[:, 3] - boxes_R4[:, 1] + 1
+    """Return widths and heights, (..., R) each."""
+    return boxes_R4[..., 2] - boxes_R4[..., 0] + 1, boxes_R4[..., 3] - boxes_R4[..., 1] + 1
 
 
 def overlaps(boxes_R4: Tensor) -> Tensor:
-    """Return the IoU of every two boxes, (R, R)."""
+    """Return the IoU of every two boxes of a set, (..., R, R)."""
     width_R, height_R = sides(boxes_R4)
     area_R = width_R * height_R
-    low = torch.maximum(boxes_R4[:, None, :2], boxes_R4[:, :2])
-    high = torch.minimum(boxes_R4[:, None, 2:], boxes_R4[:, 2:])
+    low = torch.maximum(boxes_R4[..., :, None, :2], boxes_R4[..., None, :, :2])
+    high = torch.minimum(boxes_R4[..., :, None, 2:], boxes_R4[..., None, :, 2:])
     shared = (high - low + 1).clamp(min=0).prod(-1)
-    return shared / (area_R[:, None] + area_R - shared)
+    return shared / (area_R[..., :, None] + area_R[..., None, :] - shared)
 
 
-def nms(boxes_R4: Tensor, scores_R: Tensor, most_overlap: float) -> Tensor:
-    """Suppress boxes that overlap a better one by more than ``most_overlap``, greedily.
+def nms(boxes_GR4: Tensor, is_there_GR: Tensor, most_overlap: float) -> Tensor:
+    """Suppress boxes that overlap a better one by more than ``most_overlap``, in G sets at once.
 
-    Of equal scores the first is the better one. An IoU of exactly ``most_overlap`` does not suppress, as in the CUDA
-    form of the original, which made the released features; its CPU form suppresses there.
+    The greedy rule says: a box survives if no better box that survives suppresses it. Which boxes survive is therefore
+    the one answer that agrees with itself. It is found by asking again with the last answer: the first box is right at
+    once, and every box one step after those that it depends on, so that a chain of boxes takes as many steps as it is
+    long, and there is no walk from box to box.
+
+    An IoU of exactly ``most_overlap`` does not suppress, as in the CUDA form of the original, which made the released
+    features; its CPU form suppresses there.
+
+    Args:
+        boxes_GR4: of each set, best first.
+        is_there_GR: False for padding.
+        most_overlap: IoU.
 
     Returns:
-        The places of the survivors, rising, not by score.
+        Which survive, (G, R).
     """
-    order = scores_R.sort(descending=True, stable=True).indices
-    # Compared where the boxes are; the greedy walk is one for a CPU.
-    suppresses = (overlaps(boxes_R4[order]) > most_overlap).cpu().numpy()
-    is_alive = np.ones(len(order), bool)
-    for rank in range(len(order)):
-        if is_alive[rank]:
-            is_alive[rank + 1 :] &= ~suppresses[rank, rank + 1 :]
-    return order[torch.from_numpy(is_alive).to(order.device)].sort().values
+    on_gpu = boxes_GR4.is_cuda
+    suppresses_GRR = (overlaps(boxes_GR4) > most_overlap).triu(1).to(torch.float16 if on_gpu else torch.float32)
+    survives_GR = is_there_GR
+    while True:
+        before = survives_GR
+        for _ in range(8 if on_gpu else 1):  # looking whether it is over makes a GPU wait
+            rivals_GR = torch.bmm(survives_GR[:, None].to(suppresses_GRR.dtype), suppresses_GRR)[:, 0]
+            before, survives_GR = survives_GR, is_there_GR & (rivals_GR == 0)
+        if torch.equal(before, survives_GR):
+            return survives_GR
 
 
 def decode(boxes_R4: Tensor, deltas_R4: Tensor) -> Tensor:
-    """Move and scale boxes by what a network predicts, (R, 4): dx, dy as shares of a side, dw, dh as logarithms."""
+    """Move and scale boxes by what a network predicts, (..., R, 4): dx, dy as shares of a side; dw, dh as logs."""
     width_R, height_R = sides(boxes_R4)
-    size_R2 = torch.stack([width_R, height_R], 1)
-    centre_R2 = boxes_R4[:, :2] + size_R2 / 2
-    moved_R2 = deltas_R4[:, :2] * size_R2 + centre_R2
-    half_R2 = deltas_R4[:, 2:].clamp(max=_MOST_GROWTH).exp() * size_R2 / 2
-    return torch.cat([moved_R2 - half_R2, moved_R2 + half_R2 - 1], 1)
+    size_R2 = torch.stack([width_R, height_R], -1)
+    centre_R2 = boxes_R4[..., :2] + size_R2 / 2
+    moved_R2 = deltas_R4[..., :2] * size_R2 + centre_R2
+    half_R2 = deltas_R4[..., 2:].clamp(max=_MOST_GROWTH).exp() * size_R2 / 2
+    return torch.cat([moved_R2 - half_R2, moved_R2 + half_R2 - 1], -1)
 
 
-def clip(boxes_R4: Tensor, width: int, height: int) -> Tensor:
-    """Bring corners to pixels of a picture."""
-    limit = boxes_R4.new_tensor([width - 1, height - 1, width - 1, height - 1])
-    return torch.minimum(boxes_R4.clamp(min=0), limit)
+def clip(boxes_BR4: Tensor, frames: Sequence[tuple[int, int]]) -> Tensor:
+    """Bring the corners of boxes of B pictures to pixels of these, whose widths and heights are ``frames``."""
+    last = boxes_BR4.new_tensor([[width - 1, height - 1] * 2 for width, height in frames])
+    return torch.minimum(boxes_BR4.clamp(min=0), last[:, None])
 
 
 def levels(boxes_R4: Tensor, first: int, last: int) -> Tensor:

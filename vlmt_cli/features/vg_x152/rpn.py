@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from vlmt_cli.features.vg_x152.config import DetectorConfig
@@ -29,32 +30,42 @@ def grid_anchors(stride: int, size: int, ratios: Sequence[float], height: int, w
 
 
 def propose(
-    logits: Sequence[Tensor], deltas: Sequence[Tensor], width: int, height: int, config: DetectorConfig
-) -> tuple[Tensor, Tensor]:
-    """Turn what the network says of one photo into proposals.
+    logits: Sequence[Tensor], deltas: Sequence[Tensor], frames: Sequence[tuple[int, int]], config: DetectorConfig
+) -> list[tuple[Tensor, Tensor]]:
+    """Turn what the network says of B photos into proposals.
 
     Args:
-        logits: of each level, (A, H, W).
-        deltas: of each level, (4 * A, H, W).
-        width, height: proposals are clipped to them, in pixels of the network's input.
+        logits: of each level, (B, A, H, W).
+        deltas: of each level, (B, 4 * A, H, W).
+        frames: widths and heights that proposals are clipped to, in pixels of the network's input.
         config: how many are kept, and when they overlap too much.
 
     Returns:
-        Boxes (R, 4) and their objectness (R,), best first; of equal ones, those of the finer map first.
+        For each photo its boxes (R, 4) and their objectness (R,), best first; of equal ones, those of the finer map
+        first.
     """
-    boxes, scores = [], []
+    batch = len(frames)
+    boxes, scores, is_large = [], [], []
     levels = zip(logits, deltas, config.anchor_strides, config.anchor_sizes, strict=True)
-    for logit_AHW, delta_AHW, stride, size in levels:
-        score = logit_AHW.permute(1, 2, 0).flatten().float().sigmoid()
-        best = score.sort(descending=True, stable=True).indices[: config.before_nms]
-        anchors = grid_anchors(stride, size, config.aspect_ratios, *logit_AHW.shape[1:]).to(score.device)
-        moves = delta_AHW.permute(1, 2, 0).reshape(-1, 4)[best].float()
-        box, score = clip(decode(anchors[best], moves), width, height), score[best]
-        is_large = torch.stack(sides(box), 1).amin(1) >= config.smallest
-        box, score = box[is_large], score[is_large]
-        kept = nms(box, score, config.rpn_overlap)[: config.after_nms]
-        boxes.append(box[kept])
-        scores.append(score[kept])
-    score = torch.cat(scores)
-    best = score.sort(descending=True, stable=True).indices[: config.proposals]
-    return torch.cat(boxes)[best], score[best]
+    for logit_BAHW, delta_BAHW, stride, size in levels:
+        score = logit_BAHW.permute(0, 2, 3, 1).flatten(1).float().sigmoid()
+        best = score.sort(dim=1, descending=True, stable=True).indices[:, : config.before_nms]
+        anchors = grid_anchors(stride, size, config.aspect_ratios, *logit_BAHW.shape[2:]).to(score.device)
+        all_moves = delta_BAHW.permute(0, 2, 3, 1).reshape(batch, -1, 4)
+        moves = all_moves.gather(1, best[..., None].expand(-1, -1, 4)).float()
+        box = clip(decode(anchors[best], moves), frames)
+        padding = config.before_nms - best.shape[1]  # coarse maps have few anchors
+        boxes.append(F.pad(box, (0, 0, 0, padding)))
+        scores.append(F.pad(score.gather(1, best), (0, padding)))
+        is_large.append(F.pad(torch.stack(sides(box), -1).amin(-1) >= config.smallest, (0, padding)))
+    # All maps of all photos go through NMS together.
+    kept = nms(torch.cat(boxes), torch.cat(is_large), config.rpn_overlap)
+    kept &= kept.cumsum(1) <= config.after_nms
+    kept_BR, box_BR4, score_BR = (torch.cat([*parts], 1) for parts in (kept.view(len(boxes), batch, -1), boxes, scores))
+    score_BR = score_BR.masked_fill(~kept_BR, -1)  # behind all others
+    best = score_BR.sort(dim=1, descending=True, stable=True).indices[:, : config.proposals]
+    counts = kept_BR.sum(1).clamp(max=config.proposals).tolist()
+    return [
+        (box_R4[rows[:count]], score_R[rows[:count]])
+        for box_R4, score_R, rows, count in zip(box_BR4, score_BR, best, counts, strict=True)
+    ]

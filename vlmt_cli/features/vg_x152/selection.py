@@ -7,10 +7,11 @@ depends on pairs before it alone, and the first pair of a box that survives is i
 the hundredth box, after some thousand pairs of 1.6 million.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 MOST_OVERLAP = 0.5
 _FIRST_PAIRS = 1 << 14
@@ -19,13 +20,13 @@ Numbers = NDArray[np.float32]
 
 
 def select(
-    overlap_RR: NDArray[np.bool_], scores_RK: Numbers, max_regions: int, first_class: int = 1, threshold: float = 0.0
+    overlap_RR: Tensor, scores_RK: Tensor, max_regions: int, first_class: int = 1, threshold: float = 0.0
 ) -> tuple[NDArray[np.int64], Numbers]:
     """Choose boxes.
 
     Args:
         overlap_RR: which boxes overlap by more than ``MOST_OVERLAP``.
-        scores_RK: probabilities of the classes.
+        scores_RK: probabilities of the classes; they stay where they are, but for the strongest.
         max_regions: boxes to keep.
         first_class: 1 leaves out the background.
         threshold: a probability must be above it to count for a box; to suppress others it need not.
@@ -36,8 +37,12 @@ def select(
     """
     max_regions = min(max_regions, len(scores_RK))
     kept: dict[int, float] = {}
-    for pairs in _strongest(scores_RK[:, first_class:], threshold):
-        kept = _survivors(pairs, overlap_RR, scores_RK[:, first_class:], max_regions)
+    classes = scores_RK.shape[1] - first_class
+    # A set of boxes is an integer with a bit for each: the walk is a few operations on integers a pair.
+    bits = np.packbits(overlap_RR.cpu().numpy(), axis=1, bitorder="little")
+    rivals = [int.from_bytes(row.tobytes(), "little") for row in bits]
+    for pairs, scores in _strongest(scores_RK[:, first_class:], threshold):
+        kept = _survivors(pairs, scores, rivals, classes, max_regions)
         if len(kept) == max_regions:
             break
     others = [box for box in range(len(scores_RK)) if box not in kept]
@@ -45,31 +50,30 @@ def select(
     return np.array(places, np.int64), np.array([kept.get(box, 0.0) for box in places], np.float32)
 
 
-def _strongest(scores_RK: Numbers, threshold: float) -> Iterator[NDArray[np.int64]]:
-    """Yield the places of the highest scores, best first: some, then more, then all above the threshold."""
-    flat = scores_RK.ravel()
-    count = _FIRST_PAIRS
-    while count < flat.size:
-        cutoff = max(np.partition(flat, flat.size - count)[flat.size - count], np.nextafter(np.float32(threshold), 1))
-        yield _sorted(flat, np.flatnonzero(flat >= cutoff))
+def _strongest(scores_RK: Tensor, threshold: float) -> Iterator[tuple[NDArray[np.int64], Numbers]]:
+    """Yield places and values of the highest scores, best first: some, then more, then all above the threshold."""
+    flat = scores_RK.reshape(-1)
+    count, least = _FIRST_PAIRS, float(np.nextafter(np.float32(threshold), np.float32(1)))
+    while count < len(flat):
+        yield _sorted(flat, flat >= flat.topk(count, sorted=False).values.amin().clamp(min=least))
         count *= 16
-    yield _sorted(flat, np.flatnonzero(flat > threshold))
+    yield _sorted(flat, flat > threshold)
 
 
-def _sorted(flat: Numbers, places: NDArray[np.int64]) -> NDArray[np.int64]:
-    return places[np.argsort(-flat[places], kind="stable")]
+def _sorted(flat: Tensor, is_taken: Tensor) -> tuple[NDArray[np.int64], Numbers]:
+    places = is_taken.nonzero()[:, 0]
+    scores, order = flat[places].sort(descending=True, stable=True)
+    return places[order].cpu().numpy(), scores.cpu().numpy()
 
 
 def _survivors(
-    pairs: NDArray[np.int64], overlap_RR: NDArray[np.bool_], scores_RK: Numbers, max_regions: int
+    pairs: NDArray[np.int64], scores: Numbers, rivals: Sequence[int], classes: int, max_regions: int
 ) -> dict[int, float]:
     """Walk through pairs of box and class; returns the boxes in the order in which they first survive."""
-    # A set of boxes is an integer with a bit for each: the walk is a few operations on integers a pair.
-    rivals = [int.from_bytes(row.tobytes(), "little") for row in np.packbits(overlap_RR, axis=1, bitorder="little")]
-    suppressed = [0] * scores_RK.shape[1]
+    suppressed = [0] * classes
     kept: dict[int, float] = {}
-    boxes, classes = np.divmod(pairs, scores_RK.shape[1])
-    for box, kind, score in zip(boxes.tolist(), classes.tolist(), scores_RK.ravel()[pairs].tolist(), strict=True):
+    boxes, kinds = np.divmod(pairs, classes)
+    for box, kind, score in zip(boxes.tolist(), kinds.tolist(), scores.tolist(), strict=True):
         if not suppressed[kind] >> box & 1:
             suppressed[kind] |= rivals[box]
             if box not in kept:
