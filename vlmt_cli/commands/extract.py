@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 BACKBONE = "facebook/dinov2-base"
 DETECTOR = "PekingU/rtdetr_r50vd"
 LARGEST_GRID = 100
+FEW = 1000  # photos, for which no process is started to decode them
 NAMED = 10  # unreadable photos that are named one by one
 
 
@@ -166,7 +167,8 @@ def extract(
         make = vg_x152.maker(own, boxes is not None, most, batch)
     else:
         make = _maker(extractor, files, store, detector if boxes is None else None, backbone, most, grid, batch)
-    workers = _workers(extractor, devices) if workers is None else workers
+    if workers is None:
+        workers = _workers(len(files[:limit]), devices, launcher)
     job = parts.Job(files[:limit], store, make, devices, batch, given, workers)
     with progress("Extracting") as update:
         if launcher:
@@ -225,14 +227,16 @@ def _name(extractor: str, detector: str, backbone: str, boxes: str | None, grid:
     return f"{cells or (Path(boxes).stem if boxes else short_name(detector))}+{short_name(backbone)}"
 
 
-def _workers(extractor: str, devices: list[str]) -> int:
-    """Choose how many processes decode: a GPU waits for them, a CPU has no time for them."""
+def _workers(photos: int, devices: list[str], launcher: str | None) -> int:
+    """Choose how many processes decode for each device, beside the one that runs the extractor.
+
+    A few photos on a CPU are decoded sooner than such a process has started, and a cluster's job on CPUs has one.
+    """
     import os
 
-    cores = os.cpu_count() or 1
-    if extractor == "pixels" or devices[0] == "cpu":
+    if devices[0] == "cpu" and (photos < FEW or launcher):
         return 0
-    return max(1, min(8, cores // len(devices) - 1))
+    return max(1, min(8, (os.cpu_count() or 1) // len(devices) - 1))
 
 
 def _boxes(boxes: str | None, form: str | None, data: Path) -> "dict[str, BoxArray] | None":

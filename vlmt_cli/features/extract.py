@@ -8,7 +8,7 @@ where an extractor says that the batch matters, a photo's neighbours in the orde
 
 import signal
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from vlmt_cli.base.boxes import BoxArray
+from vlmt_cli.base.errors import VlmtError
 from vlmt_cli.base.images import read_image
 from vlmt_cli.base.processes import ignore_signals
 from vlmt_cli.base.progress import Progress
@@ -125,11 +126,15 @@ class _Photo(NamedTuple):
     problem: str | None
 
 
-def _decoded(files: Sequence[File], extractor: Extractor, batch: int, workers: int) -> Iterable[list[_Photo]]:
-    """Decode and prepare photos, a batch at a time, in the order of the files."""
+def _decoded(files: Sequence[File], extractor: Extractor, batch: int, workers: int) -> Iterator[list[_Photo]]:
+    """Decode and prepare photos, a batch at a time, in the order of the files; each process is two batches ahead.
+
+    Raises:
+        VlmtError: a process that decodes died.
+    """
     if not files:
-        return []
-    return DataLoader(
+        return
+    loader: Iterable[list[_Photo]] = DataLoader(
         files,  # type: ignore[arg-type]
         batch_size=batch,
         collate_fn=partial(_decode, extractor.prepare),
@@ -137,6 +142,13 @@ def _decoded(files: Sequence[File], extractor: Extractor, batch: int, workers: i
         multiprocessing_context="spawn" if workers else None,
         worker_init_fn=_begin_worker if workers else None,
     )
+    try:
+        yield from loader
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        todo = "run it again: it goes on where it was; memory may be short, or give fewer --workers"
+        raise VlmtError("a process that decodes photos died", todo=todo) from error
 
 
 def _begin_worker(number: int) -> None:
