@@ -17,7 +17,6 @@ import resource
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -40,24 +39,20 @@ def main() -> None:
         return
     if not (options.folder / "complete").exists():
         write_tables(options.folder, options.scale)
-    forms = [("now, from nothing", here(), PROCESSES, True), ("now", here(), PROCESSES, False)]
-    if options.before:
-        forms.append(("before", options.before, 2, False))
+    forms = [("before", options.before, 1)] if options.before else []
+    forms.append(("now", here(), PROCESSES))
     lines, digests = [], set()
-    for name, package, processes, anew in forms:
-        if anew:
-            shutil.rmtree(options.folder / "tokens", ignore_errors=True)
+    for name, package, processes in forms:
+        write_tokens(options.folder)
         environment = {**os.environ, "PYTHONPATH": str(package), "OMP_NUM_THREADS": "1"}
         command = [sys.executable, __file__, "--load", str(processes), "--folder", str(options.folder)]
         done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
         result = json.loads(done.stdout)
         digests.add(result["digest"])
         print(name, result, flush=True)
-        imports, total, peak = (PROCESSES / processes * result[part] / GB for part in ("imports", "total", "peak"))
-        lines.append(
-            f"| {name} | {processes} | {imports:.2f} | **{total:.2f}** | {total - imports:.2f} | {peak:.2f} |"
-            f" {result['cpu'] / processes:.0f} |"
-        )
+        imports, total = (PROCESSES / processes * result[part] / GB for part in ("imports", "total"))
+        cells = [f"{imports:.2f}", f"**{total:.2f}**", f"{total - imports:.2f}", f"{result['cpu']:.0f}"]
+        lines.append(f"| {name} | {processes} | {' | '.join(cells)} |")
     assert len(digests) == 1, "batches differ"
     if options.scale == 1:
         from results import write_section
@@ -71,13 +66,13 @@ def here() -> Path:
 
 HEAD = """## Memory of the processes of a training
 
-`python benchmarks/rank_memory.py --before CHECKOUT`: processes that load {count:,} training examples of twelve tasks;
-GB of eight of them, by PSS, in which a page that several processes map counts once. "Imports" is what they take before
-they load anything. Of the form before, whose processes share no table, fewer were measured, and the sum multiplied. All
-forms gave the same first batches of every task. Peak: of the sum, sampled about every two seconds.
+`python benchmarks/rank_memory.py --before CHECKOUT`: processes that load {count:,} training examples of twelve tasks,
+whose tokens (6 to 23 a text) are there; GB of eight processes, by PSS, in which a page that several of them map counts
+once. "Imports" is what they take before they load anything. Before, processes shared no table: one was measured, and
+taken eight times. All gave the same first two batches of every task.
 
-| form | measured | imports | all | tables | peak | CPU s a process |
-|---|---:|---:|---:|---:|---:|---:|"""
+| form | measured | imports | all | tables | CPU s of those measured |
+|---|---:|---:|---:|---:|---:|"""
 
 
 def measure(folder: Path, count: int) -> dict[str, Any]:
@@ -85,20 +80,14 @@ def measure(folder: Path, count: int) -> dict[str, Any]:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     context = multiprocessing.get_context("spawn")
     barrier, results = context.Barrier(count + 1), context.SimpleQueue()
-    processes = [context.Process(target=run, args=(folder, barrier, results)) for _ in range(count)]
+    processes = [context.Process(target=run, args=(folder, number, barrier, results)) for number in range(count)]
     for process in processes:
         process.start()
     ids = [process.pid for process in processes if process.pid]
     barrier.wait()  # all have imported
     imports = total_pss(ids)
     barrier.wait()
-    peak = 0
-    digests = []
-    while len(digests) < count:
-        time.sleep(2)
-        peak = max(peak, total_pss(ids))
-        while not results.empty():
-            digests.append(results.get())
+    digests = [results.get() for _ in processes]
     total = total_pss(ids)
     barrier.wait()
     for process in processes:
@@ -109,7 +98,6 @@ def measure(folder: Path, count: int) -> dict[str, Any]:
     return {
         "imports": imports,
         "total": total,
-        "peak": max(peak, total),
         "cpu": cpu,
         "examples": examples,
         "digest": digest,
@@ -125,8 +113,11 @@ def pss(process: int) -> int:
     return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
 
 
-def run(folder: Path, barrier: Any, results: Any) -> None:
-    """Be one process: import, load, make batches, and wait to be measured."""
+def run(folder: Path, rank: int, barrier: Any, results: Any) -> None:
+    """Be one process: import, load, make batches, and wait to be measured.
+
+    Processes begin with different tasks, so that all have something to do. A training loads them in one order.
+    """
     import hashlib
 
     import numpy as np
@@ -135,13 +126,12 @@ def run(folder: Path, barrier: Any, results: Any) -> None:
     from vlmt_cli.datasets.table import TASKS, TWELVE
     from vlmt_cli.tasks.groups import head_of
     from vlmt_cli.tasks.load import answers_of, load_examples
-    from vlmt_cli.tasks.text import TextEncoder, word_tokenizer
     from vlmt_cli.training.batches import BatchOrder
 
     assert vlmt_cli.training.train.__file__
     barrier.wait()
     barrier.wait()
-    encoder = TextEncoder(word_tokenizer(iter([" ".join(WORDS)])))
+    encoder = encoder_of()
     store = SimpleNamespace(
         keys=lambda: [f"coco:{number}" for number in range(IMAGES)],
         path=folder / "store.mdb",
@@ -149,8 +139,9 @@ def run(folder: Path, barrier: Any, results: Any) -> None:
     )
     reader = SimpleNamespace(store=store, candidates=store, stores=[store, store])
     reader.of = lambda task: reader
-    digest, count, loaded = hashlib.sha256(), 0, []
-    for task in TWELVE:
+    digests, count, loaded = {}, 0, []
+    for task in (*TWELVE[rank:], *TWELVE[:rank]):
+        digest = hashlib.sha256()
         for split, purpose in (("train", "train"), ("val", "validate")):
             answers = answers_of(folder, task)
             examples = load_examples(folder, task, split, encoder, reader, purpose, clean=False, answers=answers)
@@ -168,8 +159,46 @@ def run(folder: Path, barrier: Any, results: Any) -> None:
                     for array in (rows, tokens.numpy(), mask.numpy(), *(taken.pairs or ())):
                         digest.update(np.ascontiguousarray(array).tobytes())
                     digest.update(" ".join(taken.images).encode())
-    results.put((count, digest.hexdigest()))
+        digests[task] = digest.hexdigest()
+    results.put((count, str(sorted(digests.items()))))
     barrier.wait()
+
+
+def encoder_of() -> Any:
+    from vlmt_cli.tasks.text import TextEncoder, word_tokenizer
+
+    return TextEncoder(word_tokenizer(iter([" ".join(WORDS)])))
+
+
+def write_tokens(folder: Path) -> None:
+    """Write random tokens, as if all texts had been tokenised, in today's form and in that of older versions."""
+    import hashlib
+
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from vlmt_cli.datasets.table import TASKS, TWELVE
+    from vlmt_cli.tasks.mapped import name_of, stamp, write_arrays
+
+    shutil.rmtree(folder / "tokens", ignore_errors=True)
+    rng, encoder = np.random.default_rng(1), encoder_of()
+    for task in TWELVE:
+        for split in ("train", "val"):
+            table, longest = folder / "examples" / task / f"{split}.parquet", TASKS[task].max_tokens
+            lengths = rng.integers(6, min(longest, 24), pq.read_metadata(table).num_rows)
+            offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+            ids = rng.integers(5, len(WORDS), int(offsets[-1])).astype(np.int32)
+            stem = folder / "tokens" / task / f"{split}-"
+            write_arrays(
+                Path(f"{stem}{name_of(encoder.hash, longest, stamp(table))}.arrow"),
+                {"ids": ids, "offsets": offsets},
+                {},
+            )
+            size, changed = stamp(table)
+            older = hashlib.sha256(f"{encoder.hash} {longest} {size} {changed}".encode()).hexdigest()[:16]
+            lists = pa.table({"tokens": pa.LargeListArray.from_arrays(offsets, ids)})
+            pq.write_table(lists, f"{stem}{older}.parquet")
 
 
 WORDS = [f"w{number}" for number in range(10_000)]

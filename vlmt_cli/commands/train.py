@@ -53,6 +53,17 @@ class TrainingOptions:
     scale: Scale = None
     launcher: Launcher = None
     sbatch: Sbatch = None
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say what the run will take, from about a minute's measurement; write nothing."),
+    ] = False
+    device_kind: Annotated[
+        str | None,
+        typer.Option(
+            help="With --dry-run: estimate for --gpus GPUs of a kind, from counted operations; examples and features"
+            " need not be there. v100, a100, l40s, h100, h200 or b200."
+        ),
+    ] = None
     data: DataFolder = DATA
     keys: Keys = None
     as_json: Json = False
@@ -90,6 +101,8 @@ def train(
       vlmt train --task vqa --limit 100 --run runs/smoke --set training.iterations=10
 
       vlmt train --resume --run runs/all-tasks
+
+      vlmt train --preset all-tasks --dry-run --device-kind h100 --gpus 8
 
       vlmt train --gpus 8 --nodes 4 --launcher slurm --sbatch partition=gpu
 
@@ -131,6 +144,13 @@ def launch(name: str, folder: str, over: dict[str, Any], options: TrainingOption
     recipe = load_recipe(name, Recipe, keys, options.scale, **over).overridden(keys)
     asked = Computing(options.device, options.gpus, options.processes, options.launcher)
     check_computing(asked, numbered=False)
+    if options.dry_run:
+        from vlmt_cli.commands.dry_run import dry_run
+
+        dry_run(recipe, options, asked)
+        return
+    if options.device_kind is not None:
+        raise UsageError("--device-kind is for --dry-run", todo="give --dry-run with it, or --device")
     sbatch = read_launcher(options.launcher, options.sbatch)
     check_data(options.data)
     run = options.run or runs_folder(options.data) / folder

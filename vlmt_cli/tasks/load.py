@@ -32,7 +32,7 @@ from vlmt_cli.tasks.groups import head_of, rules_of
 from vlmt_cli.tasks.mapped import name_of, stamp
 from vlmt_cli.tasks.shared import FORM, share
 from vlmt_cli.tasks.tables import read_columns
-from vlmt_cli.tasks.text import NO_TOKENS, TextEncoder, Tokens, tokens_of
+from vlmt_cli.tasks.text import NO_TOKENS, TextEncoder, Tokens, encode_column, tokens_of
 
 Purpose = Literal["train", "validate", "test"]
 TOKENS = "tokens"
@@ -54,6 +54,7 @@ def load_examples(
     partial: bool = False,
     only: NDArray[np.int64] | None = None,
     limit: int | None = None,
+    kept: bool = True,
 ) -> Examples:
     """Load a split of a task, or of the captions to pre-train on.
 
@@ -74,12 +75,16 @@ def load_examples(
         partial: whether examples without features are left out.
         only: rows of the table to take.
         limit: how many examples to take at most, the first ones of those.
+        kept: whether anything is kept in ``<data>/tokens``.
 
     Raises:
         DataError: the table, the clean split, features or hard negatives are missing, or no example is left.
     """
     path, reader = data / "examples" / task / f"{split}.parquet", reader.of(task)
     select = functools.partial(_select, data, task, split, reader, purpose, clean, answers or (), partial, only, limit)
+    if not kept:
+        examples = select()
+        return replace(examples, tokens=_tokens_of_rows(path, examples.rows, encoder, task))
     if purpose == "test" or only is not None:
         examples = select()
         return replace(examples, tokens=_tokens(data, task, path, encoder))
@@ -93,7 +98,21 @@ def load_examples(
 
 
 def _tokens(data: Path, task: str, table: Path, encoder: TextEncoder) -> Tokens:
-    return tokens_of(table, encoder, TASKS[task].max_tokens if task in TASKS else CAPTION_TOKENS, data / TOKENS)
+    return tokens_of(table, encoder, longest_of(task), data / TOKENS)
+
+
+def _tokens_of_rows(table: Path, rows: NDArray[np.int64], encoder: TextEncoder, task: str) -> Tokens:
+    """Tokenise some rows of a table, which ascend; the others have no tokens."""
+    texts = read_columns(table, ["text"])["text"]
+    made = encode_column(texts.take(pa.array(rows)).combine_chunks(), encoder, longest_of(task))
+    lengths = np.zeros(len(texts), np.int64)
+    lengths[rows] = made.lengths
+    return replace(made, offsets=np.concatenate([[0], np.cumsum(lengths)]))
+
+
+def longest_of(task: str) -> int:
+    """Return to how many tokens a task's texts are cut, CLS and SEP included."""
+    return TASKS[task].max_tokens if task in TASKS else CAPTION_TOKENS
 
 
 def _made_from(data: Path, task: str, split: str, reader: RegionReader, purpose: Purpose, clean: bool) -> Any:

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ def encode_column(texts: pa.Array, encoder: TextEncoder, longest: int) -> Tokens
     for start in range(0, len(texts), _AT_ONCE):
         encoded = encoder.encode(texts[start : start + _AT_ONCE].to_pylist(), longest)
         lengths += map(len, encoded)
-        parts.append(np.fromiter((number for encoding in encoded for number in encoding), np.int32))
+        parts.append(np.fromiter(chain.from_iterable(encoded), np.int32))
     offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
     return Tokens(np.concatenate([np.empty(0, np.int32), *parts]), offsets, encoder.pad)
 

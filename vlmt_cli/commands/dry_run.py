@@ -1,0 +1,88 @@
+"""``vlmt train --dry-run``: what a run will take, before it runs."""
+
+from typing import TYPE_CHECKING, Any
+
+from vlmt_cli.base.errors import UsageError
+
+if TYPE_CHECKING:
+    from vlmt_cli.commands.devices import Computing
+    from vlmt_cli.commands.train import TrainingOptions
+    from vlmt_cli.runs.recipe import Recipe
+    from vlmt_cli.training.cost import Cost
+
+_HOUR = 3600
+
+
+def dry_run(recipe: "Recipe", options: "TrainingOptions", asked: "Computing") -> None:
+    """Show what a recipe will take on this machine, or on GPUs of the kind that is named. Nothing is written.
+
+    Raises:
+        UsageError: options exclude each other, or no such kind is known.
+        DataError: of what has to be there.
+    """
+    from vlmt_cli.commands.devices import check_gpus, devices_of, kind_of
+    from vlmt_cli.commands.options import check_data
+    from vlmt_cli.commands.show import progress
+
+    if options.resume or options.launcher:
+        raise UsageError("--dry-run looks at a run from its beginning, here", todo="leave --resume and --launcher out")
+    if options.device_kind is not None:
+        if options.nodes > 1 or options.processes or options.device != "auto":
+            todo = "leave --nodes, --processes and --device out"
+            raise UsageError("--device-kind estimates for the GPUs of one machine", todo=todo)
+        from vlmt_cli.training.counted import count_cost
+        from vlmt_cli.training.gpus import gpu_of
+
+        cost = count_cost(recipe, options.data, gpu_of(options.device_kind), options.gpus or 1)
+    else:
+        check_data(options.data)
+        check_gpus(asked)
+        from pathlib import Path
+
+        from vlmt_cli.evaluation.processes import Devices
+        from vlmt_cli.training.job import Job
+        from vlmt_cli.training.measured import measure_cost
+
+        devices = devices_of(asked, numbered=False)
+        on = Devices(kind_of(devices), len(devices), options.nodes)
+        job = Job(recipe, options.data, options.run or Path("dry-run"), options.seed, options.partial, devices=on)
+        with progress("Measuring") as update:
+            cost = measure_cost(job, update)
+    _show(cost, options.as_json)
+
+
+def _show(cost: "Cost", as_json: bool) -> None:
+    import json
+
+    from vlmt_cli.commands.show import stdout, table
+
+    if as_json:
+        print(json.dumps(cost.plain(), indent=2))
+        return
+    rows = []
+    for task, work in cost.tasks.items():
+        seconds = cost.seconds[task]
+        each = [work.least * seconds.update[0], work.most * seconds.update[1]]
+        updates = f"{work.least:,}" if work.least == work.most else f"{work.least:,} to {work.most:,}"
+        cells = [
+            f"{work.examples:,}",
+            f"{work.batch_size:,}",
+            updates,
+            _span(seconds.update, 1, 3),
+            str(work.validations),
+        ]
+        rows.append([task, *cells, _span(each, _HOUR, 2)])
+    header = ["task", "examples", "batch", "updates", "seconds per update", "validations", "hours of updates"]
+    print_ = stdout().print
+    print_(table(header, rows, f"{cost.how.capitalize()} for {cost.device}: {cost.iterations:,} iterations"))
+    days = f" ({_span(cost.total, 24 * _HOUR, 1)} days)" if cost.total[1] > 48 * _HOUR else ""
+    print_(f"Hours in all: {_span(cost.total, _HOUR, 2)}{days}, of them {_span(cost.saving, _HOUR, 2)} for checkpoints")
+    parts = [f"{name} {value / 1e9:.1f} GB" for name, value in cost.memory.items() if value]
+    print_(f"Memory a device: {'; '.join(parts)}", markup=False)
+    for sentence in cost.assumptions:
+        print_(f"- {sentence}", markup=False)
+
+
+def _span(values: Any, unit: float, digits: int) -> str:
+    least, most = (f"{value / unit:,.{digits}f}" for value in values)
+    return least if least == most else f"{least} to {most}"
