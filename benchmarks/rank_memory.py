@@ -135,7 +135,7 @@ def run(folder: Path, rank: int, barrier: Any, results: Any) -> None:
     store = SimpleNamespace(
         keys=lambda: [f"coco:{number}" for number in range(IMAGES)],
         path=folder / "store.mdb",
-        meta=SimpleNamespace(checksum="0", images=IMAGES),
+        meta=SimpleNamespace(checksum="0", images=IMAGES, holds="detected"),
     )
     reader = SimpleNamespace(store=store, candidates=store, stores=[store, store])
     reader.of = lambda task: reader
