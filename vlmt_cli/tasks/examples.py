@@ -92,8 +92,8 @@ class Examples:
         return len(self.rows)
 
     @property
-    def lengths(self) -> NDArray[np.int32]:
-        """Tokens of each example's text, (N,)."""
+    def lengths(self) -> NDArray[Any]:
+        """Tokens of each example's text, (N,), int32."""
         offsets = self.tokens.offsets
         return np.subtract(offsets[self.rows + 1], offsets[self.rows], dtype=np.int32, casting="same_kind")
 

@@ -224,11 +224,11 @@ def _pretrained(model: MultiTaskModel, inputs: tuple[Any, ...], share: float) ->
     return torch.stack([output.sum() for output in outputs])
 
 
-class _Started(TorchDispatchMode):
+class _Started(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the operations that run in it, but for those that only look at a tensor in another way."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.count = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -298,4 +298,4 @@ def _mean_tokens(table: Path, longest: int) -> int:
     batch = next(pq.ParquetFile(table).iter_batches(_SAMPLE, columns=["text"]))
     counts = pc.count_substring_regex(batch.column(0), r"\w+|[^\w\s]")
     lengths = pc.min_element_wise(pc.add(counts, 2), longest)
-    return max(2, round(pc.mean(lengths).as_py()))
+    return max(2, round(float(pc.mean(lengths).as_py())))
