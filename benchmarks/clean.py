@@ -3,11 +3,12 @@
     python benchmarks/clean.py                  write the files (several GB, once), measure, note it in RESULTS.md
     python benchmarks/clean.py --scale 0.05     the same on a twentieth
 
-Three things are measured, each in a fresh process, with the files in the page cache:
+Four things are measured, each in a fresh process, with the files in the page cache:
 
 (a) ``orjson.loads`` of every JSON file, one after another, under Python's defaults;
 (b) ``vlmt clean --datasets all`` from nothing;
-(c) the same command again, with all of its results there.
+(c) the same command again, with all of its results there;
+(d) ``vlmt clean --check`` of that split, with nothing changed.
 
 Memory is the peak, over samples about every 0.1 s, of the proportional set size (PSS) of a process and all its
 children; "largest process" is the highest resident set size (RSS) of one of them. Sampling takes a tenth of one core
@@ -89,7 +90,7 @@ def parse_options() -> argparse.Namespace:
     )
     add("--scale", type=float, default=1.0, help="share of the paper's sizes (default 1.0)")
     add("--seed", type=int, default=12, help="seed of the files' contents")
-    add("--repeat", type=int, default=1, help="rounds of (a), (b), (c) to take the median of")
+    add("--repeat", type=int, default=1, help="rounds of (a) to (d) to take the median of")
     add("--only-generate", action="store_true", help="write the files and stop")
     add("--only-baseline", action="store_true", help="measure (a) only and print it")
     add("--keep", action="store_true", help="keep the examples/ and clean/ that the last run of vlmt left")
@@ -104,7 +105,7 @@ def parse_options() -> argparse.Namespace:
 
 
 def measure_round(folder: Path, *, baseline_only: bool) -> dict[str, Measured]:
-    """Measure (a), (b) and (c) one after another."""
+    """Measure (a) to (d) one after another."""
     this = [sys.executable, str(Path(__file__).resolve())]
     vlmt = Path(sys.executable).with_name("vlmt")
     command = [str(vlmt)] if vlmt.exists() else [sys.executable, "-m", "vlmt_cli"]
@@ -117,6 +118,7 @@ def measure_round(folder: Path, *, baseline_only: bool) -> dict[str, Measured]:
         warm(folder)
         rounds["clean"] = measure(clean, "(b) clean")
         rounds["again"] = measure(clean, "(c) again")
+        rounds["check"] = measure([*command, "clean", "--check", "--data", str(folder)], "(d) check")
     return rounds
 
 
@@ -210,7 +212,7 @@ def forget_results(folder: Path) -> None:
 
 
 def describe(folder: Path, records: dict[str, int], scale: float, rounds: list[dict[str, Measured]]) -> str:
-    """The Markdown section: machine, the three measurements, the ratio, and every file."""
+    """The Markdown section: machine, the measurements, the ratio, and every file."""
     sizes = {name: (folder / "raw" / name).stat().st_size for name in records}
     parse_seconds = [json.loads(each["parse"].output) for each in rounds]
     parsing = middle(sum(seconds.values()) for seconds in parse_seconds)
@@ -229,6 +231,7 @@ def describe(folder: Path, records: dict[str, int], scale: float, rounds: list[d
         "parse": "(a) `orjson.loads` of every JSON file, one after another",
         "clean": "(b) `vlmt clean --datasets all`",
         "again": "(c) the same again, with nothing to do",
+        "check": "(d) `vlmt clean --check`, with nothing changed",
     }
     for key, title in titles.items():
         if key in rounds[0]:
@@ -237,9 +240,11 @@ def describe(folder: Path, records: dict[str, int], scale: float, rounds: list[d
             lines.append(f"| {title} | {seconds:.1f} | {cpu:.1f} | {tree / GB:.2f} | {largest / GB:.2f} |")
     if "clean" in rounds[0]:
         cleaning = middle(each["clean"].seconds for each in rounds)
+        used = [middle(each[key].cpu for each in rounds) for key in ("clean", "parse")]
         lines += [
             "",
-            f"(b) / (a) = **{cleaning / parsing:.2f}** ({cleaning:.1f} s / {parsing:.1f} s of parsing alone).",
+            f"(b) / (a) = **{cleaning / parsing:.2f}** ({cleaning:.1f} s / {parsing:.1f} s of parsing alone); in CPU time,"
+            f" of (a)'s whole process, {used[0] / used[1]:.2f}.",
         ]
         lines += ["", examples_line(folder)]
     lines += ["", "| file | records | MB | orjson (s) |", "|---|---:|---:|---:|"]
