@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 _LONGEST = 1 << 26
 """Bytes of a pickle, which takes up to twenty times as much memory."""
+_SHORT = 255  # bytes of a text that the expression matches
 _MOST_CONTAINERS = 2_500_000  # as the machine's
 MISSING = object()
 
@@ -28,7 +29,7 @@ class _NoImports(pickle.Unpickler):
 
 def read_plain(data: bytes) -> Any:
     """Read a pickle of lists, dicts, texts and numbers; ``MISSING`` where it may hold more, or is damaged."""
-    if len(data) > _LONGEST or sum(map(data.count, (b"]", b"}", b"l", b"d"))) > _MOST_CONTAINERS:
+    if len(data) > _LONGEST:
         return MISSING
     instructions, long_text = _expressions()
     at = end = 0
@@ -40,8 +41,12 @@ def read_plain(data: bytes) -> Any:
         if text is None:
             return MISSING
         end = text.end() + int.from_bytes(text[2], "little")
+        if end - text.end() <= _SHORT:
+            return MISSING  # none that is so short comes here, but of pickles that want to take long
         if text[1] == pickle.BINUNICODE and b"\xed" in data[text.end() : end]:
             return MISSING
+    if sum(map(data.count, (b"]", b"}", b"l", b"d"))) > _MOST_CONTAINERS:
+        return MISSING
     try:
         # Buffered, as the unpickler asks an unbuffered file for every instruction.
         return _NoImports(io.BufferedReader(io.BytesIO(data[: at + 1])), encoding="latin1").load()
@@ -86,5 +91,5 @@ _NO_SURROGATES = rb"[^\xed]"
 
 def _texts(instruction: bytes, rest: bytes, byte: bytes) -> bytes:
     """Match a text of up to 255 bytes that says its length first; ``rest`` are the length's other bytes."""
-    lengths = (re.escape(bytes([n]) + rest) + (byte + b"{%d}" % n if n else b"") for n in range(256))
+    lengths = (re.escape(bytes([n]) + rest) + (byte + b"{%d}" % n if n else b"") for n in range(_SHORT + 1))
     return re.escape(instruction) + b"(?:" + b"|".join(lengths) + b")"
