@@ -10,7 +10,6 @@ from itertools import chain, zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from vlmt_cli.base.boxes import BoxArray
 
@@ -48,6 +47,8 @@ def find_proposals(pixels_HW3: NDArray[np.uint8], mask_HW: Mask) -> BoxArray:
         (R, 4), ``[x1, y1, x2, y2]`` in pixels within the picture, 1 to ``MOST_PROPOSALS`` of them;
         the whole picture where nothing stands out.
     """
+    from scipy import ndimage  # here, as whoever asks about photos of other features does without
+
     height, width = mask_HW.shape
     labels, _ = ndimage.label(mask_HW)
     area = np.bincount(labels.ravel())

@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from vlmt_cli.base.boxes import iou_of_arrays
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.datasets.table import AMONG_CANDIDATES
 from vlmt_cli.tasks import scoring
 from vlmt_cli.tasks.examples import Columns, Examples, Lists, Part
+from vlmt_cli.tasks.probabilities import softmax
 from vlmt_cli.tasks.scoring import Column, Judged, ScoreColumn, check_lengths, one_array
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def decode(
     return {
         **({"choice": best.tolist()} if "rows" in given else {}),
         "box": given["pixels"][each, rows].tolist(),
-        "confidence": softmax(options, axis=1)[each, best].tolist(),
+        "confidence": softmax(options)[each, best].tolist(),
         "iou": given["ious"][each, best].tolist(),
     }
 

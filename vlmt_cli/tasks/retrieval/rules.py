@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.tasks.examples import Columns, Examples, Lists, Part
+from vlmt_cli.tasks.probabilities import softmax
 from vlmt_cli.tasks.scoring import Judged, Measure, ScoreColumn, check_lengths, named, one_array
 
 COLUMNS: tuple[str, ...] = ()
@@ -67,7 +67,7 @@ def decode(
     options: NDArray[np.float32], given: Mapping[str, NDArray[Any]], labels: Sequence[str]
 ) -> dict[str, list[Any]]:
     """Return the probability of the right one of four options, the first."""
-    return {"confidence": softmax(options, axis=1)[:, 0].tolist()}
+    return {"confidence": softmax(options)[:, 0].tolist()}
 
 
 def judge(task: str, split: str, table: pa.Table, predicted: Mapping[str, Any], protocol: str = "") -> Judged:

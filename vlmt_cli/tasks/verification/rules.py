@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.tasks import scoring
 from vlmt_cli.tasks.examples import Columns, Examples, Part
+from vlmt_cli.tasks.probabilities import softmax
 from vlmt_cli.tasks.scoring import Column, Judged, Measure, ScoreColumn, check_lengths, one_array
 
 COLUMNS = ("label",)
@@ -39,7 +39,7 @@ def decode(
 ) -> dict[str, list[Any]]:
     """Return each statement's best class, and the probabilities of all in the order of the labels."""
     answers = [labels[label] for label in options.argmax(1).tolist()]
-    return {"answer": answers, "probabilities": softmax(options, axis=1).tolist()}
+    return {"answer": answers, "probabilities": softmax(options).tolist()}
 
 
 def judge(task: str, split: str, table: pa.Table, predicted: Mapping[str, Any], protocol: str = "") -> Judged:

@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.datasets.answers import normalise_answers, trimmed_answers
 from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.tasks import scoring
 from vlmt_cli.tasks.examples import Columns, Examples, Lists, Part, lists_of
+from vlmt_cli.tasks.probabilities import sigmoid
 from vlmt_cli.tasks.scoring import Column, Judged, Measure, ScoreColumn, as_floats, check_lengths, one_array
 
 COLUMNS = ("answers", "counts", "unanimous")
@@ -61,7 +61,7 @@ def decode(
 ) -> dict[str, list[Any]]:
     """Return each question's best answer and its probability, from logits (B, A)."""
     best = options.argmax(1)
-    probability = expit(options[np.arange(len(best)), best])
+    probability = sigmoid(options[np.arange(len(best)), best])
     return {"answer": [labels[label] for label in best.tolist()], "confidence": probability.tolist()}
 
 
