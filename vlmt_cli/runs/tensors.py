@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.features import tensor_files
@@ -118,8 +119,21 @@ def fitting(misfits: Misfits, tensors: Mapping[str, Tensor]) -> dict[str, Tensor
 
 def shapes_of(config: ModelConfig) -> MultiTaskModel:
     """Make a model that has shapes and no numbers."""
-    with torch.device("meta"):
+    with torch.device("meta"), _Uninitialised():
         return MultiTaskModel(config)
+
+
+class _Uninitialised(TorchFunctionMode):
+    """Leaves tensors as they are made: drawing numbers for tensors that have none imports torch's compiler."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        # transformers puts functions of its own in the place of torch's while it initialises.
+        if getattr(function, "__module__", None) in ("torch.nn.init", "transformers.initialization"):
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return function(*args, **kwargs)
 
 
 def make_model(config: ModelConfig, tensors: Mapping[str, Tensor]) -> MultiTaskModel:
@@ -127,10 +141,10 @@ def make_model(config: ModelConfig, tensors: Mapping[str, Tensor]) -> MultiTaskM
 
     The numbers are copied, so that the model depends on no file and is float32 whatever the file was.
     """
-    empty = shapes_of(config)
-    whole = tensors.keys() >= empty.state_dict().keys()
+    whole = tensors.keys() >= shapes_of(config).state_dict().keys()
     # Where nothing stays as initialised there is no need to draw random numbers.
-    model = empty.to_empty(device="cpu") if whole else MultiTaskModel(config)
+    with _Uninitialised() if whole else contextlib.nullcontext():
+        model = MultiTaskModel(config)
     model.load_state_dict(tensors, strict=whole)
     return model.eval()
 
