@@ -3,9 +3,13 @@
 For notebooks: ``load_runs``, ``load_metrics`` and ``load_scores`` return what runs left as pandas frames.
 """
 
+import time
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
+
+BEGAN = time.perf_counter()
+"""When the first import began, on the clock of ``time.perf_counter``."""
 
 if TYPE_CHECKING:
     from vlmt_cli.analysis.frames import load_metrics, load_runs, load_scores

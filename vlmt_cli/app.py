@@ -5,11 +5,14 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 import traceback
 from typing import Annotated, Any, NoReturn
 
 import typer
 
+from vlmt_cli import BEGAN
+from vlmt_cli.base import stages
 from vlmt_cli.base.errors import VlmtError
 from vlmt_cli.base.words import escaped, printable
 from vlmt_cli.commands import (
@@ -30,6 +33,8 @@ from vlmt_cli.commands import (
     train,
     vgc,
 )
+
+stages.seconds_to_start = time.perf_counter() - BEGAN
 
 TRAIN_EXTRA = {
     "h5py",

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -209,3 +211,25 @@ def test_a_store_that_is_named(predict, photos, data):
     (found,) = predictions(predict(photos[1][0], "--task", "gqa", "--text", TEXT, "--features", "pixels", "--json"))
     path = data / "features" / "pixels"
     assert [found] == predictions(predict(photos[1][0], "--task", "gqa", "--text", TEXT, "--features", path, "--json"))
+
+
+ASK = """
+import sys
+from vlmt_cli.app import main
+try:
+    main()
+finally:
+    print(*(name for name in sys.modules if "." not in name or name == "torch._dynamo"), file=sys.stderr)
+"""
+
+
+def test_one_answer_imports_nothing_that_it_does_not_need(photos, data, model):
+    arguments = ["predict", photos[1][0], "--model", model, "--data", data, "--task", "vqa", "--text", TEXT, "--json"]
+    done = subprocess.run([sys.executable, "-c", ASK, *map(str, arguments)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said, modules = done.stderr.splitlines()[-2:]
+    heavy = {"torch._dynamo", "sympy", "pandas", "scipy", "matplotlib", "transformers", "lightning_fabric", "spacy"}
+    assert "torch" in modules.split() and not heavy & set(modules.split())
+    seconds = json.loads(done.stdout)["seconds"]
+    assert list(seconds) == ["imports", "model", "features", "answer"] and min(seconds.values()) > 0
+    assert said == "Seconds: " + ", ".join(f"{name} {value:.2f} s" for name, value in seconds.items())

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from vlmt_cli.base.stages import IMPORTS, Stages
+from vlmt_cli.base.without_pandas import without_pandas
 from vlmt_cli.commands import completion
 from vlmt_cli.commands.devices import (
     Computing,
@@ -96,8 +98,11 @@ def predict(
 
     import msgspec
 
-    from vlmt_cli.evaluation.question import check_question, find_photos
-    from vlmt_cli.runs.folders import check_checkpoint, find_run
+    stage = Stages()
+    with stage(IMPORTS):
+        from vlmt_cli.commands.show import say
+        from vlmt_cli.evaluation.question import check_question, find_photos
+        from vlmt_cli.runs.folders import check_checkpoint, find_run
 
     sources = find_photos(photos)
     _check_targets(page, draw, task, sources)
@@ -110,17 +115,20 @@ def predict(
     check_gpus(asked)
 
     question = _Question(
-        model, weights, task, sources, text, given, top, data, features, detector, backbone, detector_weights
+        model, weights, task, sources, text, given, top, data, features, detector, backbone, detector_weights, stage
     )
-    said = on_each(devices_of(asked), functools.partial(_ask, question=question))
+    with stage(IMPORTS):
+        devices = devices_of(asked)  # which asks torch
+    said = on_each(devices, functools.partial(_ask, question=question))
     if said is None:
         return
     _illustrate(said.predictions, page, draw, task, dict(zip(sources, said.sizes, strict=True)), data, said.facts)
     if as_json:
         told = {"model": model, "task": task, "predictions": msgspec.to_builtins(said.predictions)}
-        print(json.dumps(told, indent=2))
+        print(json.dumps(told | {"seconds": said.stage.seconds}, indent=2))
     else:
         _show(said.predictions, model, task)
+    say(f"Seconds: {said.stage}")
 
 
 class _Question(NamedTuple):
@@ -138,26 +146,30 @@ class _Question(NamedTuple):
     detector: str | None
     backbone: str | None
     detector_weights: Path | None
+    stage: Stages
 
 
 class _Said(NamedTuple):
-    """Predictions, name, width and height of every photo, and what they were made with."""
+    """Predictions, name, width and height of every photo, what they were made with, and what the first process took."""
 
     predictions: "list[Prediction]"
     sizes: "list[tuple[str, int, int]]"
     facts: list[str]
+    stage: Stages
 
 
 def _ask(process: "Process", question: _Question) -> _Said:
     """Answer in this process, which may be one of several that share the photos; the first shows how far it is."""
-    from vlmt_cli.commands.show import progress, say
-    from vlmt_cli.evaluation.predict import check_question_fits, in_order, predict, remarks, share
-    from vlmt_cli.evaluation.predict_photos import Networks, see
-    from vlmt_cli.evaluation.setup import open_model
+    with (stage := question.stage)(IMPORTS):
+        from vlmt_cli.commands.show import progress, say
+        from vlmt_cli.evaluation.predict import check_question_fits, in_order, predict, remarks, share
+        from vlmt_cli.evaluation.predict_photos import Networks, see
+        from vlmt_cli.evaluation.setup import open_model
 
     model, task, count = question.model, question.task, len(question.sources)
     tell = say if process.is_first else lambda line: None
-    loaded = open_model(model, question.weights)
+    with stage("model"):
+        loaded = open_model(model, question.weights)
     if loaded.weights.kind:
         tell(f"{model}: {loaded.weights}")
     checkpoint, recipe = loaded.checkpoint, loaded.recipe
@@ -171,15 +183,16 @@ def _ask(process: "Process", question: _Question) -> _Said:
     networks = Networks(str(process.device), question.detector, question.backbone, question.detector_weights)
     own = [question.sources[number] for number in share(count, process)]
     with progress("Extracting", shown=process.is_first) as update:
-        seen, notes = see(own, extractor, networks, stores, question.boxes, update)
+        seen, notes = see(own, extractor, networks, stores, question.boxes, update, stage)
     for note in notes:
         tell(note)
-    checkpoint.model.to(process.device)
-    with progress("Ranking", shown=process.is_first) as update:
+    with stage("model"):
+        checkpoint.model.to(process.device)
+    with progress("Ranking", shown=process.is_first) as update, stage("answer"), without_pandas():
         predictions = predict(loaded, task, seen, question.texts, top=question.top, process=process, progress=update)
     sizes = process.to_first([(photo.name, photo.regions.width, photo.regions.height) for photo in seen])
     facts = [model, *([f"features of {extractor.name}"] if extractor else [])]
-    return _Said(predictions, in_order(sizes, count), facts)
+    return _Said(predictions, in_order(sizes, count), facts, stage)
 
 
 def _check_targets(page: Path | None, draw: Path | None, task: str, sources: "Sequence[PhotoSource]") -> None:

@@ -14,6 +14,7 @@ from vlmt_cli.base.boxes import BoxArray
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.images import read_image
 from vlmt_cli.base.progress import Progress
+from vlmt_cli.base.stages import Stages
 from vlmt_cli.evaluation.predict import Photo
 from vlmt_cli.evaluation.question import PhotoSource, writable_name
 from vlmt_cli.features import backbone, detector
@@ -56,6 +57,7 @@ def see(
     stores: Sequence[Path],
     boxes: BoxArray | None = None,
     progress: Progress | None = None,
+    stage: Stages | None = None,
 ) -> tuple[list[Photo], list[str]]:
     """Turn photos into regions.
 
@@ -66,6 +68,7 @@ def see(
         stores: feature stores, for image keys; of other extractors' than the model's none is read.
         boxes: (C, 4) in pixels, to choose among; only with one photo.
         progress: called with how many files are done, of how many.
+        stage: counts the seconds of ``detector`` (making networks, with what they import) and of ``features``.
 
     Returns:
         The photos, in the order given, and what a person should know about how their regions came about.
@@ -78,23 +81,32 @@ def see(
     files = [source.path for source in sources if source.path]
     made: dict[Path, Photo] = {}
     notes: list[str] = []
+    stage = stage or Stages()
     if files:
-        extractor, notes = make_extractor(trained, networks)
-        regions = _extracted(files, extractor, None, progress)
+        with stage("detector"):
+            extractor, notes = make_extractor(trained, networks)
+        with stage("features"):
+            regions = _extracted(files, extractor, None, progress)
         candidates: list[Regions] | list[None] = [None] * len(files)
         if boxes is not None:
-            candidates = _extracted(files, make_extractor(trained, networks, has_boxes=True)[0], boxes, None)
+            with stage("detector"):
+                of_boxes, _ = make_extractor(trained, networks, has_boxes=True)
+            with stage("features"):
+                candidates = _extracted(files, of_boxes, boxes, None)
         for path, detected, given in zip(files, regions, candidates, strict=True):
             made[path] = Photo(writable_name(str(path)), detected, given)
-    opened = [FeatureStore(path) for path in stores] if len(files) < len(sources) else []
-    known = [
-        store
-        for store in opened
-        if trained is None or same_features(store.meta.extractor_hash) == same_features(trained.hash)
-    ]
-    return [
-        made[source.path] if source.path else _stored(source.name, known, opened, trained, boxes) for source in sources
-    ], notes
+    with stage("features"):
+        opened = [FeatureStore(path) for path in stores] if len(files) < len(sources) else []
+        known = [
+            store
+            for store in opened
+            if trained is None or same_features(store.meta.extractor_hash) == same_features(trained.hash)
+        ]
+        photos = [
+            made[source.path] if source.path else _stored(source.name, known, opened, trained, boxes)
+            for source in sources
+        ]
+    return photos, notes
 
 
 Maker = Callable[[Trained | None, Networks, bool], Extractor]
