@@ -3,12 +3,13 @@
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
 
 from vlmt_cli.clean.croissant import files_below, write_croissant
 
-pytest.importorskip("mlcroissant")
+pytestmark = pytest.mark.skipif(find_spec("mlcroissant") is None, reason="mlcroissant is not installed")
 READ = """
 import sys, mlcroissant
 metadata = mlcroissant.Dataset(jsonld=sys.argv[1]).metadata

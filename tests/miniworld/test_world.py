@@ -60,10 +60,14 @@ def test_another_seed_is_another_world(small, tmp_path):
     assert other["vqa/v2_mscoco_train2014_annotations.json"] not in digests(small).values()
 
 
+@pytest.fixture(scope="module")
+def before(tmp_path_factory):
+    return annotations(tmp_path_factory.mktemp("before"), SMALL)
+
+
 @pytest.mark.parametrize("dataset", ["guesswhat", "nlvr2", "visual7w", "snli_ve", "vqa"])
-def test_one_size_changes_one_dataset(dataset, tmp_path):
-    before = annotations(tmp_path / "a", SMALL)
-    after = annotations(tmp_path / "b", replace(SMALL, **{dataset: getattr(SMALL, dataset) + 8}))
+def test_one_size_changes_one_dataset(dataset, before, tmp_path):
+    after = annotations(tmp_path, replace(SMALL, **{dataset: getattr(SMALL, dataset) + 8}))
     assert {name.split("/")[0] for name in before | after if before.get(name) != after.get(name)} == {dataset}
 
 

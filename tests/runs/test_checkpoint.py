@@ -191,9 +191,9 @@ def test_what_fits_is_loaded_when_asked(tmp_path, checkpoint):
         ),
         ("lineage.json", lambda c: c["stages"][1].update(images="images-3.txt"), "cannot be read"),
         ("lineage.json", lambda c: c["stages"][1].update(steps=-1), "stages.1.steps"),
-        ("lineage.json", lambda c: c.update(stages=c["stages"][:1] * 10**5), "at most 1000 items"),
+        ("lineage.json", lambda c: c.update(stages=c["stages"][:1] * 10**4), "at most 1000 items"),
         ("config.json", lambda c: c["trunk"]["text"].update(layers=10**6), "less than or equal to 1000"),
-        ("config.json", lambda c: c["trunk"].update(vision_placement=[0] * 10**6), "at most 1000 items"),
+        ("config.json", lambda c: c["trunk"].update(vision_placement=[0] * 10**5), "at most 1000 items"),
         ("config.json", lambda c: c["trunk"].update(vocabulary=10**12), "less than or equal to"),
     ],
 )
