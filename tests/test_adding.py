@@ -142,41 +142,60 @@ def data(trained_world, tmp_path_factory):
     return data
 
 
-def vlmt(project, *arguments):
-    """Run a command of the copy; returns what it printed."""
+COMMANDS = """
+import json, sys
+from vlmt_cli.app import main
+for arguments in json.loads(sys.argv.pop()):
+    sys.argv = ["vlmt", *arguments]
+    try:
+        main()
+    except SystemExit as end:
+        if end.code:
+            raise
+    print("-- next --")
+"""
+
+
+def vlmt(project, *commands):
+    """Run commands of the copy, one after another in a process of its own; returns what each printed."""
     environment = os.environ | {"PYTHONPATH": str(project), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
     result = subprocess.run(
-        [sys.executable, "-m", "vlmt_cli", *arguments],
+        [sys.executable, "-c", COMMANDS, json.dumps([[str(word) for word in command] for command in commands])],
         cwd=project, env=environment, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    return result.stdout
+    *shown, rest = result.stdout.split("-- next --\n")
+    assert len(shown) == len(commands) and not rest
+    return shown
 
 
 def test_three_datasets_a_group_and_a_column_cost_what_is_said(project, data):
     at = ("--data", str(data))
-    shown = vlmt(project, "clean", "--datasets", "all,okvqa,refclef,aokvqa,conceptual_captions", "--replace", *at)
-    assert "letters" in shown
+    new_photos = f"refclef={data}/images/refclef"
+    run = data / "runs" / "new"
+    settings = ("training.iterations=2", "training.batch_size=8", "training.validation_examples=8")
+    options = [word for setting in settings for word in ("--set", setting)]
+    tasks = "okvqa,refclef,aokvqa,nlvr2"
+    cleaned, _, _, _, evaluated, _ = vlmt(
+        project,
+        ("clean", "--datasets", "all,okvqa,refclef,aokvqa,conceptual_captions", "--replace", *at),
+        ("extract", new_photos, "--extractor", "pixels", *at),
+        ("extract", "--extractor", "pixels", "--boxes", "candidates", *at),
+        ("train", "--task", tasks, "--scale", "mini", "--device", "cpu", "--run", run, *options, *at),
+        ("evaluate", "--model", run, "--paper", "--device", "cpu", *at),
+        ("report", run, "--to", data / "page.html", *at),
+    )
+    assert "letters" in cleaned
     report = json.loads((data / "clean" / "report.json").read_text())
     assert {"okvqa", "refclef", "aokvqa", *TWELVE} <= {row["dataset"] for row in report["images"]}
     assert report["test_images_after"]["vqa"]["okvqa"]["hit"] == 0
 
-    new_photos = f"refclef={data}/images/refclef"
-    vlmt(project, "extract", new_photos, "--extractor", "pixels", *at)
-    vlmt(project, "extract", "--extractor", "pixels", "--boxes", "candidates", *at)
-    run = str(data / "runs" / "new")
-    settings = ("training.iterations=2", "training.batch_size=8", "training.validation_examples=8")
-    options = [word for setting in settings for word in ("--set", setting)]
-    tasks = "okvqa,refclef,aokvqa,nlvr2"
-    vlmt(project, "train", "--task", tasks, "--scale", "mini", "--device", "cpu", "--run", run, *options, *at)
-    shown = vlmt(project, "evaluate", "--model", run, "--paper", "--device", "cpu", *at)
-    assert all(name in shown for name in ("OK-VQA", "RefClef", "A-OKVQA", "NLVR2"))
-    scores = json.loads((Path(run) / "scores.json").read_text())["tasks"]
+    assert all(name in evaluated for name in ("OK-VQA", "RefClef", "A-OKVQA", "NLVR2"))
+    scores = json.loads((run / "scores.json").read_text())["tasks"]
     assert list(scores) == ["nlvr2", "okvqa", "refclef", "aokvqa"]
     assert all(0 <= task["score"]["value"] <= 1 for task in scores.values())
     assert {task["judged_by"] for task in scores.values()} == {"judge no. 7"}
 
-    vlmt(project, "report", run, "--to", str(data / "page.html"), *at)
     page = (data / "page.html").read_text()
     rows = ("OK-VQA</td>", "RefClef</td>", "A-OKVQA</td>", "accuracy, test, judge no. 7</td>")
     assert all(f"<td>{row}" in page for row in rows[:3]) and rows[3] in page
@@ -228,7 +247,7 @@ def test_an_edit_of_a_reader_makes_its_examples_stale_and_no_others(project, dat
     at = ("--data", str(data))
     before = {name: json.loads((data / "examples" / name / "manifest.json").read_text()) for name in ("okvqa", "vqa")}
     edit(project / "vlmt_cli" / "datasets" / "okvqa.py", '"text": question.question', '"text": f"{question.question}!"')
-    vlmt(project, "clean", "--datasets", "all,okvqa,refclef,aokvqa,conceptual_captions", *at)
+    vlmt(project, ("clean", "--datasets", "all,okvqa,refclef,aokvqa,conceptual_captions", *at))
     after = {name: json.loads((data / "examples" / name / "manifest.json").read_text()) for name in before}
     assert after["okvqa"]["reader"] != before["okvqa"]["reader"] and after["vqa"] == before["vqa"]
     texts = pq.read_table(data / "examples" / "okvqa" / "train.parquet")["text"].to_pylist()
