@@ -19,7 +19,7 @@ from vlmt_cli.commands.extract import _photos
 from vlmt_cli.features.extract import extract
 from vlmt_cli.features.extractor import Extractor, network_extractor
 from vlmt_cli.features.pixels import WIDTH, pixels_extractor
-from vlmt_cli.features.record import Regions
+from vlmt_cli.features.record import Regions, encode
 from vlmt_cli.features.shards import Job, merge, meta_of_store, run, shard_of
 from vlmt_cli.features.store import FeatureStore
 
@@ -67,14 +67,17 @@ def test_real_photos_through_networks(real_data, tmp_path, kind):
     files += [(f"nlvr2:{path.stem}", str(path)) for path in sorted((photos / "nlvr2").glob("*.png"))]
     networks = save_networks(tmp_path)
     make = partial(network_extractor, detector=networks[kind], backbone=networks["dinov2"], max_regions=20)
-    results = [run(Job(files, tmp_path / f"batch{batch}", make, batch=batch)) for batch in (1, 4, 7)]
-    job = Job(files, tmp_path / "shards", make)
+    whole = run(Job(files, tmp_path / "whole", make, batch=4))
+    assert (whole.written, whole.images, whole.failed) == (64, 64, {})
+    some = files[::4]
+    results = [run(Job(some, tmp_path / f"batch{batch}", make, batch=batch)) for batch in (1, 7)]
+    job = Job(some, tmp_path / "shards", make)
     for number in (1, 2, 3):
         run(shard_of(job, number, 3))
     merge(job.store)
     assert {one.checksum for one in results} == {meta_of_store(job.store).checksum}
-    assert all((one.written, one.images, one.failed) == (64, 64, {}) for one in results)
-    store = FeatureStore(tmp_path / "batch4")
+    store, apart = FeatureStore(tmp_path / "whole"), FeatureStore(job.store)
+    assert all(encode(apart.read(key)) == encode(store.read(key)) for key, _ in some)
     for _, regions in store.items(verify=True):
         width, height = regions.width, regions.height
         assert (regions.boxes >= 0).all() and (regions.boxes <= [width, height, width, height]).all()
@@ -82,6 +85,7 @@ def test_real_photos_through_networks(real_data, tmp_path, kind):
         assert 1 <= len(regions.boxes) <= 20 and regions.features.shape[1] == 32
         np.testing.assert_allclose(regions.scores.astype(float).sum(1), 1, atol=0.01)
     store.close()
+    apart.close()
 
 
 def test_goes_on_with_what_is_there_and_takes_new_photos(files, tmp_path):
