@@ -1,7 +1,6 @@
 """Small trainings for tests, in this process and in others, which can be killed."""
 
 import json
-import multiprocessing
 import os
 import random
 import signal
@@ -12,6 +11,7 @@ from collections import Counter
 
 import torch
 
+from vlmt_cli.base.processes import fork_server
 from vlmt_cli.base.recipes import load_recipe
 from vlmt_cli.runs.checkpoint import WEIGHTS, load_state
 from vlmt_cli.runs.metrics import METRICS, read_metrics
@@ -22,9 +22,7 @@ from vlmt_cli.training.train import train
 SMALL = {"batch_size": 4, "validation_examples": 4, "log_every": 1, "evaluate_every": 3}
 BEST_FILES = tuple(f"best/{name}" for name in (WEIGHTS, "validation.json", "config.json"))
 TIMES = ("seconds", "examples_per_second", "waiting")
-# Its children have imported everything already.
-SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["training.small_runs", "vlmt_cli.commands.train", "torch._dynamo"])
+SERVER = fork_server()
 
 
 def set_options(**training):

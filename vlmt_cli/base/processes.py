@@ -11,7 +11,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing.context import SpawnContext
+from multiprocessing.context import BaseContext, ForkServerContext, SpawnContext
 from typing import Any
 
 _FIRST_SPECIAL_STEP = 0xFFFFFFF0
@@ -64,14 +64,33 @@ def spawn() -> SpawnContext:
     return multiprocessing.get_context("spawn")
 
 
-def pool_of(workers: int, begin: Callable[..., None] | None = None, *arguments: Any) -> ProcessPoolExecutor:
+_preloaded: list[str] = []
+
+
+def fork_server(*modules: str) -> ForkServerContext:
+    """Return the way in which workers are started that share what they import: forks of a server without threads.
+
+    Args:
+        modules: what the server imports before it first forks. It is started with the first worker and keeps the
+            environment of that moment; whatever is named later, workers import themselves.
+    """
+    context = multiprocessing.get_context("forkserver")
+    _preloaded.extend(modules)
+    context.set_forkserver_preload(_preloaded)
+    return context
+
+
+def pool_of(
+    workers: int, begin: Callable[..., None] | None = None, *arguments: Any, context: BaseContext | None = None
+) -> ProcessPoolExecutor:
     """Return a pool of workers that ignore Ctrl-C and end with this process.
 
     Args:
         workers: how many.
         begin: called with ``arguments`` in each worker when it starts.
+        context: the way in which they are started, ``spawn`` by default.
     """
-    return ProcessPoolExecutor(workers, spawn(), _begin, (begin, arguments))
+    return ProcessPoolExecutor(workers, context or spawn(), _begin, (begin, arguments))
 
 
 def _begin(begin: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:

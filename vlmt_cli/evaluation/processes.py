@@ -21,6 +21,7 @@ from vlmt_cli.base.errors import DataError, LeakError, UsageError, VlmtError
 from vlmt_cli.base.processes import (
     by_torchrun,
     end_with_parent,
+    fork_server,
     ignore_signals,
     started,
     started_from_outside,
@@ -74,7 +75,7 @@ def make_fabric(precision: str, devices: Devices) -> Fabric:
         os.environ.update(_ranks_of_srun())
     strategy: Any = "auto"
     if devices.processes * devices.nodes > 1:
-        strategy = DDPStrategy(start_method="popen" if outside else "spawn", find_unused_parameters=True)
+        strategy = DDPStrategy(start_method="popen" if outside else _beginning(devices), find_unused_parameters=True)
     return Fabric(
         accelerator=devices.kind,
         devices=devices.processes,
@@ -84,6 +85,17 @@ def make_fabric(precision: str, devices: Devices) -> Fabric:
         # Named, as Fabric would take every process in an allocation of SLURM for one of several.
         plugins=[TorchElasticEnvironment() if outside else LightningEnvironment()],
     )
+
+
+def _beginning(devices: Devices) -> Literal["spawn", "forkserver"]:
+    """Say how the processes of a run are started: on the CPU they share what they import, which takes seconds.
+
+    Fabric refuses forks, of a server too, once this process has asked a GPU what it can do.
+    """
+    if devices.kind != "cpu":
+        return "spawn"
+    fork_server("vlmt_cli.evaluation.evaluate", "torch._dynamo")  # which wrapping a model for several processes needs
+    return "forkserver"
 
 
 def precision_of(choice: str, kind: str) -> Literal["32-true", "bf16-mixed", "16-mixed"]:

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from vlmt_cli.base.boxes import BoxArray
 from vlmt_cli.base.errors import VlmtError
 from vlmt_cli.base.images import read_image
-from vlmt_cli.base.processes import ignore_signals
+from vlmt_cli.base.processes import fork_server, ignore_signals
 from vlmt_cli.base.progress import Progress
 from vlmt_cli.features.extractor import Extractor
 from vlmt_cli.features.given_boxes import fit_boxes
@@ -139,7 +139,7 @@ def _decoded(files: Sequence[File], extractor: Extractor, batch: int, workers: i
         batch_size=batch,
         collate_fn=partial(_decode, extractor.prepare),
         num_workers=workers,
-        multiprocessing_context="spawn" if workers else None,
+        multiprocessing_context=fork_server("vlmt_cli.features.extractor") if workers else None,
         worker_init_fn=_begin_worker if workers else None,
     )
     try:

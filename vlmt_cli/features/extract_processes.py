@@ -6,7 +6,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from vlmt_cli.base.errors import VlmtError
-from vlmt_cli.base.processes import pool_of, spawn
+from vlmt_cli.base.processes import fork_server, pool_of
 from vlmt_cli.base.progress import Progress
 from vlmt_cli.features.extract import Extracted
 
@@ -26,9 +26,9 @@ def in_processes(parts: Sequence[Part], total: int, progress: Progress | None) -
     """
     if not parts:
         return []
-    context = spawn()
+    context = fork_server("vlmt_cli.features.extractor")
     done, stop = context.Array("Q", len(parts)), context.Event()
-    pool = pool_of(len(parts), _begin_process, done, stop)
+    pool = pool_of(len(parts), _begin_process, done, stop, context=context)
     try:
         futures: list[Future[Extracted]] = [pool.submit(_run_in_process, i, part) for i, part in enumerate(parts)]
         while wait(futures, 0.5, FIRST_EXCEPTION).not_done and not _errors(futures):
