@@ -10,12 +10,14 @@ from vlmt_cli.miniworld.world import write_world
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory):
+def world(made_once):
     """A small world's data folder, cleaned; for reading only."""
-    folder = tmp_path_factory.mktemp("world")
+    return made_once("world", _make_world)
+
+
+def _make_world(folder):
     write_world(folder, Sizes().scaled(0.1))
     assert run("clean", "--data", str(folder)) == 0
-    return folder
 
 
 @pytest.fixture
