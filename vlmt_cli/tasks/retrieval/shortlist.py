@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
 
 from vlmt_cli.tasks.retrieval.rules import KS, recall
 
@@ -82,6 +81,8 @@ def fit(known: Validation) -> CheapScore:
 
 
 def _fits(known: Validation, used_P: Bools, ridges: tuple[float, ...] = RIDGES) -> dict[float, CheapScore]:
+    from scipy.sparse import coo_array  # here, as every command that loads a model imports this file
+
     captions, images = known.captions_P[used_P], known.images_P[used_P]
     text, image = known.texts_CD[captions].mean(0), known.images_IE[images].mean(0)
     t, v = (known.texts_CD - text).astype(np.float64), (known.images_IE - image).astype(np.float64)
