@@ -4,6 +4,7 @@ Shapes: B batch, L places of a sequence, N real rows of a batch (see ``rows``), 
 """
 
 import contextlib
+import importlib
 import math
 from typing import Any, NamedTuple
 
@@ -15,9 +16,7 @@ from vlmt_cli.trunks.config import StreamConfig, ViLBERTConfig
 from vlmt_cli.trunks.rows import Rows
 
 varlen_attn: Any = None
-with contextlib.suppress(ImportError):  # before torch 2.13
-    from torch.nn.attention.varlen import varlen_attn
-
+"""Torch's attention of packed rows, once ``takes_packed`` has found a place for it."""
 EPSILON = 1e-12  # of every layer norm, as in BERT
 
 
@@ -58,10 +57,19 @@ def attend(
 
 def takes_packed(device: torch.device, dropout: float) -> bool:
     """Whether attention of packed rows can run: bf16 or fp16 on a GPU from Ampere on, torch 2.13, and no dropout."""
-    if varlen_attn is None or dropout or device.type != "cuda" or not torch.is_autocast_enabled("cuda"):
+    if dropout or device.type != "cuda" or not torch.is_autocast_enabled("cuda"):
         return False
     is_half = torch.get_autocast_dtype("cuda") in (torch.float16, torch.bfloat16)
-    return is_half and torch.cuda.get_device_capability(device) >= (8, 0)
+    return is_half and torch.cuda.get_device_capability(device) >= (8, 0) and _import_varlen_attn()
+
+
+def _import_varlen_attn() -> bool:
+    """Import attention of packed rows, and torch's compiler with it, which takes seconds; whether torch has it."""
+    global varlen_attn
+    if varlen_attn is None:
+        with contextlib.suppress(ImportError):  # before torch 2.13
+            varlen_attn = importlib.import_module("torch.nn.attention.varlen").varlen_attn
+    return varlen_attn is not None
 
 
 class Projected(NamedTuple):
