@@ -243,8 +243,8 @@ def describe(folder: Path, records: dict[str, int], scale: float, rounds: list[d
         used = [middle(each[key].cpu for each in rounds) for key in ("clean", "parse")]
         lines += [
             "",
-            f"(b) / (a) = **{cleaning / parsing:.2f}** ({cleaning:.1f} s / {parsing:.1f} s of parsing alone); in CPU time,"
-            f" of (a)'s whole process, {used[0] / used[1]:.2f}.",
+            f"(b) / (a) = **{cleaning / parsing:.2f}** ({cleaning:.1f} s / {parsing:.1f} s of parsing alone); in CPU"
+            f" time, of (a)'s whole process, {used[0] / used[1]:.2f}.",
         ]
         lines += ["", examples_line(folder)]
     lines += ["", "| file | records | MB | orjson (s) |", "|---|---:|---:|---:|"]
