@@ -131,7 +131,7 @@ class Pairs:
         names, device = self.examples.names, self.process.device
         blocks = np.split(np.arange(len(names)), range(self.at_once, len(names), self.at_once))
         for block in blocks[self.process.rank :: self.process.world]:
-            regions = self.reader.read(names[block].tolist())
+            regions = self.reader.read(names.take(block).tolist())
             features, boxes, mask = regions.features_BVF, regions.boxes_BV5, regions.mask_BV
             encode = self.model.trunk.encode_image
             yield block, encode(features.to(device, torch.float32), boxes.to(device), mask.to(device))
