@@ -20,7 +20,7 @@ from vlmt_cli.runs.best import Best
 from vlmt_cli.runs.recipe_sections import TrainingChoices
 from vlmt_cli.tasks.batch import on_device
 from vlmt_cli.training.batches import Prefetcher
-from vlmt_cli.training.loop_state import Clock, DivergedError, LoopState, Tally, Update
+from vlmt_cli.training.loop_state import Clock, DivergedError, LoopState, Tally, Update, seed_device
 from vlmt_cli.training.loop_task import LoopTask
 from vlmt_cli.training.optimizer import drop_foreign_gradients, set_rate, take_step
 from vlmt_cli.training.plan import Plan
@@ -129,7 +129,7 @@ class Loop:
             if saves:
                 self.save()
                 self.emit({"kind": "save", "iteration": iteration})
-                saved = self.clock()
+                saved, self._wishes = self.clock(), None  # a wish of before has been fulfilled
             if stop and not last:
                 return False
         self.emit({"kind": "end", "iteration": state.iteration, "seconds": round(state.seconds, 3)})
@@ -153,7 +153,7 @@ class Loop:
         counts = self._counts(loop_task, own)
         parts = [part.to(fabric.device, torch.float32) for part in own]
         # Dropout's numbers depend on nothing that came before.
-        _seed(fabric.device, zlib.crc32(f"{self.seed} {task} {number} {fabric.global_rank}".encode()))
+        seed_device(fabric.device, zlib.crc32(f"{self.seed} {task} {number} {fabric.global_rank}".encode()))
         losses: dict[str, Tensor] = {}
         for index, part in enumerate(parts):
             with fabric.no_backward_sync(self.model, enabled=index < len(parts) - 1):
@@ -284,8 +284,8 @@ class Loop:
     def _asked(self, saved: float) -> tuple[bool, bool]:
         """Say, alike in all processes, whether to stop, and whether the last save is so long ago that it is time.
 
-        Both are asked in one message, so that the clock costs no further one. On GPUs the answer is
-        that to the question of an iteration ago, so that nobody waits for this iteration's.
+        Both are asked in one message, so that the clock costs no further one. On GPUs the answer is that to the
+        question of an iteration ago, so that nobody waits for this iteration's.
         """
         minutes = self.choices.save_minutes
         is_late = minutes is not None and self.fabric.global_rank == 0 and self.clock() - saved >= 60 * minutes
@@ -297,10 +297,3 @@ class Loop:
             asked = self._wishes
         stop, late = (0.0, 0.0) if asked is None else asked.tolist()
         return stop > 0, late > 0
-
-
-def _seed(device: torch.device, seed: int) -> None:
-    """Seed the CPU and the device in use; ``torch.manual_seed`` formats a stack for every kind that is not there."""
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        torch.cuda.manual_seed(seed)

@@ -65,6 +65,13 @@ def read_state(values: dict[str, Any], choices: TrainingChoices) -> LoopState:
     return LoopState(values["iteration"], values["seconds"], dict(values["batches"]), controllers, scores, best)
 
 
+def seed_device(device: torch.device, seed: int) -> None:
+    """Seed the CPU and the device in use; ``torch.manual_seed`` formats a stack for every kind that is not there."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+
+
 class Clock:
     """The seconds of one piece of work; on a GPU those from its begin to its end there, which nobody waits for.
 
