@@ -1,6 +1,6 @@
 """Our model against the textbook ViLBERT: a training step, what each measure is worth, retrieval scoring.
 
-    python benchmarks/model.py                      all three on the CPU, noted in RESULTS.md
+    python benchmarks/model.py                      all four on the CPU, noted in RESULTS.md
     python benchmarks/model.py --part retrieval     one of them
     python benchmarks/model.py --device cuda --batch 256 --dtype float32,bfloat16 --compile
 
@@ -11,6 +11,8 @@ dropout on; a time is the best of the rounds for each batch, and the median of t
 """
 
 import argparse
+import copy
+import functools
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,6 +23,10 @@ from model_forms import CONFIG, OURS, REGIONS, TEXTBOOK, TOKENS, Batch, Form, Mo
 from model_operations import check, step_bytes
 from model_report import clock, has_bf16, machine_lines, row, table, write_part
 from model_retrieval import Sizes, retrieval_lines
+
+from vlmt_cli.tasks.multitask import MultiTaskModel
+from vlmt_cli.tasks.vqa import head as vqa
+from vlmt_cli.trunks.vilbert import checkpoint_layers
 
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}  # of losses, relative
 PHASES = ("forward and loss", "backward", "AdamW")
@@ -267,7 +273,61 @@ def retrieval_part(options: argparse.Namespace) -> list[str]:
     return [f"### Retrieval scoring on the {options.device.upper()}", "", *retrieval_lines(options.device, sizes)]
 
 
-PARTS = {"step": step_part, "measures": measures_part, "retrieval": retrieval_part}
+def checkpointing_part(options: argparse.Namespace) -> list[str]:
+    """A forward and backward pass with and without ``training.checkpointing``, and what it keeps in between."""
+    plain = MultiTaskModel(CONFIG).to(options.device)
+    models = {"layers keep their activations": plain, "training.checkpointing": copy.deepcopy(plain)}
+    checkpoint_layers(models["training.checkpointing"].trunk)
+    pool = draw(options.batch * options.batches, options.device)
+    batches = OURS.batches(pool, options.batch)
+    times: dict[str, list[list[tuple[float, float]]]] = {name: [] for name in models}
+    kept: dict[str, int] = {}
+    for _ in range(options.repeat):
+        for each in times.values():
+            each.append([])
+        for batch in batches:
+            for name, model in models.items():
+                call = functools.partial(both_ways, model, batch)
+                (_, kept[name]), seconds = clock(options.device, call)
+                times[name][-1].append(seconds)
+    said = " ".join([*machine_lines(options.device), settings(options).partition(" Useful:")[0]])
+    said += " Kept: from the forward to the backward pass, beside the weights."
+    lines = [f"### Checkpointed layers on the {options.device.upper()}", "", said, ""]
+    lines += table("", "MB kept an example", "ratio", "s an example, best", "ratio", "CPU s an example", "ratio")
+    first: list[float] = []
+    for name, each in times.items():
+        seconds = np.array(each).min(0).sum(0) / len(pool.task)
+        values = [kept[name] / options.batch / 1e6, *seconds.tolist()]
+        first = first or values
+        cells = (f"{value:.3f} | {value / one:.2f}" for value, one in zip(values, first, strict=True))
+        lines += row(name, *cells)
+    return lines
+
+
+def both_ways(model: MultiTaskModel, batch: Batch) -> tuple[float, int]:
+    """Go forward and back: the loss, and the bytes that the forward pass keeps beside the weights."""
+    weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    kept: dict[int, int] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        loss = vqa.loss(model("vqa", *batch[:6]), {"scores": batch.target})
+    torch.autograd.backward(loss)
+    model.zero_grad()
+    return loss.item(), sum(kept.values())
+
+
+PARTS = {
+    "step": step_part,
+    "measures": measures_part,
+    "retrieval": retrieval_part,
+    "checkpointing": checkpointing_part,
+}
 
 
 def settings(options: argparse.Namespace) -> str:
