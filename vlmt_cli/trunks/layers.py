@@ -114,7 +114,9 @@ def _heads(x_NKD: Tensor, rows: Rows, heads: int, kinds: int) -> tuple[Tensor, .
     """Split ``kinds`` of rows that stand side by side into (B, H, L, D / H) each, zero where no row is."""
     if rows.offsets is not None:
         return x_NKD.view(len(x_NKD), kinds, heads, -1).unbind(1)
-    return rows.pad(x_NKD).view(rows.batch, rows.length, kinds, heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
+    # Unbound where they stand, so that the backward pass puts gradients side by side in one copy.
+    each = rows.pad(x_NKD).view(rows.batch, rows.length, kinds, heads, -1).unbind(2)
+    return tuple(x_BLHd.transpose(1, 2) for x_BLHd in each)
 
 
 class FeedForward(nn.Module):
