@@ -73,6 +73,14 @@ def test_the_same_run_elsewhere_is_used(tmp_path):
     assert found[0].folder == elsewhere
 
 
+def test_a_run_that_left_its_trunk_open_is_one_of_the_trunk_that_it_has(tmp_path):
+    elsewhere = write_run(tmp_path / "single-task-vqa", RECIPE, {"vqa": 0.5})
+    (elsewhere / "config.json").write_text('{"trunk": {"kind": "lxmert"}}')
+    named = [make_recipe("pairs", SETTING, f"model.trunk={trunk}", tasks=["vqa"]) for trunk in ("lxmert", "vilbert")]
+    found = find([Wanted(name, one) for name, one in zip("ab", named, strict=True)], tmp_path, "trunks", tmp_path)
+    assert states(found) == {"a": ("finished", 1), "b": ("missing", 0)}
+
+
 def test_a_sweep_begins_with_the_pretraining_beside_it(tmp_path):
     auto = RECIPE.model_copy(update={"start": "auto"})
     assert beginning_with(auto, tmp_path).start is None

@@ -16,7 +16,7 @@ from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.schema import parse
 from vlmt_cli.clean.split_folder import verified_report
 from vlmt_cli.runs.best import find_weights
-from vlmt_cli.runs.folders import CONFIG, LINEAGE, STATE, run_folders, start_of
+from vlmt_cli.runs.folders import CONFIG, LINEAGE, STATE, run_folders, start_of, trunk_of
 from vlmt_cli.runs.lineage import Lineage, Stage
 from vlmt_cli.runs.metrics import is_finished, read_metrics
 from vlmt_cli.runs.recipe import Recipe, difference_of, read_recipe
@@ -125,6 +125,9 @@ def finished_runs(runs: Path) -> list[tuple[Path, Recipe]]:
 
 def _difference(wanted: Wanted, recipe: Recipe, folder: Path, own: Path, split_hash: str | None) -> str | None:
     """Say in what the run of a recipe in ``folder`` differs from the wanted one, whose own folder is ``own``."""
+    if wanted.recipe.model.trunk != "auto" and recipe.model.trunk == "auto" and (folder / CONFIG).exists():
+        # It left the trunk open, and has one now.
+        recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"trunk": trunk_of(folder)})})
     if difference := difference_of(wanted.recipe, recipe):
         return difference
     seed = next((line.get("seed") for line in read_metrics(folder) if line["kind"] == "start"), None)

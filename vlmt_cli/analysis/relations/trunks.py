@@ -225,7 +225,7 @@ def concluded(found: Sequence[Interaction]) -> list[str]:
         outside = "the interval does not hold zero: it does not help both alike here"
         seeds = count(len(number.values), "seed")
         lines.append(f"{said}, {low:+.1f} to {high:+.1f} ({seeds}); {inside if number.crosses_zero else outside}.")
-    if len(lines) > 1:
+    if sum(bool(number and number.interval) for number in (each.by_task.get(MEAN) for each in found)) > 1:
         lines.append("These are 95% intervals, each for itself: they are not corrected for their number.")
     return lines
 
