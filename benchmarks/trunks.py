@@ -128,7 +128,7 @@ def cell(number: dict[str, Any] | None, signed: bool = False) -> str:
     value = f"{number['value']:+.1f}" if signed else f"{number['value']:.1f}"
     if number["interval"]:
         value += f" ± {(number['interval'][1] - number['interval'][0]) / 2:.1f}"
-    return value + number.get("mark", "").replace("*", "\\*")
+    return value + str(number.get("mark", "")).replace("*", "\\*")
 
 
 def seeds_of(numbers: dict[str, Any]) -> str:
