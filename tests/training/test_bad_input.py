@@ -100,7 +100,10 @@ def test_a_wrong_option_names_the_nearest_right_one(options, message, refused):
 
 
 def test_a_wrong_preset_names_the_nearest_right_one(refused):
-    assert refused(preset="all-task") == (2, "there is no recipe 'all-task'; did you mean all-tasks or single-task?")
+    assert refused(preset="all-task") == (
+        2,
+        "there is no recipe 'all-task'; did you mean all-tasks or all-tasks-uniter?",
+    )
     code, line = refused(preset="all-to-single")
     assert code == 2 and "the run 'all-tasks' to begin with is not there; train it first" in line
 

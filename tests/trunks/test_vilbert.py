@@ -326,8 +326,8 @@ def test_training_drops_each_embeddings_output_and_testing_none():
     features, boxes = torch.randn(100, 16, 10), torch.rand(100, 16, 5)
 
     def dropped():
-        text, _ = trunk.text_embedding(tokens, mask, None, None, packed=False)
-        vision, _ = trunk.region_embedding(features, boxes, mask, packed=False)
+        text, _ = trunk.text_embedding(tokens, mask, None, None, packed=(False, False))
+        vision, _ = trunk.region_embedding(features, boxes, mask, packed=(False, False))
         return [float((out == 0).float().mean()) for out in (text, vision)]
 
     assert dropped() == pytest.approx([0.25, 0.25], abs=0.02)
