@@ -133,8 +133,8 @@ def count_cost(recipe: Recipe, data: Path, gpu: Gpu, devices: int) -> Cost:
         f" exchanges gradients at {gpu.link / 1e9:.0f} GB/s; one machine has all GPUs.",
         f"A CPU starts an operation every {LAUNCHES[0] * 1e6:.0f} to {LAUNCHES[1] * 1e6:.0f} microseconds, for which a"
         " GPU with a small share of a batch waits.",
-        f"Every image has {recipe.features.regions} regions, given boxes are not counted, and texts have their mean"
-        f" length, without padding. Features are read ahead, for which stores must give up to {read / 1e9:.1f} GB/s.",
+        f"Every image has {recipe.features.regions} regions, given boxes are not counted, and nothing is padded."
+        f" Features are read ahead, for which stores must give up to {read / 1e9:.1f} GB/s.",
         f"Activations take {ACTIVATION_BYTES} bytes a number, of the task that needs most, without checkpointing.",
         *sources,
     ]
@@ -278,8 +278,8 @@ def sizes_of(recipe: Recipe, data: Path, task: str) -> Sizes:
         train = int(known[task])
         validation, tokens = round(VALIDATED * train), longest
         source = (
-            f"There are no prepared examples: their numbers are the paper's (table 8, {recipe.split}), and validation"
-            f" splits have {VALIDATED:.0%} of them, and every text is as long as texts may be."
+            f"There are no prepared examples: their numbers are the paper's (table 8, {recipe.split}), validation has"
+            f" {VALIDATED:.0%} of them, and every text is as long as texts may be."
         )
     if limit is not None:
         train, validation = min(train, limit), min(validation, limit)
