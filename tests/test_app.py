@@ -83,7 +83,7 @@ def test_an_internal_error_shows_its_traceback_only_when_asked(tmp_path):
         (
             "import os; os.kill(os.getpid(), 15); __import__('time').sleep(9)",
             143,
-            "terminated; the same command resumes",
+            "terminated; run the same command again",
         ),
     ],
 )

@@ -142,7 +142,7 @@ def main() -> None:
         app(prog_name="vlmt")
     except SystemExit as error:
         if error.code in _ENDED:
-            print(f"vlmt: {_ENDED[error.code]}; the same command resumes from what is complete", file=sys.stderr)
+            print(f"vlmt: {_ENDED[error.code]}; run the same command again: what was complete is kept", file=sys.stderr)
         raise
     except VlmtError as error:
         if debug:

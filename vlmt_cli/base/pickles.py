@@ -74,7 +74,7 @@ def _check_size(value: Any, most: int) -> None:
         lists += [array.ravel().tolist() if array.dtype == object else [] for array in arrays]
         size += sum(map(len, lists))
         if size > most:
-            raise ValueError("it names again and again what it holds once")
+            raise ValueError("it refers to the same values too often")
         parts = list(chain.from_iterable(lists))
         size += sum([len(part) for part in parts if type(part) is str or type(part) is bytes])
         level = [part for part in parts if type(part) in _CONTAINERS]

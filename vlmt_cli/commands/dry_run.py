@@ -25,7 +25,7 @@ def dry_run(recipe: "Recipe", options: "TrainingOptions", asked: "Computing") ->
     from vlmt_cli.commands.show import progress
 
     if options.resume or options.launcher:
-        raise UsageError("--dry-run looks at a run from its beginning, here", todo="leave --resume and --launcher out")
+        raise UsageError("--dry-run estimates a whole run, on this machine", todo="leave --resume and --launcher out")
     if options.device_kind is not None:
         if options.nodes > 1 or options.processes or options.device != "auto":
             todo = "leave --nodes, --processes and --device out"

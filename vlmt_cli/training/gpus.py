@@ -1,7 +1,7 @@
 """What the makers of GPUs publish about them, for estimates.
 
 Peaks are of dense matrix products in bf16 (V100: fp16), without sparsity, of the SXM form where there is one. They are
-those of NVIDIA's data sheets of V100, A100, L40S, H100, H200 and HGX B200. No training reaches them.
+what summaries of NVIDIA's data sheets of V100, A100, L40S, H100, H200 and HGX B200 give. No training reaches them.
 """
 
 from dataclasses import dataclass
