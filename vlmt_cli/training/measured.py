@@ -58,9 +58,10 @@ def measure_cost(job: Job, progress: Callable[[str, int, int], None] = lambda na
     encoder, reader = TextEncoder(tokenizer), make_reader(recipe, job.data, fixed=on_gpu and choices.compile)
     sizes = {task: sizes_of(recipe, job.data, task) for task in tasks}
     plan = make_plan(recipe, {task: size.train for task, size in sizes.items()})
+    first = max(FIRST_BATCH, choices.accumulate)  # an example for each part of a batch
     splits = {}
     for task in tasks:
-        needed = max(FIRST_BATCH, -(-plan.tasks[task].batch_size // devices))
+        needed = max(first, -(-plan.tasks[task].batch_size // devices))
         options: dict[str, Any] = {"clean": recipe.split == "clean", "partial": job.partial, "kept": False}
         options["answers"] = answers_of(job.data, task)
         here = (encoder, reader)
@@ -94,9 +95,9 @@ def measure_cost(job: Job, progress: Callable[[str, int, int], None] = lambda na
             return _timed(fabric, lambda: _train(fabric, model, optimizer, made_task, plan, recipe, times)) / times
 
         whole = min(-(-plan.tasks[task].batch_size // devices), len(splits[task].train))
-        update(min(FIRST_BATCH, whole), 1)  # the first allocates, compiles and reads
-        each = _of_batch(update, whole)
-        scored = loop_task(min(whole, VALIDATED))
+        update(min(first, whole), 1)  # the first allocates, compiles and reads
+        each = _of_batch(update, first, whole)
+        scored = loop_task(min(whole, max(VALIDATED, choices.accumulate)))
         validated = _timed(fabric, lambda task=scored: task.validate(model)) / len(splits[task].validation)  # type: ignore[misc]
         seconds[task] = Seconds((each, each), (validated, validated))
     parameters = sum(parameter.numel() for parameter in made.model.parameters())
@@ -121,9 +122,9 @@ def measure_cost(job: Job, progress: Callable[[str, int, int], None] = lambda na
     return add_up("measured", name, devices, parameters, plan, choices, work, seconds, memory, assumptions)
 
 
-def _of_batch(update: Callable[[int, int], float], whole: int) -> float:
+def _of_batch(update: Callable[[int, int], float], first: int, whole: int) -> float:
     """Return the seconds of an update with a whole batch, measured or along the line through two smaller ones."""
-    batch, taken = min(FIRST_BATCH, whole), 0.0
+    batch, taken = min(first, whole), 0.0
     points: list[tuple[int, float]] = []
     while True:
         taken = update(batch, UPDATES)
