@@ -2,10 +2,12 @@
 
 import json
 
+import pyarrow.parquet as pq
 import pytest
 from commands.running import run
 
 from vlmt_cli.base.errors import DataError
+from vlmt_cli.commands import devices
 from vlmt_cli.paper import numbers
 
 TASKS = ("vqa", "coco")
@@ -33,7 +35,8 @@ def test_a_run_is_measured_here_and_nothing_is_written(trained_world, tmp_path, 
     monkeypatch.chdir(tmp_path)
     before = files_of(trained_world)
     arguments = ("--task", "vqa,visual7w", "--scale", "mini", "--data", str(trained_world), "--device", "cpu")
-    assert run("train", *arguments, "--dry-run", "--json") == 0
+    in_parts = ("--set", "training.accumulate=8")  # more than the examples of the first batches that are measured
+    assert run("train", *arguments, *in_parts, "--dry-run", "--json") == 0
     cost = json.loads(capsys.readouterr().out)
     assert cost["how"] == "measured" and list(cost["tasks"]) == ["vqa", "visual7w"]
     assert all(seconds["update"][0] > 0 and seconds["example"][0] > 0 for seconds in cost["seconds"].values())
@@ -47,9 +50,34 @@ def test_a_run_is_measured_here_and_nothing_is_written(trained_world, tmp_path, 
         (("--device-kind", "h100"), 2, "--device-kind is for --dry-run"),
         (("--dry-run", "--device-kind", "h10"), 2, "there is no published peak of 'h10'"),
         (("--dry-run", "--resume"), 2, "leave --resume and --launcher out"),
+        (("--dry-run", "--gpus", "8"), 2, "another machine with --device-kind h100"),
         (("--dry-run", "--device-kind", "h100", "--task", "flickr30k_entities"), DataError.exit_code, "table 8"),
     ],
 )
-def test_what_cannot_be_said(arguments, code, said, tmp_path, capsys):
+def test_what_cannot_be_said(arguments, code, said, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(devices, "gpus_surely_missing", lambda: True)
     assert run("train", *arguments, "--data", str(tmp_path), *MODEL) == code
     assert said in capsys.readouterr().err
+
+
+def test_what_does_not_fit_is_said(tmp_path, capsys):
+    arguments = ("--dry-run", "--device-kind", "v100", "--task", "vqa", "--data", str(tmp_path), *MODEL)
+    large = ("--set", "training.batch_size=300000")
+    for more, ways in (((), " or --set training.checkpointing=true"), (("--set", "training.checkpointing=true"), "")):
+        assert run("train", *arguments, *large, *more) == 0
+        said = " ".join(capsys.readouterr().out.split())
+        assert f"GB, and V100 32 GB has 32 GB: --set training.accumulate=4{ways} takes less" in said
+        assert ("training.checkpointing is not counted" in said) == (not ways)
+    assert run("train", *arguments) == 0
+    assert "has 32 GB" not in capsys.readouterr().out
+
+
+def test_an_empty_table_is_named(trained_world, tmp_path, capsys):
+    source = trained_world / "examples" / "vqa"
+    for split in ("train", "val"):
+        target = tmp_path / "examples" / "vqa" / f"{split}.parquet"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pq.read_table(source / f"{split}.parquet").slice(0, 0), target)
+    arguments = ("--dry-run", "--device-kind", "h100", "--task", "vqa", "--data", str(tmp_path), *MODEL)
+    assert run("train", *arguments, "--set", "split=full") == DataError.exit_code
+    assert "the full split has no vqa" in capsys.readouterr().err

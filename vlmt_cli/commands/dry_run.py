@@ -36,7 +36,11 @@ def dry_run(recipe: "Recipe", options: "TrainingOptions", asked: "Computing") ->
         cost = count_cost(recipe, options.data, gpu_of(options.device_kind), options.gpus or 1)
     else:
         check_data(options.data)
-        check_gpus(asked)
+        try:
+            check_gpus(asked)
+        except UsageError as error:
+            todo = "estimate for GPUs of another machine with --device-kind h100, or leave it out to measure the CPU"
+            raise UsageError(error.what, where=error.where, todo=todo) from error
         from pathlib import Path
 
         from vlmt_cli.evaluation.processes import Devices

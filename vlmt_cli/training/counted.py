@@ -41,6 +41,9 @@ VALIDATED = 0.05
 """Validation examples by training examples, where there is no example table."""
 LAUNCHES = (5e-6, 20e-6)
 """Seconds in which a CPU starts an operation, at best and at worst: what a GPU waits for with small batches."""
+CHECKPOINTED = (
+    " training.checkpointing is not counted: activations take a fraction of this, and an update computes layers twice."
+)
 _SAMPLE = 10_000
 _COUNTED = 2
 
@@ -135,12 +138,22 @@ def count_cost(recipe: Recipe, data: Path, gpu: Gpu, devices: int) -> Cost:
         " GPU with a small share of a batch waits.",
         f"Every image has {recipe.features.regions} regions, given boxes are not counted, and nothing is padded."
         f" Features are read ahead, for which stores must give up to {read / 1e9:.1f} GB/s.",
-        f"Activations take {ACTIVATION_BYTES} bytes a number, of the task that needs most, without checkpointing.",
+        f"Activations take {ACTIVATION_BYTES} bytes a number, of the task that needs most."
+        + (CHECKPOINTED if choices.checkpointing else ""),
         *sources,
     ]
+    if (needed := sum(memory.values())) > gpu.memory:
+        assumptions.insert(0, _too_large(needed, gpu, choices.checkpointing))
     name = f"{devices} x {gpu.name}" if devices > 1 else gpu.name
     work = work_of(plan, choices, steering)
     return add_up("counted", name, devices, parameters, plan, choices, work, seconds, memory, assumptions)
+
+
+def _too_large(needed: float, gpu: Gpu, is_checkpointed: bool) -> str:
+    """Say that a run needs more memory than a GPU has, and what takes less."""
+    ways = ["--set training.accumulate=4", *([] if is_checkpointed else ["--set training.checkpointing=true"])]
+    said = f"A device needs {needed / 1e9:.1f} GB, and {gpu.name} has {gpu.memory / 1e9:.0f} GB"
+    return f"{said}: {' or '.join(ways)} takes less, as do more GPUs."
 
 
 def model_of(recipe: Recipe) -> MultiTaskModel:
@@ -262,12 +275,13 @@ def sizes_of(recipe: Recipe, data: Path, task: str) -> Sizes:
     if all(table.exists() for table in tables) and (recipe.split != "clean" or (data / "clean" / KEEP_FILE).exists()):
         try:
             train, validation = (_kept(recipe, data, task, table) for table in tables)
-            tokens = _mean_tokens(tables[0], longest)
+            tokens = _mean_tokens(tables[0], longest) if train else 0
         except (OSError, pa.ArrowException, KeyError) as error:
             what = f"is damaged ({str(error).splitlines()[0][:160]})"
             raise DataError(what, where=tables[0], todo=f"run {clean_command(data, task)}") from error
         if not train or not validation:
-            raise DataError(f"the clean split has no {task}", where=data, todo=f"run {clean_command(data, task)}")
+            what = f"the {recipe.split} split has no {task}"
+            raise DataError(what, where=data, todo=f"run {clean_command(data, task)}")
         source = f"Examples are those of {data}; a text has as many tokens as words and signs, on average."
     else:
         column = "cleaned_train" if recipe.split == "clean" else "full_train"
