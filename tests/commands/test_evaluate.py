@@ -73,8 +73,9 @@ def check_as_a_strangers(predictions, data, tasks):
 
 def test_a_row_a_metric_and_json(vlmt, data, clean_run, tmp_path):
     arguments = ("evaluate", "--model", clean_run, "--data", data, "--tasks", "coco,nlvr2", "--to", tmp_path / "to")
-    code, out, _ = vlmt(*arguments, "--intervals")
+    code, out, _ = vlmt(*arguments, "--intervals", "--shortlist", 10)
     assert code == 0 and "95% interval" in out and "caption Recall@10" in out and "consistency" in out
+    assert "all pairs were scored" in " ".join(out.split())
     code, out, _ = vlmt(*arguments, "--json", "--submission")
     assert code == 0 and out == (tmp_path / "to" / "scores.json").read_text()
     assert (tmp_path / "to" / "submissions" / "nlvr2-test.csv").exists()
@@ -83,7 +84,7 @@ def test_a_row_a_metric_and_json(vlmt, data, clean_run, tmp_path):
 
 def test_scores_of_a_part_say_so_and_are_not_the_runs(vlmt, data, clean_run, tmp_path):
     code, out, _ = vlmt("evaluate", "--model", clean_run, "--data", data, "--tasks", "nlvr2,snli_ve", "--limit", 3)
-    assert code == 0 and "at most the first 3 examples of each split" in out
+    assert code == 0 and "at most the first 3 examples of each split" in out and "shortlist" not in out
     part = json.loads((tmp_path / "at" / "first-3" / "scores.json").read_text())["tasks"]
     assert {task: (score["split"], score["score"]["n"]) for task, score in part.items()} == {
         "nlvr2": ("test first 3", 3),
@@ -207,6 +208,7 @@ def test_tasks_that_cannot_be_scored_are_named(vlmt, data, tmp_path):
         (("--device", "meta"), 2, "there is no device 'meta'"),
         (("--features", "none"), 3, "none: there is no feature store"),
         (("--batch-size", "0"), 2, "batch-size"),
+        (("--coco-1k", "--shortlist", "10"), 2, "--coco-1k scores; leave one of them out"),
     ],
 )
 def test_bad_options_are_one_line(vlmt, data, clean_run, arguments, code, message):

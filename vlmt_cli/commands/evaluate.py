@@ -140,6 +140,9 @@ def evaluate(
     given.check_unused()
     if model is None:
         raise UsageError("there is nothing to score", todo="give --model a run, or --predictions a file of answers")
+    if shortlist and only_1k:
+        what = "--shortlist is for more than the thousand images that --coco-1k scores"
+        raise UsageError(what, todo="leave one of them out")
     from vlmt_cli.commands.show import stdout
     from vlmt_cli.evaluation.question import named_tasks
     from vlmt_cli.runs.folders import check_checkpoint, find_run
@@ -177,6 +180,10 @@ def evaluate(
     if limit:
         console.print(
             f"Scores of at most the first {limit:,} examples of each split: a quick test, not a result to report."
+        )
+    if shortlist and not any(score.shortlist for score in result.scores.tasks.values()):
+        console.print(
+            "--shortlist had nothing to shorten, as no split has more than a thousand images: all pairs were scored."
         )
     if paper and result.paper and not all(compares(*score, result.paper) for score in result.scores.tasks.items()):
         console.print("The paper's figure is left out where ours is of another split, or training saw its images.")
