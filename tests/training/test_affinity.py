@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from vlmt_cli.training.affinity import measure, step_sizes
+from vlmt_cli.training.affinity import measure, part_of, step_sizes
+from vlmt_cli.trunks.table import TRUNKS, make_trunk, trunk_config
 
 TASKS = ("twice", "little", "against", "aside")
 RATE = 0.05
@@ -151,3 +152,13 @@ def test_clipping_shortens_the_step(trained):
     sizes = {name: RATE for name, _ in model.named_parameters() if name.startswith("trunk.")}
     long, short = (measured(model, sizes, 903, clip)["lookahead"] for clip in (None, 1e-4))
     assert max(abs(value) for row in short for value in row) < 1e-3 < max(abs(value) for row in long for value in row)
+
+
+@pytest.mark.parametrize("kind", TRUNKS)
+def test_every_layer_of_every_trunk_is_a_part_of_its_own(kind):
+    config = trunk_config(kind, "tiny")
+    with torch.device("meta"):
+        trunk = make_trunk(config)
+    parts = {part_of(f"trunk.{name}") for name, _ in trunk.named_parameters()}
+    assert sum(part[-1].isdigit() for part in parts) == sum(layers for _, layers, *_ in config.streams())
+    assert not parts & {"model", "encoder"} and part_of("trunk.scale") == "scale"

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 FAR = 1 << 40
 """Batches from here on are never trained on."""
-_LAYER = re.compile(r"trunk\.(\w+?)(?:_layers\.(\d+))?\.")
+_PART = re.compile(r"trunk\.(?:model\.)?(?:encoder\.)?(?:(\w*?)_?layers?\.(\d+)|(\w+))")
+"""Of ViLBERT's names, such as ``text_layers.0``, and of transformers', such as ``model.encoder.layer.0``."""
 
 
 class Affinity:
@@ -157,14 +158,19 @@ def step_sizes(model: nn.Module, optimizer: Any, rate: float) -> dict[str, Tenso
     return sizes
 
 
+def part_of(name: str) -> str:
+    """Return the part of the trunk that a parameter is in: ``text 0`` of its layers, else ``text_embedding``."""
+    match = _PART.match(name)
+    assert match is not None
+    kind, layer, other = match.groups()
+    return str(other) if layer is None else f"{kind or 'layer'} {layer}"
+
+
 def _cosines(names: list[str], gradients: list[list[Tensor]]) -> Iterator[tuple[str, list[list[float]]]]:
     """The cosines between gradients, of the whole trunk and of each of its parts."""
     parts: dict[str, list[int]] = {"trunk": list(range(len(names)))}
     for index, name in enumerate(names):
-        match = _LAYER.match(name)
-        assert match is not None
-        part = match[1] if match[2] is None else f"{match[1]} {match[2]}"
-        parts.setdefault(part, []).append(index)
+        parts.setdefault(part_of(name), []).append(index)
     for part, places in parts.items():
         rows = torch.stack([torch.cat([gradient[index].flatten() for index in places]) for gradient in gradients])
         unit = rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-12)
