@@ -1,6 +1,6 @@
 """Pre-training on captions (sections 3.1 and 8.2): masked words, masked regions, alignment with random captions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vlmt_cli.evaluation.run import evaluating, gathered, own_batches
+from vlmt_cli.evaluation.run import ahead, evaluating, gathered, own_batches
 from vlmt_cli.features.reader import RegionReader
 from vlmt_cli.runs.recipe import PRETRAINING
 from vlmt_cli.runs.recipe_sections import MaskingChoices
@@ -132,11 +132,14 @@ def validate_pretraining(
 ) -> float:
     """Return minus the sum of the three losses on captions that are always masked alike: the higher the better."""
     totals = np.zeros((3, 2))
-    with evaluating(model):
+
+    def made() -> Iterator[tuple[MaskedBatch, bool]]:
         for number, which, is_own in own_batches(only, batch_size, process):
-            rng = np.random.default_rng(number)
-            batch = captions.masked(which, np.arange(len(which)), rng).to(process.device)
-            sums = pretraining_sums(model, batch)
+            yield captions.masked(which, np.arange(len(which)), np.random.default_rng(number)), is_own
+
+    with evaluating(model):
+        for batch, is_own in ahead(made()):
+            sums = pretraining_sums(model, batch.to(process.device))
             if is_own:
                 totals += np.array([[float(total), float(count)] for total, count in sums.values()])
     totals = gathered(totals, process)
