@@ -1,6 +1,8 @@
 """Cleaning and checking again: without a second look where every byte is the same, and only there."""
 
 import json
+import re
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -86,3 +88,10 @@ def test_photos_are_put_on_the_page_again(vlmt, cleaned, no_second_look):
     (cleaned / "images").mkdir()
     assert vlmt("clean", "--check", "--data", cleaned)[0] == 0
     assert "looked again" in vlmt("clean", "--data", cleaned)[2]
+
+
+def test_the_hashed_program_has_all_that_cleaning_imports():
+    home = Path(answered.__file__).parents[1]
+    files = [path for part in answered._PARTS if part != "commands" for path in (home / part).rglob("*.py")]
+    imported = {name for path in files for name in re.findall(r"from vlmt_cli(?:\.| import )(\w+)", path.read_text())}
+    assert imported - {"__version__"} <= set(answered._PARTS)

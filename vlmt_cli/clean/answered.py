@@ -23,7 +23,7 @@ from vlmt_cli.clean.question import CleanQuestion, list_hash
 from vlmt_cli.datasets.prepared import Prepared, examples_folder
 
 RECORD = ".answered.json"
-_PARTS = ("base", "clean", "commands", "datasets", "mixtures")
+_PARTS = ("base", "clean", "commands", "datasets", "mixtures", "paper")
 
 
 class Answer(msgspec.Struct, frozen=True):
