@@ -3,17 +3,20 @@
 import pytest
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
-from vlmt_cli.base.errors import LeakError, UsageError
+from vlmt_cli.base.errors import DataError, LeakError, UsageError
 from vlmt_cli.base.processes import started_here
 from vlmt_cli.evaluation.processes import in_its_words, in_processes
 
 RAISED = "\n\n-- Process 1 terminated with the following error:\nTraceback (most recent call last):\n  File\n{}\n"
 
 
-def test_an_error_of_a_process_keeps_its_words_and_its_exit_code():
-    told = RAISED.format("vlmt_cli.base.errors.LeakError: training saw 2 of 9 images; give --allow-leak")
+@pytest.mark.parametrize(
+    ("name", "kind", "code"), [("base.errors.LeakError", LeakError, 4), ("evaluation.choose._LacksError", DataError, 3)]
+)
+def test_an_error_of_a_process_keeps_its_words_and_its_exit_code(name, kind, code):
+    told = RAISED.format(f"vlmt_cli.{name}: training saw 2 of 9 images; give --allow-leak")
     error = in_its_words(ProcessRaisedException(told, 1, 4711), None, "run it again")
-    assert (type(error), error.exit_code) == (LeakError, 4)
+    assert (type(error), error.exit_code) == (kind, code)
     assert str(error) == "training saw 2 of 9 images; give --allow-leak"
 
 

@@ -1,6 +1,8 @@
 """The processes that a model runs in: one per GPU, started here, by torchrun or by SLURM."""
 
+import contextlib
 import functools
+import importlib
 import logging
 import multiprocessing
 import os
@@ -186,8 +188,18 @@ def in_its_words(error: Exception, where: object, todo: str) -> VlmtError:
     """Rebuild a VlmtError from the text of a child process's traceback; ``where`` and ``todo`` are for any other."""
     last = str(error).strip().splitlines()[-1]
     name, _, words = last.partition(": ")
-    kinds: tuple[type[VlmtError], ...] = (VlmtError, UsageError, DataError, LeakError)
-    for kind in kinds:
-        if name == f"{kind.__module__}.{kind.__name__}":
+    raised = _class_of(name)
+    for kind in (UsageError, DataError, LeakError, VlmtError):
+        if issubclass(raised, kind):
             return kind(words)
     return VlmtError(f"a process of the run died ({last})", where=where, todo=todo)
+
+
+def _class_of(name: str) -> type:
+    """Return one of vlmt's classes by its full name, which this process may not have imported; else ``object``."""
+    module, _, own = name.rpartition(".")
+    found = None
+    if module.startswith("vlmt_cli."):
+        with contextlib.suppress(ImportError):
+            found = getattr(importlib.import_module(module), own, None)
+    return found if isinstance(found, type) else object
