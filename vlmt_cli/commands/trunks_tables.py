@@ -96,7 +96,9 @@ def notes(columns: Sequence[TrunkColumn]) -> list[str]:
     numbers = _numbers(columns)
     said = [f"{mark} {meaning}" for mark, meaning in MEANING.items() if mark in marks]
     if any(number.interval for number in numbers):
-        said.append("± is half a 95% interval over seeds (t). A trunk's pre-training was drawn once, not by seed.")
+        begun = any(column.weights != "not pre-trained" for column in columns)
+        once = " A trunk's pre-training was drawn once, not by seed." if begun else ""
+        said.append(f"± is half a 95% interval over seeds (t).{once}")
     said += [one_seed(numbers)] if one_seed(numbers) and len(columns) > 1 else []
     said += [GAIN] if any(column.gain for column in columns) else []
     said += concluded(interactions(columns))

@@ -1,6 +1,7 @@
 """Trunks side by side: columns by what lineages tell, gains within a seed, and the difference of gains."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -96,6 +97,8 @@ def test_released_weights_stay_marked_and_have_no_figure_of_the_papers_beside_th
     assert "vqa" not in published("AT", [here])["12-in-1"]  # scored on val
     assert published("ST", columns)["lxmert"] == {"nlvr2": 74.5} and "uniter" not in published("ST", columns)  # table 9
     assert any(note.startswith("? ") for note in notes(columns))
+    bare = [replace(column, weights="not pre-trained") for column in columns]
+    assert ["drawn once" in " ".join(notes(of)) for of in (columns, bare)] == [True, False]
     shown = trunks_json(columns, "test", paper=True)
     assert [one["all_tasks"]["gqa"]["mark"] for one in shown["trunks"]] == ["", "", "?"]
     assert "paper" not in trunks_json(columns, "validation", paper=True)
