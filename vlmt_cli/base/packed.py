@@ -1,13 +1,13 @@
 """Files that are packed with gzip or in a zip archive, unpacked in a stream: a decompression bomb is refused early."""
 
-import gzip
 import io
 import os
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
+
+from isal import igzip, isal_zlib
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.opening import open_file
@@ -33,14 +33,14 @@ def open_packed(path: Path) -> Iterator[BinaryIO]:
             return
         try:
             yield cast(BinaryIO, io.BufferedReader(_Unpacked(file, path), 1 << 20))
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        except (EOFError, isal_zlib.error, igzip.BadGzipFile) as error:
             todo = "download the official file again"
             raise DataError(f"is not an intact .gz file ({error})", where=path, todo=todo) from error
 
 
 class _Unpacked(io.RawIOBase):
     def __init__(self, file: BinaryIO, path: Path) -> None:
-        self._packed = gzip.GzipFile(fileobj=file)
+        self._packed = igzip.IGzipFile(fileobj=file)
         self._path, self._done = path, 0
         self._most = max(ALWAYS_ALLOWED, MOST_GROWTH * os.fstat(file.fileno()).st_size)
 
