@@ -29,6 +29,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vlmt_cli.base.collecting import gc_paused
 from vlmt_cli.base.errors import DataError, VlmtError
 from vlmt_cli.base.files import locked, remove_leftovers, write_bytes, write_parquet
 from vlmt_cli.base.identity import LINKS
@@ -202,7 +203,7 @@ def _write(name: str, data: Path, options: Options, folder: Path) -> None:
         if not path.is_dir():
             check_file(path)
     # The one thread hashes what the other decodes, at the same time: a file comes from the disk once.
-    with ThreadPoolExecutor(1) as pool:
+    with gc_paused(), ThreadPoolExecutor(1) as pool:
         hashing = pool.submit(lambda: {path.name: sha256_of(path) for path in paths})
         examples = dataset.read(raw_folder(data, name), options)
         tidy(examples)
