@@ -7,6 +7,7 @@ One schema a task group. ``example_id`` is unique in a dataset and split;
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,7 @@ def example_table(schema: pa.Schema, where: object, **columns: Any) -> pa.Table:
 
 def check_unique(ids: pa.ChunkedArray | pa.Array, where: object) -> None:
     """Raise a DataError that names the first id that occurs twice."""
-    if pc.count_distinct(ids).as_py() == len(ids):
+    if _are_distinct_numbers(ids) or len(ids.unique()) == len(ids):
         return
     twice = next(entry["values"] for entry in pc.value_counts(ids).to_pylist() if entry["counts"] > 1)
     records = [i for i, value in enumerate(ids.to_pylist()) if value == twice][:2]
@@ -156,15 +157,19 @@ def check_unique(ids: pa.ChunkedArray | pa.Array, where: object) -> None:
     )
 
 
-def boxes_xyxy(xywh: Sequence[Sequence[float]] | NDArray[np.float32]) -> pa.Array:
-    """Turn N boxes ``[x, y, width, height]`` into N boxes ``[x1, y1, x2, y2]``, all in pixels."""
-    return box_array(corners_of(xywh))
+def _are_distinct_numbers(ids: pa.ChunkedArray | pa.Array) -> bool:
+    """Whether ids are numbers, or written as such, and no two are equal: sorting numbers is ten times as fast."""
+    try:
+        numbers = np.sort(ids.cast(pa.int64()).to_numpy())
+    except (pa.ArrowException, ValueError):
+        return False
+    return ids.null_count == 0 and bool((numbers[1:] != numbers[:-1]).all())
 
 
 def corners_of(xywh: Sequence[Sequence[float]] | NDArray[np.float32]) -> NDArray[np.float32]:
     """Turn N boxes ``[x, y, width, height]`` into (N, 4) corners ``[x1, y1, x2, y2]``; too large is infinite."""
     with np.errstate(over="ignore", invalid="ignore"):
-        boxes = np.asarray(xywh, dtype=np.float64).astype(np.float32).reshape(-1, 4)
+        boxes = np.fromiter(chain.from_iterable(xywh), np.float64, 4 * len(xywh)).astype(np.float32).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
     return boxes
 
