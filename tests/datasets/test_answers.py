@@ -5,7 +5,10 @@ import re
 from collections import Counter
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vlmt_cli.datasets import answers
 
@@ -78,6 +81,16 @@ def test_normalisation_follows_the_official_rules(real_data):
 )  # fmt: skip
 def test_normalisation_of_words(answer, normal):
     assert answers.normalise_answer(answer) == normal
+
+
+WORDS = st.lists(st.sampled_from([*ODD, "dont", "A", "none", "red", ""]), max_size=3).map(" ".join)
+
+
+@given(st.lists(WORDS | st.text()))
+def test_columns_are_changed_as_answers_are_one_by_one(said):
+    column = pa.array(said, pa.string())
+    assert answers.normalise_answers(column).to_pylist() == [answers.normalise_answer(answer) for answer in said]
+    assert answers.trimmed_answers(column).to_pylist() == [answers.trimmed(answer) for answer in said]
 
 
 def test_the_official_vocabulary_is_normal_already(real_data):

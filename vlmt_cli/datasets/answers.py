@@ -41,6 +41,11 @@ _CONTRACTIONS = {
 } | {"somebody'd": "somebodyd"}  # the evaluation's own oddity
 _CHANGED = frozenset((*_ARTICLES, *_NUMBERS, *_CONTRACTIONS))
 
+# The same for whole columns, where most answers are as they must be.
+_WORDS = r"^[a-z0-9']+(?: [a-z0-9']+)*\z"
+_CHANGED_WORD = rf"(?:^| )(?:{'|'.join(sorted(_CHANGED))})(?: |\z)"
+_TRIMMED = r"^[!-~](?:[ -~]*[!-~])?\z"
+
 ANNOTATORS = 10
 
 
@@ -75,7 +80,7 @@ def trimmed(answer: str) -> str:
 
 def trimmed_answers(answers: pa.Array | Sequence[str]) -> pa.DictionaryArray:
     """Trim N answers; each distinct one only once. Returns N dictionary-encoded strings."""
-    return _of_distinct(trimmed, answers)
+    return _of_distinct(trimmed, answers, lambda texts: pc.match_substring_regex(texts, _TRIMMED))
 
 
 def unanimous_answers(annotated: NDArray[np.int64], answers: pa.DictionaryArray) -> pa.Array:
@@ -96,14 +101,25 @@ def unanimous_answers(annotated: NDArray[np.int64], answers: pa.DictionaryArray)
 
 def normalise_answers(answers: pa.Array | Sequence[str]) -> pa.DictionaryArray:
     """Normalise N answers; each distinct one only once. Returns N dictionary-encoded strings."""
-    return _of_distinct(normalise_answer, answers)
+    return _of_distinct(normalise_answer, answers, _are_normal)
 
 
-def _of_distinct(change: Callable[[str], str], answers: pa.Array | Sequence[str]) -> pa.DictionaryArray:
+def _are_normal(texts: pa.Array) -> pa.Array:
+    """Find the answers that are surely their own normal form; what is not found may be, too."""
+    return pc.and_not(pc.match_substring_regex(texts, _WORDS), pc.match_substring_regex(texts, _CHANGED_WORD))
+
+
+def _of_distinct(
+    change: Callable[[str], str], answers: pa.Array | Sequence[str], is_done: Callable[[pa.Array], pa.Array]
+) -> pa.DictionaryArray:
+    """Change each distinct answer once, and only those that ``is_done`` does not find to be as they must be."""
     distinct = answers
     if not isinstance(distinct, pa.DictionaryArray):
         distinct = pa.array(distinct, pa.string()).dictionary_encode()
-    changed = pa.array(map(change, distinct.dictionary.to_pylist()), pa.string()).dictionary_encode()
+    texts = distinct.dictionary
+    others = pc.invert(is_done(texts))
+    changed = pa.array(map(change, texts.filter(others).to_pylist()), pa.string())
+    changed = pc.replace_with_mask(texts, others, changed).dictionary_encode()
     return pa.DictionaryArray.from_arrays(changed.indices.take(distinct.indices), changed.dictionary)
 
 
