@@ -16,6 +16,8 @@ Traps: questions and annotations come in separate files, in an order that need n
 secret, and test-dev is a part of it, which stands for it as ``testdev`` where its file is missing.
 """
 
+from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 
 import msgspec
@@ -139,14 +141,14 @@ def _read_labelled(
     ids = np.array([annotation.question_id for annotation in annotations], dtype=np.int64)
     right = pa.array([annotation.multiple_choice_answer for annotation in annotations], pa.string())
     shown = pa.array([annotation.image_id for annotation in annotations], pa.int64())
-    annotated = np.array([len(annotation.answers) for annotation in annotations], dtype=np.int64)
+    several = list(map(attrgetter("answers"), annotations))
+    annotated = np.fromiter(map(len, several), np.int64, len(several))
     if (annotated > _MOST_ANSWERS).any():
         number = int(np.argmax(annotated))
         what = f"{annotated[number]:,} annotators answered, of at most {_MOST_ANSWERS}"
         raise DataError(what, where=f"{answered}: $.annotations[{number}]", todo=_BOTH)
-    said = pa.array([answer.answer for annotation in annotations for answer in annotation.answers], pa.string())
-    said = said.dictionary_encode()
-    del annotations
+    said = pa.array(list(map(attrgetter("answer"), chain.from_iterable(several))), pa.string()).dictionary_encode()
+    del annotations, several
     given = answers.normalise_answers(said) if options.count_answers == "normalised" else said
     distinct, counts = answers.count_answers(annotated, given)
     unanimous = answers.unanimous_answers(annotated, answers.trimmed_answers(said))
