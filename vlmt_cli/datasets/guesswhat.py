@@ -35,7 +35,7 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.keys import image_keys
 from vlmt_cli.datasets.crosswalks import flickr_links
 from vlmt_cli.datasets.options import Options
-from vlmt_cli.datasets.source import Int64, find, read_json_lines
+from vlmt_cli.datasets.source import Int64, find, json_line_pieces
 from vlmt_cli.datasets.tables import (
     REFERRING,
     TARGET_DROPPED,
@@ -94,17 +94,42 @@ def read(raw: Path, options: Options) -> Examples:
     pictures: dict[int, str | None] = {}
     for split, name in SPLITS.items():
         if path := find(raw, FILE.format(name)):
-            games = read_json_lines(path, Game, result.notes, _once)
-            images = _either(path, games, np.arange(len(games)), "picture_id", "image.id", pa.int64())
-            result.splits[split] = _table(path, games, image_keys("coco", images, path), result.notes)
-            urls = (game.picture.flickr_url or game.image.flickr_url for game in games)
-            pictures |= zip(images.to_pylist(), urls, strict=True)
-            for status, count in Counter(game.status for game in games).items():
+            columns, statuses = _read(path, pictures, result.notes)
+            result.splits[split] = example_table(REFERRING, path, **columns)
+            for status, count in statuses.items():
                 if status != "success":
                     known = f"status '{status}'" if status in ("failure", "incomplete") else "an unknown status"
                     note(result.notes, f"games with {known}, left out", count)
     result.links = flickr_links(list(pictures), list(pictures.values()), raw)
     return result
+
+
+def _read(
+    path: Path, pictures: dict[int, str | None], notes: dict[str, int]
+) -> tuple[dict[str, pa.Array], Counter[str]]:
+    """Read the columns of a file's successful games, and how many games have each status.
+
+    Args:
+        path: the file.
+        pictures: where the addresses of the games' pictures go, by their ids.
+        notes: where what is odd is counted.
+    """
+    ids, images, pieces = [], [], []
+    statuses: Counter[str] = Counter()
+    for games in json_line_pieces(path, Game, notes, _once):
+        record = statuses.total() + np.arange(len(games))
+        ids.append(_either(path, games, record, "dialogue_id", "id", pa.int64()))
+        images.append(_either(path, games, record, "picture_id", "image.id", pa.int64()))
+        pieces.append(_columns(path, games, record, notes))
+        urls = (game.picture.flickr_url or game.image.flickr_url for game in games)
+        pictures |= zip(images[-1].to_pylist(), urls, strict=True)
+        statuses.update(game.status for game in games)
+    all_ids = pa.concat_arrays(ids)
+    check_unique(all_ids, path)
+    keys = image_keys("coco", pa.concat_arrays(images), path)
+    columns = {name: pa.concat_arrays([piece[name] for piece in pieces]) for name in pieces[0]}
+    rows = columns.pop("record")
+    return columns | {"example_id": all_ids.take(rows), "images": keys.take(rows)}, statuses
 
 
 def _once(games: list[Game]) -> dict[str, int]:
@@ -113,22 +138,21 @@ def _once(games: list[Game]) -> dict[str, int]:
             "bbox": objects}  # fmt: skip
 
 
-def _table(path: Path, games: list[Game], keys: pa.Array, notes: dict[str, int]) -> pa.Table:
-    ids = _either(path, games, np.arange(len(games)), "dialogue_id", "id", pa.int64())
-    check_unique(ids, path)
+def _columns(path: Path, games: list[Game], record: NDArray[np.int64], notes: dict[str, int]) -> dict[str, pa.Array]:
+    """Build columns of the successful ones of N games, which are these records of the file, counted from 0."""
     won = np.flatnonzero([game.status == "success" for game in games])
-    games = [games[i] for i in won]
+    games, record = [games[i] for i in won], record[won]
 
     several = [list(game.objects.values()) if isinstance(game.objects, dict) else game.objects for game in games]
     objects = list(chain.from_iterable(several))
     sizes = np.array(list(map(len, several)), dtype=np.int64)
     game_of = np.repeat(np.arange(len(games)), sizes)
-    object_ids = _either(path, objects, won[game_of], "object_id", "id", pa.int64()).to_numpy()
+    object_ids = _either(path, objects, record[game_of], "object_id", "id", pa.int64()).to_numpy()
     order = np.lexsort((object_ids, game_of))
     corners, is_sound = _corners(games, objects, game_of, notes)
     goals = np.array([game.object_id for game in games], dtype=np.int64)
     meant = np.flatnonzero(object_ids[order] == goals[game_of])
-    _check_goals(path, np.bincount(game_of[meant], minlength=len(games)), goals, won)
+    _check_goals(path, np.bincount(game_of[meant], minlength=len(games)), goals, record)
     # Positions among the objects that stay, in their order.
     stays = is_sound[order]
     position = np.cumsum(stays) - 1
@@ -136,16 +160,13 @@ def _table(path: Path, games: list[Game], keys: pa.Array, notes: dict[str, int])
     has_goal = stays[meant]
     note(notes, TARGET_DROPPED, int((~has_goal).sum()))
     boxes = box_array(corners)
-    return example_table(
-        REFERRING,
-        path,
-        example_id=ids.take(pa.array(won)),
-        images=keys.take(pa.array(won)),
-        text=_dialogues(path, games, won),
-        candidates=lists(sizes, boxes.take(pa.array(order[stays]))),
-        category=[objects[i].category for i in order[meant]],
+    return {
+        "record": pa.array(record),
+        "text": _dialogues(path, games, record),
+        "candidates": lists(sizes, boxes.take(pa.array(order[stays]))),
+        "category": pa.array([objects[i].category for i in order[meant]], pa.string()),
         **target_columns(boxes, order[meant], position[meant] - (np.cumsum(sizes) - sizes), has_goal),
-    )
+    }
 
 
 def _corners(
@@ -185,7 +206,9 @@ def _either(
 
     ``line`` is the line of the file, counted from 0, on which each record is.
     """
-    column = pc.coalesce(*(pa.array(list(map(attrgetter(name), records)), kind) for name in (first, second)))
+    column = pa.array(list(map(attrgetter(first), records)), kind)
+    if column.null_count:
+        column = pc.coalesce(column, pa.array(list(map(attrgetter(second), records)), kind))
     if column.null_count:
         missing = line[column.is_null().index(True).as_py()]
         raise DataError(f"a record has neither {first} nor {second}", where=f"{path}: line {missing + 1}")

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast, get_args, get_origin
 
@@ -108,23 +109,33 @@ def read_json_lines(path: Path, kind: type[T], notes: Notes | None = None, once:
 
     ``once`` is called with a part of the records.
     """
+    return list(chain.from_iterable(json_line_pieces(path, kind, notes, once)))
+
+
+def json_line_pieces(
+    path: Path, kind: type[T], notes: Notes | None = None, once: Once | None = None
+) -> Iterator[list[T]]:
+    """Decode such a file a few MB at a time, so that records are still in the processor's cache when they are used.
+
+    An array comes as a whole.
+    """
     decoders = [msgspec.json.Decoder(kind, strict=strict) for strict in (True, False)]
-    records: list[T] = []
-    lines = 0
+    lines, is_empty = 0, True
     with _carefully(path), open_packed(path) as file:
         while chunk := file.read(_CHUNK) + file.readline():
             if not lines:
                 chunk = bytes(without_mark(chunk))
                 if chunk.lstrip()[:1] == b"[":
-                    return read_json(path, list[kind], notes, once)  # type: ignore[valid-type]
+                    yield read_json(path, list[kind], notes, once)  # type: ignore[valid-type]
+                    return
             new = _decode_lines(path, chunk, decoders, lines, notes)
             if once:
                 _check_lines_once(path, chunk, once(new), lines)
-            records += new
+            yield new
+            is_empty = is_empty and not new
             lines += chunk.count(b"\n")
-    if not records:
+    if is_empty:
         raise DataError("is empty", where=path, todo=AGAIN)
-    return records
 
 
 def typed(path: Path, value: Any, kind: type[T]) -> T:
