@@ -5,6 +5,7 @@ is asked of a thousand pictures.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
@@ -26,8 +27,11 @@ def text_leaks(splits: Sequence[Split], kept: Sequence[NDArray[np.bool_]]) -> Ma
         kept: for each split, which examples to count.
     """
     chosen = [(split, keep) for split, keep in zip(splits, kept, strict=True) if split.path and split.role != "val"]
-    tests = [(split.dataset, _texts(split, keep)) for split, keep in chosen if split.role == "test"]
-    trained = [(split.dataset, _texts(split, keep)) for split, keep in chosen if split.role != "test"]
+    with ThreadPoolExecutor() as pool:
+        texts = list(pool.map(_texts, *zip(*chosen, strict=True))) if chosen else []
+    told = [(split.role, (split.dataset, each)) for (split, _), each in zip(chosen, texts, strict=True)]
+    tests = [each for role, each in told if role == "test"]
+    trained = [each for role, each in told if role != "test"]
     # Only what a test set says is told apart: training sets say many times as much.
     distinct = pa.concat_arrays([pa.array([], pa.string()), *(texts for _, texts in tests)]).unique()
     rows, columns = _said(tests, distinct), _said(trained, distinct)

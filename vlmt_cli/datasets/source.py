@@ -6,9 +6,11 @@ types of what it does name, and says where a record is wrong.
 
 import mmap
 import os
+import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast, get_args, get_origin
@@ -180,9 +182,15 @@ def _decode_lines(
 
 
 def _check_lines_once(path: Path, chunk: bytes, most: Any, before: int) -> None:
-    if any(chunk.count(f'"{key}":'.encode()) > number for key, number in most.items()):
+    counts = Counter(_written_keys(tuple(most)).findall(chunk))
+    if any(counts[f'"{key}":'.encode()] > number for key, number in most.items()):
         for number, line in enumerate(chunk.split(b"\n"), before + 1):
             check_once(line, dict.fromkeys(most, 1), f"{path}: line {number}")
+
+
+@cache
+def _written_keys(keys: tuple[str, ...]) -> re.Pattern[bytes]:
+    return re.compile(rf'"(?:{"|".join(map(re.escape, keys))})":'.encode())
 
 
 def _of_another_form(path: Path, data: Bytes, kind: Any) -> Any:
