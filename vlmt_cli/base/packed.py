@@ -13,6 +13,8 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.opening import open_file
 from vlmt_cli.base.zips import ALWAYS_ALLOWED, MOST_GROWTH, archive_of, open_member
 
+_DAMAGED = cast(type[Exception], isal_zlib.error)  # which its stubs take for an exception, not for a class of them
+
 
 @contextmanager
 def open_packed(path: Path) -> Iterator[BinaryIO]:
@@ -33,14 +35,14 @@ def open_packed(path: Path) -> Iterator[BinaryIO]:
             return
         try:
             yield cast(BinaryIO, io.BufferedReader(_Unpacked(file, path), 1 << 20))
-        except (EOFError, isal_zlib.error, igzip.BadGzipFile) as error:
+        except (EOFError, _DAMAGED, igzip.BadGzipFile) as error:
             todo = "download the official file again"
             raise DataError(f"is not an intact .gz file ({error})", where=path, todo=todo) from error
 
 
 class _Unpacked(io.RawIOBase):
     def __init__(self, file: BinaryIO, path: Path) -> None:
-        self._packed = igzip.IGzipFile(fileobj=file)
+        self._packed = igzip.IGzipFile(fileobj=file)  # type: ignore[no-untyped-call]
         self._path, self._done = path, 0
         self._most = max(ALWAYS_ALLOWED, MOST_GROWTH * os.fstat(file.fileno()).st_size)
 
