@@ -11,6 +11,7 @@ from vlmt_cli.tasks.multitask import MultiTaskModel
 from vlmt_cli.trunks.bert import load_bert
 from vlmt_cli.trunks.encoded import encode
 from vlmt_cli.trunks.table import TRUNKS, make_trunk, trunk_config
+from vlmt_cli.trunks.vilbert import checkpoint_layers
 
 KINDS = ("lxmert", "visualbert", "uniter")
 SMALL = {"width": 24, "heads": 3, "feedforward": 40, "vocabulary": 90, "positions": 40, "region_features": 7}
@@ -126,6 +127,24 @@ def test_pairs_maps_padding_and_the_task_token(kind):
         rows = [a.sum(-1) + b.sum(-1) for a, b in zip(maps.text_text, maps.text_image, strict=True)]
         rows += [a.sum(-1) + b.sum(-1) for a, b in zip(maps.image_text, maps.image_image, strict=True)]
     assert all(torch.allclose(row, torch.ones_like(row), atol=1e-5) for row in rows)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_checkpointed_layers_have_the_gradients_of_plain_ones(kind):
+    """Dropout included; a part whose output nobody reads has no gradient in either."""
+    found, kept = [], []
+    for checkpointed in (False, True):
+        trunk = small(kind).train()
+        if checkpointed:
+            checkpoint_layers(trunk)
+        inputs, sizes = batch(*LENGTHS["ragged"]), []
+        with torch.autograd.graph.saved_tensors_hooks(lambda x, sizes=sizes: sizes.append(x.numel()) or x, lambda x: x):
+            loss = trunk.fuse(encode(trunk, *inputs, pooled_only=True)).square().sum()
+        loss.backward()
+        kept.append(sum(sizes))
+        found.append({name: value.grad for name, value in trunk.named_parameters() if value.grad is not None})
+    assert found[0].keys() == found[1].keys() and all(torch.equal(found[1][name], found[0][name]) for name in found[0])
+    assert kept[1] < kept[0] / 3
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -111,6 +111,12 @@ class Trunk(LibraryTrunk):
             after_co=states if return_states else None,
         )
 
+    @property
+    def co_layers(self) -> nn.ModuleList:
+        """The layers of cross-attention, each of which is checkpointed as a whole."""
+        layers: nn.ModuleList = self.model.encoder.x_layers
+        return layers
+
     def layers(self) -> Iterator[nn.Module]:
         """Go through both streams' layers; cross-attention's leave a part without a gradient where it is not read."""
         yield from (*self.model.encoder.layer, *self.model.encoder.r_layers)
