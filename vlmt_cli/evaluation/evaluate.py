@@ -110,7 +110,8 @@ def evaluate(
             measured. None for all.
         limit: how many examples of each split to score at most, the first ones, to try it. The scores say so in their
             ``split``, and ``folder`` is ``first-<limit>`` in the usual folder by default.
-        process: this one, among those that share the examples. Scores and predictions are the same, however many.
+        process: this one, among those that share the examples. Scores and predictions are the same, however many, bit
+            for bit with as many threads each.
         batch_size: examples at a time.
         resamples, seed: of the intervals.
         progress: called with a task's name and how many of its examples are done, of pairs in retrieval.

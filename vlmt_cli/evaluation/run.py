@@ -1,4 +1,8 @@
-"""Run a model over examples, in one process or several; scores and predictions are the same, and in order."""
+"""Run a model over examples, in one process or several; scores and predictions are the same, and in order.
+
+Bit for bit they are with as many threads each: a CPU rounds otherwise where work is cut among threads, and processes
+divide the cores of a machine.
+"""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor

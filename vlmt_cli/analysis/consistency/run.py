@@ -71,7 +71,8 @@ def run_vgc(
         right: when a question counts as answered, a key of ``vgc.RIGHT``; blanks do not matter.
         features: the store; by default each run's own, or the only one there.
         partial: whether images without features are left out, for all models if one lacks them.
-        process: this one, among those that share the examples. What they say is the same, however many.
+        process: this one, among those that share the examples. What they say is the same, however many, bit for bit
+            with as many threads each.
         batch_size: examples at a time.
         gallery: contradictions to show of each model, at most, with photos of ``<data>/images``; 0 writes no page.
         progress: called with what is being predicted, and how many examples of all are done.
