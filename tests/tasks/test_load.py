@@ -127,7 +127,9 @@ def test_a_split_is_what_cleaning_kept_and_has_a_label(task, split, load, traine
     assert examples.rows.tolist() == [row for row in range(len(table)) if row in kept and is_labelled(table[row])]
     assert set(keys_of_images(examples).to_pylist()) == {image for row in rows for image in row["images"]}
     lengths = [len(row["text"].split()) + 2 for row in rows]
-    assert all(has >= min(least, TASKS[task].max_tokens) for has, least in zip(examples.lengths, lengths, strict=True))
+    assert all(
+        has >= min(least, TASKS[task].max_tokens) for has, least in zip(examples.lengths[:], lengths, strict=True)
+    )
 
 
 @pytest.mark.parametrize("task", GROUPS["G1"])

@@ -92,15 +92,35 @@ class Examples:
         return len(self.rows)
 
     @property
-    def lengths(self) -> NDArray[Any]:
-        """Tokens of each example's text, (N,), int32."""
-        offsets = self.tokens.offsets
-        return np.subtract(offsets[self.rows + 1], offsets[self.rows], dtype=np.int32, casting="same_kind")
+    def lengths(self) -> "TextLengths":
+        """Tokens of each example's text."""
+        return TextLengths(self.rows, self.tokens.offsets)
 
     def images(self, which: NDArray[np.int64], number: int = 0) -> list[str]:
         """Return the keys of the ``number``-th image of some examples."""
         names: list[str] = self.names.take(self.codes[self.offsets[which] + number]).tolist()
         return names
+
+
+@dataclass(frozen=True)
+class TextLengths:
+    """Tokens of N examples' texts, looked up of those that are asked for: all processes have the offsets in common.
+
+    Attributes:
+        rows: of the examples, in a table of texts, (N,).
+        offsets: where the tokens of each text of the table begin.
+    """
+
+    rows: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, which: "NDArray[np.integer] | slice") -> NDArray[np.int32]:
+        """Return the tokens of some."""
+        rows = self.rows[which]
+        return np.subtract(self.offsets[rows + 1], self.offsets[rows], dtype=np.int32, casting="same_kind")
 
 
 class Inputs(NamedTuple):

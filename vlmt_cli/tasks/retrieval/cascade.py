@@ -97,7 +97,7 @@ def _validation_parts(pairs: Pairs, examples: Examples) -> Iterator[_Part]:
     """Go through this process's batches of validation's captions, each with the four options that it is scored on."""
     model, process = pairs.model, pairs.process
     image_of_C = _images_of(examples)
-    order = np.argsort(examples.lengths, kind="stable")
+    order = np.argsort(examples.lengths[:], kind="stable")
     cuts = np.split(order, range(pairs.batch_size, len(order), pairs.batch_size))
     for which in cuts[process.rank :: process.world]:
         batch = make_batch(examples, which, pairs.reader, pairs.token).to(process.device, torch.float32)

@@ -110,7 +110,7 @@ class Pairs:
     @cached_property
     def order(self) -> NDArray[np.int64]:
         """The captions by their lengths."""
-        return np.argsort(self.examples.lengths, kind="stable")
+        return np.argsort(self.examples.lengths[:], kind="stable")
 
     @cached_property
     def texts(self) -> list[Stream]:
