@@ -17,7 +17,6 @@ from training.conftest import ALIKE, CUT, MANY
 from training.small_runs import make_recipe, of_kind, same_end, set_options, told, wait_for
 
 from vlmt_cli.base.errors import DataError, UsageError, VlmtError
-from vlmt_cli.evaluation import processes
 from vlmt_cli.evaluation.processes import Devices
 from vlmt_cli.runs.recipe_sections import FeatureChoices
 from vlmt_cli.tasks.tables import read_columns
@@ -138,8 +137,7 @@ def test_an_error_of_one_process_ends_both_in_its_words(pair):
     assert not set(parts[0]["examples"].tolist()) & set(parts[1]["examples"].tolist())
 
 
-def test_an_error_that_one_process_alone_meets_is_told_in_its_words(trained_world, tmp_path, monkeypatch):
-    monkeypatch.setattr(processes, "_beginning", lambda devices: "spawn")  # as on GPUs
+def test_an_error_that_one_process_alone_meets_is_told_in_its_words(trained_world, tmp_path):
     shutil.copytree(trained_world / "features" / "pixels", tmp_path / "features")
     kept = read_columns(trained_world / "clean" / "keep.parquet", None).filter(
         (pc.field("dataset") == "refcoco") & (pc.field("split") == "train")

@@ -5,6 +5,7 @@ parent is gone, however it died.
 """
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import signal
@@ -80,6 +81,14 @@ def fork_server(*modules: str) -> ForkServerContext:
     return context
 
 
+def keep_shared() -> None:
+    """Leave what was imported before out of garbage collections, in a process that was just forked.
+
+    A collection writes to every object, and what is written to is no longer shared with other forks.
+    """
+    gc.freeze()
+
+
 def pool_of(
     workers: int, begin: Callable[..., None] | None = None, *arguments: Any, context: BaseContext | None = None
 ) -> ProcessPoolExecutor:
@@ -94,6 +103,7 @@ def pool_of(
 
 
 def _begin(begin: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    keep_shared()
     ignore_signals(signal.SIGINT)
     end_with_parent()
     if begin is not None:

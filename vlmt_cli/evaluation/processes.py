@@ -25,6 +25,7 @@ from vlmt_cli.base.processes import (
     end_with_parent,
     fork_server,
     ignore_signals,
+    keep_shared,
     started,
     started_from_outside,
     started_here,
@@ -77,7 +78,7 @@ def make_fabric(precision: str, devices: Devices) -> Fabric:
         os.environ.update(_ranks_of_srun())
     strategy: Any = "auto"
     if devices.processes * devices.nodes > 1:
-        strategy = DDPStrategy(start_method="popen" if outside else _beginning(devices), find_unused_parameters=True)
+        strategy = DDPStrategy(start_method="popen" if outside else _beginning(), find_unused_parameters=True)
     return Fabric(
         accelerator=devices.kind,
         devices=devices.processes,
@@ -89,14 +90,14 @@ def make_fabric(precision: str, devices: Devices) -> Fabric:
     )
 
 
-def _beginning(devices: Devices) -> Literal["spawn", "forkserver"]:
-    """Say how the processes of a run are started: on the CPU they share what they import, which takes seconds.
+def _beginning() -> Literal["spawn", "forkserver"]:
+    """Say how the processes of a run are started: as forks of a server, which share what they import.
 
-    Fabric refuses forks, of a server too, once this process has asked a GPU what it can do.
+    That takes seconds, and a quarter of a gigabyte. A process that has asked a GPU anything cannot be forked; the
+    server is another one, and asks none.
     """
-    if devices.kind != "cpu":
-        return "spawn"
-    fork_server("vlmt_cli.evaluation.evaluate", "torch._dynamo")  # which wrapping a model for several processes needs
+    # Wrapping a model for several processes needs the compiler, and Arrow looks for pandas with its first array.
+    fork_server("vlmt_cli.evaluation.evaluate", "torch._dynamo", "pandas")
     return "forkserver"
 
 
@@ -175,6 +176,7 @@ class _Returned:
 
 def _in_child(fabric: Fabric, work: Callable[[Process], Any]) -> _Returned:
     """Work in a process that leaves Ctrl-C to its parent, and ends with it."""
+    keep_shared()
     ignore_signals(signal.SIGINT)
     end_with_parent()
     return _Returned(work(_process_of(fabric)))

@@ -12,7 +12,7 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 from vlmt_cli.base.claims import Claim, claimed
 from vlmt_cli.base.errors import DataError, UsageError, VlmtError
 from vlmt_cli.base.files import put_back
-from vlmt_cli.base.processes import started_from_outside
+from vlmt_cli.base.processes import fork_server, keep_shared, started_from_outside
 from vlmt_cli.evaluation.processes import check_devices, in_its_words, make_fabric
 from vlmt_cli.evaluation.setup import load_model
 from vlmt_cli.runs.best import find_weights
@@ -100,6 +100,7 @@ def _train_opened(job: Job) -> bool:
     if job.devices.processes * job.devices.nodes == 1 or started_from_outside():
         fabric.launch()
         return train_here(fabric, job)
+    fork_server(__name__)
     with signals_go_to_children(), claimed(job.run) as claim:
         try:
             launch: Any = fabric.launch
@@ -111,6 +112,7 @@ def _train_opened(job: Job) -> bool:
 
 def _train_in_child(fabric: Fabric, job: Job, claim: Claim) -> bool:
     """Train in a process that holds its parent's claim, too: the parent may be killed alone."""
+    keep_shared()
     return train_here(fabric, job)
 
 
