@@ -1,22 +1,23 @@
-"""What the tables of eight processes of a training take in memory, at the paper's size.
+"""What eight processes of a training take in memory, at the paper's size: what they import, and their tables.
 
     python benchmarks/rank_memory.py                        write the tables (once), measure, note it in RESULTS.md
     python benchmarks/rank_memory.py --before CHECKOUT      beside it the package in another checkout, an older one
 
 Synthetic example tables have the sizes of the paper's cleaned training splits (table 8), random words and boxes, and
-hard negatives for both retrieval tasks. Each process imports what a training imports and loads all twelve splits; then
-the proportional set sizes (PSS) of all are added: a page that several processes map counts once. Nothing else of a
-training is there: the model and the optimizer are on the GPU, and batches are as large as they were.
+hard negatives for both retrieval tasks. Processes are started as ``vlmt train --gpus 8`` starts them; each imports
+what a training imports and loads all twelve splits. Then the proportional set sizes (PSS) of all are added, of the
+parent and its helpers, too: a page that several processes map counts once. Nothing else of a training is there: the
+model and the optimizer are on the GPU, and batches are as large as they were.
 """
 
 import argparse
 import json
 import multiprocessing
 import os
-import resource
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -39,20 +40,20 @@ def main() -> None:
         return
     if not (options.folder / "complete").exists():
         write_tables(options.folder, options.scale)
-    forms = [("before", options.before, 1)] if options.before else []
-    forms.append(("now", here(), PROCESSES))
+    forms = [("before", options.before)] if options.before else []
+    forms.append(("now", here()))
     lines, digests = [], set()
-    for name, package, processes in forms:
+    for name, package in forms:
         write_tokens(options.folder)
         environment = {**os.environ, "PYTHONPATH": str(package), "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, __file__, "--load", str(processes), "--folder", str(options.folder)]
+        command = [sys.executable, __file__, "--load", str(PROCESSES), "--folder", str(options.folder)]
         done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
         result = json.loads(done.stdout)
         digests.add(result["digest"])
         print(name, result, flush=True)
-        imports, total = (PROCESSES / processes * result[part] / GB for part in ("imports", "total"))
-        cells = [f"{imports:.2f}", f"**{total:.2f}**", f"{total - imports:.2f}", f"{result['cpu']:.0f}"]
-        lines.append(f"| {name} | {processes} | {' | '.join(cells)} |")
+        imports, total, mapped = (result[part] / GB for part in ("imports", "total", "mapped"))
+        figures = [f"{imports:.2f}", f"{mapped:.2f}", f"{total - imports - mapped:.2f}", f"**{total:.2f}**"]
+        lines.append(f"| {name} | {' | '.join([result['start'], *figures, format(result['cpu'], '.0f')])} |")
     assert len(digests) == 1, "batches differ"
     if options.scale == 1:
         from results import write_section
@@ -66,51 +67,72 @@ def here() -> Path:
 
 HEAD = """## Memory of the processes of a training
 
-`python benchmarks/rank_memory.py --before CHECKOUT`: processes that load {count:,} training examples of twelve tasks,
-whose tokens (6 to 23 a text) are there; GB of eight processes, by PSS, in which a page that several of them map counts
-once. "Imports" is what they take before they load anything. Before, processes shared no table: one was measured, and
-taken eight times. All gave the same first two batches of every task.
+`python benchmarks/rank_memory.py --before CHECKOUT`: eight processes, started as `vlmt train --gpus 8` starts them,
+load {count:,} training examples of twelve tasks, whose tokens (6 to 23 a text) are there. GB by PSS, in which a page
+that several processes map counts once, of all of them: the parent, its helpers and the eight. "Imports" is what they
+take before they load anything, "mapped" the tables that they share, "own" what each keeps of its own. All gave the
+same first two batches of every task.
 
-| form | measured | imports | all | tables | CPU s of those measured |
-|---|---:|---:|---:|---:|---:|"""
+| form | started by | imports | mapped | own | all | CPU s of the eight |
+|---|---|---:|---:|---:|---:|---:|"""
 
 
 def measure(folder: Path, count: int) -> dict[str, Any]:
-    """Load the tables in all processes, and add up what these take."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    context = multiprocessing.get_context("spawn")
+    """Load the tables in all processes, and add up what these take, and this one and its helpers."""
+    import vlmt_cli.training.train
+    from vlmt_cli.base import processes
+    from vlmt_cli.evaluation import processes as starting
+
+    # As older packages had it, for a GPU; on a CPU they forked processes, too.
+    start = starting._beginning() if hasattr(processes, "keep_shared") else "spawn"
+    processes.fork_server(vlmt_cli.training.train.__name__)
+    context = multiprocessing.get_context(start)
     barrier, results = context.Barrier(count + 1), context.SimpleQueue()
-    processes = [context.Process(target=run, args=(folder, number, barrier, results)) for number in range(count)]
-    for process in processes:
+    ranks = [context.Process(target=run, args=(folder, number, barrier, results)) for number in range(count)]
+    for process in ranks:
         process.start()
-    ids = [process.pid for process in processes if process.pid]
     barrier.wait()  # all have imported
-    imports = total_pss(ids)
+    imports, _ = total_pss()
     barrier.wait()
-    digests = [results.get() for _ in processes]
-    total = total_pss(ids)
+    told = [results.get() for _ in ranks]
+    total, mapped = total_pss()
     barrier.wait()
-    for process in processes:
+    for process in ranks:
         process.join()
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    seconds, digests = zip(*((each[2], each[:2]) for each in told), strict=True)
     ((examples, digest),) = set(digests)
     return {
+        "start": start,
         "imports": imports,
         "total": total,
-        "cpu": cpu,
+        "mapped": mapped,
+        "cpu": sum(seconds),
         "examples": examples,
         "digest": digest,
     }
 
 
-def total_pss(processes: list[int]) -> int:
-    return sum(pss(process) for process in processes)
+def total_pss() -> tuple[int, int]:
+    """Return the bytes of this process and all that came of it, and those of mapped tables among them."""
+    total = mapped = 0
+    for process in [os.getpid(), *descendants(os.getpid())]:
+        is_table = False
+        for line in Path(f"/proc/{process}/smaps").read_text().splitlines():
+            if line.startswith("Pss:"):
+                kilobytes = int(line.split()[1])
+                total, mapped = total + kilobytes, mapped + kilobytes * is_table
+            elif not line.split(maxsplit=1)[0].endswith(":"):  # where a mapping begins
+                is_table = line.endswith(".arrow")
+    return 1024 * total, 1024 * mapped
 
 
-def pss(process: int) -> int:
-    lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+def descendants(process: int) -> list[int]:
+    children = [int(child) for task in Path(f"/proc/{process}/task").iterdir() for child in words(task / "children")]
+    return [*children, *(further for child in children for further in descendants(child))]
+
+
+def words(path: Path) -> list[str]:
+    return path.read_text().split()
 
 
 def run(folder: Path, rank: int, barrier: Any, results: Any) -> None:
@@ -120,6 +142,10 @@ def run(folder: Path, rank: int, barrier: Any, results: Any) -> None:
     """
     import hashlib
 
+    from vlmt_cli.base import processes
+
+    if hasattr(processes, "keep_shared"):  # older packages have none
+        processes.keep_shared()
     import numpy as np
 
     import vlmt_cli.training.train
@@ -160,7 +186,7 @@ def run(folder: Path, rank: int, barrier: Any, results: Any) -> None:
                         digest.update(np.ascontiguousarray(array).tobytes())
                     digest.update(" ".join(taken.images).encode())
         digests[task] = digest.hexdigest()
-    results.put((count, str(sorted(digests.items()))))
+    results.put((count, str(sorted(digests.items())), time.process_time()))
     barrier.wait()
 
 
