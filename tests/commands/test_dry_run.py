@@ -69,7 +69,8 @@ def test_what_does_not_fit_is_said(tmp_path, capsys):
         assert f"GB, and V100 32 GB has 32 GB: --set training.accumulate=4{ways} takes less" in said
         assert ("training.checkpointing is not counted" in said) == (not ways)
     assert run("train", *arguments) == 0
-    assert "has 32 GB" not in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "has 32 GB" not in said and ", of them " in said and " MB; activations " in said
 
 
 def test_an_empty_table_is_named(trained_world, tmp_path, capsys):

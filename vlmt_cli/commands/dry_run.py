@@ -58,6 +58,7 @@ def dry_run(recipe: "Recipe", options: "TrainingOptions", asked: "Computing") ->
 def _show(cost: "Cost", as_json: bool) -> None:
     import json
 
+    from vlmt_cli.base.words import size
     from vlmt_cli.commands.show import stdout, table
 
     if as_json:
@@ -79,10 +80,8 @@ def _show(cost: "Cost", as_json: bool) -> None:
     header = ["task", "examples", "batch", "updates", "seconds per update", "validations", "hours of updates"]
     print_ = stdout().print
     print_(table(header, rows, f"{cost.how.capitalize()} for {cost.device}: {cost.iterations:,} iterations"))
-    days = f" ({_span(cost.total, 24 * _HOUR, 1)} days)" if cost.total[1] > 48 * _HOUR else ""
-    print_(f"Hours in all: {_span(cost.total, _HOUR, 2)}{days}, of them {_span(cost.saving, _HOUR, 2)} for checkpoints")
-    parts = [f"{name} {value / 1e9:.1f} GB" for name, value in cost.memory.items() if value]
-    print_(f"Memory a device: {'; '.join(parts)}", markup=False)
+    print_(f"In all: {_spoken(cost.total)}, of them {_spoken(cost.saving)} for checkpoints")
+    print_(f"Memory a device: {'; '.join(f'{name} {size(value)}' for name, value in cost.memory.items() if value)}")
     for sentence in cost.assumptions:
         print_(f"- {sentence}", markup=False)
 
@@ -90,3 +89,9 @@ def _show(cost: "Cost", as_json: bool) -> None:
 def _span(values: Any, unit: float, digits: int) -> str:
     least, most = (f"{value / unit:,.{digits}f}" for value in values)
     return least if least == most else f"{least} to {most}"
+
+
+def _spoken(seconds: tuple[float, float]) -> str:
+    from vlmt_cli.base.words import duration
+
+    return " to ".join(dict.fromkeys(map(duration, seconds)))

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from vlmt_cli.base.words import size
 from vlmt_cli.runs.recipe_sections import TrainingChoices
 from vlmt_cli.training.plan import Plan
 
@@ -147,7 +148,7 @@ def add_up(
     saving = (max(saves, late[0]) * each_save, (saves + late[1]) * each_save)
     said = [
         *assumptions,
-        f"A checkpoint of {parameters * SAVED_BYTES / 1e9:.1f} GB is written at {WRITES / 1e6:.0f} MB/s; best weights,"
+        f"A checkpoint of {size(parameters * SAVED_BYTES)} is written at {WRITES / 1e6:.0f} MB/s; best weights,"
         " start-up and affinity are not counted.",
     ]
     if choices.gap > 1:
