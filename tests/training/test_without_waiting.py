@@ -1,13 +1,15 @@
 """A loop that asks the device only when it logs trains, and fails, as one that asks at every update."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 from lightning_fabric import Fabric
 from training.toy_loop import toy_loop
 
-from vlmt_cli.training.loop_state import DivergedError
+from vlmt_cli.training import loop_state
+from vlmt_cli.training.loop_state import Clock, DivergedError
 from vlmt_cli.training.optimizer import excess, take_step
 
 TURNS = [("vqa", "refcoco"), ("snli_ve",)] * 3
@@ -55,6 +57,41 @@ def test_a_divergence_is_told_when_it_is_asked_for_and_no_later_update_moves_a_w
         assert torch.equal(weights(loop), before[0]) and not metrics
         told.append((str(error.value), error.value.number, error.value.parts[0].inputs[1]))
     assert told[0][:2] == told[1][:2] and torch.equal(told[0][2], told[1][2])
+
+
+class Event:
+    """What stands in for CUDA's: it tells its time only once somebody has waited for it."""
+
+    def __init__(self):
+        self.known = False
+
+    def record(self):
+        self.known = False
+
+    def synchronize(self):
+        self.known = True
+
+    def elapsed_time(self, end):
+        assert end.known
+        return 250.0
+
+
+def test_a_clock_of_a_gpu_waits_when_it_is_asked(monkeypatch):
+    monkeypatch.setattr(loop_state, "_event", Event)
+    clock = Clock(torch.device("cuda"))
+    clock.stop()
+    assert not clock._events[1].known and clock.seconds == 0.25
+
+
+def test_losses_of_several_processes_are_summed_without_a_barrier(monkeypatch):
+    def barrier(*_, **__):
+        pytest.fail("the processes wait for their devices")
+
+    monkeypatch.setattr(torch.distributed, "barrier", barrier)
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda values: values.mul_(2))
+    loop, _ = looping(False)
+    loop.fabric = SimpleNamespace(world_size=2)
+    assert loop._together(torch.tensor([1.0, 3.0])).tolist() == [2, 6]
 
 
 @pytest.mark.parametrize("most", [0.5, 1e9])

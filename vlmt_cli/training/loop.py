@@ -145,7 +145,8 @@ class Loop:
         """Train one batch of a task, in as many parts as it was cut into, and update once.
 
         On a GPU nothing here waits for it: whether the loss is finite is known there, where no later update changes a
-        weight once it was not, and here when ``_settle`` asks.
+        weight once it was not, and here when ``_settle`` asks. Of several GPUs DDP asks each after the backward pass
+        which parameters were used, since heads take turns.
         """
         clock, number = Clock(self.fabric.device), batches.number
         loop_task, fabric = self.loop_tasks[task], self.fabric
@@ -211,12 +212,10 @@ class Loop:
         return dict(zip(own, total.clamp(min=1), strict=True))
 
     def _together(self, values: Tensor) -> Tensor:
-        """Sum over processes."""
-        if self.fabric.world_size == 1:
-            return values
-        total = self.fabric.all_reduce(values, reduce_op="sum")
-        assert isinstance(total, Tensor)
-        return total
+        """Sum over processes, in place; Fabric's own sum waits for the device first, in a barrier."""
+        if self.fabric.world_size > 1:
+            torch.distributed.all_reduce(values)
+        return values
 
     def _validate(self, task: str, iteration: int, steer: bool = True) -> None:
         self._settle()  # a model that has diverged is not scored

@@ -73,10 +73,7 @@ def seed_device(device: torch.device, seed: int) -> None:
 
 
 class Clock:
-    """The seconds of one piece of work; on a GPU those from its begin to its end there, which nobody waits for.
-
-    They are to be asked for when the work is known to be done.
-    """
+    """The seconds of one piece of work; on a GPU those from its begin to its end there, for which who asks waits."""
 
     def __init__(self, device: torch.device) -> None:
         on_gpu = device.type == "cuda"
@@ -94,6 +91,7 @@ class Clock:
     @property
     def seconds(self) -> float:
         if self._events:
+            self._events[1].synchronize()  # fp16's last losses were settled before its step
             return float(self._events[0].elapsed_time(self._events[1])) / 1000
         return self._times[1] - self._times[0]
 
