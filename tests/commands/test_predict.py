@@ -214,11 +214,12 @@ def test_a_store_that_is_named(predict, photos, data):
 
 
 ASK = """
-import sys
+import gc, sys
 from vlmt_cli.app import main
 try:
     main()
 finally:
+    print(gc.isenabled(), gc.get_freeze_count() > 10 * len(gc.get_objects()), file=sys.stderr)
     print(*(name for name in sys.modules if "." not in name or name == "torch._dynamo"), file=sys.stderr)
 """
 
@@ -227,9 +228,10 @@ def test_one_answer_imports_nothing_that_it_does_not_need(photos, data, model):
     arguments = ["predict", photos[1][0], "--model", model, "--data", data, "--task", "vqa", "--text", TEXT, "--json"]
     done = subprocess.run([sys.executable, "-c", ASK, *map(str, arguments)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    said, modules = done.stderr.splitlines()[-2:]
+    said, collecting, modules = done.stderr.splitlines()[-3:]
     heavy = {"torch._dynamo", "sympy", "pandas", "scipy", "matplotlib", "transformers", "lightning_fabric", "spacy"}
     assert "torch" in modules.split() and not heavy & set(modules.split())
+    assert collecting == "True True", "garbage is looked for among modules"
     seconds = json.loads(done.stdout)["seconds"]
     assert list(seconds) == ["imports", "model", "features", "answer"] and min(seconds.values()) > 0
     assert said == "Seconds: " + ", ".join(f"{name} {value:.2f} s" for name, value in seconds.items())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from vlmt_cli.base.collecting import importing
 from vlmt_cli.base.errors import UsageError
 from vlmt_cli.base.processes import started_from_outside
 from vlmt_cli.base.words import too_few_gpus
@@ -97,7 +98,8 @@ def devices_of(asked: Computing, numbered: bool = True) -> list[str]:
             ``auto`` takes a GPU.
     """
     check_computing(asked, numbered)
-    import torch
+    with importing():
+        import torch
 
     elsewhere = asked.launcher == "slurm"  # of other machines' GPUs it is known that there are some
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from vlmt_cli.base.collecting import importing
 from vlmt_cli.base.stages import IMPORTS, Stages
 from vlmt_cli.base.without_pandas import without_pandas
 from vlmt_cli.commands import completion
@@ -99,7 +100,7 @@ def predict(
     import msgspec
 
     stage = Stages()
-    with stage(IMPORTS):
+    with stage(IMPORTS), importing():
         from vlmt_cli.commands.show import say
         from vlmt_cli.evaluation.question import check_question, find_photos
         from vlmt_cli.runs.folders import check_checkpoint, find_run
@@ -160,7 +161,7 @@ class _Said(NamedTuple):
 
 def _ask(process: "Process", question: _Question) -> _Said:
     """Answer in this process, which may be one of several that share the photos; the first shows how far it is."""
-    with (stage := question.stage)(IMPORTS):
+    with (stage := question.stage)(IMPORTS), importing():
         from vlmt_cli.commands.show import progress, say
         from vlmt_cli.evaluation.predict import check_question_fits, in_order, predict, remarks, share
         from vlmt_cli.evaluation.predict_photos import Networks, see
