@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from vlmt_cli.base.collecting import importing
 from vlmt_cli.commands.options import (
     DATA,
     Available,
@@ -87,14 +88,20 @@ def clean(
 
       vlmt clean --check
     """
-    from vlmt_cli.base.errors import UsageError
-    from vlmt_cli.base.recipes import load_recipe
-    from vlmt_cli.clean.removal import LAST_RELATION
-    from vlmt_cli.commands.clean_answer import answer
-    from vlmt_cli.commands.clean_check import check as check_split
-    from vlmt_cli.commands.clean_input import names_of, parse_image_list, parse_mixture, require_files
-    from vlmt_cli.commands.clean_question import datasets_to_clean, image_files_of, question_of, refuse_contradiction
-    from vlmt_cli.datasets.options import Options
+    with importing():
+        from vlmt_cli.base.errors import UsageError
+        from vlmt_cli.base.recipes import load_recipe
+        from vlmt_cli.clean.removal import LAST_RELATION
+        from vlmt_cli.commands.clean_answer import answer
+        from vlmt_cli.commands.clean_check import check as check_split
+        from vlmt_cli.commands.clean_input import names_of, parse_image_list, parse_mixture, require_files
+        from vlmt_cli.commands.clean_question import (
+            datasets_to_clean,
+            image_files_of,
+            question_of,
+            refuse_contradiction,
+        )
+        from vlmt_cli.datasets.options import Options
 
     if identity not in (None, *LAST_RELATION):
         raise UsageError(f"there is no identity {identity!r}", todo=f"choose {' or '.join(LAST_RELATION)}")
