@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -29,6 +31,26 @@ def test_what_was_answered_is_what_a_second_look_finds(vlmt, cleaned, monkeypatc
     assert [vlmt("clean", *check, "--json", "--data", cleaned) for check in (["--check"], [])] == looked
     assert json.loads(looked[0][1])["leaks"] == 0
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in (cleaned / "clean").iterdir()} == files
+
+
+CLEAN = """
+import sys
+from vlmt_cli.app import main
+try:
+    main()
+finally:
+    print(*sys.modules, file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("check", [["--check"], []])
+def test_an_answer_that_stands_imports_nothing_that_it_does_not_need(cleaned, check):
+    done = subprocess.run(
+        [sys.executable, "-c", CLEAN, "clean", *check, "--data", cleaned], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    heavy = {"PIL", "matplotlib", "pandas", "scipy", "vlmt_cli.clean.scan", "vlmt_cli.mixtures.forms"}
+    assert not heavy & set(done.stderr.splitlines()[-1].split())
 
 
 def another_official_file(data, monkeypatch):

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from evaluation.tiny_run import make_run
 
-from vlmt_cli.clean import split_folder
+from vlmt_cli.clean import split_write
 from vlmt_cli.datasets.options import Options
 from vlmt_cli.datasets.prepare import prepare
 
@@ -135,7 +135,7 @@ def test_a_clean_that_ends_between_examples_and_split_is_noticed(vlmt, data, tmp
         raise trouble
 
     with monkeypatch.context() as patch:
-        patch.setattr(split_folder, "write", fail)
+        patch.setattr(split_write, "write", fail)
         assert vlmt("clean", "--data", data, "--datasets", "all,conceptual_captions,flickr30k_entities")[0] != 0
     code, _, err = vlmt("train", "--task", "nlvr2", *MINI, "--data", data, "--run", tmp_path / "run")
     assert code == 3 and "nlvr2" in err

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.image_names import SUFFIXES, image_key_of
-from vlmt_cli.base.images import is_image
 from vlmt_cli.base.keys import SOURCES, right_source
 
 
@@ -118,6 +117,8 @@ def _walk(root: Path) -> Iterator[tuple[Path, str]]:
 
 def _problem(path: Path, root: Path) -> str:
     """Say why a file is not taken for an image that can be opened; "" where it is."""
+    from vlmt_cli.base.images import is_image  # here, as whoever only names these reasons does without Pillow
+
     if _as_utf8(path) != str(path):
         return "a name that is not UTF-8"
     try:

@@ -1,6 +1,7 @@
 """The report of a clean split: ``report.json``, typed."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -10,11 +11,14 @@ from pydantic import BaseModel, ConfigDict
 
 from vlmt_cli.base.identity import HOW, PAPER_RELATIONS
 from vlmt_cli.clean.claim import open_points, verdict
-from vlmt_cli.clean.mixtures import MixtureReport, ScannedMixture, hits_left, hits_of, report_of, shares
+from vlmt_cli.clean.mixture_report import MixtureReport
 from vlmt_cli.clean.overlap import Matrix, Overlap, column_name, count_images, example_matrix, image_matrix
 from vlmt_cli.clean.question import CleanQuestion
 from vlmt_cli.clean.removal import LAST_RELATION, Removal, remove_test_images, union_of
 from vlmt_cli.clean.splits import CLEANED_ROLES
+
+if TYPE_CHECKING:
+    from vlmt_cli.clean.mixtures import ScannedMixture
 
 REPORT_VERSION = 3
 """Of ``report.json``; raised when its fields change."""
@@ -136,7 +140,7 @@ def make_report(
     absent_test_files: Sequence[str],
     near_duplicates: NearDuplicates | None,
     crosswalk: str | None = None,
-    mixtures: Sequence[ScannedMixture] = (),
+    mixtures: "Sequence[ScannedMixture]" = (),
 ) -> Report:
     """Count everything that the report says.
 
@@ -190,8 +194,11 @@ def make_report(
     return report
 
 
-def _add_mixture(report: Report, removal: Removal, mixture: ScannedMixture) -> None:
+def _add_mixture(report: Report, removal: Removal, mixture: "ScannedMixture") -> None:
     """Report on a mixture, and add its column to the matrices."""
+    # Here, as whoever reads a report scans no mixture.
+    from vlmt_cli.clean.mixtures import hits_left, hits_of, report_of, shares
+
     overlap, last, column = removal.overlap, LAST_RELATION[removal.identity], column_name(mixture.given.name, "mixture")
     removing = hits_of(mixture, removal.union, last)
     by_paper = hits_of(mixture, union_of(overlap, "paper"), PAPER_RELATIONS[-1])

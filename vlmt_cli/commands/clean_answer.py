@@ -34,8 +34,8 @@ def answer(
 
     from vlmt_cli import __version__
     from vlmt_cli.base.files import locked
-    from vlmt_cli.clean import split_folder
     from vlmt_cli.clean.answered import is_answered, remember
+    from vlmt_cli.clean.split_folder import read_report
     from vlmt_cli.commands.reading import examples_of
     from vlmt_cli.commands.show import progress
     from vlmt_cli.datasets.prepare import NEXT, move_in, prepare
@@ -52,9 +52,10 @@ def answer(
             # A page with photos is made again, as these are not compared.
             is_plain = to is None and not croissant and not (data / "images").exists()
             if is_plain and is_answered(data, asked, examples):
-                return _tell(split_folder.read_report(target), data, target, [], as_json)
+                return _tell(read_report(target), data, target, [], as_json)
         import pyarrow as pa
 
+        from vlmt_cli.clean import split_write
         from vlmt_cli.clean.leaks import split_leaks
         from vlmt_cli.clean.overlap import compare_splits
         from vlmt_cli.clean.removal import LAST_RELATION, remove_test_images, removed_table
@@ -101,7 +102,7 @@ def answer(
                     move_in(data, examples.values())
                 hashes = {name: each.manifest.links_hash for name, each in examples.items()}
                 command = command_of(asked, bool(missing))
-                split_folder.write(target, removal, removed, report, hashes, command, leaks, croissant, mixtures)
+                split_write.write(target, removal, removed, report, hashes, command, leaks, croissant, mixtures)
                 if to is None:
                     remember(data, asked, names)
     read_beside = [name for name, each in examples.items() if to and each.beside]
@@ -125,7 +126,7 @@ def _show(report: "Report", data: Path, folder: Path | None, beside: list[str]) 
         beside: datasets whose examples are there, too.
     """
     from vlmt_cli.clean.claim import detectors, mixtures
-    from vlmt_cli.clean.mixtures import FOLDER as MIXTURES
+    from vlmt_cli.clean.mixture_report import FOLDER as MIXTURES
     from vlmt_cli.commands.clean_tables import images_table, matrix_table
     from vlmt_cli.commands.show import stdout
 

@@ -190,10 +190,13 @@ def _edited(examples: "dict[str, Prepared]") -> list[str]:
 
 
 def _changed_lists(question: "CleanQuestion") -> list[str]:
-    from vlmt_cli.clean.image_lists import hash_of
     from vlmt_cli.clean.question import list_hash
 
-    changed = [each.path for each in question.image_lists if hash_of(each.path) != each.sha256]
+    changed = []
+    if question.image_lists:
+        from vlmt_cli.clean.image_lists import hash_of  # which knows every form of mixture
+
+        changed = [each.path for each in question.image_lists if hash_of(each.path) != each.sha256]
     files = question.image_files
     if files and files.verdicts and files.verdicts_sha256 and list_hash(Path(files.verdicts)) != files.verdicts_sha256:
         changed.append(files.verdicts)

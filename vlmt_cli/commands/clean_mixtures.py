@@ -48,7 +48,8 @@ def check_mixtures(checked: "Checked", folder: Path, report: "Report", overlap: 
 
     from vlmt_cli.base.errors import DataError
     from vlmt_cli.clean.check import Leak
-    from vlmt_cli.clean.mixtures import FOLDER, hashes_below, index_of_tests, written_sources
+    from vlmt_cli.clean.mixture_report import FOLDER
+    from vlmt_cli.clean.mixtures import hashes_below, index_of_tests, written_sources
     from vlmt_cli.clean.removal import LAST_RELATION
     from vlmt_cli.commands.scan_sources import scan_sources
     from vlmt_cli.mixtures.rules import NO_RULES
