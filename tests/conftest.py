@@ -106,7 +106,17 @@ def _make_trained_world(folder):
         assert run(*command, "--data", str(folder)) == 0
 
 
-def pytest_collection_finish():
-    """Leave the modules that were imported out of every later garbage collection: there are a million objects."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Look for no garbage while everything is imported, and later among what the tests made alone, and seldom.
+
+    What was imported, a million objects, is left out of every later search. With Python's own thresholds the many
+    small searches, of which each has little else to look at, would often end in one among all that is left.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.set_threshold(10_000, 10, 10)
+        gc.enable()
