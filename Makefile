@@ -28,7 +28,7 @@ quick: lint
 
 test: lint tests
 
-tests: .venv/installed
+tests: .venv/compiled
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 docs: .venv/installed
@@ -40,4 +40,9 @@ clean:
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[all,dev,daft]'
+	touch $@
+
+# Once, as else each of the processes that test would compile the same thousands of modules at the same time.
+.venv/compiled: .venv/installed
+	-$(BIN)/python -m pytest --numprocesses=0 --collect-only -qq >/dev/null
 	touch $@
