@@ -68,13 +68,13 @@ def _equal(one, other):
     return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
 
 
-def wait_for(run, iteration, process):
-    """Wait until a run in a process of ``subprocess`` has told of an iteration."""
+def wait_for(run, iteration, goes_on):
+    """Wait until a run in another process has told of an iteration; ``goes_on`` says whether the process still does."""
     began = time.monotonic()
     while time.monotonic() - began < 180:
         if (run / METRICS).exists() and f'"iteration": {iteration},' in (run / METRICS).read_text():
             return
-        assert process.poll() is None, "it ended before"
+        assert goes_on(), "it ended before"
         time.sleep(0.005)
     raise AssertionError(f"no iteration {iteration} within three minutes")
 
@@ -92,6 +92,14 @@ def kill_at_rename(job, number):
 def signal_after(arguments, iteration, number, output):
     """Run ``vlmt`` in another process that gets a signal after an iteration; returns its exit code and output."""
     return _run_elsewhere(_command, arguments, iteration, number, output), output.read_text()
+
+
+def start(arguments, printed):
+    """Start ``vlmt`` in another process, which prints to ``out`` and ``err`` in the new folder ``printed``."""
+    printed.mkdir()
+    process = SERVER.Process(target=_print_to_files, args=(arguments, printed))
+    process.start()
+    return process
 
 
 def _run_elsewhere(function, *arguments):
@@ -135,6 +143,17 @@ def _command(arguments, iteration, number, output):
         code = run(*arguments)
         sys.stderr.flush()
     sys.exit(code)
+
+
+def _print_to_files(arguments, printed):
+    from commands.running import run
+
+    os.environ["OMP_NUM_THREADS"] = "1"  # of those that it starts
+    torch.set_num_threads(1)
+    for number, name in ((1, "out"), (2, "err")):
+        with (printed / name).open("w") as file:
+            os.dup2(file.fileno(), number)
+    sys.exit(run(*arguments))
 
 
 def _after(iteration, act, slow=0.0):

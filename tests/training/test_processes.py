@@ -14,7 +14,7 @@ import pytest
 import torch
 import yaml
 from training.conftest import ALIKE, CUT, MANY
-from training.small_runs import make_recipe, of_kind, same_end, set_options, told, wait_for
+from training.small_runs import make_recipe, of_kind, same_end, set_options, start, told, wait_for
 
 from vlmt_cli.base.errors import DataError, UsageError, VlmtError
 from vlmt_cli.evaluation.processes import Devices
@@ -112,15 +112,18 @@ def test_a_job_of_a_cluster_is_requeued_and_ends_as_if_it_had_not_been(pair, tra
     run = tmp_path / "run"
     choices = CUT | {"save_every": 1000}  # it would begin anew if the signal did not make it save
     options = [word for setting in set_options(**choices) for word in ("--set", setting)]
-    command = [sys.executable, "-m", "vlmt_cli", "train", "--launcher", "local", "--device", "cpu", "--processes", "2"]
-    command += ["--task", "vqa,refcoco", "--scale", "mini", "--data", str(trained_world), "--run", str(run), *options]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as job:
-        wait_for(run, 4, job)
+    command = ["train", "--launcher", "local", "--device", "cpu", "--processes", "2", "--task", "vqa,refcoco"]
+    command += ["--scale", "mini", "--data", str(trained_world), "--run", str(run), *options]
+    process = start(command, tmp_path / "printed")
+    try:
+        wait_for(run, 4, process.is_alive)
         first = json.loads((tmp_path / ".locks" / "run.lock").read_text())["pid"]
         os.kill(first, signal.SIGUSR2)
-        output, errors = job.communicate(timeout=300)
-    assert job.returncode == 0, errors
+        process.join(300)
+    finally:
+        process.kill()
+    output, errors = ((tmp_path / "printed" / name).read_text() for name in ("out", "err"))
+    assert process.exitcode == 0, errors
     assert output.count("trained in") == 1 and errors.count("Initialising from") == 1
     begun, resumed = of_kind(run, "start")
     assert begun["iteration"] == 0 < resumed["iteration"] < 24 and begun["world"] == resumed["world"] == 2

@@ -1,13 +1,10 @@
 """Of two processes that train into one folder the second is refused, and harms nothing."""
 
-import os
 import re
-import subprocess
-import sys
 
 import pytest
 from commands.running import run as vlmt
-from training.small_runs import make_recipe, of_kind, set_options, wait_for
+from training.small_runs import make_recipe, of_kind, set_options, start, wait_for
 
 from vlmt_cli.analysis.relations.sweep import Wanted
 from vlmt_cli.analysis.relations.sweep_run import SweepJob
@@ -24,16 +21,13 @@ def first(trained_world, tmp_path):
     options = [word for setting in set_options(**CHOICES) for word in ("--set", setting)]
     command = ["train", "--task", "vqa", "--device", "cpu", "--scale", "mini", "--data", str(trained_world)]
     command += ["--run", str(run), *options]
-    with subprocess.Popen(
-        [sys.executable, "-m", "vlmt_cli", *command],
-        stderr=subprocess.DEVNULL,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    ) as process:
-        try:
-            wait_for(run, 1, process)
-            yield process, command
-        finally:
-            process.kill()
+    process = start(command, tmp_path / "printed")
+    try:
+        wait_for(run, 1, process.is_alive)
+        yield process, command
+    finally:
+        process.kill()
+        process.join()
 
 
 def test_the_second_process_is_refused_and_told_who_trains(first, trained_world, tmp_path, capfd):
@@ -51,5 +45,5 @@ def test_the_second_process_is_refused_and_told_who_trains(first, trained_world,
     wanted = Wanted("run", make_recipe("all-tasks", "vqa", **CHOICES), 0)
     with pytest.raises(VlmtError, match=f"process {process.pid} on .*; run it again when that has ended"):
         SweepJob(wanted, tmp_path / "run", trained_world, "cpu", False, train)()
-    assert half_written.exists() and process.poll() is None
+    assert half_written.exists() and process.is_alive()
     assert len(of_kind(tmp_path / "run", "start")) == 1

@@ -63,7 +63,7 @@ def interrupt(arguments, run, iteration, number):
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     ) as process:
         try:
-            wait_for(run, iteration, process)
+            wait_for(run, iteration, lambda: process.poll() is None)
             (os.killpg if number == signal.SIGKILL else os.kill)(process.pid, number)
             output, _ = process.communicate(timeout=180)
         finally:
