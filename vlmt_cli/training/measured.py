@@ -107,8 +107,8 @@ def measure_cost(job: Job, progress: Callable[[str, int, int], None] = lambda na
     else:
         memory["measured maximum of this process"] = 1024.0 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assumptions = [
-        f"Measured here in one process, with random weights, at {UPDATES} updates a size of batch; a batch that would"
-        f" take more than {LONG_ENOUGH:g} s is extrapolated from smaller ones.",
+        f"Measured here in one process, with random weights, at {UPDATES} updates a size of batch. A batch that would"
+        f" take more than {LONG_ENOUGH:g} s is extrapolated from smaller ones; memory is that of the largest that ran.",
         *([f"{devices} devices work side by side, and exchanging gradients takes no time."] if devices > 1 else []),
         *words,
         *sorted({size.source for size in sizes.values()}),
