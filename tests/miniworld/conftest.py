@@ -37,8 +37,7 @@ def read_all(raw: Path) -> dict[str, Examples]:
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    raw = tmp_path_factory.mktemp("miniworld") / "raw"
+def world(made_once: Callable[[str, Callable[[Path], None]], Path]) -> World:
     plan = make_plan(Sizes(), seed=0)
-    write_annotations(plan, raw)
+    raw = made_once("miniworld", lambda folder: write_annotations(plan, folder / "raw")) / "raw"
     return World(plan, raw, read_all(raw))
