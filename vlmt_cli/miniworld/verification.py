@@ -77,10 +77,6 @@ class Claim:
     shape: str | None
     holds: Callable[[int, int], bool]
 
-    def true_of(self, left: Scene, right: Scene) -> bool:
-        """Return whether the claim is true of these two images."""
-        return self.holds(*(len(matching(scene, self.colour, self.shape)) for scene in (left, right)))
-
 
 _WORDINGS: tuple[tuple[str, str, Callable[[int, int], bool]], ...] = (
     ("left", "The left image contains {one}.", lambda left, right: left > 0),
@@ -109,6 +105,8 @@ CLAIMS = [
     ),
     *(Claim("shapes", text, None, None, holds) for text, holds in _ABOUT_SHAPES),
 ]
+_COUNTED = {(claim.colour, claim.shape) for claim in CLAIMS}
+"""What has to be counted in an image, once for all claims about it."""
 
 
 def write_snli_ve(plan: Plan, raw: Path, written: Captions) -> None:
@@ -151,9 +149,10 @@ def write_nlvr2(plan: Plan, raw: Path) -> None:
             members = photos[number * 2 * NLVR2_SET : (number + 1) * 2 * NLVR2_SET]
             pairs = list(zip(members[::2], members[1::2], strict=True))
             scenes = [(plan.scenes[left], plan.scenes[right]) for left, right in pairs]
+            counts = {what: [[len(matching(scene, *what)) for scene in pair] for pair in scenes] for what in _COUNTED}
             fair: dict[str, list[tuple[str, list[bool]]]] = {}
             for claim in CLAIMS:
-                truth = [claim.true_of(*pair) for pair in scenes]
+                truth = [claim.holds(left, right) for left, right in counts[claim.colour, claim.shape]]
                 if sum(truth) == NLVR2_SET // 2:
                     fair.setdefault(claim.kind, []).append((claim.text, truth))
             for k in range(2):
