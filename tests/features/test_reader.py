@@ -108,3 +108,20 @@ def test_a_store_says_what_it_holds_whatever_its_folders_name(tmp_path):
     assert find_stores(tmp_path, None, None) == (tmp_path / "candidates-of-a-detector", tmp_path / "x-visual7w")
     with pytest.raises(DataError, match="holds 'candidates', not 'detected'"):
         StoreWriter(tmp_path / "x-visual7w", replace_meta(meta, holds="detected"))
+
+
+def test_of_several_stores_the_one_that_fits_best_is_read(tmp_path):
+    for name in ("a", "b", "wide"):
+        width = 8 if name == "wide" else 4
+        meta = Meta(holds="detected", extractor="x", extractor_hash=name, feature_width=width)
+        with StoreWriter(tmp_path / name, meta):
+            pass
+    for fits, found in (({"b": 2, "a": 1}, "b"), ({"wide": 1}, "wide")):
+        assert find_stores(tmp_path, None, None, likeness=lambda store, fits=fits: fits.get(store.path.name, 0)) == (
+            tmp_path / found,
+            None,
+        )
+    with pytest.raises(UsageError, match=r"holds 3 feature stores, of which 2 fit alike; choose one with .*NAME: a, b"):
+        find_stores(tmp_path, None, None, likeness=lambda store: int(store.meta.feature_width == 4))
+    with pytest.raises(UsageError, match=r"holds 3 feature stores \(a, b, wide\), and none of them fits"):
+        find_stores(tmp_path, None, None, likeness=lambda store: 0)

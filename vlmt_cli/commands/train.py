@@ -159,7 +159,7 @@ def launch(name: str, folder: str, over: dict[str, Any], options: TrainingOption
     settle(run)
     in_the_way: list[obstacles.Obstacle] = []
     if options.resume:
-        opening = _resuming(run, recipe if keys or options.scale or over else None)
+        opening = _resuming(run, recipe if options.scale or over else None, keys)
     else:
         opening = _initialising(run, recipe, options.data, in_the_way)
     if asked.asked_gpus and options.launcher != "slurm" and gpus_surely_missing():
@@ -185,13 +185,29 @@ def launch(name: str, folder: str, over: dict[str, Any], options: TrainingOption
         _show(run, options.as_json)
 
 
-def _resuming(run: Path, asked: "Recipe | None") -> str:
-    """Return the line that opens a run that is resumed, after comparing its recipe with what is asked for, if any."""
+def _resuming(run: Path, asked: "Recipe | None", keys: list[str]) -> str:
+    """Return the line that opens a run that is resumed, after comparing its recipe with what is asked for.
+
+    Args:
+        run: its folder.
+        asked: the recipe that the options ask for; None where they name none, and only ``keys`` are compared.
+        keys: that are laid over it.
+    """
+    import json
+
+    from vlmt_cli.base.recipes import load_recipe
+    from vlmt_cli.runs.folders import LINEAGE
     from vlmt_cli.runs.metrics import is_finished
-    from vlmt_cli.runs.recipe import difference_of, read_recipe
+    from vlmt_cli.runs.recipe import RECIPE, Recipe, difference_of, read_recipe
 
     recipe = read_recipe(run)
-    if asked and (difference := difference_of(asked, recipe)):
+    asked = asked or load_recipe(str(run / RECIPE), Recipe, keys)
+    if recipe.features.store is None and asked.features.store is not None and (run / LINEAGE).exists():
+        # The recipe named no store, and the run read one: whoever names that one asks for nothing else.
+        extractor = json.loads((run / LINEAGE).read_text())["extractor"] or {}
+        if extractor.get("store") == Path(asked.features.store).name:
+            asked = asked.model_copy(update={"features": asked.features.model_copy(update={"store": None})})
+    if difference := difference_of(asked, recipe):
         todo = "leave these options out, or start another run with --run"
         raise UsageError(f"cannot resume with other keys: {difference}", where=run, todo=todo)
     return f"{run} is finished" if is_finished(run) else f"Resuming {run}"

@@ -65,7 +65,7 @@ def see(
         sources: the photos.
         trained: the extractor of the model's lineage; None where it is not known.
         networks: what to make it of, for files.
-        stores: feature stores, for image keys; of other extractors' than the model's none is read.
+        stores: feature stores, for image keys; of other extractors' than the model's none is read, and its own first.
         boxes: (C, 4) in pixels, to choose among; only with one photo.
         progress: called with how many files are done, of how many.
         stage: counts the seconds of ``detector`` (making networks, with what they import) and of ``features``.
@@ -102,6 +102,9 @@ def see(
             for store in opened
             if trained is None or same_features(store.meta.extractor_hash) == same_features(trained.hash)
         ]
+        if trained is not None:  # the model's own store before others of its extractor, such as those of cells
+            own = (trained.store, trained.candidates)
+            known.sort(key=lambda store: (store.meta.extractor_hash != trained.hash, store.path.name not in own))
         photos = [
             made[source.path] if source.path else _stored(source.name, known, opened, trained, boxes)
             for source in sources

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.datasets.table import AMONG_CANDIDATES
@@ -9,13 +10,35 @@ from vlmt_cli.features.reader import RegionReader, find_stores, named_store
 from vlmt_cli.features.store import FeatureStore, Meta
 from vlmt_cli.runs.best import BestOrLast, Weights, find_weights
 from vlmt_cli.runs.checkpoint import Checkpoint, load_checkpoint
-from vlmt_cli.runs.lineage import same_features
+from vlmt_cli.runs.lineage import Extractor, same_features
 from vlmt_cli.runs.recipe import RECIPE, Recipe, read_recipe, task_token
 from vlmt_cli.runs.recipe_sections import FeatureChoices
 from vlmt_cli.tasks.text import TextEncoder
 
 STORE_OPTION = "--set features.store=NAME"
 FEATURES_OPTION = "--features NAME"
+
+
+class TrainedOn(NamedTuple):
+    """The features that a checkpoint was trained on.
+
+    Attributes:
+        extractor: of its lineage; None when unknown.
+        width: of the features.
+    """
+
+    extractor: Extractor | None
+    width: int
+
+    def likeness(self, store: FeatureStore) -> int:
+        """Say how surely a store is the one that was read: 4 by name and hash, 3 by hash, 2 by features, 0 never."""
+        if store.meta.feature_width != self.width:
+            return 0
+        if self.extractor is None:
+            return 1
+        if store.meta.extractor_hash == self.extractor.hash:
+            return 4 if store.path.name == self.extractor.store else 3
+        return 2 if same_features(store.meta.extractor_hash) == same_features(self.extractor.hash) else 0
 
 
 @dataclass(frozen=True)
@@ -50,14 +73,14 @@ class LoadedModel:
 
         Args:
             data: the data folder.
-            features: the store; by default the recipe's, or the only one there.
+            features: the store; by default the recipe's, or the one that the model was trained on.
 
         Raises:
             UsageError: no store, or several, could be meant, or features have another width.
             DataError: features are another extractor's.
         """
         choices = self.features.model_copy(update={"store": features} if features else {})
-        reader = open_stores(choices, data, FEATURES_OPTION)
+        reader = open_stores(choices, data, FEATURES_OPTION, trained=trained_on(self.checkpoint))
         for store in reader.stores:
             check_features_fit(self.checkpoint, store.meta, FEATURES_OPTION)
         return reader
@@ -93,13 +116,18 @@ def token_kind(checkpoint: Checkpoint) -> str:
     return checkpoint.config.task_token if checkpoint.config.trunk.task_tokens else "none"
 
 
-def make_reader(recipe: Recipe, data: Path, fixed: bool = False) -> RegionReader:
-    """Open the feature stores that a recipe names, or those in the data folder.
+def trained_on(checkpoint: Checkpoint) -> TrainedOn:
+    """Return the features that a checkpoint was trained on."""
+    return TrainedOn(checkpoint.lineage.extractor, checkpoint.config.trunk.region_features)
+
+
+def make_reader(recipe: Recipe, data: Path, fixed: bool = False, trained: TrainedOn | None = None) -> RegionReader:
+    """Open the feature stores that a recipe names, or those in the data folder that fit what a model was trained on.
 
     Raises:
         UsageError: no store, or several, could be meant; or a task needs candidates' features and there are none.
     """
-    reader = open_stores(recipe.features, data, fixed=fixed)
+    reader = open_stores(recipe.features, data, fixed=fixed, trained=trained)
     needed = [task for task in recipe.tasks if task in AMONG_CANDIDATES and reader.of(task).candidates is None]
     if needed:
         what = f"{' and '.join(needed)} choose among given boxes, and there is no store of their features"
@@ -108,8 +136,21 @@ def make_reader(recipe: Recipe, data: Path, fixed: bool = False) -> RegionReader
     return reader
 
 
-def open_stores(choices: FeatureChoices, data: Path, option: str = STORE_OPTION, fixed: bool = False) -> RegionReader:
-    """Open the feature stores that are named or that are there; ``option`` says how to name one, for the error.
+def open_stores(
+    choices: FeatureChoices,
+    data: Path,
+    option: str = STORE_OPTION,
+    fixed: bool = False,
+    trained: TrainedOn | None = None,
+) -> RegionReader:
+    """Open the feature stores that are named, or those that are there and fit.
+
+    Args:
+        choices: of a recipe.
+        data: the data folder.
+        option: how to name a store, for the error.
+        fixed: as the reader has it.
+        trained: what a model was trained on; its own store goes before all others. None for a new model.
 
     Raises:
         UsageError: no store, or several, could be meant.
@@ -117,7 +158,17 @@ def open_stores(choices: FeatureChoices, data: Path, option: str = STORE_OPTION,
     """
     folder, candidates = data / "features", choices.candidates
     of_all, own = (candidates, {}) if isinstance(candidates, str) else (None, candidates or {})
-    path, beside = find_stores(folder, choices.store, of_all, option)
+
+    def likeness(store: FeatureStore) -> int:
+        if store.meta.cells**2 > choices.regions:
+            return 0
+        return trained.likeness(store) if trained else 1
+
+    def beside_it(store: FeatureStore, given: FeatureStore) -> int:
+        own = trained.extractor.candidates if trained and trained.extractor else None
+        return 1 + (given.path.name == own) if _fit(store, given) else 0
+
+    path, beside = find_stores(folder, choices.store, of_all, option, likeness, beside_it)
     store, given = FeatureStore(path), FeatureStore(beside) if beside else None
     if given is not None and of_all is None and not _fit(store, given):
         given = None  # nobody named it

@@ -3,7 +3,7 @@
 Shapes: B images, V rows of regions (IMG included), C candidates of an image, F feature width.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -190,16 +190,27 @@ def relative(pixels_BV4: Tensor, sizes_B2: Tensor) -> Tensor:
     return torch.cat([corners, area[..., None]], -1)
 
 
+Likeness = Callable[[FeatureStore], int]
+"""How well a store that nobody named fits: 0 where it cannot be read, and more the more it is like what is wanted."""
+
+
 def find_stores(
-    folder: Path, store: str | None, candidates: str | None, option: str = "--set features.store=NAME"
+    folder: Path,
+    store: str | None,
+    candidates: str | None,
+    option: str = "--set features.store=NAME",
+    likeness: Likeness = lambda store: 1,
+    beside: Callable[[FeatureStore, FeatureStore], int] = lambda store, given: 1,
 ) -> tuple[Path, Path | None]:
     """Say which stores in a folder of features to read.
 
     Args:
         folder: ``<data>/features``.
-        store: a path, or a name in the folder; None when there is but one that holds detected regions.
-        candidates: the same of given boxes; None when it stands beside the other.
+        store: a path, or a name in the folder; None for the one of those with detected regions that fits best.
+        candidates: the same of given boxes; None for the one beside the other that fits it best.
         option: how to name a store, for the error.
+        likeness: how well a store of detected regions fits.
+        beside: how well a store of given boxes fits one of detected regions, which comes first.
 
     Raises:
         UsageError: none or several could be meant.
@@ -210,15 +221,35 @@ def find_stores(
         store_path = named_store(folder, store)
     else:
         detected = [path for path in stores if path not in given]
-        if len(detected) != 1:
+        fitting = _most_alike(detected, likeness) if len(detected) > 1 else detected
+        if len(fitting) != 1:
             what = f"holds {len(detected) or 'no'} feature store{'s' * (len(detected) > 1)}"
-            names = ", ".join(path.name for path in detected)
+            names = ", ".join(path.name for path in fitting or detected)
             todo = f"choose one with {option}: {names}" if detected else "make one with vlmt extract"
+            if detected and not fitting:
+                what, todo = f"{what} ({names}), and none of them fits", "make one that does with vlmt extract"
+            elif len(fitting) < len(detected):
+                what += f", of which {len(fitting)} fit alike"
             raise UsageError(what, where=folder, todo=todo)
-        store_path = detected[0]
+        store_path = fitting[0]
     if candidates is not None:
         return store_path, named_store(folder, candidates)
+    if len(given) > 1 and store_path.exists():
+        own = FeatureStore(store_path)
+        given = _most_alike(given, lambda other: beside(own, other))
     return store_path, given[0] if len(given) == 1 else None
+
+
+def _most_alike(paths: Sequence[Path], likeness: Likeness) -> list[Path]:
+    """Return which of some stores fit best; none where none can be read."""
+    alike: dict[Path, int] = {}
+    for path in paths:
+        try:
+            alike[path] = likeness(FeatureStore(path))
+        except DataError:
+            alike[path] = 0
+    best = max(alike.values(), default=0)
+    return [path for path in paths if best and alike[path] == best]
 
 
 def _has_candidates(path: Path) -> bool:

@@ -100,10 +100,19 @@ class Stage(_Model):
 
 
 class Extractor(_Model):
-    """The detector behind the region features."""
+    """The detector behind the region features, and where they were.
+
+    Attributes:
+        name: of the extractor.
+        hash: of the extractor; tells two of the same name apart.
+        store: the name of the feature store that was read; None when unknown, as in older lineages.
+        candidates: the same of given boxes; None where none was read.
+    """
 
     name: str
     hash: str
+    store: str | None = None
+    candidates: str | None = None
 
 
 class Lineage(_Model):

@@ -53,7 +53,7 @@ def train_here(fabric: Fabric, job: Job) -> bool:
     recipe, choices = job.recipe, job.recipe.training
     encoder = TextEncoder(job.tokenizer)
     on_gpu = fabric.device.type == "cuda"
-    reader = make_reader(recipe, job.data, fixed=on_gpu and choices.compile)
+    reader = make_reader(recipe, job.data, on_gpu and choices.compile, job.trained)
     splits = load_splits(job.data, recipe, encoder, reader, job.partial)
     checkpoint, beginning = (load_checkpoint(job.run), None) if job.resume else _begin(job, encoder, reader, splits)
     own = checkpoint.model
@@ -130,7 +130,16 @@ def _begin(
     source = StartingPoint(load_model(job.start, "last"), job.start) if job.start else None  # as ``prepare`` chose
     meta, vocabulary = reader.store.meta, encoder.tokenizer.get_vocab_size()
     checkpoint, beginning = make_start(job.recipe, source, meta, vocabulary, answers, job.tokenizer, job.seed)
-    return _add_stage(checkpoint, beginning, job, splits), beginning
+    return _add_stage(_with_stores(checkpoint, reader), beginning, job, splits), beginning
+
+
+def _with_stores(checkpoint: Checkpoint, reader: RegionReader) -> Checkpoint:
+    """Say in a checkpoint's lineage by what name its stores can be found again, whatever will stand beside them."""
+    extractor = checkpoint.lineage.extractor
+    assert extractor is not None  # of ``make_start``
+    names = {"store": reader.store.path.name, "candidates": reader.candidates and reader.candidates.path.name}
+    extractor = extractor.model_copy(update=names)
+    return replace(checkpoint, lineage=checkpoint.lineage.model_copy(update={"extractor": extractor}))
 
 
 def _start_record(

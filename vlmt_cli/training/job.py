@@ -8,6 +8,7 @@ from typing import Any
 
 from vlmt_cli.clean.split_folder import read_report
 from vlmt_cli.evaluation.processes import Devices
+from vlmt_cli.evaluation.setup import TrainedOn
 from vlmt_cli.runs.recipe import Recipe
 
 Listener = Callable[[dict[str, Any]], None]
@@ -25,6 +26,7 @@ class Job:
         devices: what to compute on.
         tokenizer: a ``tokenizer.json``, as text.
         start: the weights to begin with, a folder or a file; None for initial ones.
+        trained: the features that these weights, or those of the run that is resumed, were trained on.
         report: makes the function that gets every line of metrics, in the first process.
     """
 
@@ -37,6 +39,7 @@ class Job:
     devices: Devices = field(default_factory=Devices)
     tokenizer: str = ""
     start: str | None = None
+    trained: TrainedOn | None = None
     report: Callable[[], AbstractContextManager[Listener]] | None = None
 
 

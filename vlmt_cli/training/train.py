@@ -14,7 +14,7 @@ from vlmt_cli.base.errors import DataError, UsageError, VlmtError
 from vlmt_cli.base.files import put_back
 from vlmt_cli.base.processes import fork_server, keep_shared, started_from_outside
 from vlmt_cli.evaluation.processes import check_devices, in_its_words, make_fabric
-from vlmt_cli.evaluation.setup import load_model
+from vlmt_cli.evaluation.setup import load_model, trained_on
 from vlmt_cli.runs.best import find_weights
 from vlmt_cli.runs.checkpoint import load_checkpoint
 from vlmt_cli.runs.folders import CONFIG, IN_USE, STATE, start_of
@@ -141,7 +141,7 @@ def prepare(job: Job) -> Job:
         if before != split_hash:
             what = f"the run was trained on split {before}, and the data now have {split_hash}"
             raise DataError(what, where=job.run, todo="clean again as before, or begin another run")
-    return replace(job, tokenizer=tokenizer, start=start)
+    return replace(job, tokenizer=tokenizer, start=start, trained=trained_on(checkpoint) if checkpoint else None)
 
 
 def _texts(job: Job) -> Iterator[str]:
