@@ -5,7 +5,8 @@ import pytest
 from vlmt_cli.clean.claim import UNUSED, open_points, verdict
 from vlmt_cli.clean.image_files import NOT_AN_IMAGE, NOT_NAMED
 from vlmt_cli.clean.overlap import Share
-from vlmt_cli.clean.report import NearDuplicates, PassedOver, Report
+from vlmt_cli.clean.question import CleanQuestion
+from vlmt_cli.clean.report import NearDuplicates, PassedOver, Report, SplitReport
 
 
 def files(**changes):
@@ -27,11 +28,17 @@ def passed_over(reason):
     return [PassedOver(reason=reason, files=3, first="images/1")]
 
 
+def split(dataset, role):
+    counts = dict.fromkeys(("examples", "kept", "removed", "removed_under_paper_identity"), 0)
+    return SplitReport(dataset=dataset, split=role, role=role, by_test_set={}, by_relation={}, **counts)
+
+
 def report(**changes):
     settled = {
         "identity": "strict",
+        "question": CleanQuestion(datasets=["coco"], identity="strict", options={}),
         "union": ["coco"],
-        "splits": [],
+        "splits": [split("coco", "test")],
         "warnings": [],
         "absent_test_files": [],
         "compared_by": ["id", "flickr"],
@@ -53,12 +60,14 @@ def test_nothing_is_left_where_nothing_is_open(near_duplicates):
     assert "No test image is left among" in said and "Still open" not in said
     assert ("10 images" if near_duplicates else "1,234 images") in said
     assert ("Image files were not compared" in said) == (near_duplicates is None)
+    assert "Test images of vqa, vg_qa, gqa, flickr30k" in said and "were not asked for" in said
 
 
 @pytest.mark.parametrize(
     ("changes", "point"),
     [
         ({"warnings": ["image_data.json is missing"]}, "1 warning about official files"),
+        ({"splits": [split("coco", "train")]}, "test images of coco were not looked for (vlmt scan knows image ids of"),
         ({"absent_test_files": ["nlvr2/test2.json"]}, "test images of nlvr2/test2.json, which is not there"),
         (
             {"test_images_after": {"coco": {"vqa": Share(0, 5)}, "nlvr2 test2": {"nlvr2": Share(1, 5)}}},

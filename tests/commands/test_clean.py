@@ -108,7 +108,10 @@ def test_missing_files_are_listed_and_available_goes_on_and_says_so(vlmt, own_wo
     report = json.loads(out)
     warnings = report["warnings"]
     assert code == 0 and report["crosswalk"] == "built-in"
-    assert "Clean of the test images of vqa" in warnings[0] and "nlvr2/train.json" in warnings[0]
+    assert "Clean of the test images of vqa" in warnings[0] and "3 official files are missing" in warnings[0]
+    assert "Test images of nlvr2 were not looked for, and may be left (vlmt scan knows image ids of" in warnings[0]
+    assert "test images of nlvr2 were not looked for" in report["verdict"]
+    assert "Test images of nlvr2 were not looked for" in vlmt("clean", "--data", own_world, "--check")[1]
     assert "image_data.json is missing" in warnings[1]
 
 

@@ -1,11 +1,13 @@
 """What a report claims: how far images were compared, and what remains open."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from vlmt_cli.base.words import be, count, listed, quoted
 from vlmt_cli.clean.image_files import NOT_AN_IMAGE
 from vlmt_cli.clean.overlap import column_name
 from vlmt_cli.clean.splits import CLEANED_ROLES
+from vlmt_cli.datasets.table import TWELVE
 
 if TYPE_CHECKING:
     from vlmt_cli.clean.report import NearDuplicates, Report
@@ -28,6 +30,7 @@ def open_points(report: "Report") -> list[str]:
     """List what must be settled before a report can say that no test image is left.
 
     - a warning: an official file is missing, without which images are not known by all their names;
+    - a dataset of the twelve that was to be cleaned, of which no test set is there;
     - an official test file that is not there: its images were not looked for;
     - test images that are left of a test set that does not join the union, by choice of identity or recipe;
     - where image files were compared: images of the datasets without a file that could be decoded; files that are
@@ -41,6 +44,8 @@ def open_points(report: "Report") -> list[str]:
     points = []
     if report.warnings:
         points.append(f"{count(len(report.warnings), 'warning')} about official files that are missing or incomplete")
+    if unprotected := not_looked_for(report):
+        points.append(f"test images of {', '.join(unprotected)} were not looked for{known_to_scan(unprotected)}")
     if absent := report.absent_test_files:
         points.append(f"test images of {', '.join(absent)}, which {be(len(absent))} not there, were not looked for")
     if outside := [test for test in report.test_images_after if test not in report.union and _left_of(report, test)]:
@@ -51,6 +56,31 @@ def open_points(report: "Report") -> list[str]:
         if each.damaged:
             points.append(f"{count(each.damaged, 'record')} of the mixture {each.name} that could not be read")
     return points + (_open_files(report.near_duplicates) if report.near_duplicates else [])
+
+
+def not_looked_for(report: "Report") -> list[str]:
+    """Return the datasets of the twelve that were to be cleaned, and have no test set here."""
+    tested = (split.dataset for split in report.splits if split.role == "test")
+    return without_tests(report.question.datasets, tested)
+
+
+def without_tests(datasets: Iterable[str], tested: Iterable[str]) -> list[str]:
+    """Return those of the twelve among some datasets that are not among the tested ones."""
+    wanting = set(datasets) - set(tested)
+    return [name for name in TWELVE if name in wanting]
+
+
+def known_to_scan(datasets: Iterable[str]) -> str:
+    """Say, in brackets, of which datasets' test sets the built-in index has image ids; nothing where it has none."""
+    from vlmt_cli.clean.builtin_index import LISTS  # here, as whoever reads a report needs no index
+
+    families = {row.family for _, row in LISTS.values() if row.is_scored}
+    names = list(datasets)
+    known = [name for name in names if name in families]
+    if not known:
+        return ""
+    whose = listed(known) if len(known) < len(names) else "their test sets" if len(names) > 1 else "its test set"
+    return f" (vlmt scan knows image ids of {whose})"
 
 
 def _open_files(compared: "NearDuplicates") -> list[str]:
@@ -77,9 +107,11 @@ def verdict(report: "Report") -> str:
     by_paper = sum(split.removed_under_paper_identity for split in report.splits)
     examples = sum(split.examples for split in report.splits if split.role in CLEANED_ROLES)
     share = 100 * removed / examples if examples else 0.0
+    others = [name for name in TWELVE if name not in report.question.datasets]
     return (
         f"{removed:,} of {examples:,} train, val and pre-training examples ({share:.1f}%) showed test images of"
         f" {', '.join(report.union) or 'no dataset'}, and are removed; test sets are untouched. {_left(report)}"
+        + (f" Test images of {', '.join(others)} were not asked for." if others else "")
         + (" That is as far as ids and Visual Genome's crosswalk show, as in the paper." if report.identity == "paper"
            else f" With ids and Visual Genome's crosswalk alone, as in the paper, {by_paper:,} would be removed.")
     )  # fmt: skip

@@ -60,7 +60,7 @@ def overlap(
     with examples_of(data, [*names, *CROSSWALKS], options) as examples:
         splits, links = read_splits(examples, lists)
         matrix = mixture(compare_splits(splits, links), identity or "strict")
-        for warning in warnings_of(splits, links, examples, missing):
+        for warning in warnings_of(splits, links, examples, names, missing):
             say(f"Warning: {warning}")
     if as_json:
         plain = {test: {column: vars(cell) for column, cell in row.items()} for test, row in matrix.items()}

@@ -88,7 +88,7 @@ def answer(
             question=asked,
             files=files_of(data, examples),
             texts=text_leaks(splits, removal.kept),
-            warnings=warnings_of(splits, links, examples, missing),
+            warnings=warnings_of(splits, links, examples, asked.datasets, missing),
             absent_test_files=[file for name in examples for file in absent_tests(data, name)],
             notes={name: each.manifest.notes for name, each in examples.items() if each.manifest.splits},
             near_duplicates=duplicates,

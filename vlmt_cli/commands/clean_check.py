@@ -36,6 +36,7 @@ def check(data: Path, folder: Path, fast: bool, as_json: bool) -> None:
     from vlmt_cli.base.errors import DataError
     from vlmt_cli.base.words import count
     from vlmt_cli.clean.check import find_returned
+    from vlmt_cli.clean.claim import known_to_scan, not_looked_for, without_tests
     from vlmt_cli.clean.split_folder import read_report
     from vlmt_cli.commands.show import say, stdout
 
@@ -60,10 +61,13 @@ def check(data: Path, folder: Path, fast: bool, as_json: bool) -> None:
         raise DataError(checked.problems[0], where=folder / "keep.parquet", todo=todo)
     trusted = " Official files were trusted by size and time of change (--fast), and not read." if fast else ""
     records = f" and {count(checked.records, 'record')} of mixtures" if report.mixtures else ""
+    unprotected = without_tests(not_looked_for(report), checked.tests)  # whose test set may have come since
+    names = ", ".join(unprotected)
+    unseen = f" Test images of {names} were not looked for{known_to_scan(unprotected)}." if unprotected else ""
     if not as_json:
         stdout().print(
             f"Clean: none of {checked.examples:,} kept examples{records} shows a test image of"
-            f" {', '.join(checked.tests)}, under {checked.identity} identity.{trusted}"
+            f" {', '.join(checked.tests) or 'no dataset'}, under {checked.identity} identity.{unseen}{trusted}"
             f" Split hash {checked.split_hash}.",
             markup=False,
         )
@@ -117,7 +121,7 @@ def _look_again(data: Path, folder: Path, report: "Report", fast: bool) -> "tupl
             more, _ = compare_image_files(data, splits, links, folders, verdicts, options, None)
             links = pa.concat_tables([links, more])
         missing = [file for name in question.datasets for file in missing_files(data, name)]
-        for warning in warnings_of(splits, links, examples, missing):
+        for warning in warnings_of(splits, links, examples, question.datasets, missing):
             say(f"Warning: {warning}")
         checked, overlap = check_split(folder, splits, links, question.identity)
         checked = check_mixtures(checked, folder, report, overlap)

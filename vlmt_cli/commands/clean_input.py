@@ -180,11 +180,12 @@ def crosswalk_of(examples: "dict[str, Prepared]") -> str | None:
 
 
 def warnings_of(
-    splits: "list[Split]", links: "pa.Table", examples: "dict[str, Prepared]", missing: list[str]
+    splits: "list[Split]", links: "pa.Table", examples: "dict[str, Prepared]", datasets: list[str], missing: list[str]
 ) -> list[str]:
-    """Say what the split cannot promise for lack of files."""
+    """Say what the split of some datasets cannot promise for lack of files."""
     from vlmt_cli.base.words import be, count, quoted
     from vlmt_cli.clean.blind_spots import blind_spots
+    from vlmt_cli.clean.claim import known_to_scan, without_tests
     from vlmt_cli.datasets.crosswalks import IMAGES
 
     warnings = blind_spots(splits, links, examples["vg_images"].manifest.notes.get(IMAGES, 0))
@@ -196,7 +197,11 @@ def warnings_of(
                 f" not compared, as nothing says which they are, such as {examples_of_it}."
             )
     if missing:
-        datasets = ", ".join(dict.fromkeys(split.dataset for split in splits))
-        files = f"Clean of the test images of {datasets} alone, and files are missing: {', '.join(missing)}."
-        warnings.insert(0, files)
+        tested = list(dict.fromkeys(split.dataset for split in splits if split.role == "test"))
+        absent = f"{count(len(missing), 'official file')} {be(len(missing))} missing (vlmt data status lists them)"
+        said = f"Clean of the test images of {', '.join(tested) or 'no dataset'} alone, as {absent}."
+        if unprotected := without_tests(datasets, tested):
+            known = known_to_scan(unprotected)
+            said += f" Test images of {', '.join(unprotected)} were not looked for, and may be left{known}."
+        warnings.insert(0, said)
     return warnings
