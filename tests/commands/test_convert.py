@@ -270,7 +270,7 @@ def test_the_default_tokenizer_comes_from_the_hub(vlmt, files, monkeypatch):
         asked.append((hub_id, name))
         raise OSError("offline")
 
-    monkeypatch.setattr("vlmt_cli.runs.tokenizer.reach", download)
+    monkeypatch.setattr("vlmt_cli.runs.tokenizer.is_local", download)
     some = [*options(files)[:2], *options(files)[4:]]
     line = fails(vlmt, files, files / "model.bin", files / "run", *some)
     assert asked == [("bert-base-uncased", "tokenizer.json")] and "(offline)" in line and "--tokenizer" in line

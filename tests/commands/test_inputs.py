@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from commands.running import run
 
+from vlmt_cli.base import hub
 from vlmt_cli.commands import devices
 from vlmt_cli.runs.metrics import read_metrics
-from vlmt_cli.trunks import hub
 
 WRONG = [
     # (exit code, part of the line, command)

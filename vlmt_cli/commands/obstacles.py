@@ -88,7 +88,7 @@ def out_of_reach(recipe: "Recipe", runs: Path) -> Obstacle | None:
     Raises:
         DataError: a file of a tokenizer is named, and does not exist.
     """
-    from vlmt_cli.trunks.hub import reach
+    from vlmt_cli.base.hub import reach
 
     model = recipe.model.settled()
     wanted = {model.bert: "config.json", model.tokenizer: "tokenizer.json"}

@@ -20,6 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from vlmt_cli.base.errors import DataError, VlmtError
+from vlmt_cli.base.hub import is_local
 
 Result = TypeVar("Result")
 
@@ -68,9 +69,10 @@ def load_network(kind: str, source: str, device: str, unneeded: tuple[str, ...] 
     if Path(source).exists():
         logging.disable_progress_bar()  # for downloads only
     try:
-        processor = transformers.AutoImageProcessor.from_pretrained(source, backend="pil")
+        local = is_local(source, "config.json")
+        processor = transformers.AutoImageProcessor.from_pretrained(source, backend="pil", local_files_only=local)
         model, loaded = getattr(transformers, kind).from_pretrained(
-            source, dtype=torch.float32, output_loading_info=True
+            source, dtype=torch.float32, output_loading_info=True, local_files_only=local
         )
     except Exception as error:  # transformers, the hub client and safetensors each have their own
         reason = (str(error) or type(error).__name__).strip().splitlines()[0]

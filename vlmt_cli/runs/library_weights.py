@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vlmt_cli.base.documents import read_json
 from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.base.hub import is_local
 from vlmt_cli.features.tensor_files import check_finite, only_tensors, read_safetensors
 from vlmt_cli.runs.checkpoint import Checkpoint
 from vlmt_cli.runs.folders import CONFIG, WEIGHTS, is_hub_id
@@ -20,7 +21,6 @@ from vlmt_cli.runs.lineage import Beginning, Lineage, Stage, by_module
 from vlmt_cli.runs.tensors import compare_tensors, fitting, make_model, read_torch, shapes_of, tensors_hash
 from vlmt_cli.tasks.config import ModelConfig
 from vlmt_cli.trunks.authors import tidy
-from vlmt_cli.trunks.hub import reach
 from vlmt_cli.trunks.table import parse_trunk
 
 OLD_WEIGHTS = "pytorch_model.bin"
@@ -99,13 +99,13 @@ def library_folder(source: str) -> Path | None:
     folder = Path(source)
     if not folder.exists() and is_hub_id(source):
         try:
-            reach(source, CONFIG)
+            local = is_local(source, CONFIG)
             from huggingface_hub import hf_hub_download, snapshot_download
 
-            if _model_type(Path(hf_hub_download(source, CONFIG))) is None:
+            if _model_type(Path(hf_hub_download(source, CONFIG, local_files_only=local))) is None:
                 return None
             names = [CONFIG, WEIGHTS, OLD_WEIGHTS, *TOKENIZERS]
-            folder = Path(snapshot_download(source, allow_patterns=names))
+            folder = Path(snapshot_download(source, allow_patterns=names, local_files_only=local))
         except (DataError, UsageError):
             raise
         except Exception:  # whoever loads it as a checkpoint says what is wrong

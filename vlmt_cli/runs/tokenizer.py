@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.base.hub import is_local
 from vlmt_cli.base.opening import check_file
 from vlmt_cli.base.words import printable
-from vlmt_cli.trunks.hub import reach
 
 
 def read_tokenizer(source: str, vocabulary: int) -> str:
@@ -52,8 +52,8 @@ def _download(hub_id: str) -> Path:
     if hub_id.endswith((".json", ".txt")):
         raise DataError("there is no such file", where=hub_id)
     try:
-        reach(hub_id, "tokenizer.json")
-        return Path(hf_hub_download(hub_id, "tokenizer.json"))
+        local = is_local(hub_id, "tokenizer.json")
+        return Path(hf_hub_download(hub_id, "tokenizer.json", local_files_only=local))
     except Exception as error:  # the hub client, its network client and its validators each have their own
         message = " ".join(str(error).split())[:200]
         todo = "give a vocab.txt, a tokenizer.json, a folder or a hub id with --tokenizer"

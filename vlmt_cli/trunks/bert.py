@@ -7,16 +7,15 @@ no counterpart here, and its layers do not initialise the feed-forwards of co-at
 from collections.abc import Mapping
 from dataclasses import dataclass
 from logging import ERROR
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.base.hub import is_local
 from vlmt_cli.trunks.authors import authors_names
 from vlmt_cli.trunks.config import ViLBERTConfig
-from vlmt_cli.trunks.hub import reach
 from vlmt_cli.trunks.pretraining import PretrainingHeads
 
 BERT = "bert-base-uncased"
@@ -125,12 +124,11 @@ def _read(source: str) -> tuple[Any, dict[str, Tensor]]:
     verbosity = logging.get_verbosity()
     logging.set_verbosity(ERROR)  # it warns of what the report says
     try:
-        if not Path(source).exists():
-            reach(source, "config.json")
-        config = AutoConfig.from_pretrained(source)
+        local = is_local(source, "config.json")
+        config = AutoConfig.from_pretrained(source, local_files_only=local)
         if config.model_type != "bert":
             raise UsageError(f"is a {config.model_type}, not a BERT", where=source, todo=f"take {BERT}")
-        loaded: Any = BertForPreTraining.from_pretrained(source, output_loading_info=True)
+        loaded: Any = BertForPreTraining.from_pretrained(source, output_loading_info=True, local_files_only=local)
     except UsageError:
         raise
     except Exception as error:  # transformers, the hub client and safetensors each have their own
