@@ -42,6 +42,16 @@ def test_the_training_display_keeps_its_last_value_at_80_columns():
     assert lines[-1].rstrip().endswith("waiting for data 100%")
 
 
+def test_a_title_is_as_wide_as_the_console_and_plain_text(capsys):
+    title = f"data/{'features/' * 9}[red]-grid-4"
+    narrow = show.table(["photos", "count"], [["new", "2"]], title)
+    show.stdout().print(narrow)
+    assert capsys.readouterr().out.splitlines()[0] == title
+    console = Console(width=80, file=io.StringIO(), color_system=None)
+    console.print(narrow)
+    assert console.file.getvalue().splitlines()[:2] == [title[:80], title[80:]]
+
+
 def test_a_pipe_gets_whole_lines_without_padding(capsys):
     rows = [["a" * 150, "b" * 150], ["a", "b"]]
     show.stdout().print(show.table(["left", "right"], rows, "Title", left=2))

@@ -321,7 +321,7 @@ def _show(predictions: "Sequence[Prediction]", model: str, task: str) -> None:
     for header, lines in rows.items():
         left = header.index("score") if "score" in header else len(header) - 1
         printed = [[_unmarked(cell) for cell in line] for line in lines]
-        laid_out = table(header, printed, _unmarked(f"{task} by {model}"), left)
+        laid_out = table(header, printed, f"{task} by {model}", left)
         laid_out.columns[0].no_wrap, laid_out.columns[0].overflow = False, "fold"  # long names, and long captions
         laid_out.columns[-1].justify = "left"
         stdout().print(laid_out)

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
+from rich.text import Text
 
 from vlmt_cli.base.words import escaped
 
@@ -70,9 +71,21 @@ def progress(what: str, size: bool = False, shown: bool = True) -> Iterator[Call
         yield update
 
 
+class _Titled(Table):
+    """A table below a line: rich breaks a title at the width of the table, and paths in it with it."""
+
+    line: str | None = None
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if self.line is not None:
+            yield Text(escaped(self.line), "bold", overflow="fold")
+        yield from super().__rich_console__(console, options)
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None, left: int = 1) -> Table:
-    """Lay out rows; the first ``left`` columns are words, the others numbers."""
-    result = Table(*header, title=title, title_justify="left", title_style="bold", header_style="dim", box=None)
+    """Lay out rows; the first ``left`` columns are words, the others numbers. The title is plain text."""
+    result = _Titled(*header, header_style="dim", box=None)
+    result.line = title
     for column_number, column in enumerate(result.columns):
         column.justify = "left" if column_number < left else "right"
         column.no_wrap = column_number >= left or column_number == 0
