@@ -143,7 +143,9 @@ def test_the_three_shapes_of_lmms_eval(tmp_path, questions, shape):
     path.write_text(lmms_eval(shape))
     answers, joined = answers_by_question(path, "lmms-eval", questions)
     assert answers == dict(enumerate(SAID))
-    assert (joined.by, joined.checked) == (("row number", "question") if shape == 3 else ("question id", "question"))
+    assert (joined.by, joined.checked) == (
+        ("row number", "question") if shape == 3 else ("question id", "question and image")
+    )
 
 
 def test_excel_keeps_what_looks_empty_and_says_what_is_cut(tmp_path, questions):

@@ -6,7 +6,10 @@ import pytest
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.evaluation.answers.forms import read_predictions
-from vlmt_cli.evaluation.answers.join import in_words, join
+from vlmt_cli.evaluation.answers.join import join
+from vlmt_cli.evaluation.answers.joined import in_words
+from vlmt_cli.evaluation.answers.judge import judge
+from vlmt_cli.evaluation.answers.questions import with_questions
 from vlmt_cli.evaluation.answers.row_files import rows_of_files
 
 LABELS = [
@@ -102,8 +105,72 @@ def test_questions_that_stand_in_several_categories_are_answered_one_by_one(tmp_
     labels = [{**same, "question_id": n, "category": category} for n, category in enumerate(("random", "popular"))]
     said = [{"image": same["image"], "question": same["text"], "answer": answer} for answer in ("Yes", "No")]
     joined = join(predictions(tmp_path, said), rows(tmp_path, labels))
-    assert (joined.rows.tolist(), joined.doubled, joined.by) == ([0, 1], 0, "image and question")
+    assert (joined.rows.tolist(), joined.doubled) == ([0, 1], 0)
+    assert joined.by == "image and question, and in each of their categories by order"
     joined = join(
         predictions(tmp_path, said), rows(tmp_path, [labels[0], {**labels[1], "question_id": 9, "text": "Cat?"}])
     )
     assert (joined.rows.tolist(), joined.doubled, joined.conflicts) == ([0], 1, 1)
+
+
+def of_categories(question, category, number, answer="yes"):
+    return {"question_id": number, "image": f"COCO_val2014_{number % 3:012d}.jpg", "text": question, "label": answer,
+            "category": category}  # fmt: skip
+
+
+ASKED = [
+    of_categories(f"Is there a {'dog' if number % 2 else category}?", category, number, "yes" if number % 2 else "no")
+    for category in ("random", "popular", "adversarial")
+    for number in range(6)
+]
+"""Every second question stands in all categories, and its answer is yes; a kit numbers all by itself."""
+
+
+def of_one_file(tmp_path, name, category="popular"):
+    records = [{**each, "category": None} for each in ASKED if each["category"] == category]
+    path = tmp_path / name
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return rows_of_files([path], "pope")
+
+
+def of_a_kit(tmp_path, which=ASKED):
+    records = [{"index": n, "image_path": each["image"], "question": each["text"], "answer": each["label"],
+                "prediction": each["label"], "category": each["category"]}
+               for n, each in enumerate(which)]  # fmt: skip
+    path = tmp_path / "kit.json"
+    path.write_text(json.dumps(records))
+    return read_predictions(path, "vlmevalkit")
+
+
+def test_a_category_decides_which_of_the_same_questions_is_answered(tmp_path):
+    joined = join(of_a_kit(tmp_path), of_one_file(tmp_path, "coco_pope_popular.json"))
+    assert joined.predicted.tolist() == list(range(6, 12)) and joined.rows.tolist() == list(range(6))
+    assert (joined.unjoined, joined.elsewhere, joined.doubled) == (12, 12, 0)
+    assert "12 predictions, all of other categories" in " ".join(in_words(joined, 18, "pope"))
+    with pytest.raises(DataError, match=r"the same about the same image in 3 categories.*name the file of --rows"):
+        join(of_a_kit(tmp_path), of_one_file(tmp_path, "labels.json"))
+    with pytest.raises(DataError, match=r"100% of its categories differ"):
+        join(of_a_kit(tmp_path, ASKED[:6]), of_one_file(tmp_path, "coco_pope_popular.json"))
+
+
+def test_a_sample_that_yes_alone_gives_is_refused(tmp_path):
+    said = predictions(tmp_path, [{"image": each["image"], "question": each["text"], "answer": "yes"}
+                                  for each in ASKED[:6]])  # fmt: skip
+    rows = of_one_file(tmp_path, "labels.json")
+    joined = join(said, rows)
+    assert (len(joined.rows), joined.unjoined) == (3, 3)
+    with pytest.raises(DataError, match=r"3 predictions have no row, and yes is right in 100% .* and in 50% of all"):
+        judge(said, rows, joined)
+
+
+def test_most_predictions_without_a_row_are_said_first(tmp_path):
+    joined = join(predictions(tmp_path, answers()), rows(tmp_path, LABELS[20:40]))
+    assert in_words(joined, 60, "pope")[0].startswith("Warning: most predictions, 40 of 60, have no row in pope")
+
+
+def test_questions_of_another_file_are_refused(tmp_path):
+    path = tmp_path / "questions.jsonl"
+    others = [{"question_id": number + 1, "image": "1.jpg", "text": f"What is {number}?"} for number in range(60)]
+    path.write_text("".join(json.dumps(each) + "\n" for each in others))
+    with pytest.raises(DataError, match=r"asks something else than the predictions' prompts in 100% of the ids"):
+        with_questions(predictions(tmp_path, answers()), path)

@@ -49,6 +49,11 @@ def test_pope_by_category_and_by_coco_year(folder):
     assert (report.training.seen, report.training.unseen, report.training.unknown) == (426, 74, 0)
     assert parts.seen.n + parts.unseen.n == 8664
     assert parts.difference.low < parts.seen.value - parts.unseen.value < parts.difference.high
+    alone = score_files([answers], Asked("pope", (labels[1],), questions, data=folder / "nowhere", resamples=10))[
+        0
+    ].report
+    assert alone.task.score.value == report.categories["popular"]["accuracy"].value
+    assert (alone.join.joined, alone.join.elsewhere) == (2956, 5910)
     said = " ".join(notes_of(report))
     assert "This is a proxy: it supposes that training saw COCO's train2017" in said
     assert "without a control (--control FILE" in said

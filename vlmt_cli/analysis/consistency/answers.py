@@ -23,7 +23,8 @@ from vlmt_cli.datasets.official import raw_folder
 from vlmt_cli.datasets.refcoco import INSTANCES
 from vlmt_cli.datasets.source import find
 from vlmt_cli.evaluation.answers.forms import read_predictions
-from vlmt_cli.evaluation.answers.join import Joined, in_words, join
+from vlmt_cli.evaluation.answers.join import join
+from vlmt_cli.evaluation.answers.joined import Joined, in_words
 from vlmt_cli.evaluation.answers.judge import judge
 from vlmt_cli.evaluation.answers.predicted import Predicted
 from vlmt_cli.evaluation.answers.rows import Rows

@@ -3,9 +3,9 @@
 By ids where a file has them, else by image and question, else by the row number that the file states, and only then by
 order, which is said. Whatever joins, it is checked by what else both sides say: the question's text, the image, the
 right answer. Ids that lead to other questions are no ids of this benchmark, as where a kit numbers questions by itself.
+Where the same question about the same image stands in several categories, the category decides.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.base.words import count, printable
+from vlmt_cli.base.words import count, listed, printable
+from vlmt_cli.evaluation.answers.categories import KNOWN, categories_of, recur
+from vlmt_cli.evaluation.answers.joined import Joined
 from vlmt_cli.evaluation.answers.keys import as_mask, first_line, keys_of_all, numbered, plain, within
 from vlmt_cli.evaluation.answers.predicted import Predicted
 from vlmt_cli.evaluation.answers.row_files import image_lists
@@ -25,55 +27,38 @@ AGREE = 0.95
 _NEARLY = 0.5
 _EXAMPLES = 3
 _BOX = 2.0
-
-
-@dataclass(frozen=True)
-class Joined:
-    """M predictions and the rows that they answer.
-
-    Attributes:
-        predicted, rows: (M,) each.
-        by: what joins them, in words: ``question id``.
-        checked: what else agrees; empty where nothing could be compared.
-        unjoined: predictions of no row.
-        disagreeing: predictions whose row says something else, left out.
-        doubled: predictions of a row that an earlier one answers, left out; ``conflicts`` of them answer otherwise.
-        missing: rows with a right answer, and without a prediction.
-        examples: of predictions without a row, what they say.
-        refused: what did not join, and why, in sentences.
-    """
-
-    predicted: NDArray[np.int64]
-    rows: NDArray[np.int64]
-    by: str
-    checked: str
-    unjoined: int
-    disagreeing: int
-    doubled: int
-    conflicts: int
-    missing: int
-    examples: tuple[str, ...]
-    refused: tuple[str, ...]
+_RECURRING = ("question id and text", "image and question", "question text")
+"""Ways whose keys may stand in several categories."""
 
 
 def join(predicted: Predicted, rows: Rows) -> Joined:
     """Find the row of each prediction.
 
     Raises:
-        DataError: none of the ways joins them, or they are in another order, or of another split.
+        DataError: none of the ways joins them, or they are in another order, or of another split; or the same questions
+            stand in several categories, and it is not said which of them is answered.
     """
     sides = _Sides(predicted, rows)
     refused: list[str] = []
     few: list[Joined] = []
+    untold: tuple[str, str] | None = None
     for by, ours, benchmark in sides.ways():
+        if said := sides.of_untold_category(by, ours, benchmark):
+            untold = untold or said
+            refused.append(f"{by} does not tell categories apart")
+            continue
+        guessed = ""
         if sides.are_copies(ours, benchmark):
             ours, benchmark = numbered(ours), numbered(benchmark)
+            guessed = ", and in each of their categories by order" if sides.is_category_guessed else ""
         row = pc.index_in(ours, benchmark)
         found = int(len(row) - row.null_count)
         if not found:
             refused.append(f"no {by} is one of {rows.name}")
         elif why := sides.is_ambiguous(ours, benchmark, row):
             refused.append(f"{by} does not tell rows apart: {why}")
+        elif by == "question id and text" and (strange := sides.asked_otherwise(row)) > 1 - AGREE:
+            refused.append(f"{by} leads to other questions in {strange:.0%} of the rows")
         else:
             at = np.flatnonzero(row.is_valid().to_numpy(zero_copy_only=False))
             to = row.drop_null().to_numpy().astype(np.int64)
@@ -81,11 +66,13 @@ def join(predicted: Predicted, rows: Rows) -> Joined:
             if agrees is not None and agrees.mean() < AGREE:
                 refused.append(f"{by} leads to other {_plural(checked)} in {1 - agrees.mean():.0%} of the rows")
             elif found >= _NEARLY * min(len(predicted), len(rows)):
-                return sides.joined(at, to, by, checked, agrees, refused)
+                return sides.joined(at, to, by + guessed, checked, agrees, refused)
             else:
                 refused.append(f"only {found:,} of {len(predicted):,} join by {by}")
                 if by != "question text":  # other images may have the same questions
-                    few.append(sides.joined(at, to, by, checked, agrees, refused))
+                    few.append(sides.joined(at, to, by + guessed, checked, agrees, refused))
+    if untold:
+        raise DataError(untold[0], where=predicted.path, todo=untold[1])
     if few:
         return max(few, key=lambda each: len(each.rows))
     return _by_order(sides, refused)
@@ -109,7 +96,13 @@ def _by_order(sides: "_Sides", refused: list[str]) -> Joined:
 
 
 def _plural(noun: str) -> str:
-    return f"{noun}es" if noun.endswith("x") else f"{noun}s"
+    return f"{noun}es" if noun.endswith("x") else f"{noun.removesuffix('y')}ies" if noun.endswith("y") else f"{noun}s"
+
+
+def _same_source(images: pa.Array, others: pa.Array) -> pa.Array:
+    """Whether N keys of images are of the same source, and not mere names or numbers of rows."""
+    ours, theirs = (pc.replace_substring_regex(each, ":.*", "") for each in (images, others))
+    return pc.and_(pc.equal(ours, theirs), pc.invert(pc.is_in(ours, value_set=pa.array(["name", "row"]))))
 
 
 class _Sides:
@@ -125,6 +118,56 @@ class _Sides:
         if predicted.images is not None:
             lists = image_lists(predicted.images, rows.task, pa.nulls(len(predicted), pa.string()), predicted.images)
             self._image = lists.flatten()
+        self._category = self._row_category = None
+        self._recurs = self._do_questions_recur()
+        if predicted.categories is not None and (self._recurs or rows.task in KNOWN):
+            named = plain(predicted.categories)
+            told = categories_of(rows, named)
+            if told is not None:
+                self._category, self._row_category = named, told
+
+    def _do_questions_recur(self) -> bool:
+        """Whether either side has the same question about the same image in several categories."""
+        if self._text is None or self.rows.kind not in (YES_NO, EXACT):
+            return False
+        ours, table = self.predicted.categories, self.rows.table
+        if ours is not None and self._image is not None and recur(keys_of_all(self._image, self._text), ours):
+            return True
+        theirs = table["category"].combine_chunks() if "category" in table.column_names else None
+        return theirs is not None and recur(keys_of_all(self._row_image, self._row_text), theirs)
+
+    def of_untold_category(self, by: str, ours: pa.Array, benchmark: pa.Array) -> tuple[str, str] | None:
+        """Say that keys recur in several categories of which one side names none, and what to do; None where it is
+        told, or where as many predictions as rows have each key, so that all of them are answered."""
+        if not self._recurs or self._category is not None or by not in _RECURRING:
+            return None
+        asked, answered = (each.drop_null().value_counts() for each in (benchmark, ours))
+        at = pc.index_in(asked.field("values"), value_set=answered.field("values"))
+        rows = asked.field("counts").filter(at.is_valid()).to_numpy()
+        predictions = answered.field("counts").take(at.drop_null()).to_numpy()
+        if (rows != predictions).sum() <= (1 - AGREE) * len(rows):
+            return None
+        if self.predicted.categories is None:
+            what = f"does not say of which category its answers are, and {self.rows.name} asks the same in several"
+            return what, "give --questions with their categories, or --rows the file of their category alone"
+        names = self.predicted.categories.drop_null().unique().to_pylist()
+        what = f"asks the same about the same image in {count(len(names), 'category', 'categories')}"
+        named = f"{self.rows.task}_{names[0]}.json"
+        return (
+            f"{what}, and it is not said which of them the rows of {self.rows.name} are of",
+            f"name the file of --rows after its category, as {printable(named)}, or give the files of all",
+        )
+
+    @property
+    def is_category_guessed(self) -> bool:
+        """Whether rows have categories, and predictions of the same question do not say theirs."""
+        return self._category is None and "category" in self.rows.table.column_names
+
+    def asked_otherwise(self, row: pa.Array) -> float:
+        """Return the share of predictions that the question differs in, of those whose id the benchmark has."""
+        has_id = pc.is_in(self.predicted.ids, value_set=self.rows.table["example_id"].combine_chunks())
+        ids = int(pc.sum(has_id, min_count=0).as_py())
+        return 1 - (len(row) - row.null_count) / ids if ids else 0.0
 
     def ways(self) -> Any:
         """Yield ways to join: what in words, N keys of the predictions, and M of the rows."""
@@ -138,12 +181,11 @@ class _Sides:
             if self._text is not None:
                 yield "question id and text", keys_of_all(predicted.ids, self._text), keys_of_all(ids, self._row_text)
         if self._text is not None:
-            if self._image is not None and "category" in table.column_names and predicted.categories is not None:
-                theirs = table["category"].combine_chunks()
+            if self._image is not None and self._category is not None:
                 yield (
                     "category, image and question",
-                    keys_of_all(predicted.categories, self._image, self._text),
-                    keys_of_all(theirs, self._row_image, self._row_text),
+                    keys_of_all(self._category, self._image, self._text),
+                    keys_of_all(self._row_category, self._row_image, self._row_text),
                 )
             if self._image is not None:
                 yield (
@@ -185,16 +227,29 @@ class _Sides:
     def agree(self, at: NDArray[np.int64], to: NDArray[np.int64], by: str) -> tuple[NDArray[np.bool_] | None, str]:
         """Say of M joined pairs whether what both sides say agrees, and what that is; None where nothing compares."""
         ours, theirs = pa.array(at), pa.array(to)
+        compared: dict[str, NDArray[np.bool_]] = {}
         if self._text is not None and "question" not in by.removeprefix("question id") and "text" not in by:
             texts, asked = self._text.take(ours), self._row_text.take(theirs)
             same = pc.equal(texts, asked)
             if same.null_count < len(same):
                 assert self.predicted.texts is not None
-                return within(same, self.predicted.texts.take(ours), asked), "question"
+                compared["question"] = within(same, self.predicted.texts.take(ours), asked)
         if self._image is not None and "image" not in by:
-            same = pc.equal(self._image.take(ours), self._row_image.take(theirs))
+            images, shown = self._image.take(ours), self._row_image.take(theirs)
+            same = pc.equal(images, shown)
+            if compared:  # names of which one tells no source may be those of the same image
+                same = pc.if_else(_same_source(images, shown), same, None)
             if same.null_count < len(same):
-                return as_mask(same), "image"
+                compared["image"] = as_mask(same)
+        if self._category is not None and self._row_category is not None and "category" not in by:
+            same = pc.equal(self._category.take(ours), self._row_category.take(theirs))
+            if same.null_count < len(same):
+                compared["category"] = as_mask(same)
+        if compared:
+            # Of several, what differs most is named where they refuse.
+            worst = min(compared, key=lambda name: compared[name].mean())
+            agrees = np.logical_and.reduce(list(compared.values()))
+            return agrees, listed(list(compared)) if agrees.mean() >= AGREE else worst
         if self.predicted.target_boxes is not None and "box" in self.rows.table.column_names:
             return self._same_boxes(at, to), "right box"
         if self.predicted.targets is not None and self.rows.kind in (YES_NO, EXACT):
@@ -205,8 +260,8 @@ class _Sides:
             said = self.rows.table["answers"].combine_chunks().take(theirs)
             first = pc.list_element(said.filter(pc.greater(pc.list_value_length(said), 0)), 0)
             if len(first) == len(ours):
-                listed = pc.equal(plain(self.predicted.targets.take(ours)), plain(first))
-                return as_mask(listed), "right answer"
+                among = pc.equal(plain(self.predicted.targets.take(ours)), plain(first))
+                return as_mask(among), "right answer"
         return None, ""
 
     def _same_boxes(self, at: NDArray[np.int64], to: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -248,6 +303,8 @@ class _Sides:
         kept = np.zeros(len(self.predicted), bool)
         kept[at] = True
         lost = np.flatnonzero(~kept)
+        strange = self._is_strange(lost)
+        shown = np.concatenate([lost[strange], lost[~strange]])[:_EXAMPLES]
         at, to = at[first], to[first]
         answered = np.zeros(len(self.rows), bool)
         answered[to] = True
@@ -261,9 +318,20 @@ class _Sides:
             doubled=doubled,
             conflicts=conflicts,
             missing=int((self.rows.known & ~answered).sum()),
-            examples=tuple(self._described(number) for number in lost[:_EXAMPLES].tolist()),
+            examples=tuple(self._described(number) for number in shown.tolist()),
             refused=tuple(refused),
+            elsewhere=int((~strange).sum()),
         )
+
+    def _is_strange(self, lost: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether a row might be expected of predictions that have none: those of other categories have no row here."""
+        if self._category is None or self._row_category is None:
+            return np.ones(len(lost), bool)
+        here = self._row_category.drop_null().unique()
+        strange: NDArray[np.bool_] = pc.is_in(self._category.take(pa.array(lost)), value_set=here).to_numpy(
+            zero_copy_only=False
+        )
+        return strange
 
     def _described(self, number: int) -> str:
         """Name one prediction by what it says of its question."""
@@ -272,22 +340,3 @@ class _Sides:
             if column is not None and (value := column[number].as_py()) is not None:
                 said.append(printable(value, 60))
         return f"prediction {number} ({', '.join(said)})" if said else f"prediction {number}"
-
-
-def in_words(joined: Joined, predicted: int, name: str) -> list[str]:
-    """Say in sentences how predictions were joined, and what could not be."""
-    by = "by order alone, as nothing in the file says which row a prediction answers" if joined.by == "order" else (
-        f"by {joined.by}")  # fmt: skip
-    check = f"; the {joined.checked} agrees" if joined.checked else ""
-    said = [f"{len(joined.rows):,} of {count(predicted, 'prediction')} joined with {name} {by}{check}."]
-    if joined.unjoined:
-        examples = "; ".join(joined.examples)
-        said.append(f"Without a row: {count(joined.unjoined, 'prediction')}, such as {examples}.")
-    if joined.disagreeing:
-        said.append(f"Left out, as the {joined.checked} differs: {count(joined.disagreeing, 'prediction')}.")
-    if joined.doubled:
-        otherwise = f", {joined.conflicts:,} of them with another answer" if joined.conflicts else ""
-        said.append(f"Answered again: {count(joined.doubled, 'row')}{otherwise}; the first answer counts.")
-    if joined.missing:
-        said.append(f"Without a prediction: {count(joined.missing, 'row')} with a right answer.")
-    return said

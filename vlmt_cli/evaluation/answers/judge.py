@@ -6,7 +6,7 @@ full stop first, as the models' authors do before they upload. NLVR2's yes and n
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,8 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.words import count
 from vlmt_cli.datasets.table import AMONG_CANDIDATES, TASKS
 from vlmt_cli.evaluation.answers import text_boxes
-from vlmt_cli.evaluation.answers.join import Joined
+from vlmt_cli.evaluation.answers.join import AGREE
+from vlmt_cli.evaluation.answers.joined import Joined
 from vlmt_cli.evaluation.answers.predicted import Predicted
 from vlmt_cli.evaluation.answers.rows import EXACT, YES_NO, Rows
 from vlmt_cli.tasks.groups import rules_of
@@ -27,6 +28,8 @@ from vlmt_cli.tasks.scoring import Measure, ScoreColumn
 
 _NOWHERE = [-2.0, -2.0, -1.0, -1.0]
 """A box that overlaps none: of an answer that has none."""
+_UNFAIR = 0.1
+"""By how much the share of yes may differ between the joined rows and all."""
 _LABEL_WORDS = {"yes": "True", "no": "False"}
 _PUNCTUATION = re.compile(r"[^\w\s]")
 
@@ -69,10 +72,11 @@ def judge(predicted: Predicted, rows: Rows, joined: Joined, boxes: str = text_bo
     answers = predicted.answers.take(pa.array(at))
     table = rows.table.take(pa.array(to)).combine_chunks()
     if rows.kind == YES_NO:
-        return _yes_no(rows, to, table, answers)
+        said = _fairness(predicted, rows, joined, to)
+        return replace(_yes_no(rows, to, table, answers), said=said)
     if rows.kind == EXACT:
         return _exact(to, table, answers)
-    said: tuple[str, ...] = ()
+    said = ()
     if rows.kind == "referring":
         given, said = _of_boxes(predicted, rows, at, to, table, boxes)
     elif rows.kind == "verification":
@@ -148,6 +152,25 @@ def _yes_no(rows: Rows, to: NDArray[np.int64], table: pa.Table, answers: pa.Arra
         extra["both questions of an image"] = Measure(both)
     columns = {"answer": pa.array(np.where(yes, "yes", "no"))}
     return Judgement(to, scores, "accuracy", extra, columns)
+
+
+def _fairness(predicted: Predicted, rows: Rows, joined: Joined, to: NDArray[np.int64]) -> tuple[str, ...]:
+    """Say where yes is not as often right as in all rows, as where answers are of another category, which shares the
+    questions that are answered with yes.
+
+    Raises:
+        DataError: so it is, and predictions have no row.
+    """
+    is_yes = pc.equal(rows.table["right"].combine_chunks(), "yes")
+    share, every = pc.mean(is_yes.take(pa.array(to))).as_py(), pc.mean(is_yes).as_py()
+    if abs(share - every) <= _UNFAIR:
+        return ()
+    what = f"yes is right in {share:.0%} of the rows that are answered, and in {every:.0%} of all of {rows.name}"
+    lost = joined.unjoined - joined.elsewhere
+    if lost > (1 - AGREE) * len(predicted):
+        todo = "give --rows the file that was asked, as of POPE's categories, or --questions, which names them"
+        raise DataError(f"{count(lost, 'prediction')} have no row, and {what}", where=predicted.path, todo=todo)
+    return (f"Warning: this is no fair sample: {what}.",)
 
 
 def _exact(to: NDArray[np.int64], table: pa.Table, answers: pa.Array) -> Judgement:

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.evaluation.answers.keys import first_line
+from vlmt_cli.evaluation.answers.join import AGREE
+from vlmt_cli.evaluation.answers.keys import as_mask, first_line
 from vlmt_cli.evaluation.answers.predicted import Predicted
 from vlmt_cli.evaluation.answers.records import read_records, strings
 
@@ -20,7 +21,7 @@ def with_questions(predicted: Predicted, path: Path) -> Predicted:
     Ids may repeat, as MME's do, whose two questions about an image share one: then id and text go together.
 
     Raises:
-        DataError: it is no file of questions, or has none of the predictions' ids.
+        DataError: it is no file of questions, has none of the predictions' ids, or asks something else by them.
     """
     records = read_records(path)
     ids, texts = strings(records, _IDS), strings(records, ("text", "question"))
@@ -35,6 +36,11 @@ def with_questions(predicted: Predicted, path: Path) -> Predicted:
     if rows.null_count > len(rows) / 2:
         what = f"has the questions of only {len(rows) - rows.null_count:,} of {len(rows):,} predictions"
         raise DataError(what, where=path, todo="give the file that the model was asked")
+    if texts is not None and predicted.texts is not None:
+        agrees = as_mask(pc.equal(first_line(predicted.texts), first_line(texts).take(rows)))
+        if agrees.mean() < AGREE:
+            what = f"asks something else than the predictions' prompts in {1 - agrees.mean():.0%} of the ids"
+            raise DataError(what, where=path, todo="give the file that the model was asked")
     added = {}
     for column, names in (("images", ("image",)), ("categories", ("category",)), ("texts", ("text", "question"))):
         values = strings(records, names)

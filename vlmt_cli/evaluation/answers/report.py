@@ -17,7 +17,7 @@ class _Model(BaseModel):
 
 
 class JoinReport(_Model):
-    """How predictions were joined with a benchmark's rows; see ``join.Joined``."""
+    """How predictions were joined with a benchmark's rows; see ``joined.Joined``."""
 
     by: str
     checked: str
@@ -30,6 +30,7 @@ class JoinReport(_Model):
     missing: NonNegativeInt
     examples: tuple[str, ...]
     refused: tuple[str, ...]
+    elsewhere: NonNegativeInt = 0
 
 
 class TrainingReport(_Model):

@@ -66,7 +66,7 @@ def rows_of_files(paths: Sequence[Path], name: str) -> Rows:
     if kind_of(task) == "referring":
         given["boxes"] = _corners(records, sizes)
     return _rows(name, split, given, ids, texts, strings(records, _IMAGES), strings(records, ("category",)), sizes,
-                 listed_paths(paths))  # fmt: skip
+                 listed_paths(paths), paths[0].name.partition(".")[0] if len(paths) == 1 else "")  # fmt: skip
 
 
 def rows_of_predictions(predicted: Predicted, name: str) -> Rows:
@@ -126,6 +126,7 @@ def _rows(
     categories: pa.Array | None,
     sizes: NDArray[np.float64] | None,
     origin: str,
+    file: str = "",
 ) -> Rows:
     task, length = split_name(name)[0], given["length"]
     ids = pa.array(np.arange(length)).cast(pa.string()) if ids is None else ids
@@ -134,7 +135,7 @@ def _rows(
                **right_columns(task, given)}  # fmt: skip
     if categories is not None and categories.null_count < length:
         columns["category"] = categories
-    return Rows(name, task, split, kind_of(task), pa.table(columns), origin, sizes)
+    return Rows(name, task, split, kind_of(task), pa.table(columns), origin, sizes, file=file)
 
 
 def _categories(paths: Sequence[Path]) -> list[str]:

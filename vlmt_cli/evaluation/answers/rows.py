@@ -60,6 +60,7 @@ class Rows:
         origin: where the rows are from, in words.
         sizes: (N, 2) width and height of the images in pixels, 1 for both where boxes are shares; None if not known.
         raw: the folder of official files, where sizes may be found.
+        file: the name, without its endings, of the only file that they are from; it may name their category.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Rows:
     origin: str
     sizes: NDArray[np.float64] | None = None
     raw: Path | None = None
+    file: str = ""
 
     def __len__(self) -> int:
         return len(self.table)

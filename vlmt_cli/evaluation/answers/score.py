@@ -16,7 +16,8 @@ from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.evaluation.answers import text_boxes
 from vlmt_cli.evaluation.answers.figures import by_category, contrasted, mean, paired
 from vlmt_cli.evaluation.answers.forms import read_predictions
-from vlmt_cli.evaluation.answers.join import Joined, in_words, join
+from vlmt_cli.evaluation.answers.join import join
+from vlmt_cli.evaluation.answers.joined import Joined, in_words
 from vlmt_cli.evaluation.answers.judge import Judgement, judge
 from vlmt_cli.evaluation.answers.matrix import read_matrix
 from vlmt_cli.evaluation.answers.predicted import Predicted
@@ -281,5 +282,6 @@ def _scored(
 
 
 def _join_report(joined: Joined, total: int) -> JoinReport:
-    names = ("by", "checked", "unjoined", "disagreeing", "doubled", "conflicts", "missing", "examples", "refused")
+    names = ("by", "checked", "unjoined", "disagreeing", "doubled", "conflicts", "missing", "examples", "refused",
+             "elsewhere")  # fmt: skip
     return JoinReport(predictions=total, joined=len(joined.rows), **{name: getattr(joined, name) for name in names})
