@@ -138,6 +138,12 @@ def test_the_built_in_crosswalk_takes_the_turn_of_visual_genomes(vlmt, tmp_path)
     report = json.loads(vlmt(*arguments)[1])
     split = next(one for one in report["splits"] if one["dataset"] == "vg_qa")
     assert (split["kept"], report["crosswalk"]) == (2, "image_data.json")
+    (raw / "vg_qa" / "image_data.json").write_text(json.dumps(images[:1]))  # a part; the rest is the built-in one's
+    report = json.loads(vlmt(*arguments, "--replace")[1])
+    split = next(one for one in report["splits"] if one["dataset"] == "vg_qa")
+    assert (split["kept"], report["crosswalk"]) == (1, "image_data.json and built-in")
+    assert "lists 1 image, and 2 are used" in report["warnings"][0] and "are COCO images, 1," in report["warnings"][0]
+    assert "coco:410707" in vlmt("data", "explain", "vg:107933", "--data", tmp_path)[1]
 
 
 def test_the_page_counts_as_the_report_does_and_leaves_out_empty_panels(world, tmp_path):

@@ -5,8 +5,11 @@ import json
 import pytest
 from handmade import links, read, write
 
+from vlmt_cli.datasets import crosswalks
 
-def test_visual_genome_says_which_coco_image_and_which_photo(tmp_path):
+
+def test_visual_genome_says_which_coco_image_and_which_photo(tmp_path, monkeypatch):
+    monkeypatch.setattr(crosswalks, "_WHOLE", 3)
     images = [
         {"image_id": 1, "coco_id": None, "flickr_id": None},
         {"id": 2, "coco_id": 9, "flickr_id": 5_000_000_000},  # an older release, and an id beyond 32 bits
@@ -15,6 +18,16 @@ def test_visual_genome_says_which_coco_image_and_which_photo(tmp_path):
     examples = read("vg_images", write(tmp_path, {"image_data.json": images}))
     assert links(examples) == [("vg:2", "coco:9"), ("vg:2", "flickr:5000000000"), ("vg:3", "flickr:7")]
     assert set(examples.links["relation"].to_pylist()) == {"crosswalk", "flickr"}
+
+
+def test_the_built_in_crosswalk_speaks_of_what_a_part_of_image_data_does_not_list(tmp_path):
+    images = [{"image_id": 107933, "coco_id": None}, {"image_id": 1, "coco_id": 9}]
+    examples = read("vg_images", write(tmp_path, {"image_data.json": images}))
+    built_in = [pair for pair in links(read("vg_images", tmp_path / "none")) if pair[0] != "vg:107933"]
+    assert len(built_in) == 51_497 and examples.notes[crosswalks.BUILTIN_REST] == 51_497
+    rows = examples.links.to_pylist()
+    assert (rows[0]["image"], rows[0]["alias"]) == ("vg:1", "coco:9")
+    assert sorted((row["image"], row["alias"]) for row in rows[1:]) == built_in
 
 
 @pytest.mark.parametrize(

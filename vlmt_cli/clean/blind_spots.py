@@ -5,18 +5,22 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vlmt_cli.base.words import count
 from vlmt_cli.clean.splits import Split
 
 _TOLERATED = 0.02  # of the images: Visual Genome's list itself lacks 172 of 108,249
 
 
-def blind_spots(splits: Sequence[Split], links: pa.Table, vg_listed: int) -> list[str]:
+def blind_spots(
+    splits: Sequence[Split], links: pa.Table, vg_listed: int, built_in: pa.Array | None = None
+) -> list[str]:
     """Say which images no crosswalk file speaks of, and what that could hide.
 
     Args:
         splits: the splits; images of VQA's test set are left out, as COCO publishes no Flickr ids of them.
         links: identity links.
         vg_listed: how many images Visual Genome's image_data.json lists.
+        built_in: images whose COCO id is the built-in crosswalk's.
 
     Returns:
         A sentence for each source of images that is not covered.
@@ -35,6 +39,12 @@ def blind_spots(splits: Sequence[Split], links: pa.Table, vg_listed: int) -> lis
         warnings.append(
             f"Visual Genome's image_data.json is missing, and {len(genome):,} images are used: which of them are COCO"
             f" images, {crossed:,}, is known from the built-in crosswalk, and none is recognised as a Flickr photo."
+        )
+    elif vg_listed and built_in is not None and (rest := pc.sum(pc.is_in(genome, value_set=built_in)).as_py()):
+        warnings.append(
+            f"Visual Genome's image_data.json lists {count(vg_listed, 'image')}, and {len(genome):,} are used: which of those"
+            f" that it does not list are COCO images, {rest:,}, is known from the built-in crosswalk, and none of these"
+            " is recognised as a Flickr photo."
         )
     elif genome and _lacks(vg_listed, len(genome)):
         warnings.append(

@@ -95,7 +95,8 @@ class Report(_Model):
     """What cleaning did, and what it could not see.
 
     ``question`` is what was asked, so that a check asks the same; ``files`` has the SHA-256 of every official file;
-    ``crosswalk`` says whose crosswalk from Visual Genome to COCO was taken: ``image_data.json`` or ``built-in``. The
+    ``crosswalk`` says whose crosswalk from Visual Genome to COCO was taken: ``image_data.json``, ``built-in``, or
+    ``image_data.json and built-in`` where the latter speaks of images that a part of the former does not list. The
     split hash says nothing of ``mixtures``, which have hashes of their own.
     """
 

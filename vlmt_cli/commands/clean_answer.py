@@ -92,7 +92,7 @@ def answer(
             absent_test_files=[file for name in examples for file in absent_tests(data, name)],
             notes={name: each.manifest.notes for name, each in examples.items() if each.manifest.splits},
             near_duplicates=duplicates,
-            crosswalk=crosswalk_of(examples),
+            crosswalk=crosswalk_of(examples, links),
             mixtures=mixtures,
         )
         if not dry_run:

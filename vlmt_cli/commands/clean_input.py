@@ -160,23 +160,53 @@ def read_splits(
     if not splits:
         raise DataError("there is nothing to clean", todo="put official files below raw/, or name an --image-list")
     links = {name: each.links() for name, each in examples.items()}
-    if crosswalk_of(examples) == "built-in":  # what speaks of no image here joins nothing, and was not compared
+    if number := _built_in(examples):  # what speaks of no image here joins nothing, and was not compared
         shown = pa.concat_arrays([split.images.flatten() for split in splits]).unique()
         genome = links["vg_images"]
-        speaks = pc.is_in(genome["image"], value_set=shown)
+        own, rest = genome.slice(0, len(genome) - number), genome.slice(len(genome) - number)
+        speaks = pc.is_in(rest["image"], value_set=shown)
         if has_mixtures:
-            speaks = pc.or_(speaks, pc.is_in(genome["alias"], value_set=shown))
-        links["vg_images"] = genome.filter(speaks)
+            speaks = pc.or_(speaks, pc.is_in(rest["alias"], value_set=shown))
+        links["vg_images"] = pa.concat_tables([own, rest.filter(speaks)])
     return splits, pa.concat_tables(list(links.values()))
 
 
-def crosswalk_of(examples: "dict[str, Prepared]") -> str | None:
-    """Say whose crosswalk from Visual Genome to COCO is taken; None where none was read."""
+def _built_in(examples: "dict[str, Prepared]") -> int:
+    """Count the links of the built-in crosswalk, which are the last of Visual Genome's images."""
+    from vlmt_cli.datasets.crosswalks import BUILTIN_CROSSWALK, BUILTIN_REST
+
+    notes = examples["vg_images"].manifest.notes if "vg_images" in examples else {}
+    return notes.get(BUILTIN_CROSSWALK, 0) or notes.get(BUILTIN_REST, 0)
+
+
+def crosswalk_of(examples: "dict[str, Prepared]", links: "pa.Table") -> str | None:
+    """Say whose crosswalk from Visual Genome to COCO is taken; None where none was read.
+
+    Args:
+        examples: of the datasets and crosswalks.
+        links: those of them that speak of images here, as ``read_splits`` returns them.
+    """
     from vlmt_cli.datasets.crosswalks import BUILTIN_CROSSWALK, VG_FILE
 
     if "vg_images" not in examples:
         return None
-    return "built-in" if BUILTIN_CROSSWALK in examples["vg_images"].manifest.notes else VG_FILE
+    if BUILTIN_CROSSWALK in examples["vg_images"].manifest.notes:
+        return "built-in"
+    return f"{VG_FILE} and built-in" if len(_from_built_in(examples, links)) else VG_FILE
+
+
+def _from_built_in(examples: "dict[str, Prepared]", links: "pa.Table") -> "pa.Array":
+    """Return the images whose links here are of the built-in crosswalk."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    number = _built_in(examples)
+    if not number:
+        return pa.array([], pa.string())
+    genome = examples["vg_images"].links()
+    images = genome["image"].slice(len(genome) - number).combine_chunks()
+    linked = links["image"].filter(pc.equal(links["relation"], "crosswalk")).combine_chunks()
+    return images.filter(pc.is_in(images, value_set=linked)).unique()
 
 
 def warnings_of(
@@ -188,7 +218,8 @@ def warnings_of(
     from vlmt_cli.clean.claim import known_to_scan, without_tests
     from vlmt_cli.datasets.crosswalks import IMAGES
 
-    warnings = blind_spots(splits, links, examples["vg_images"].manifest.notes.get(IMAGES, 0))
+    listed = examples["vg_images"].manifest.notes.get(IMAGES, 0)
+    warnings = blind_spots(splits, links, listed, _from_built_in(examples, links))
     for split in splits:
         if split.unnamed:
             examples_of_it = ", ".join(quoted(name or "") for name in split.unnamed_examples)

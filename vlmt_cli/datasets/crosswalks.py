@@ -11,7 +11,8 @@ About 51,000 of the 108,077 Visual Genome images are COCO images under other ids
 crosswalk; the Flickr photo ids also join both to Flickr30k, whose file names they are.
 
 Where image_data.json is not there, the built-in crosswalk takes its turn: 51,498 pairs, as roberthoenig/GraphCLIP
-publishes them, without Flickr ids (``builtin_index.parquet``, which ``clean.builtin_index`` makes).
+publishes them, without Flickr ids (``builtin_index.parquet``, which ``clean.builtin_index`` makes). Where a part of
+image_data.json is there, the built-in crosswalk speaks of the images that it does not list.
 
 Traps: older releases of image_data.json say ``id`` for ``image_id``; ``coco_id`` may be null, -1 or 0; Flickr ids
 exceed 32 bits.
@@ -37,6 +38,8 @@ VG_FILE = "image_data.json"
 IMAGES = "images listed"
 BUILTIN = Path(__file__).with_name("builtin_index.parquet")
 BUILTIN_CROSSWALK = "image_data.json is not there, so that the COCO ids are those of the built-in crosswalk"
+BUILTIN_REST = "image_data.json is a part, so that the COCO ids of what it does not list are of the built-in crosswalk"
+_WHOLE = 105_000  # of 108,077 images; a whole file's word on which images are COCO images stands alone
 DATA_FILES = (BUILTIN,)
 """What this reader reads beside official files."""
 COCO_FILES = tuple(
@@ -64,7 +67,7 @@ class CocoFile(msgspec.Struct, gc=False):
 
 
 def read_vg(raw: Path, options: Options) -> Examples:
-    """Read which Visual Genome images are COCO images and Flickr photos."""
+    """Read which Visual Genome images are COCO images and Flickr photos; links of the built-in crosswalk come last."""
     path = find(raw, VG_FILE)
     if path is None:
         links = builtin_crosswalk()
@@ -77,7 +80,12 @@ def read_vg(raw: Path, options: Options) -> Examples:
     keys = image_keys("vg", ids, path)
     crosswalk = links_table(keys, _numbered("coco", [image.coco_id for image in images]), "crosswalk")
     photos = links_table(keys, _numbered("flickr", [image.flickr_id for image in images]), "flickr")
-    return Examples(links=pa.concat_tables([crosswalk, photos]), notes=notes | {IMAGES: len(images)})
+    notes |= {IMAGES: len(images)}
+    if len(keys.unique()) >= _WHOLE:
+        return Examples(links=pa.concat_tables([crosswalk, photos]), notes=notes)
+    known = builtin_crosswalk()
+    rest = known.filter(pc.invert(pc.is_in(known["image"], value_set=keys)))
+    return Examples(links=pa.concat_tables([crosswalk, photos, rest]), notes=notes | {BUILTIN_REST: len(rest)})
 
 
 def builtin_crosswalk() -> pa.Table:
