@@ -209,6 +209,7 @@ def test_tasks_that_cannot_be_scored_are_named(vlmt, data, tmp_path):
         (("--features", "none"), 3, "none: there is no feature store"),
         (("--batch-size", "0"), 2, "batch-size"),
         (("--coco-1k", "--shortlist", "10"), 2, "--coco-1k scores; leave one of them out"),
+        (("--coco-1k", "--tasks", "nlvr2"), 2, "--coco-1k is about COCO, which is not scored here; leave it out"),
     ],
 )
 def test_bad_options_are_one_line(vlmt, data, clean_run, arguments, code, message):

@@ -92,9 +92,10 @@ def test_our_own_submissions_score_what_is_right_as_right(vlmt, world, tmp_path,
     ]
     path = tmp_path / f"submission.{'json' if task == 'vqa' else 'csv'}"
     write_submission(task, path, pa.array([row["example_id"] for row in rows]), pa.array(right))
-    code, out, err = vlmt(
-        "evaluate", "--predictions", path, "--benchmark", f"{task}:{split}", "--data", world, "--json"
-    )
+    given = ["--predictions", path, "--benchmark", f"{task}:{split}", "--data", world, "--json"]
+    code, out, err = vlmt("evaluate", *given, "--boxes", "pixels")
+    assert code == 2 and f"--boxes says what boxes are, and {task}:{split} asks for none; leave it out" in err
+    code, out, err = vlmt("evaluate", *given)
     assert code == 0, err
     [report] = json.loads(out)
     assert (report["form"], report["join"]["joined"], report["join"]["missing"]) == (form, len(rows), 0)
@@ -151,6 +152,9 @@ def test_a_log_that_says_what_is_right_needs_no_example(vlmt, world, tmp_path):
             ["--predictions", "x.json", "--benchmark", "pope", "--model", "run"],
             "--model does not go with --predictions",
         ),
+        (["--predictions", "x.json", "--benchmark", "pope", "--batch-size", "8"], "--batch-size does not go with"),
+        (["--predictions", "x.json", "--benchmark", "pope", "--device", "cpu"], "--device does not go with"),
+        (["--predictions", "x.npy", "--benchmark", "coco:test", "--form", "llava"], "has no use for --form"),
         (["--predictions", "x.json", "--benchmark", "pope", "--control", "y.json"], "--control goes with --seen or"),
         (["--predictions", "x.json", "--benchmark", "pope", "--boxes", "percent"], "there is no convention 'percent'"),
         (["--benchmark", "pope"], "--benchmark goes with --predictions"),

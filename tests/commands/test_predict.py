@@ -119,6 +119,17 @@ def test_every_task_on_files_and_on_image_keys(predict, photos, tmp_path, task, 
     assert page.count("data:image/jpeg;base64,") == count and TEXT in page
 
 
+def test_options_that_change_nothing_are_refused(predict, photos):
+    (file, *_), (key, *_) = photos
+    for photo, options, said in (
+        (file, ("--features", "pixels"), "--features is for image keys"),
+        (key, ("--backbone", "facebook/dinov2-base"), "--backbone is for files of photos"),
+        (file, ("--detector", "PekingU/rtdetr_r50vd"), "features are of pixels, which takes no --detector"),
+    ):
+        code, _, err = predict(photo, "--task", "vqa", "--text", TEXT, *options)
+        assert code == 2 and said in err.splitlines()[-1] and "leave it out" in err, err
+
+
 def test_a_folder_is_ranked(predict, data):
     found = predictions(predict(data / "images" / "coco", "--task", "coco", "--text", TEXT, "--top", "3", "--json"))
     (ranking,) = found

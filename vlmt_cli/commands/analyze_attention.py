@@ -65,12 +65,13 @@ def attention(
     from vlmt_cli.commands.predict import stores_of
     from vlmt_cli.commands.show import say, stdout
     from vlmt_cli.datasets.table import TASKS
-    from vlmt_cli.evaluation.question import find_photos
+    from vlmt_cli.evaluation.question import check_options, find_photos
     from vlmt_cli.runs.folders import check_checkpoint, find_run, runs_folder
 
     if task is not None and task not in TASKS:
         raise UsageError(f"there is no task {task!r}", todo=nearest(task, TASKS))
-    sources = find_photos([photo])
+    sources = find_photos([photo])[:1]
+    check_options(sources, features, detector, backbone, detector_weights)
     model = find_run(model, data) if model else str(runs_folder(data) / "all-tasks")
     check_checkpoint(model, data)
     check_features(features, data)
@@ -87,7 +88,7 @@ def attention(
     if loaded.weights.kind:
         say(f"{model}: {loaded.weights}")
     checkpoint, encoder = loaded.checkpoint, loaded.encoder
-    seen, notes = see(sources[:1], checkpoint.lineage.extractor, networks, stores_of(data, features))
+    seen, notes = see(sources, checkpoint.lineage.extractor, networks, stores_of(data, features))
     for note in notes:
         say(note)
     longest = TASKS[task].max_tokens if task else checkpoint.config.trunk.positions

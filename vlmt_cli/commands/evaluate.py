@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from vlmt_cli.evaluation.evaluate import Evaluation
     from vlmt_cli.tasks.process import Process
 
+BATCH = 64
+
 
 @grouped
 def evaluate(
@@ -101,7 +103,7 @@ def evaluate(
     device: Device = "auto",
     gpus: Gpus = None,
     processes: Processes = None,
-    batch_size: BatchSize = 64,
+    batch_size: BatchSize = BATCH,
     data: DataFolder = DATA,
     as_json: Json = False,
 ) -> None:
@@ -133,7 +135,8 @@ def evaluate(
             "--model": model, "--tasks": tasks, "--split": split, "--paper": paper, "--submission": submission,
             "--contaminated": contaminated, "--allow-leak": allow_leak, "--partial": partial, "--limit": limit,
             "--features": features, "--coco-1k": only_1k, "--shortlist": shortlist, "--intervals": intervals,
-            "--gpus": gpus, "--processes": processes,
+            "--gpus": gpus, "--processes": processes, "--device": device != "auto",
+            "--batch-size": batch_size != BATCH, "--weights": weights != "best",
         }  # fmt: skip
         evaluate_predictions(given, others, control, data, to, as_json)
         return

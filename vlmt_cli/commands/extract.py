@@ -1,5 +1,6 @@
 """``vlmt extract``: photos to region features."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 
 BACKBONE = "facebook/dinov2-base"
 DETECTOR = "PekingU/rtdetr_r50vd"
+REGIONS = "100"
 LARGEST_GRID = 100
+JOBS = 16
 FEW = 1000  # photos, for which no process is started to decode them
 NAMED = 10  # unreadable photos that are named one by one
 
@@ -76,7 +79,7 @@ def extract(
             help="Number of boxes detected in each photo; or grid:10 for the cells of a 10 x 10 grid, or patches for"
             " the backbone's own, both without a detector."
         ),
-    ] = "100",
+    ] = REGIONS,
     batch: Annotated[int | None, typer.Option(min=1, help="Photos at a time; else 8, or 1 with vg-x152.")] = None,
     workers: Annotated[
         int | None, typer.Option(min=0, help="Processes that decode photos; else as many as fit.")
@@ -87,7 +90,7 @@ def extract(
     shard: Annotated[str | None, typer.Option(help="Extract one part of the photos, such as 3/64.")] = None,
     merge: Annotated[bool, typer.Option("--merge", help="Merge the shards of the store, and remove them.")] = False,
     launcher: Launcher = None,
-    shards: Annotated[int, typer.Option(min=1, help="With --launcher: number of jobs.")] = 16,
+    shards: Annotated[int | None, typer.Option(min=1, help="With --launcher: number of jobs; else 16.")] = None,
     sbatch: Sbatch = None,
     as_json: Json = False,
 ) -> None:
@@ -127,19 +130,29 @@ def extract(
         _check_grid(grid, extractor, detector, boxes)
     asked = Computing(device, gpus, launcher=launcher)
     check_computing(asked)
+    is_own = extractor == "detector" and detector == vg_x152.X152
+    chosen: dict[str, object] = {"--detector": detector != DETECTOR, "--regions": grid is None and regions != REGIONS}
     if extractor == "pixels":  # which has nothing for a GPU to do
+        on_gpus = {"--gpus": gpus, "--device": device.startswith("cuda")}
+        _refuse(chosen | {"--backbone": backbone != BACKBONE} | on_gpus, "the pixels extractor has no use for {}")
         asked = Computing("cpu")
+    elif boxes is not None:
+        chosen["--detector"] = chosen["--detector"] and not is_own
+        _refuse(chosen, "--boxes gives the boxes, so that {} changes nothing")
+    if launcher is None:
+        _refuse({"--shards": shards}, "{} goes with --launcher")
+    if merge:
+        others = {"--limit": limit, "a folder": folders, "--batch": batch, "--workers": workers, "--gpus": gpus,
+                  "--device": device != "auto", "--box-format": box_format}  # fmt: skip
+        _refuse(others, "--merge takes all photos of the shards as they are, and has no use for {}")
     check_gpus(asked)
     own = vg_x152.DetectorOptions(weights, config, mode, precision)
-    is_own = extractor == "detector" and detector == vg_x152.X152
     if not is_own:
         vg_x152.refuse_without_it(own)
     elif backbone != BACKBONE:
         raise UsageError(f"--detector {vg_x152.X152} brings its own backbone", todo="leave --backbone out")
     if sum((shard is not None, merge, launcher is not None)) > 1:
         raise UsageError("--shard, --merge and --launcher exclude each other")
-    if merge and limit:
-        raise UsageError("--merge takes all photos of the shards", todo="leave --limit out")
     number, of = read_shard(shard) if shard else (1, 1)
     options = read_launcher(launcher, sbatch)
     batch = batch or (1 if is_own else 8)
@@ -172,7 +185,7 @@ def extract(
     job = parts.Job(files[:limit], store, make, devices, batch, given, workers)
     with progress("Extracting") as update:
         if launcher:
-            result = parts.submit(job, shards, launcher, options, update)
+            result = parts.submit(job, shards or JOBS, launcher, options, update)
         else:
             result = parts.run(parts.shard_of(job, number, of) if shard else job, update)
     result.failed = skipped | result.failed
@@ -203,6 +216,15 @@ def read_regions(text: str) -> tuple[int, int | None]:
         return (1, value) if kind else (value, None)
     todo = f"give a number of boxes, grid:N for N x N cells (N from 1 to {LARGEST_GRID}), or patches"
     raise UsageError(f"--regions cannot be {text!r}", todo=todo)
+
+
+def _refuse(given: Mapping[str, object], why: str) -> None:
+    """Refuse the first option that was given and changes nothing; ``why`` has {} for its name."""
+    from vlmt_cli.base.errors import UsageError
+
+    for name, value in given.items():
+        if value:
+            raise UsageError(why.format(name), todo="leave it out")
 
 
 def _check_grid(side: int, extractor: str, detector: str, boxes: str | None) -> None:

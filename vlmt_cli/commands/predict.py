@@ -102,12 +102,13 @@ def predict(
     stage = Stages()
     with stage(IMPORTS), importing():
         from vlmt_cli.commands.show import say
-        from vlmt_cli.evaluation.question import check_question, find_photos
+        from vlmt_cli.evaluation.question import check_options, check_question, find_photos
         from vlmt_cli.runs.folders import check_checkpoint, find_run
 
     sources = find_photos(photos)
     _check_targets(page, draw, task, sources)
     check_question(task, len(sources), text)
+    check_options(sources, features, detector, backbone, detector_weights)
     given = None if boxes is None else _given(boxes, task, len(sources))
     model = find_run(model, data)
     check_checkpoint(model, data)

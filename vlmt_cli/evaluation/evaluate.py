@@ -141,6 +141,8 @@ def evaluate(
     choices, left_out = choose(checkpoint, reader, data, wanted, required, split, submission)
     if submission and not any(choice.submitted for choice in choices):
         raise UsageError("none of these tasks has a submission file", todo="leave --submission out, or name others")
+    if only_1k and not any(choice.task == "coco" for choice in choices):
+        raise UsageError("--coco-1k is about COCO, which is not scored here", todo="leave it out, or name coco")
     images = {
         (choice.task, name): images_of(table_of(data, choice.task, name))
         for choice in choices

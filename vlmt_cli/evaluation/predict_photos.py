@@ -138,6 +138,11 @@ def make_extractor(trained: Trained | None, networks: Networks, has_boxes: bool 
         assert trained is not None
         what = f"the extractor {trained.name} of the checkpoint's features is not at hand for photos"
         raise UsageError(what, todo=STORED.removeprefix("or "))
+    for option in ("detector", "backbone", "weights"):
+        if getattr(networks, option) is not None and option not in _takes(kind, trained):
+            name = "detector-weights" if option == "weights" else option
+            of = f"the checkpoint's features are of {trained.name if trained else kind}"
+            raise UsageError(f"{of}, which takes no --{name}", todo="leave it out")
     try:
         extractor = MAKERS[kind](trained, networks, has_boxes)
     except DataError as error:
@@ -161,6 +166,13 @@ def _kind(trained: Trained | None, networks: Networks) -> str | None:
     if "+" in trained.name:
         return None if trained.name.startswith("given+") else "networks"
     return next((kind for kind in MAKERS if trained.name == kind or trained.name.startswith(f"{kind}-")), None)
+
+
+def _takes(kind: str, trained: Trained | None) -> tuple[str, ...]:
+    """Return what of ``Networks`` an extractor is made of."""
+    if kind == "networks":
+        return ("backbone",) if trained and side_of(trained.name) is not None else ("detector", "backbone")
+    return ("weights",) if kind == "vg-x152" else ()
 
 
 def _pixels(trained: Trained | None, networks: Networks, has_boxes: bool) -> Extractor:

@@ -104,3 +104,22 @@ def _are(photos: int) -> str:
 def _is_photo(path: Path) -> bool:
     """Return whether a file is a photo by its name or by what it holds."""
     return path.name.lower().endswith(SUFFIXES) or (no_image_file(str(path)) is None and is_image(str(path)))
+
+
+def check_options(
+    sources: Sequence[PhotoSource],
+    features: str | None,
+    detector: str | None,
+    backbone: str | None,
+    detector_weights: Path | None,
+) -> None:
+    """Refuse a feature store where all photos are files, and networks where none is, with a UsageError."""
+    files = sum(source.path is not None for source in sources)
+    if features is not None and files == len(sources):
+        todo = "leave it out, or name image keys such as coco:262148"
+        raise UsageError("--features is for image keys, and all photos here are files", todo=todo)
+    networks = {"--detector": detector, "--backbone": backbone, "--detector-weights": detector_weights}
+    for name, value in networks.items():
+        if value is not None and not files:
+            what = f"{name} is for files of photos, and all photos here are image keys"
+            raise UsageError(what, todo="leave it out, or name files")

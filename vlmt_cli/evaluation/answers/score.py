@@ -106,8 +106,14 @@ def score_files(
         what = "--control goes with --seen or --trained-on, which say what training saw"
         raise UsageError(what, todo="give one of them")
     text_boxes.parse_convention(asked.boxes)
-    first = None if _is_matrix(paths[0], asked.benchmark) else _read(paths[0], asked)
+    is_matrix = _is_matrix(paths[0], asked.benchmark)
+    if is_matrix and (asked.form or asked.questions):
+        option = "--form" if asked.form else "--questions"
+        raise UsageError(f"a matrix of scores has no use for {option}", where=paths[0], todo="leave it out")
+    first = None if is_matrix else _read(paths[0], asked)
     rows = _rows(asked, first)
+    if asked.boxes != text_boxes.AUTO and rows.kind != "referring":
+        raise UsageError(f"--boxes says what boxes are, and {rows.name} asks for none", todo="leave it out")
     saw = None
     if asked.seen:
         saw = seen_by_scan(rows, asked.seen, asked.data)
