@@ -44,12 +44,17 @@ def extract(
         str, typer.Option(help="detector: networks of transformers. pixels: for synthetic worlds, without weights.")
     ] = "detector",
     detector: Annotated[
-        str,
-        typer.Option(help="Detector for boxes and class scores: hub id or folder; vg-x152 for the paper's own."),
-    ] = DETECTOR,
+        str | None,
+        typer.Option(
+            help=f"Detector for boxes and class scores: hub id or folder; vg-x152 for the paper's own; else {DETECTOR}."
+        ),
+    ] = None,
     backbone: Annotated[
-        str, typer.Option(help="Backbone for the boxes' features: hub id or folder; vg-x152 brings its own.")
-    ] = BACKBONE,
+        str | None,
+        typer.Option(
+            help=f"Backbone for the boxes' features: hub id or folder; else {BACKBONE}, and vg-x152 brings its own."
+        ),
+    ] = None,
     weights: Annotated[Path | None, typer.Option(help="For vg-x152: its weights, detectron_model.pth.")] = None,
     config: Annotated[
         Path | None, typer.Option(help="For vg-x152: its YAML; else detectron_config.yaml beside the weights, if any.")
@@ -74,12 +79,12 @@ def extract(
         typer.Option(help="For a file of boxes: xyxy (x1, y1, x2, y2) or xywh (x1, y1, width, height)."),
     ] = None,
     regions: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="Number of boxes detected in each photo; or grid:10 for the cells of a 10 x 10 grid, or patches for"
-            " the backbone's own, both without a detector."
+            help="Number of boxes detected in each photo, else 100; or grid:10 for the cells of a 10 x 10 grid, or patches"
+            " for the backbone's own, both without a detector."
         ),
-    ] = REGIONS,
+    ] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Photos at a time; else 8, or 1 with vg-x152.")] = None,
     workers: Annotated[
         int | None, typer.Option(min=0, help="Processes that decode photos; else as many as fit.")
@@ -125,19 +130,19 @@ def extract(
 
     if extractor not in ("detector", "pixels"):
         raise UsageError(f"there is no extractor {extractor!r}", todo="choose detector or pixels")
-    most, grid = read_regions(regions)
+    most, grid = read_regions(REGIONS if regions is None else regions)
     if grid is not None:
         _check_grid(grid, extractor, detector, boxes)
     asked = Computing(device, gpus, launcher=launcher)
     check_computing(asked)
     is_own = extractor == "detector" and detector == vg_x152.X152
-    chosen: dict[str, object] = {"--detector": detector != DETECTOR, "--regions": grid is None and regions != REGIONS}
+    chosen: dict[str, object] = {"--detector": detector, "--regions": grid is None and regions}
     if extractor == "pixels":  # which has nothing for a GPU to do
         on_gpus = {"--gpus": gpus, "--device": device.startswith("cuda")}
-        _refuse(chosen | {"--backbone": backbone != BACKBONE} | on_gpus, "the pixels extractor has no use for {}")
+        _refuse(chosen | {"--backbone": backbone} | on_gpus, "the pixels extractor has no use for {}")
         asked = Computing("cpu")
     elif boxes is not None:
-        chosen["--detector"] = chosen["--detector"] and not is_own
+        chosen["--detector"] = detector and not is_own
         _refuse(chosen, "--boxes gives the boxes, so that {} changes nothing")
     if launcher is None:
         _refuse({"--shards": shards}, "{} goes with --launcher")
@@ -149,8 +154,9 @@ def extract(
     own = vg_x152.DetectorOptions(weights, config, mode, precision)
     if not is_own:
         vg_x152.refuse_without_it(own)
-    elif backbone != BACKBONE:
+    elif backbone is not None:
         raise UsageError(f"--detector {vg_x152.X152} brings its own backbone", todo="leave --backbone out")
+    detector, backbone = detector or DETECTOR, backbone or BACKBONE
     if sum((shard is not None, merge, launcher is not None)) > 1:
         raise UsageError("--shard, --merge and --launcher exclude each other")
     number, of = read_shard(shard) if shard else (1, 1)
@@ -227,7 +233,7 @@ def _refuse(given: Mapping[str, object], why: str) -> None:
             raise UsageError(why.format(name), todo="leave it out")
 
 
-def _check_grid(side: int, extractor: str, detector: str, boxes: str | None) -> None:
+def _check_grid(side: int, extractor: str, detector: str | None, boxes: str | None) -> None:
     """Refuse what a grid excludes."""
     from vlmt_cli.base.errors import UsageError
 
@@ -235,7 +241,7 @@ def _check_grid(side: int, extractor: str, detector: str, boxes: str | None) -> 
         raise UsageError("--boxes are regions, and a grid's cells are others", todo="leave one of the two out")
     if extractor == "pixels" and not side:
         raise UsageError("the pixels extractor has no patches", todo="give a grid, such as --regions grid:10")
-    if extractor == "detector" and detector != DETECTOR:
+    if extractor == "detector" and detector is not None:
         raise UsageError("a grid takes no detector", todo="leave --detector out, and name a --backbone of transformers")
 
 
