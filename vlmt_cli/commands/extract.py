@@ -81,8 +81,8 @@ def extract(
     regions: Annotated[
         str | None,
         typer.Option(
-            help="Number of boxes detected in each photo, else 100; or grid:10 for the cells of a 10 x 10 grid, or patches"
-            " for the backbone's own, both without a detector."
+            help="Number of boxes detected in each photo, else 100; or grid:10 for the cells of a 10 x 10 grid, or"
+            " patches for the backbone's own, both without a detector."
         ),
     ] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Photos at a time; else 8, or 1 with vg-x152.")] = None,
