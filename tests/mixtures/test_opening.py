@@ -102,11 +102,41 @@ def test_globs_and_folders(tmp_path):
     with pytest.raises(DataError, match=r"3\.parquet: is a Git LFS pointer"):  # and is not passed over
         sources_of(str(tmp_path / "a"))
     put(tmp_path / "a" / "coco" / "1.jpg", "picture")
-    with pytest.raises(DataError, match=r"holds images and a file of records, '1\.json'; give .*, or say --form"):
+    with pytest.raises(DataError, match=r"holds images and 7 files of records, as '1\.json'; give .*, or say --form"):
         sources_of(str(tmp_path / "a"))
     assert [source.form for source in sources_of(str(tmp_path / "a"), "image_folder")] == ["image_folder"]
     with pytest.raises(DataError, match="names no file of records here"):
         sources_of(str(tmp_path / "a" / "1.json"), "onevision")
+
+
+@pytest.mark.parametrize("name", ["1.json", "stage1/1.json", "stage1/deep/1.parquet", "1.jsonl.zst", "a.yaml", "a.txt"])
+def test_no_file_of_records_is_passed_over_beside_images(tmp_path, name):
+    put(tmp_path / "photo.jpg", "picture")
+    put(tmp_path / "photo.txt", "262148 dogs")
+    put(tmp_path / "sub" / "photo.JPEG", "picture")
+    put(tmp_path / "sub" / "photo.json", "{}")
+    put(tmp_path / "notes.txt", "About these photos.\n")
+    assert [source.form for source in sources_of(str(tmp_path))] == ["image_folder"]
+    written = {"a.yaml": "datasets:\n  - json_path: a.json\n", "a.txt": "COCO_val2014_000000253964.jpg\n"}
+    put(tmp_path / name, written.get(name, "[]"))
+    with pytest.raises(DataError, match=rf"holds images and a file of records, '{name}'; give .*{name}, or say --form"):
+        sources_of(str(tmp_path))
+    put(tmp_path / "more" / "2.json", "[]")
+    with pytest.raises(DataError, match=r"holds images and 2 files of records, as .*; give those files, or say --form"):
+        sources_of(str(tmp_path))
+
+
+def test_no_file_of_records_is_passed_over_in_a_saved_dataset_or_packed_otherwise(tmp_path):
+    MAKERS["arrow"].write(tmp_path / "saved", [["1.jpg"]])
+    put(tmp_path / "1.json", RECORDS)
+    assert len(sources_of(str(tmp_path))) == 2
+    put(tmp_path / "saved" / "2.json", RECORDS)
+    assert [source.path.name for source in sources_of(str(tmp_path))] == ["1.json", "saved", "2.json"]
+    with pytest.raises(DataError, match=r"holds a saved dataset and a file of records, '2\.json'"):
+        sources_of(str(tmp_path / "saved"))
+    put(tmp_path / "3.jsonl.xz", "packed")
+    with pytest.raises(DataError, match=r"3\.jsonl\.xz: is packed as \.xz"):
+        sources_of(str(tmp_path))
 
 
 @pytest.mark.parametrize(

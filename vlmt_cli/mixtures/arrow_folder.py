@@ -34,6 +34,8 @@ from vlmt_cli.mixtures.views import filtered
 
 _FILE, _STREAM = b"ARROW1\0\0", b"\xff\xff\xff\xff"
 _STATE, _DICT, _INFO = "state.json", "dataset_dict.json", "dataset_info.json"
+DESCRIPTIONS = (_STATE, _DICT, _INFO)
+"""Files that say what a saved dataset is."""
 _ROWS = 1 << 17
 _BYTES = 64 << 20
 """Bytes of a batch with images, about."""

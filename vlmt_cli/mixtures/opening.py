@@ -5,13 +5,16 @@ What a file is, its content says; ``form`` overrules it. Lists are followed, and
 
 import glob
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from vlmt_cli.base.beginnings import beginning
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.file_systems import is_elsewhere
+from vlmt_cli.base.image_names import SUFFIXES
 from vlmt_cli.base.packed import open_packed
 from vlmt_cli.base.words import listed, printable, quoted
+from vlmt_cli.mixtures.arrow_folder import DESCRIPTIONS
 from vlmt_cli.mixtures.batch import Form, ListForm, Source
 from vlmt_cli.mixtures.datacomp import SUBSET
 from vlmt_cli.mixtures.forms import FORMS, LISTS
@@ -22,6 +25,12 @@ _RECORDS = (".json", *LINES, ".parquet", ".arrow", ".tar", ".tgz", ".csv", ".tsv
 """How files end that hold records, whatever else lies beside them."""
 _BESIDE = (SUBSET, "dataset_infos.json")
 """Files beside records that have none: uids of the tables beside them, and what a hub says of a dataset."""
+_LISTS = (".yaml", ".yml", ".txt")
+"""How files end that may list files of records, or images."""
+_KINDS = {"image_folder": ("images", "the images are"), "arrow": ("a saved dataset", "that dataset is")}
+"""Forms of folders, in words."""
+_LONGEST = 1000
+"""Letters of a path that is to be given."""
 _DEEPEST = 30
 """Lists that name each other in a row."""
 _OTHER = (".zst", ".bz2", ".xz", ".zip", ".7z", ".lz4")
@@ -97,16 +106,21 @@ def _below(folder: Path) -> list[Path]:
     """Return a folder that is a mixture itself, or else the files and saved datasets in it that are."""
     name = next((name for name, form in FORMS.items() if form.is_form(folder, b"")), None)
     if name is not None:
-        names = os.listdir(folder) if name == "image_folder" else []  # noqa: PTH208  there may be a million images
-        beside = sorted(filter(_is_of_records, names))
-        if beside:
-            todo = f"give {printable(folder / beside[0])}, or say --form image_folder where the images are meant"
-            raise DataError(f"holds images and a file of records, {quoted(beside[0])}", where=folder, todo=todo)
+        holds, meant = _KINDS[name]
+        if beside := list(_records_beside(folder, name)):
+            first = quoted(beside[0].relative_to(folder))
+            many = f"{len(beside):,} files of records, as {first}"
+            what = many if len(beside) > 1 else f"a file of records, {first}"
+            todo = f"give {printable(beside[0], _LONGEST) if len(beside) == 1 else 'those files'}"
+            todo += f", or say --form {name} where {meant} meant"
+            raise DataError(f"holds {holds} and {what}", where=folder, todo=todo)
         return [folder]
     files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not _is_hidden(path.relative_to(folder))]
     saved = {inner for inner in {path.parent for path in files} if FORMS["arrow"].is_form(inner, b"")}
     saved = {path for path in saved if not saved.intersection(path.parents)}
-    files = [path for path in files if not saved.intersection(path.parents) and path.name not in _BESIDE]
+    within = {path for inner in saved for path in _records_beside(inner, "arrow")}
+    files = [path for path in files if path in within or not saved.intersection(path.parents)]
+    files = [path for path in files if path.name not in _BESIDE]
     companions = {companion for path in files for companion in _companions(path)}
     known = []
     for path in files:
@@ -125,10 +139,41 @@ def _below(folder: Path) -> list[Path]:
     return [path for path in sorted([*known, *saved]) if path.resolve() not in members]
 
 
+def _records_beside(folder: Path, name: str) -> Iterator[Path]:
+    """Give the files of records below a folder of a form that takes no notice of them: they would be passed over.
+
+    A file that has an image's name, as captions have, belongs to that image.
+    """
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(each for each in folders if not each.startswith("."))
+        few = [each for each in files if _may_have_records(each)]
+        if name == "arrow":
+            few = [each for each in few if not each.endswith(".arrow") and each not in DESCRIPTIONS]
+        if few:
+            images = {each.rpartition(".")[0] for each in files if each.lower().endswith(SUFFIXES)}
+            few = [each for each in few if each.partition(".")[0] not in images]
+        yield from (Path(parent, each) for each in sorted(few) if _is_of_records(each) or _lists(Path(parent, each)))
+
+
+def _may_have_records(name: str) -> bool:
+    return not name.startswith(".") and (_is_of_records(name) or name.endswith(_LISTS))
+
+
+def _lists(path: Path) -> bool:
+    """Whether a YAML names files of records, or a text file images."""
+    try:
+        form = form_of(path)
+    except (DataError, OSError):
+        return False
+    return form in LISTS if path.suffix != ".txt" else form == "image_list" and bool(_head(path).strip())
+
+
 def _is_of_records(name: str) -> bool:
     """Whether a file has records of its own by its name, and is no table of metadata of the images beside it."""
     is_beside = name in _BESIDE or name.startswith("metadata.")
-    return name.removesuffix(".gz").endswith(_RECORDS) and not is_beside
+    for suffix in (".gz", *_OTHER):
+        name = name.removesuffix(suffix)
+    return name.endswith(_RECORDS) and not is_beside
 
 
 def _is_hidden(path: Path) -> bool:
