@@ -64,6 +64,7 @@ def training(monkeypatch, seconds=1.0):
 
     monkeypatch.setattr(analyze_sweeps, "make_sweep_plan", plan)
     monkeypatch.setattr(analyze_sweeps, "run_sweep", run)
+    monkeypatch.setattr(analyze_sweeps, "missing_data", lambda *asked: [])
     return planned
 
 
@@ -85,6 +86,11 @@ def test_a_script_gets_the_plan_when_there_is_nothing(vlmt, arguments):
     code, out, err = vlmt("analyze", "pairs", *arguments)
     assert code == 3 and "0 of 3 runs are finished" in out and "vqa+nlvr2-seed0" in out
     assert "none of 3 runs is there; train them with --yes, about" in err
+    assert "there are no train and val examples of vqa and nlvr2" in err
+    steps = r"first put vqa/.* and run vlmt clean .*; then put .* make a store with vlmt extract .*; then vlmt analyze"
+    assert re.search(steps, err)
+    code, out, err = vlmt("analyze", "pairs", *arguments, "--yes")
+    assert code == 3 and "holds no feature store" in err and "run this command again" in err
     code, out, _ = vlmt("analyze", "pairs", *arguments, "--json")
     assert code == 3 and [run["state"] for run in json.loads(out)["runs"]] == ["missing"] * 3
 

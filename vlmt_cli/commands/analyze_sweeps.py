@@ -17,6 +17,7 @@ from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.words import duration
 from vlmt_cli.commands import obstacles
 from vlmt_cli.commands.devices import Computing, check_computing, check_gpus, devices_of, kind_of
+from vlmt_cli.commands.missing_data import missing_data
 from vlmt_cli.commands.show import progress, say, stdout, table
 from vlmt_cli.commands.sweep_options import SweepOptions
 from vlmt_cli.runs.folders import start_of
@@ -70,10 +71,12 @@ def sweep(
     if options.plan:
         _show_plan(plan, name, options.as_json)
         return None
-    lacking = next(filter(None, (_lacking(options, name, run.wanted) for run in todo)), None)
-    if options.yes and lacking:
-        obstacles.refuse([lacking], options.data, options.scale)
-    if (todo and trains and _may_train(plan, todo, options.yes)) or (unscored and options.yes):
+    starts = (start_of(run.wanted.recipe, run.folder, options.data) for run in todo)
+    lacking = missing_data([run.wanted.recipe for run in todo], options.data, not any(starts)) if trains else []
+    lacking += filter(None, [next(filter(None, (_lacking(options, name, run.wanted) for run in todo)), None)])
+    if options.yes:
+        obstacles.refuse(lacking, options.data, options.scale)
+    if (todo and trains and not lacking and _may_train(plan, todo, options.yes)) or (unscored and options.yes):
         with progress("Training") as update:
             said = ""
 
@@ -92,7 +95,11 @@ def sweep(
     if not runs:
         _show_plan(plan, name, options.as_json)
         todo_text = f"train them with --yes, about {duration(plan.total)}"
-        if more := obstacles.fitting(lacking, options.data, options.scale):
+        more = obstacles.fitting(lacking, options.data, options.scale)
+        if first := obstacles.before(lacking):
+            what = "; ".join(obstacle.what for obstacle in lacking)
+            todo_text += f", and they lack what they read: {what}; {first}{obstacles.command((), ['--yes', *more])}"
+        elif more:
             todo_text += f", or what this machine can: {obstacles.command((), ['--yes', *more])}"
         raise DataError(f"none of {len(needed)} runs is there", where=options.folder / name, todo=todo_text)
     if todo:

@@ -255,6 +255,11 @@ def _name(extractor: str, detector: str, backbone: str, boxes: str | None, grid:
     return f"{cells or (Path(boxes).stem if boxes else short_name(detector))}+{short_name(backbone)}"
 
 
+def default_store() -> str:
+    """Name the store that the command makes without options."""
+    return f"{Path(DETECTOR).name}+{Path(BACKBONE).name}"
+
+
 def _workers(photos: int, devices: list[str], launcher: str | None) -> int:
     """Choose how many processes decode for each device, beside the one that runs the extractor.
 

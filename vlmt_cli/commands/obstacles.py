@@ -31,6 +31,7 @@ class Obstacle:
         without: options that the command line must lose, with their values.
         instead: what it gets.
         kind: of error.
+        first: what removes it, to be done before the command line works; None where the command line does.
     """
 
     what: str
@@ -38,6 +39,7 @@ class Obstacle:
     without: tuple[str, ...] = ()
     instead: tuple[str, ...] = ()
     kind: type[VlmtError] = UsageError
+    first: str | None = None
 
 
 def refuse(obstacles: list[Obstacle], data: Path, scale: str | None) -> None:
@@ -48,19 +50,26 @@ def refuse(obstacles: list[Obstacle], data: Path, scale: str | None) -> None:
         raise obstacles[0].kind(obstacles[0].what, todo=obstacles[0].todo)
     without = {option for obstacle in obstacles for option in obstacle.without}
     instead = [word for obstacle in obstacles if obstacle.kind is UsageError for word in obstacle.instead]
-    instead += fitting(next((obstacle for obstacle in obstacles if obstacle.kind is DataError), None), data, scale)
+    instead += fitting(obstacles, data, scale)
     what = obstacles[0].what
     if len(obstacles) > 1:
         numbered = "; ".join(f"({number}) {obstacle.what}" for number, obstacle in enumerate(obstacles, 1))
         what = f"{len(obstacles)} obstacles on this machine: {numbered}"
-    raise obstacles[0].kind(what, todo=f"run instead: {command(without, instead)}")
+    then = f"run instead: {command(without, instead)}" if without or instead else "run this command again"
+    raise obstacles[0].kind(what, todo=f"{before(obstacles)}{then}")
 
 
-def fitting(lacking: Obstacle | None, data: Path, scale: str | None) -> list[str]:
+def before(obstacles: Sequence[Obstacle]) -> str:
+    """Say what has to be done before a command line works; empty where nothing has."""
+    steps = [obstacle.first for obstacle in obstacles if obstacle.first]
+    return f"first {'; then '.join(steps)}; then " if steps else ""
+
+
+def fitting(obstacles: Sequence[Obstacle], data: Path, scale: str | None) -> list[str]:
     """The options that let a training begin without what it lacks; on a synthetic world, those of its scale."""
     if scale is None and (data / _DRAWN).exists():
         return ["--scale", "mini"]
-    return list(lacking.instead) if lacking else []
+    return [word for obstacle in obstacles if obstacle.kind is DataError for word in obstacle.instead]
 
 
 def no_gpus(asked: int) -> Obstacle:

@@ -216,10 +216,12 @@ def _resuming(run: Path, asked: "Recipe | None", keys: list[str]) -> str:
 def _initialising(run: Path, recipe: "Recipe", data: Path, in_the_way: "list[Obstacle]") -> str:
     """Return the line that opens a new run, and add what is in its way to ``in_the_way``."""
     from vlmt_cli.commands import obstacles
+    from vlmt_cli.commands.missing_data import missing_data
     from vlmt_cli.runs.best import find_weights
     from vlmt_cli.runs.folders import CONFIG, pretraining_runs, start_of
 
     start = start_of(recipe, run, data)
+    in_the_way += missing_data([recipe], data, new=start is None)
     if (run / CONFIG).exists():
         in_the_way.append(obstacles.run_exists(run))
     if start is not None:
