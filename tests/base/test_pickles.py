@@ -135,6 +135,8 @@ def test_lists_dicts_texts_and_numbers_are_read_as_the_machine_reads_them(protoc
         b"cposix\nsystem\n(S'true'\ntR.",
         b"\x80\x02]r\xff\xff\xff\xff.",  # remembers its value number 4,294,967,295
         b"]p99999999\n.",
+        b"\x80\x02]r\x10\0\0\0.",  # number 16 of 9 bytes
+        b"]p10\n.",
         b"X\x02\0\0\0\xed\xa0.",  # half of a surrogate pair
         b"X\xff\xff\0\0ab.",
         b"h\x07.",
@@ -144,6 +146,13 @@ def test_lists_dicts_texts_and_numbers_are_read_as_the_machine_reads_them(protoc
 )
 def test_a_pickle_of_more_or_a_damaged_one_is_left_to_the_machine(data):
     assert read_plain(data) is MISSING
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_no_number_of_a_value_is_taken_for_too_high(protocol):
+    for length in (1, 9, 99, 255, 256, 999, 70_000):
+        data = pickle.dumps([[] for _ in range(length)], protocol)
+        assert read_plain(data) == [[]] * length
 
 
 def test_what_names_itself_again_and_again_is_refused():

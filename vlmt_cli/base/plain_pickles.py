@@ -2,8 +2,9 @@
 
 ``pickle_machine`` reads every pickle of plain data, step by step in Python. Files of references are large and use few
 of a pickle's instructions, so that a regular expression goes through all of them first. What it lets through cannot
-import, call or build anything, has no key that takes long to hash, remembers no value under a huge number, and takes
-memory in proportion to its length. All else, and whatever the unpickler refuses, is the machine's.
+import, call or build anything, has no key that takes long to hash, remembers no value under a number that its length
+does not explain, and takes memory in proportion to its length. All else, and whatever the unpickler refuses, is the
+machine's.
 """
 
 import io
@@ -31,7 +32,7 @@ def read_plain(data: bytes) -> Any:
     """Read a pickle of lists, dicts, texts and numbers; ``MISSING`` where it may hold more, or is damaged."""
     if len(data) > _LONGEST:
         return MISSING
-    instructions, long_text = _expressions()
+    instructions, long_text = _expressions(len(data).bit_length())
     at = end = 0
     while found := instructions.match(data, end):
         at = found.end()
@@ -55,14 +56,25 @@ def read_plain(data: bytes) -> Any:
 
 
 @cache
-def _expressions() -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
-    """Return what matches any number of instructions, and what matches the beginning of a long text."""
+def _expressions(bits: int) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
+    """Return what matches any number of instructions, and what matches the beginning of a long text.
+
+    A pickle numbers the values that it remembers from 0, and the unpickler reserves 16 bytes for each number up to the
+    highest. In protocol 0 each value takes four bytes or more.
+
+    Args:
+        bits: how many the pickle's length in bytes has; a value's number has no more.
+    """
+    highest = min((1 << bits) - 1, (1 << 24) - 1).to_bytes(3, "little")
+    number = b"".join(rb"[\0-\x%02x]" % byte for byte in highest) + rb"\0"
+    digits = min(len(str(1 << max(bits - 2, 0))), 7)
     escapes = rb"""\\(?:[\\'"abfnrtv]|x[0-9a-fA-F]{2})"""
     one_by_one = (
         rb"[]}(eusalNd\x88\x89\x94]",  # lists, dicts, marks, None, truths, MEMOIZE
         rb"[qhK].",
         rb"M..",
-        rb"[rj]...\0",
+        rb"j...\0",
+        rb"r" + number,
         rb"J....",
         rb"G.{8}",
         _texts(pickle.SHORT_BINSTRING, b"", b"."),
@@ -70,7 +82,8 @@ def _expressions() -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
         _texts(pickle.SHORT_BINUNICODE, b"", _NO_SURROGATES),
         rb"\x8a(?:" + b"|".join(re.escape(bytes([n])) + b".{%d}" % n for n in range(10)) + rb")",
         # Protocol 0, a line each.
-        rb"[pg]\d{1,7}\n",
+        rb"g\d{1,7}\n",
+        rb"p\d{1,%d}\n" % digits,
         rb"S'[^'\\\n]*+(?:" + escapes + rb"[^'\\\n]*+)*+'\n",
         rb'S"[^"\\\n]*+(?:' + escapes + rb'[^"\\\n]*+)*+"\n',
         rb"V[^\\\n]*+(?:\\u(?![dD])[0-9a-fA-F]{4}[^\\\n]*+)*+\n",
