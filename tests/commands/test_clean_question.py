@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.datasets.clean_command import clean_command
+from vlmt_cli.datasets.clean_command import clean_command, get_examples
 from vlmt_cli.tasks.tables import require_in_split
 
 
@@ -102,6 +102,22 @@ def test_the_advice_for_a_lacking_dataset_keeps_what_the_split_holds(vlmt, here)
     assert clean_command(here, "vqa") == command.removesuffix(" --replace")  # it is there, and nothing is replaced
     with pytest.raises(DataError, match=r"has no coco, nlvr2; run vlmt clean --datasets vqa,.*coco,nlvr2 .*--replace"):
         require_in_split(here, ["coco", "vqa", "nlvr2"])
+
+
+def test_the_advice_names_the_files_without_which_cleaning_makes_nothing(vlmt, here, tmp_path):
+    raw, captions = here / "raw", "conceptual_captions"
+    assert get_examples(here, captions) == f"run {clean_command(here, captions)}"
+    assert get_examples(here, "coco", split="test") == f"run vlmt clean --datasets all --data {here}"  # was read
+    shutil.rmtree(raw / captions)
+    said = get_examples(here, captions)
+    assert f"put {captions}/Train_GCC-training.tsv (https://" in said and f"below {raw}, then run vlmt clean" in said
+    assert "--replace" not in said and "--available" not in said
+    (raw / "nlvr2" / "train.json").unlink()
+    assert "--available" in get_examples(here, captions) and "--available" in clean_command(here, "vqa")
+    assert get_examples(here, "nlvr2", split="train").startswith("run ")  # the table was made before
+    assert "put nlvr2/train.json (https://" in get_examples(here, "nlvr2", split="extra")
+    shutil.copy(raw / "nlvr2" / "dev.json", raw / "nlvr2" / "test2.json")  # never read yet
+    assert get_examples(here, "nlvr2", split="extra").startswith("run vlmt clean")
 
 
 def test_files_that_are_gone_take_nothing_out_of_a_split(vlmt, here):

@@ -76,7 +76,7 @@ def test_what_is_wrong_is_one_line(vlmt, measure, data, tmp_path):
         (2, "there is no rule '0.7'", ["--model", run, "--right", "0.7"]),
         (2, "there is no device 'tpu'", ["--model", run, "--device", "tpu"]),
         (2, "there is no tagger 'brill'; choose lexicon, spacy or spacy:NAME", ["--model", run, "--tagger", "brill"]),
-        (3, "there is no train or val of vqa; run vlmt clean", ["--model", run, "--data", tmp_path]),
+        (3, "there is no train or val of vqa; put vqa/", ["--model", run, "--data", tmp_path]),
         (3, "there is no feature store", ["--model", run, "--features", "nothing"]),
     ):
         given, out, err = measure(*arguments)

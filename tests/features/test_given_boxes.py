@@ -107,7 +107,7 @@ def test_candidates_are_distinct_and_in_an_order_of_their_own(tmp_path):
     }
     found = candidate_boxes(tmp_path, "visual7w")
     assert {image: [tuple(box) for box in boxes.tolist()] for image, boxes in found.items()} == wanted
-    with pytest.raises(DataError, match="has no example tables; make them with vlmt clean --datasets all"):
+    with pytest.raises(DataError, match=r"has no example tables; put refcoco.* then run vlmt clean --datasets all"):
         candidate_boxes(tmp_path, "refcoco")
 
 

@@ -277,12 +277,12 @@ def test_what_is_for_testing_keeps_examples_without_an_answer(load, trained_worl
 
 
 def test_a_split_that_is_not_there_is_named(load):
-    with pytest.raises(DataError, match=r"dev\.parquet: there is no such example table; make it with vlmt clean"):
+    with pytest.raises(DataError, match=r"dev\.parquet: there is no such example table; run vlmt clean"):
         load("vqa", "dev", "validate")
 
 
 def test_what_to_do_about_a_missing_answer_vocabulary(tmp_path):
-    with pytest.raises(DataError, match=r"no answer vocabulary; run vlmt clean --datasets all .*, as vg_qa takes"):
+    with pytest.raises(DataError, match=r"no answer vocabulary; put vqa/v2.* run vlmt clean .*, as vg_qa takes"):
         answers_of(tmp_path, "vg_qa")
     (tmp_path / "examples" / "vqa").mkdir(parents=True)
     (tmp_path / "examples" / "vqa" / "manifest.json").touch()

@@ -42,9 +42,9 @@ def blind_spots(
         )
     elif vg_listed and built_in is not None and (rest := pc.sum(pc.is_in(genome, value_set=built_in)).as_py()):
         warnings.append(
-            f"Visual Genome's image_data.json lists {count(vg_listed, 'image')}, and {len(genome):,} are used: which of those"
-            f" that it does not list are COCO images, {rest:,}, is known from the built-in crosswalk, and none of these"
-            " is recognised as a Flickr photo."
+            f"Visual Genome's image_data.json lists {count(vg_listed, 'image')}, and {len(genome):,} are used: which of"
+            f" those that it does not list are COCO images, {rest:,}, is known from the built-in crosswalk, and none of"
+            " these is recognised as a Flickr photo."
         )
     elif genome and _lacks(vg_listed, len(genome)):
         warnings.append(

@@ -111,6 +111,7 @@ def show(
     from vlmt_cli.base.recipes import load_recipe
     from vlmt_cli.base.schema import nearest
     from vlmt_cli.commands.reading import examples_of
+    from vlmt_cli.datasets.clean_command import listed_files, more_splits
     from vlmt_cli.datasets.official import addresses, missing_files, raw_folder
     from vlmt_cli.datasets.options import Options
     from vlmt_cli.datasets.prepared import prepared
@@ -122,16 +123,18 @@ def show(
         raise UsageError(f"there is no dataset {dataset!r}", todo=nearest(dataset, DATASETS))
     options = load_recipe(recipe, Options, keys or ())
     check_data(data)
-    if len(missing := missing_files(data, dataset)) == len(DATASETS[dataset].files) and not prepared(data, dataset):
-        origin = addresses(data, dataset)[missing[0]]
-        todo = f"put {missing[0]} ({origin}) and the like below {data / 'raw'}; vlmt data status lists them"
+    origin = addresses(data, dataset)
+    made = prepared(data, dataset)
+    has_splits = made is not None and made.manifest.splits
+    if len(missing := missing_files(data, dataset)) == len(DATASETS[dataset].files) and not has_splits:
+        todo = f"put {listed_files({file: origin[file] for file in missing})} below {data / 'raw'}"
         raise DataError(f"there is no official file of {dataset}", where=raw_folder(data, dataset), todo=todo)
     with examples_of(data, [dataset], options) as read:
         examples = read[dataset]
         if split not in examples.manifest.splits:
             known = ", ".join(examples.manifest.splits)
-            todo = f"choose {known}" if known else "put its official files in place; vlmt data status lists them"
-            raise UsageError(f"{dataset} has no split {split!r}", todo=todo)
+            todo = f"choose {known}{more_splits(data, dataset)}" if known else "put its official files in place"
+            raise UsageError(f"{dataset} has no split {split!r} among the files that are there", todo=todo)
         if masking:
             from vlmt_cli.commands.masking_picture import show_masking
 

@@ -132,7 +132,7 @@ def _hard_negatives(store: Path, data: Path, neighbours: int, partial: bool, as_
 
     from vlmt_cli.base.errors import DataError
     from vlmt_cli.commands.show import progress, say, stdout
-    from vlmt_cli.datasets.clean_command import clean_command
+    from vlmt_cli.datasets.clean_command import get_examples
     from vlmt_cli.features.hard_negatives import DATASETS, write_hard_negatives
     from vlmt_cli.features.store import FeatureStore
 
@@ -141,7 +141,7 @@ def _hard_negatives(store: Path, data: Path, neighbours: int, partial: bool, as_
         raise DataError(
             f"there are no train images of {' or '.join(DATASETS)}",
             where=data / "examples",
-            todo=f"run {clean_command(data, *DATASETS)}",
+            todo=get_examples(data, *DATASETS, split="train"),
         )
     features, result = FeatureStore(store), []
     for name in names:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.datasets.clean_command import clean_command
+from vlmt_cli.datasets.clean_command import get_examples, more_splits
 from vlmt_cli.datasets.table import AMONG_CANDIDATES, TASKS
 from vlmt_cli.features.coverage import images_of
 from vlmt_cli.tasks.groups import rules_of
@@ -128,14 +128,15 @@ def _choose_splits(data: Path, task: str, split: str | None, submission: bool) -
     folder = data / "examples" / task
     prepared = [path.stem for path in sorted(folder.glob("*.parquet")) if path.stem != "links"]
     if not prepared:
-        raise _LacksError("there are no examples", where=folder, todo=f"run {clean_command(data, task)}")
+        raise _LacksError("there are no examples", where=folder, todo=get_examples(data, task))
     # "test" is any test set, unless the dataset has one of just this name.
     is_official = split is None or (split == TEST and TEST not in prepared)
     wanted = TASKS[task].official if is_official else (str(split),)
     lacking = [name for name in wanted if name not in prepared]
     is_secret = TASKS[task].secret and wanted == TASKS[task].official
     if lacking and not is_secret:
-        raise _LacksError(f"there is no split {lacking[0]}", where=folder, todo=f"it has {', '.join(prepared)}")
+        todo = f"it has {', '.join(prepared)}{more_splits(data, task)}"
+        raise _LacksError(f"there is no split {lacking[0]}", where=folder, todo=todo)
     submitted = None
     if submission and TASKS[task].submission:
         submitted = next((name for name in (split, TEST, *wanted) if name in prepared), None)
@@ -143,7 +144,7 @@ def _choose_splits(data: Path, task: str, split: str | None, submission: bool) -
         return Choice(task, wanted, submitted)
     if STAND_IN not in prepared or not _is_known(data, task, STAND_IN):
         what = f"the answers of {wanted[0]} are {'secret' if is_secret else 'not known'}, and there is no {STAND_IN}"
-        raise _LacksError(what, where=folder, todo="read it with vlmt clean")
+        raise _LacksError(what, where=folder, todo=get_examples(data, task, split=STAND_IN))
     return Choice(task, (STAND_IN,), submitted, wanted[0])
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.progress import Progress
-from vlmt_cli.datasets.clean_command import clean_command
+from vlmt_cli.datasets.clean_command import get_examples
 from vlmt_cli.datasets.table import DATASETS, TASKS
 from vlmt_cli.evaluation import run
 from vlmt_cli.evaluation.choose import STAND_IN, Choice, table_of
@@ -92,7 +92,7 @@ def _cascade(setting: Setting, examples: Examples) -> Cascade | None:
         return None
     path = table_of(setting.data, task, STAND_IN)
     if not path.exists():
-        todo = f"run {clean_command(setting.data, task)}, or leave --shortlist out"
+        todo = f"{get_examples(setting.data, task, split=STAND_IN)}, or leave --shortlist out"
         raise DataError("there is no validation split, on which the shortlist is fitted", where=path, todo=todo)
     encoder, reader = setting.model.encoder, setting.reader
     given = load_examples(

@@ -15,7 +15,7 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.keys import check_image_key
 from vlmt_cli.base.opening import check_file, read_file
 from vlmt_cli.base.words import printable
-from vlmt_cli.datasets.clean_command import clean_command
+from vlmt_cli.datasets.clean_command import get_examples
 from vlmt_cli.datasets.table import DATASETS
 
 WITH_CANDIDATES = tuple(name for name, row in DATASETS.items() if row.candidates != "none")
@@ -94,7 +94,7 @@ def candidate_boxes(examples: Path, dataset: str) -> dict[str, BoxArray]:
     files = [file for name in names for file in sorted((examples / name).glob("*.parquet"))]
     tables = [pq.read_table(file, columns=["images", "candidates"]) for file in files if "candidates" in _columns(file)]
     if not tables:
-        todo = f"make them with {clean_command(examples.parent, *names)}"
+        todo = get_examples(examples.parent, *names)
         raise DataError("has no example tables", where=examples / names[0], todo=todo)
     table = pa.concat_tables(tables).combine_chunks()
     keys = pc.list_element(table["images"], 0).combine_chunks().dictionary_encode()

@@ -17,7 +17,7 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.files import write_parquet
 from vlmt_cli.base.origin import KEEP_FILE, kept_rows
 from vlmt_cli.base.progress import Progress
-from vlmt_cli.datasets.clean_command import clean_command
+from vlmt_cli.datasets.clean_command import get_examples
 from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.features.coverage import read_examples
 from vlmt_cli.features.store import FeatureStore
@@ -94,7 +94,7 @@ def clean_train_images(data: Path, dataset: str) -> pa.Array:
     if not keep.exists():
         raise DataError("there is no clean split", where=keep, todo="make one with vlmt clean")
     lacking = DataError(
-        f"the clean split has no train images of {dataset}", where=keep, todo=f"run {clean_command(data, dataset)}"
+        f"the clean split has no train images of {dataset}", where=keep, todo=get_examples(data, dataset, split="train")
     )
     if not path.exists():
         raise lacking

@@ -20,7 +20,7 @@ from vlmt_cli.base import origin
 from vlmt_cli.base.documents import read_json
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.origin import KEEP_FILE
-from vlmt_cli.datasets.clean_command import clean_command
+from vlmt_cli.datasets.clean_command import clean_command, get_examples
 from vlmt_cli.datasets.official import missing_files
 from vlmt_cli.datasets.table import AMONG_CANDIDATES, DATASETS, TASKS
 from vlmt_cli.features.coverage import examples_with_features
@@ -205,7 +205,8 @@ def kept_rows(data: Path, task: str, split: str, table: pa.Table) -> NDArray[np.
         raise DataError("there is no clean split", where=keep, todo=todo)
     rows = origin.kept_rows(data, task, split, table["example_id"], table["images"])
     if not len(rows):
-        raise DataError(f"the clean split has no {task} {split}", where=keep, todo=f"run {clean_command(data, task)}")
+        todo = get_examples(data, task, split=split)
+        raise DataError(f"the clean split has no {task} {split}", where=keep, todo=todo)
     return rows
 
 
@@ -220,7 +221,7 @@ def answers_of(data: Path, task: str) -> list[str] | None:
         return msgspec.convert(read_json(path, again), list[str])
     except FileNotFoundError as error:
         if not (path.parent / "manifest.json").exists():
-            todo = f"run {clean_command(data, owner)}, as {task} takes its answers from {owner}"
+            todo = f"{get_examples(data, owner)}, as {task} takes its answers from {owner}"
             raise DataError("there is no answer vocabulary", where=path, todo=todo) from error
         absent = missing_files(data, owner)
         files = f"put {', '.join(absent)} into {data / 'raw'}, or " if absent else ""

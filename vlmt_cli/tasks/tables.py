@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.origin import KEEP_FILE, read_origin
-from vlmt_cli.datasets.clean_command import clean_command
+from vlmt_cli.datasets.clean_command import clean_command, get_examples
 from vlmt_cli.datasets.tables import check_columns
 
 
@@ -22,7 +22,7 @@ def require_in_split(data: Path, tasks: Sequence[str]) -> None:
     if keep.exists():
         kept = read_origin(keep, f"{tasks[0]} train").kept
         if lacking := [task for task in tasks if task not in kept]:
-            todo = f"run {clean_command(data, *lacking)}"
+            todo = get_examples(data, *lacking, split="train")
             raise DataError(f"the clean split has no {', '.join(lacking)}", where=keep, todo=todo)
 
 
@@ -31,7 +31,7 @@ def read_columns(path: Path, columns: list[str] | None) -> pa.Table:
     try:
         table = pq.read_table(path, columns=columns)
     except FileNotFoundError as error:
-        todo = f"make it with {clean_command(path.parents[2], path.parent.name)}"
+        todo = get_examples(path.parents[2], path.parent.name, split=path.stem)
         raise DataError("there is no such example table", where=path, todo=todo) from error
     except (OSError, pa.ArrowException, KeyError) as error:
         if (missing := _missing_columns(path, columns)) and path.parent.parent.name == "examples":

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.origin import KEEP_FILE
-from vlmt_cli.datasets.clean_command import clean_command
+from vlmt_cli.datasets.clean_command import get_examples
 from vlmt_cli.datasets.table import DATASETS, TASKS, VOCABULARIES
 from vlmt_cli.paper import numbers
 from vlmt_cli.runs.recipe import PRETRAINING, Recipe
@@ -278,16 +278,16 @@ def sizes_of(recipe: Recipe, data: Path, task: str) -> Sizes:
             tokens = _mean_tokens(tables[0], longest) if train else 0
         except (OSError, pa.ArrowException, KeyError) as error:
             what = f"is damaged ({str(error).splitlines()[0][:160]})"
-            raise DataError(what, where=tables[0], todo=f"run {clean_command(data, task)}") from error
+            raise DataError(what, where=tables[0], todo=get_examples(data, task)) from error
         if not train or not validation:
             what = f"the {recipe.split} split has no {task}"
-            raise DataError(what, where=data, todo=f"run {clean_command(data, task)}")
+            raise DataError(what, where=data, todo=get_examples(data, task))
         source = f"Examples are those of {data}; a text has as many tokens as words and signs, on average."
     else:
         column = "cleaned_train" if recipe.split == "clean" else "full_train"
         known = numbers("table8_samples", "dataset", column)
         if task not in known:
-            todo = f"make them with {clean_command(data, task)}"
+            todo = get_examples(data, task)
             raise DataError(f"there are no examples of {task}, and the paper's table 8 has none", where=data, todo=todo)
         train = int(known[task])
         validation, tokens = round(VALIDATED * train), longest

@@ -15,6 +15,7 @@ import torch
 from lightning_fabric import Fabric
 
 from vlmt_cli.base.errors import DataError, VlmtError
+from vlmt_cli.datasets.clean_command import get_examples
 from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.evaluation.processes import make_fabric
 from vlmt_cli.evaluation.setup import make_reader
@@ -179,6 +180,7 @@ def _tokenizer(job: Job) -> tuple[str, list[str]]:
     for task in job.recipe.tasks:
         path = job.data / "examples" / task / "train.parquet"
         if not path.exists():
-            raise DataError("there is no such example table", where=path, todo="make it with vlmt clean")
+            todo = get_examples(job.data, task, split="train")
+            raise DataError("there is no such example table", where=path, todo=todo)
         texts += read_columns(path, ["text"])["text"][:_WORDS].to_pylist()
     return word_tokenizer(iter(texts)), words

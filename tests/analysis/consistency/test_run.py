@@ -140,7 +140,7 @@ def test_no_shared_image_and_no_dataset_are_one_line(handmade):
     with pytest.raises(DataError, match="no test image of refcoco and refcoco"):
         find_texts(handmade)
     (handmade / "examples" / "refcoco+" / "testA.parquet").unlink()
-    with pytest.raises(DataError, match=r"there is no testA or testB of refcoco\+; run vlmt clean --datasets all "):
+    with pytest.raises(DataError, match=r"there is no testA or testB of refcoco\+; put refcoco\+/refs.* then run "):
         find_texts(handmade)
 
 

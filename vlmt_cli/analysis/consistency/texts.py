@@ -19,7 +19,7 @@ from vlmt_cli.analysis.consistency.names import TASK_SPLITS
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.identity import HOW, same_image
 from vlmt_cli.base.origin import verify_split_if_any
-from vlmt_cli.datasets.clean_command import clean_command
+from vlmt_cli.datasets.clean_command import get_examples
 from vlmt_cli.evaluation.leaks import read_links
 from vlmt_cli.features.coverage import images_of
 from vlmt_cli.tasks.groups import rules_of
@@ -124,12 +124,16 @@ def singles(images: pa.Array) -> pa.ListArray:
 
 def prepared_splits(data: Path, task: str) -> list[str]:
     """Return which of a task's splits that are looked at are prepared. Raises a DataError where none is."""
-    folder = data / "examples" / task
-    prepared = [split for split in TASK_SPLITS[task] if (folder / f"{split}.parquet").exists()]
+    prepared = _prepared(data, task)
     if not prepared:
-        todo = f"run {clean_command(data, *TASK_SPLITS)}"
-        raise DataError(f"there is no {' or '.join(TASK_SPLITS[task])} of {task}", where=folder, todo=todo)
+        todo = get_examples(data, *(each for each in TASK_SPLITS if not _prepared(data, each)))
+        what = f"there is no {' or '.join(TASK_SPLITS[task])} of {task}"
+        raise DataError(what, where=data / "examples" / task, todo=todo)
     return prepared
+
+
+def _prepared(data: Path, task: str) -> list[str]:
+    return [split for split in TASK_SPLITS[task] if (data / "examples" / task / f"{split}.parquet").exists()]
 
 
 def examples_about(data: Path, task: str, split: str, number: pa.Array, shared: pa.Array) -> pa.Table:

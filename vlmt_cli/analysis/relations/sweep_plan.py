@@ -10,7 +10,7 @@ from vlmt_cli.analysis.relations.sweep import Found, finished_runs
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.words import duration, listed
 from vlmt_cli.clean.split_folder import verified_report
-from vlmt_cli.datasets.clean_command import clean_command
+from vlmt_cli.datasets.clean_command import get_examples
 from vlmt_cli.paper import numbers
 from vlmt_cli.runs.metrics import read_metrics
 from vlmt_cli.runs.recipe import Recipe
@@ -182,7 +182,7 @@ def _sizes(recipe: Recipe, data: Path, logs: Sequence[tuple[Recipe, list[dict[st
         if is_alike and lines[0]["kind"] == "start":
             sizes |= {task: part["examples"] for task, part in lines[0]["tasks"].items()}
     if unknown := [task for task in recipe.tasks if task not in sizes]:
-        todo = f"run {clean_command(data, *unknown)}"
+        todo = get_examples(data, *unknown)
         raise DataError(f"the clean split has no {listed(unknown)}", where=data, todo=todo)
     if limit := recipe.training.limit:
         sizes = {task: min(size, limit) for task, size in sizes.items()}

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.words import listed, quoted
 from vlmt_cli.datasets import flickr30k_entities, gqa, refcoco, vqa
-from vlmt_cli.datasets.clean_command import clean_command
+from vlmt_cli.datasets.clean_command import get_examples, more_splits
 from vlmt_cli.datasets.table import DATASETS, TASKS
 from vlmt_cli.tasks.groups import GROUPS, rules_of
 from vlmt_cli.tasks.tables import read_columns
@@ -137,13 +137,14 @@ def rows_of_examples(data: Path, name: str) -> Rows:
     folder = data / "examples" / task
     there = sorted(path.stem for path in folder.glob("*.parquet") if path.stem != "links")
     if not there:
-        todo = f"run {clean_command(data, task)}, or give the benchmark's file with --rows"
+        todo = f"{get_examples(data, task)}, or give the benchmark's file with --rows"
         raise DataError("there are no examples", where=folder, todo=todo)
     official = [each for each in TASKS[task].official if each in there and not TASKS[task].secret]
     wanted = [split] if split else official or ["val"]
     if lacking := [each for each in wanted if each not in there]:
         more = [part for of, part in _WHOLE if of == task]
-        raise UsageError(f"{task} has no split {quoted(lacking[0])}", todo=f"take {listed([*there, *more])}")
+        todo = f"take {listed([*there, *more])}{more_splits(data, task)}"
+        raise UsageError(f"{task} has no split {quoted(lacking[0])}", todo=todo)
     more = ["category"] if kind_of(task) == "referring" else []
     columns = ["example_id", "images", "text", *rules_of(task).COLUMNS, *more]
     parts = [read_columns(folder / f"{each}.parquet", columns) for each in wanted]
