@@ -72,6 +72,17 @@ def test_a_file_that_changed_at_equal_size_and_time_is_named(vlmt, cleaned):
     assert vlmt("clean", "--check", "--data", cleaned)[0] == 0
 
 
+def test_a_file_of_the_split_that_is_gone_is_noticed(vlmt, cleaned):
+    (cleaned / "clean" / "card.md").unlink()
+    code, out, err = vlmt("clean", "--check", "--data", cleaned)
+    assert code == 0 and out.startswith("Clean") and "clean/card.md is gone; vlmt clean writes it again" in err
+    (cleaned / "clean" / "removed.parquet").unlink()
+    code, out, err = vlmt("clean", "--check", "--data", cleaned)
+    assert (code, out) == (3, "") and "removed.parquet, which says why examples were removed, is gone" in err
+    assert vlmt("clean", "--data", cleaned)[0] == 0
+    assert (cleaned / "clean" / "card.md").exists() and vlmt("clean", "--check", "--data", cleaned)[2] == ""
+
+
 def test_a_file_that_was_packed_since_is_the_same_file(vlmt, cleaned):
     path = cleaned / "raw" / "vg_qa" / "question_answers.json"
     content = path.read_bytes()

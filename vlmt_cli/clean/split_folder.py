@@ -18,6 +18,8 @@ from vlmt_cli.datasets.official import all_datasets
 
 REMOVED_FILE = "removed.parquet"
 REPORT_FILE = "report.json"
+PAGES = ("report.md", "card.md", "contamination.csv", "overlap.png", "leaks.html")
+"""What says again, for people, what the other files hold."""
 
 
 def read_report(folder: Path) -> Report:

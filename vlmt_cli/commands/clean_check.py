@@ -89,6 +89,7 @@ def _look_again(data: Path, folder: Path, report: "Report", fast: bool) -> "tupl
     from vlmt_cli.clean.answered import is_answered
     from vlmt_cli.clean.check import Checked, check_split
     from vlmt_cli.clean.claim import test_images_left
+    from vlmt_cli.clean.split_folder import PAGES, REMOVED_FILE
     from vlmt_cli.clean.splits import CLEANED_ROLES
     from vlmt_cli.commands.clean_images import compare_image_files
     from vlmt_cli.commands.clean_input import files_of, read_splits, require_raw, warnings_of
@@ -129,6 +130,11 @@ def _look_again(data: Path, folder: Path, report: "Report", fast: bool) -> "tupl
         for warning in _new_files(data, report, examples, now):
             say(f"Warning: {warning}")
         problems = [*_changed(report.files, now), *_edited(examples), *_changed_lists(question)]
+        if not (folder / REMOVED_FILE).exists():
+            problems.append(f"{REMOVED_FILE}, which says why examples were removed, is gone")
+        for page in PAGES:
+            if not (folder / page).exists():
+                say(f"Warning: {folder / page} is gone; vlmt clean writes it again.")
     # Which official file changed says more than that examples did.
     return replace(checked, problems=[*problems, *checked.problems]), False
 
