@@ -119,7 +119,9 @@ def clean(
             f"--croissant describes what is written, and {'--check' if check else '--dry-run'} writes nothing"
         )
     if check and (dry_run or replace):
-        raise UsageError(f"--check writes nothing, and {'--dry-run' if dry_run else '--replace'} is for what does")
+        other = "--dry-run" if dry_run else "--replace"
+        todo = f"give --check to look at the split that is there, or {other} to answer anew"
+        raise UsageError(f"--check makes no split, and {other} is for what does", todo=todo)
     options = load_recipe(recipe, Options, keys or ())
     lists = [parse_image_list(given) for given in image_list or ()]
     mixtures = [parse_mixture(given) for given in mixture or ()]

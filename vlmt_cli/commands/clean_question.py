@@ -78,7 +78,7 @@ def refuse_contradiction(
         asked = asked.model_copy(update={"options": own})
     if different := differences(question, asked):
         what = f"--check looks at what the split was made for, and this {', '.join(different)}"
-        todo = "give --check alone; the same command with --dry-run shows what another question would give"
+        todo = "give --check alone; --dry-run instead of --check shows what another question would give"
         raise UsageError(what, where=folder, todo=todo)
 
 
