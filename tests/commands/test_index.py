@@ -100,6 +100,15 @@ def test_own_benchmarks_join_the_built_in_ones(vlmt, tmp_path: Path) -> None:
     assert "Flickr photos" in said and "are COCO images" not in said
 
 
+def test_a_part_of_a_crosswalk_says_that_it_is_one(vlmt, tmp_path: Path) -> None:
+    raw = tmp_path / "raw" / "vg_qa"
+    raw.mkdir(parents=True)
+    (raw / "image_data.json").write_text('[{"image_id": 2, "coco_id": null, "flickr_id": 7}]')
+    code, out, said = vlmt("index", "add", "vg_images", "--data", tmp_path)
+    assert (code, out) == (0, "") and "image_data.json lists 1 image, and is a part" in said
+    assert "51,499 links between names of images; no test set was added." in said
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [

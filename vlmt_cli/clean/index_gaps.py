@@ -4,11 +4,12 @@ import pyarrow.compute as pc
 
 from vlmt_cli.clean.index import Index
 
+_GET_CROSSWALK = "put the whole image_data.json, of 108,077 images, below raw/vg_qa and run vlmt index add vg_images"
 _LACKS = {
     ("vg", "crosswalk"): "which of the Visual Genome images are COCO images is not known: the same photo under COCO's"
-    " number is not recognised; put image_data.json below raw/vg_qa and run vlmt index add vg_images",
+    f" number is not recognised; {_GET_CROSSWALK}",
     ("coco", "crosswalk"): "which of the COCO images are in Visual Genome is not known: the same photo under Visual"
-    " Genome's number is not recognised; put image_data.json below raw/vg_qa and run vlmt index add vg_images",
+    f" Genome's number is not recognised; {_GET_CROSSWALK}",
     (
         "coco",
         "flickr",
@@ -18,7 +19,7 @@ _LACKS = {
         "vg",
         "flickr",
     ): "the Flickr photos of the Visual Genome images are not known: an address at Flickr is not recognised"
-    " as one; put image_data.json below raw/vg_qa and run vlmt index add vg_images",
+    f" as one; {_GET_CROSSWALK}",
     ("nlvr2", "url"): "the addresses of the images are not known: the same photo under another name is not recognised;"
     " put NLVR2's files below raw/nlvr2 and run vlmt index add nlvr2",
 }

@@ -94,6 +94,7 @@ def add(
     from vlmt_cli.base.errors import DataError, UsageError
     from vlmt_cli.base.files import locked
     from vlmt_cli.base.recipes import load_recipe
+    from vlmt_cli.base.words import count
     from vlmt_cli.clean.index import join_indexes, without
     from vlmt_cli.clean.index_file import read_index, write_index
     from vlmt_cli.clean.own_index import OWN, known_index, without_idle_links
@@ -122,7 +123,10 @@ def add(
             before = [without(read_index(data / OWN), added.benchmarks)] if (data / OWN).exists() else []
             write_index(data / OWN, join_indexes([*before, added]))
         known = known_index(data)
-    _show(known, as_json, [name for name in added.benchmarks if name in known.benchmarks])
+    if added.benchmarks or as_json:
+        _show(known, as_json, [name for name in added.benchmarks if name in known.benchmarks])
+    else:
+        say(f"{count(len(added.links), 'link')} between names of images; no test set was added.")
     say(f"Written to {to or data / OWN}.")
 
 
@@ -162,9 +166,13 @@ def _of_file(name: str, path: Path, source: str | None, images: bool, embedder: 
 
 def _of_datasets(data: Path, names: list[str], val: bool, options: "Options") -> "Index":
     from vlmt_cli.base.errors import DataError
+    from vlmt_cli.base.words import count
     from vlmt_cli.clean.own_index import index_of_datasets
     from vlmt_cli.commands.clean_input import require_raw
     from vlmt_cli.commands.reading import examples_of
+    from vlmt_cli.commands.show import say
+    from vlmt_cli.datasets.clean_command import listed_files
+    from vlmt_cli.datasets.crosswalks import BUILTIN_REST, IMAGES, VG_FILE
     from vlmt_cli.datasets.official import addresses, missing_files, raw_files, raw_folder
     from vlmt_cli.datasets.table import CROSSWALKS, DATASETS
 
@@ -174,10 +182,14 @@ def _of_datasets(data: Path, names: list[str], val: bool, options: "Options") ->
     chosen = list(dict.fromkeys(name for name in [*names, *CROSSWALKS] if name != "all"))
     for name in (name for name in names if name in DATASETS):
         if not raw_files(data, name):
-            origin = next(iter(addresses(data, name).values()))
-            todo = f"put {', '.join(missing_files(data, name))} ({origin}) below {raw}"
+            origin = addresses(data, name)
+            todo = f"put {listed_files({file: origin[file] for file in missing_files(data, name)})} below {raw}"
             raise DataError(f"there is no official file of {name}", where=raw_folder(data, name), todo=todo)
     with examples_of(data, chosen, options) as examples:
+        notes = examples["vg_images"].manifest.notes
+        if "vg_images" in names and BUILTIN_REST in notes:
+            where, listed = raw_folder(data, "vg_images") / VG_FILE, count(notes[IMAGES], "image")
+            say(f"{where} lists {listed}, and is a part: of the other images of Visual Genome it adds nothing.")
         return index_of_datasets(examples, val)
 
 
