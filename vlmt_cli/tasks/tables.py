@@ -27,16 +27,20 @@ def require_in_split(data: Path, tasks: Sequence[str]) -> None:
 
 
 def read_columns(path: Path, columns: list[str] | None) -> pa.Table:
-    """Read columns of a Parquet file, None for all. Raises a DataError when it is damaged or lacks one."""
+    """Read columns of a Parquet file, None for all. Raises a DataError when it is damaged or lacks some."""
     try:
         table = pq.read_table(path, columns=columns)
     except FileNotFoundError as error:
         todo = get_examples(path.parents[2], path.parent.name, split=path.stem)
         raise DataError("there is no such example table", where=path, todo=todo) from error
     except (OSError, pa.ArrowException, KeyError) as error:
-        if (missing := _missing_columns(path, columns)) and path.parent.parent.name == "examples":
+        missing = _missing_columns(path, columns)
+        if missing and path.parent.parent.name == "examples":
             todo = f"run {clean_command(path.parents[2], path.parent.name)}, which reads the official files again"
             raise DataError(f"lacks {', '.join(missing)}: another vlmt made it", where=path, todo=todo) from error
+        if missing:
+            what = f"is another file than is wanted: it has no column {', '.join(missing)}"
+            raise DataError(what, where=path, todo="give the path of the right file") from error
         reason = str(error).splitlines()[0][:160]
         raise DataError(f"is damaged ({reason})", where=path, todo="delete it and run the command again") from error
     check_columns(table, path)

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from commands.running import run
 
@@ -57,6 +58,13 @@ def test_a_scan_that_did_not_look_for_the_images_is_refused(scanned, tmp_path):
     (tmp_path / "hits.parquet").write_bytes((folder / "scan" / "hits.parquet").read_bytes())
     with pytest.raises(DataError, match=r"there is no report\.json beside it"):
         seen_by_scan(rows, tmp_path / "hits.parquet", folder)
+    pq.write_table(pa.table({"dataset": ["vqa"], "image": ["coco:1"]}), tmp_path / "removed.parquet")
+    with pytest.raises(
+        DataError, match=r"is not hits\.parquet of a scan: it has no column benchmark and key; give --seen"
+    ):
+        seen_by_scan(rows, tmp_path / "removed.parquet", folder)
+    with pytest.raises(DataError, match=r"is not hits\.parquet of a scan: it is not Parquet"):
+        seen_by_scan(rows, tmp_path / "rows.jsonl", folder)
     with pytest.raises(UsageError, match=r"'mixx\.json' is neither a file nor a dataset"):
         seen_of(rows, "mixx.json", folder)
 

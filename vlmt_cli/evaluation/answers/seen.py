@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from vlmt_cli.base.documents import read_json
@@ -74,10 +75,11 @@ def seen_by_scan(rows: Rows, hits: Path, data: Path) -> Saw:
     """
     folder = hits if hits.is_dir() else hits.parent
     path = hits / "hits.parquet" if hits.is_dir() else hits
-    table = read_columns(path, ["benchmark", "image", "key"]) if path.exists() else None
-    if table is None:
-        raise DataError("there is no such file", where=path, todo="make it with vlmt scan MIXTURE")
     todo = "give --seen the folder that vlmt scan wrote, or scan again"
+    if not path.exists():
+        raise DataError("there is no such file", where=path, todo="make it with vlmt scan MIXTURE")
+    _check_is_of_scan(path, todo)
+    table = read_columns(path, ["benchmark", "image", "key"])
     try:
         report = parse(ScanReport, read_json(folder / "report.json", todo), folder / "report.json", todo=todo)
     except FileNotFoundError as error:
@@ -99,6 +101,21 @@ def seen_by_scan(rows: Rows, hits: Path, data: Path) -> Saw:
     mixture = listed([Path(each.path).name for each in report.mixture[:2]]) + (
         f" and {len(report.mixture) - 2} more" if len(report.mixture) > 2 else "")  # fmt: skip
     return Saw(seen, known, f"a scan of {mixture}", _caveats(unnamed, report.damaged))
+
+
+def _check_is_of_scan(path: Path, todo: str) -> None:
+    """Refuse a file that is none of a scan's hits, such as a clean split's removed.parquet."""
+    try:
+        names = pq.read_schema(path).names
+    except (OSError, pa.ArrowException) as error:
+        with path.open("rb") as file:
+            is_parquet = file.read(4) == b"PAR1"
+        if is_parquet:
+            return  # and damaged, which is said where it is read
+        raise DataError("is not hits.parquet of a scan: it is not Parquet", where=path, todo=todo) from error
+    if lacking := [name for name in ("benchmark", "image", "key") if name not in names]:
+        what = f"is not hits.parquet of a scan: it has no column {listed(lacking)}"
+        raise DataError(what, where=path, todo=todo)
 
 
 def seen_by_mixture(rows: Rows, mixture: str, data: Path, progress: Progress = lambda name, done, total: None) -> Saw:
