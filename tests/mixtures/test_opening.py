@@ -155,6 +155,16 @@ def test_what_is_no_mixture(tmp_path, data, said):
         sources_of(str(tmp_path / "mix.json"))
 
 
+@pytest.mark.parametrize("form", ["parquet", "arrow", "webdataset", "img2dataset", "table", "image_list"])
+def test_a_form_that_a_file_cannot_be_of_is_refused(tmp_path, form):
+    path = put(tmp_path / "mix.json", RECORDS)
+    with pytest.raises(
+        DataError, match=rf"not of the form {form}: by its content it is LLaVA; leave --form out, or say"
+    ):
+        sources_of(str(path), form)
+    assert [source.form for source in sources_of(str(path), "records")] == ["records"]
+
+
 def test_lines_of_names(tmp_path):
     path = tmp_path / "list.txt"
     data = (
@@ -220,6 +230,8 @@ def test_real_lists_are_recognised():
         "qwen/single_images.json": "llava",
     }.items():
         assert form_of(REAL / name) == form
-    with pytest.raises(DataError, match="is not there"):
+    with pytest.raises(DataError, match=r"none of the 82 files that it lists is there, such as '/mnt/bn/"):
         sources_of(str(REAL / "llava_next/onevision.yaml"))
+    with pytest.raises(DataError, match=r"13 of the 14 files that it lists are not there, such as 'identity\.json'"):
+        sources_of(str(REAL / "llamafactory/dataset_info.json"))
     assert len(FORMS) > 8

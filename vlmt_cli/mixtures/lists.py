@@ -46,6 +46,8 @@ _PATHS = {
     "llamafactory1": "path",
 }
 _ROOTS = {"internvl": "root", "qwen": "data_path"}
+_NAMED = 3
+"""Missing files that are named."""
 _UP = 4
 """Folders around a list's own in which a relative path is looked for."""
 
@@ -65,8 +67,9 @@ def _is_form(kind: str, path: Path, head: bytes) -> bool:
 
 
 def _members(kind: str, path: Path) -> list[Source]:
-    members = []
-    for name, entry in _entries(kind, path):
+    members, missing = [], []
+    entries = _entries(kind, path)
+    for name, entry in entries:
         where = f"{path}: {printable(name)}"
         listed = entry[_PATHS[kind]]
         if not isinstance(listed, str) or not listed or "\0" in listed:
@@ -77,8 +80,27 @@ def _members(kind: str, path: Path) -> list[Source]:
         if listed.startswith(("http://", "https://")):
             raise DataError(f"lies at {quoted(listed)}", where=where, todo="download it, and give its path")
         member = _found(path, listed, where)
-        members.append(Source(member, "", root, _sampling(kind, name, entry), path))
+        if member is None:
+            missing.append((name, listed))
+        else:
+            members.append(Source(member, "", root, _sampling(kind, name, entry), path))
+    if missing:
+        raise _not_there(path, missing, len(entries))
     return members
+
+
+def _not_there(path: Path, missing: list[tuple[str, str]], of: int) -> DataError:
+    """Say which of a list's files are missing, and how many."""
+    name, listed = missing[0]
+    if len(missing) == 1:
+        todo = "put it there, or take it from the list"
+        return DataError(f"{quoted(listed)} is not there", where=f"{path}: {printable(name)}", todo=todo)
+    names = ", ".join(quoted(each) for _, each in missing[:_NAMED])
+    part = f"{len(missing):,} of the {of:,} files that it lists are not" if len(missing) < of else (
+        f"none of the {of:,} files that it lists is")  # fmt: skip
+    what = f"{part} there, such as {names}"
+    todo = "put them there, take them from the list, or give the files that are there by themselves"
+    return DataError(what, where=path, todo=todo)
 
 
 def _write(kind: str, path: Path, renamed: dict[Path, Path], to: Path, counts: dict[Path, tuple[int, int]]) -> None:
@@ -187,8 +209,8 @@ def _sampling(kind: str, name: str, entry: dict[str, Any]) -> str | None:
     return None
 
 
-def _found(path: Path, listed: str, where: str) -> Path:
-    """Return where a member lies."""
+def _found(path: Path, listed: str, where: str) -> Path | None:
+    """Return where a member lies; None where it is missing."""
     if Path(listed).is_absolute():
         folders = [Path("/")]
     else:
@@ -201,8 +223,7 @@ def _found(path: Path, listed: str, where: str) -> Path:
     for folder in folders:
         if (folder / listed).exists():
             return folder / listed
-    todo = "put it there, or take it from the list"
-    raise DataError(f"{quoted(listed)} is not there", where=where, todo=todo)
+    return None
 
 
 def _form(kind: str, title: str) -> ListForm:

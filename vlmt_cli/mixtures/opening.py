@@ -29,6 +29,10 @@ _LISTS = (".yaml", ".yml", ".txt")
 """How files end that may list files of records, or images."""
 _KINDS = {"image_folder": ("images", "the images are"), "arrow": ("a saved dataset", "that dataset is")}
 """Forms of folders, in words."""
+_ALIKE = dict.fromkeys(("coco", "llava", "messages", "records", *LISTS), "JSON") | dict.fromkeys(
+    ("webdataset", "img2dataset"), "tar"
+)
+"""Forms that a file may be of at once."""
 _LONGEST = 1000
 """Letters of a path that is to be given."""
 _DEEPEST = 30
@@ -52,8 +56,24 @@ def sources_of(given: str, form: str | None = None) -> list[Source]:
     sources = []
     for path in paths_of(given, form):
         name = form or form_of(path)
+        if form is not None:
+            _check_form(path, form)
         sources += _members(path, name, ()) if name in LISTS else [Source(path, name)]
     return sources
+
+
+def _check_form(path: Path, form: str) -> None:
+    """Refuse a form that a file cannot be of, as Parquet is no JSON; where it could be either, what is given holds."""
+    if path.is_dir() or form == "image_folder" or not (head := _head(path)):
+        return
+    try:
+        told = form_of(path)
+    except DataError:
+        return  # which its reader says
+    every: dict[str, ListForm | Form] = {**LISTS, **FORMS}
+    if _ALIKE.get(told, told) != _ALIKE.get(form, form) and not every[form].is_form(path, head):
+        what = f"is not of the form {form}: by its content it is {every[told].title}"
+        raise DataError(what, where=path, todo=f"leave --form out, or say --form {told}")
 
 
 def form_of(path: Path) -> str:
