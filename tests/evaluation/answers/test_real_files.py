@@ -65,6 +65,7 @@ def test_ids_that_are_doubled_join_with_their_question(folder):
     join = scored.report.join
     assert (join.joined, join.unjoined, join.doubled, join.by) == (2374, 0, 0, "question id and text")
     assert scored.report.task is None and "nothing to score" in " ".join(notes_of(scored.report))
+    assert "To score them, give --rows lmms-lab/MME's Parquet" in " ".join(notes_of(scored.report))
 
 
 def test_gqa_joins_with_all_questions_of_testdev(folder):
@@ -90,6 +91,13 @@ def test_boxes_overlap_as_the_file_says(folder):
     expected = [json.loads(line)["first_iou"] for line in path.read_text().splitlines()]
     assert scored.table["iou"].to_pylist() == pytest.approx(expected, abs=1e-6)
     assert scored.report.reading == ("Boxes are read as pixels, xyxy; 0 boxes contradict it.",)
+
+
+def test_boxes_of_a_name_without_a_rule_are_not_scored_and_the_output_says_how(folder):
+    [path] = (folder / "refcoco").glob("*.jsonl")
+    [scored] = score_files([path], Asked("refadv", resamples=100))
+    assert scored.report.task is None
+    assert "Boxes are scored as RefCOCO's are: give --benchmark refcoco:refadv." in notes_of(scored.report)
 
 
 def test_captions_join_by_image_and_are_not_scored(folder, tmp_path):

@@ -76,10 +76,13 @@ def test_what_is_no_benchmark_is_named(tmp_path):
     (tmp_path / "rows.json").write_text('[{"image": "a.jpg"}]')
     with pytest.raises(DataError, match="names neither questions nor their ids"):
         rows_of_files([tmp_path / "rows.json"], "pope")
-    with pytest.raises(
-        UsageError, match="'pope' is no dataset whose official files are read; give the benchmark's file"
+    for name, said in (
+        ("pope", r"POPE is not known without its own files; give --rows coco_pope_random\.json"),
+        ("gqqa:testdev", r"'gqqa' is no dataset whose official files are read; did you mean gqa\?"),
+        ("bench", r"give the benchmark's file with --rows, or take one of vqa"),
     ):
-        rows_of_examples(tmp_path, "pope")
+        with pytest.raises(UsageError, match=said):
+            rows_of_examples(tmp_path, name)
     with pytest.raises(DataError, match=r"there is no v2_OpenEnded_mscoco_val2014_questions\.json; download it"):
         rows_of_examples(tmp_path, "vqa:val2014")
     (tmp_path / "examples" / "gqa").mkdir(parents=True)

@@ -145,7 +145,7 @@ def notes_of(scores: AnswerScores) -> list[str]:
     notes = list(scores.reading)
     task, training = scores.task, scores.training
     if task is None:
-        return [*notes, f"{scores.benchmark}'s rows do not say what is right: there is nothing to score."]
+        return [f"{scores.benchmark}'s rows do not say what is right: there is nothing to score.", *notes]
     if training is not None:
         unknown = f"; {training.unknown:,} could not be looked up and are in neither part" if training.unknown else ""
         notes.append(f"By {training.what}: images seen {training.seen:,}, not seen {training.unseen:,}{unknown}.")

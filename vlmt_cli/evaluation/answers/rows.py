@@ -4,6 +4,7 @@ They come from the example tables of a dataset (``refcoco:testA``), from its off
 benchmark's file that a user gives, or from the predictions themselves, whose records may say what is right.
 """
 
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,12 @@ SOURCE = {
     "flickr30k_entities": "flickr30k", "snli_ve": "flickr30k",
 }  # fmt: skip
 """What bare numbers mean as names of a benchmark's images."""
+OWN_FILES = {
+    "pope": "coco_pope_random.json, coco_pope_popular.json or coco_pope_adversarial.json, which are at"
+    " github.com/RUCAIBox/POPE in output/coco, or lmms-lab/POPE's Parquet",
+    "mme": "lmms-lab/MME's Parquet, which has the right answers",
+}
+"""Files of benchmarks beside the tasks that say what is right."""
 _TITLES = {"pope": "POPE", "mme": "MME"}
 _WHOLE = {("vqa", part): vqa.read_whole for part in vqa.LABELLED} | {
     ("gqa", part): gqa.read_whole for part in gqa.WHOLE
@@ -112,6 +119,12 @@ def split_name(name: str) -> tuple[str, str]:
     return task, split
 
 
+def near_name(task: str) -> str:
+    """Return the benchmark with a rule of its own whose name a name is near to; empty where none is."""
+    close = difflib.get_close_matches(task.lower()[:80], [*TASKS, *OTHERS], n=1, cutoff=0.75)
+    return close[0] if close else ""
+
+
 def kind_of(task: str) -> str:
     """Return how a benchmark is scored."""
     return GROUPS[TASKS[task].group] if task in TASKS else OTHERS.get(task, EXACT)
@@ -125,11 +138,14 @@ def rows_of_examples(data: Path, name: str) -> Rows:
         DataError: it was not prepared.
     """
     task, split = split_name(name)
+    if task in OTHERS:
+        what = f"what is right in {_TITLES[task]} is not known without its own files"
+        raise UsageError(what, todo=f"give --rows {OWN_FILES[task]}")
     if task not in TASKS:
-        raise UsageError(
-            f"{quoted(task)} is no dataset whose official files are read",
-            todo=f"give the benchmark's file with --rows, or take one of {listed(list(TASKS))}",
-        )
+        what = f"{quoted(task)} is no dataset whose official files are read"
+        if near := near_name(task):
+            raise UsageError(what, todo=f"did you mean {near}? Else give the benchmark's file with --rows")
+        raise UsageError(what, todo=f"give the benchmark's file with --rows, or take one of {listed(list(TASKS))}")
     raw = data / "raw" / (DATASETS[task].folder or task)
     if (task, split) in _WHOLE:
         table = _WHOLE[task, split](raw, split)

@@ -24,10 +24,13 @@ from vlmt_cli.evaluation.answers.predicted import Predicted
 from vlmt_cli.evaluation.answers.report import AnswerScores, JoinReport
 from vlmt_cli.evaluation.answers.row_files import rows_of_files, rows_of_predictions
 from vlmt_cli.evaluation.answers.rows import (
+    EXACT,
     HELD_OUT,
     HELD_OUT_WORDS,
+    OWN_FILES,
     Rows,
     kind_of,
+    near_name,
     rows_of_examples,
     split_name,
     split_of,
@@ -162,11 +165,11 @@ def _rows(asked: Asked, predicted: Predicted | None) -> Rows:
     if asked.rows:
         return rows_of_files(asked.rows, asked.benchmark)
     is_prepared = (asked.data / "examples" / task).is_dir() or (asked.data / "raw" / task).is_dir()
-    if predicted is None or not predicted.has_targets or (task in TASKS and is_prepared):
-        rows = rows_of_examples(asked.data, asked.benchmark)
-        if predicted is None or not predicted.has_targets:
-            return rows
-        with suppress(DataError):
+    if predicted is None or not predicted.has_targets:
+        return rows_of_examples(asked.data, asked.benchmark)
+    if task in TASKS and is_prepared:
+        with suppress(DataError, UsageError):  # as where the split is not one that was prepared
+            rows = rows_of_examples(asked.data, asked.benchmark)
             join(predicted, rows)
             return rows
     return rows_of_predictions(predicted, asked.benchmark)
@@ -184,7 +187,21 @@ def _judged(rows: Rows, path: Path, predicted: Predicted | None, asked: Asked) -
             raise DataError(what, where=path, todo=todo)
         return _File(path, predicted.form, len(predicted), joined, None, (*predicted.notes, f"{what}; {todo}."))
     judgement = judge(predicted, rows, joined, asked.boxes) if rows.known[joined.rows].any() else None
-    return _File(path, predicted.form, len(predicted), joined, judgement, predicted.notes)
+    notes = predicted.notes
+    if rows.kind == EXACT and (near := near_name(rows.task)):
+        notes += (f"{rows.task} has no rule of its own here: if {near} is meant, give --benchmark {near}.",)
+    if judgement is None and (advice := _what_to_give(predicted, rows)):
+        notes += (advice,)
+    return _File(path, predicted.form, len(predicted), joined, judgement, notes)
+
+
+def _what_to_give(predicted: Predicted, rows: Rows) -> str:
+    """Say what would make predictions scored whose rows do not say what is right."""
+    if rows.kind != "referring" and (predicted.boxes is not None or predicted.target_boxes is not None):
+        return f"Boxes are scored as RefCOCO's are: give --benchmark refcoco:{rows.task}."
+    if rows.task in OWN_FILES:
+        return f"To score them, give --rows {OWN_FILES[rows.task]}."
+    return "To score them, give --rows a file that says what is right, in a field such as answer, label or bbox."
 
 
 def _joined(predicted: Predicted, rows: Rows, asked: Asked) -> Joined:
