@@ -93,10 +93,12 @@ def test_the_check_looks_at_what_was_written(vlmt, both, tested):
     path.write_bytes(content)
 
 
-def test_a_mixture_more_replaces_nothing_and_one_less_would(vlmt, both, mixture):
+def test_a_mixture_stays_and_one_more_replaces_nothing(vlmt, both, mixture):
     data, _ = both
+    before = (data / "clean" / "report.json").read_bytes()
     code, _, err = vlmt("clean", "--data", data)
-    assert code == 2 and "leaves out the mixture mix" in err
+    assert code == 0 and "Kept beside the split, as a mixture: mix" in err
+    assert (data / "clean" / "report.json").read_bytes() == before
     code, _, err = vlmt("clean", "--data", data, "--replace", "--mixture", f"a={data / 'clean/mixtures/mix/a.json'}")
     assert code == 2 and "is what cleaning a wrote" in err
     code, _, err = vlmt("clean", "--data", data, "--mixture", "mix")

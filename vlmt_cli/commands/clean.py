@@ -96,10 +96,10 @@ def clean(
         from vlmt_cli.commands.clean_check import check as check_split
         from vlmt_cli.commands.clean_input import names_of, parse_image_list, parse_mixture, require_files
         from vlmt_cli.commands.clean_question import (
-            datasets_to_clean,
             image_files_of,
             question_of,
             refuse_contradiction,
+            widened,
         )
         from vlmt_cli.datasets.options import Options
 
@@ -143,8 +143,9 @@ def clean(
     files = image_files_of(folders or [str(data / "images")], verdicts) if near_duplicates else None
     asked = question_of(names, identity or "strict", options, lists, files, mixtures)
     if not dry_run:
-        names = datasets_to_clean(data, to, asked, replace)
-        asked = question_of(names, asked.identity, options, lists, files, mixtures)
+        wider = widened(data, to, asked, replace)
+        names = wider.datasets
+        asked = question_of(names, asked.identity, options, lists, files, wider.mixtures)
     missing = require_files(data, names, available)
     answer(
         data,

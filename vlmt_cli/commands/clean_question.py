@@ -1,11 +1,12 @@
 """The question of ``vlmt clean``, which is its options and files, against that of the existing split."""
 
 import shlex
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from vlmt_cli.clean.question import CleanQuestion, ExistingSplit, ImageFiles, ImageList, Mixture
     from vlmt_cli.clean.splits import Split
@@ -88,12 +89,12 @@ def _absolute(folder: str) -> str:
     return f"{source}{equals}{Path(path).absolute()}"
 
 
-def datasets_to_clean(data: Path, to: Path | None, asked: "CleanQuestion", replace: bool) -> list[str]:
+def widened(data: Path, to: Path | None, asked: "CleanQuestion", replace: bool) -> "CleanQuestion":
     """Refuse to replace a split that was made with other options, unless ``replace`` says so.
 
     Returns:
-        The datasets to clean: those asked for, and those that the split has beside them without a test set, as what is
-        kept of the others does not depend on these.
+        The question, with the datasets that the split has beside those asked for without a test set, and, unless it is
+        to be replaced, with its other mixtures: what is kept of the datasets does not depend on these.
 
     Raises:
         UsageError: the existing split was made with other options, or the folder holds something else.
@@ -111,20 +112,37 @@ def datasets_to_clean(data: Path, to: Path | None, asked: "CleanQuestion", repla
         raise UsageError("holds other files", where=to, todo="name a new folder with --to")
     previous = read_answer(target)
     if previous is None:
-        return asked.datasets
+        return asked
     known = all_datasets().keys()
     more = [name for name in previous.only_trained_on if name in known and name not in asked.datasets]
     if replace:  # where its files are gone, there is nothing to keep
         more = [name for name in more if raw_files(data, name)]
-    wider = asked.model_copy(update={"datasets": [*asked.datasets, *more]})
     had = previous.question.mixtures  # a mixture more replaces nothing
+    named = {each.name for each in asked.mixtures}
+    others = [] if replace else _still_there(each for each in had if each.name not in named)
+    wider = asked.model_copy(update={"datasets": [*asked.datasets, *more], "mixtures": [*others, *asked.mixtures]})
     added = [each for each in wider.mixtures if each.name not in {mixture.name for mixture in had}]
     before = previous.question.model_copy(update={"mixtures": [*had, *added]})
     if not replace and (different := differences(before, wider)):
         raise _other_question(data, target, previous, different)
     if more:
         say(f"Kept in the split, having no test set: {', '.join(more)}")
-    return wider.datasets
+    if others:
+        what = "a mixture" if len(others) == 1 else "mixtures"
+        say(f"Kept beside the split, as {what}: {', '.join(each.name for each in others)} (--replace leaves it out)")
+    return wider
+
+
+def _still_there(mixtures: "Iterable[Mixture]") -> "list[Mixture]":
+    """Return those mixtures whose file can be read, with the hash that it has now."""
+    from vlmt_cli.base.errors import VlmtError
+    from vlmt_cli.clean.image_lists import hash_of
+
+    there = []
+    for each in mixtures:
+        with suppress(VlmtError):
+            there.append(each.model_copy(update={"sha256": hash_of(each.path)}))
+    return there
 
 
 def command_of(asked: "CleanQuestion", available: bool, to: Path | None = None) -> str:
