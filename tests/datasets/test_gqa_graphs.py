@@ -43,7 +43,7 @@ def test_a_question_names_what_its_own_words_are_annotated_with(tmp_path):
     questions = {"01": {"annotations": annotations}, "02": {"annotations": {"question": {}}}, "03": {"imageId": "30"}}
     (tmp_path / "val_balanced_questions.json").write_text(json.dumps(questions))
     assert named_objects(tmp_path) == {"01": ["7", "9"], "02": [], "03": []}
-    with pytest.raises(DataError, match=r"there is no val_sceneGraphs.json; download it"):
+    with pytest.raises(DataError, match=r"there is no val_sceneGraphs.json; put it there"):
         read_graphs(tmp_path)
 
 

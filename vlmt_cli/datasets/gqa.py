@@ -83,7 +83,7 @@ def read_whole(raw: Path, part: str) -> pa.Table:
     """
     name = f"{part}_questions.json"
     if (path := find(raw, name)) is None:
-        raise DataError(f"there is no {name}", where=raw, todo="download it from GQA's page")
+        raise DataError(f"there is no {name}", where=raw, todo="put it there; vlmt data status has its address")
     return _read(path, {})
 
 

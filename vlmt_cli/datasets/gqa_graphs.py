@@ -98,5 +98,5 @@ def named_objects(raw: Path, part: str = "val") -> dict[str, list[str]]:
 
 def _file(raw: Path, name: str) -> Path:
     if (path := find(raw, name)) is None:
-        raise DataError(f"there is no {name}", where=raw, todo="download it from GQA's page")
+        raise DataError(f"there is no {name}", where=raw, todo="put it there; vlmt data status has its address")
     return path

@@ -115,7 +115,7 @@ def read_whole(raw: Path, year: str) -> pa.Table:
     asked, answered = find(raw, QUESTIONS.format(year)), find(raw, ANNOTATIONS.format(year))
     if asked is None or answered is None:
         lacking = (QUESTIONS if asked is None else ANNOTATIONS).format(year)
-        raise DataError(f"there is no {lacking}", where=raw, todo="download it from https://visualqa.org/download.html")
+        raise DataError(f"there is no {lacking}", where=raw, todo="put it there; vlmt data status has its address")
     return _read_labelled(asked, answered, VqaOptions(), {})[0]
 
 
