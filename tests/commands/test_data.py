@@ -63,6 +63,14 @@ def test_explain_finds_an_image_under_its_other_names(vlmt, world):
     assert next(one for one in found if one["dataset"] == "refcoco")["how"] == "id"
 
 
+def test_folders_and_files_that_were_meant_are_named(vlmt, tmp_path):
+    (tmp_path / "raw" / "guesswhat").mkdir(parents=True)
+    code, _, err = vlmt("data", "status", "--data", tmp_path / "raw")
+    assert code == 3 and f"did you mean --data {tmp_path}?" in err
+    code, _, err = vlmt("data", "show", "guesswhat", "val", "--data", tmp_path)
+    assert code == 3 and "guesswhat/guesswhat.valid.jsonl (https://" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "hint"),
     [

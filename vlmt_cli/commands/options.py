@@ -160,6 +160,9 @@ def check_data(data: Path) -> None:
     """Raise a DataError where there is no data folder."""
     if not data.is_dir():
         raise DataError("there is no such folder", where=data, todo="name the data folder with --data or VLMT_DATA")
+    if data.resolve().name == "raw" and not any((data / part).exists() for part in ("raw", "examples", "features")):
+        todo = f"did you mean --data {data.parent}?"
+        raise DataError("is where official files lie, and not the data folder", where=data, todo=todo)
 
 
 def check_features(store: str | None, data: Path) -> None:

@@ -45,7 +45,7 @@ def listed_files(files: dict[str, str]) -> str:
 def more_splits(data: Path, name: str) -> str:
     """Say which official files of a dataset may hold a split that it does not have here; empty where all are there."""
     absent = {file: addresses(data, name)[file] for file in missing_files(data, name)}
-    return f"; others are in {listed_files(absent)}, to put below {data / 'raw'}" if absent else ""
+    return f"; others may be in {listed_files(absent)}, to put below {data / 'raw'}" if absent else ""
 
 
 def _to_get(data: Path, name: str, split: str) -> dict[str, str]:
