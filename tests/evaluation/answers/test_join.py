@@ -174,3 +174,6 @@ def test_questions_of_another_file_are_refused(tmp_path):
     path.write_text("".join(json.dumps(each) + "\n" for each in others))
     with pytest.raises(DataError, match=r"asks something else than the predictions' prompts in 100% of the ids"):
         with_questions(predictions(tmp_path, answers()), path)
+    said = [{"question_id": n + 1, "prompt": f"<image>\nQuestion: {each['text']}", "text": "x"}
+            for n, each in enumerate(others)]  # fmt: skip
+    assert with_questions(predictions(tmp_path, said), path).images.to_pylist() == ["1.jpg"] * 60

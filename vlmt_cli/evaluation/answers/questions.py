@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.evaluation.answers.join import AGREE
-from vlmt_cli.evaluation.answers.keys import as_mask, first_line
+from vlmt_cli.evaluation.answers.keys import first_line, within
 from vlmt_cli.evaluation.answers.predicted import Predicted
 from vlmt_cli.evaluation.answers.records import read_records, strings
 
@@ -37,7 +37,8 @@ def with_questions(predicted: Predicted, path: Path) -> Predicted:
         what = f"has the questions of only {len(rows) - rows.null_count:,} of {len(rows):,} predictions"
         raise DataError(what, where=path, todo="give the file that the model was asked")
     if texts is not None and predicted.texts is not None:
-        agrees = as_mask(pc.equal(first_line(predicted.texts), first_line(texts).take(rows)))
+        asked = first_line(texts).take(rows)
+        agrees = within(pc.equal(first_line(predicted.texts), asked), predicted.texts, asked)
         if agrees.mean() < AGREE:
             what = f"asks something else than the predictions' prompts in {1 - agrees.mean():.0%} of the ids"
             raise DataError(what, where=path, todo="give the file that the model was asked")
