@@ -35,6 +35,7 @@ def mini(*tasks):
 
 @pytest.fixture
 def arguments(tmp_path):
+    (tmp_path / "data").mkdir()
     return ("--tasks", ",".join(ITEMS), "--data", tmp_path / "data", "--runs", tmp_path / "runs", *SMALL)
 
 
@@ -167,7 +168,7 @@ def test_without_options_the_runs_of_a_sweep_are_shown_as_they_are(vlmt, argumen
 
 def test_triples_share_what_pairs_trained(vlmt, tmp_path, monkeypatch):
     planned = training(monkeypatch)
-    arguments = ("--data", tmp_path / "data", "--runs", tmp_path / "runs", *SMALL, "--yes")
+    arguments = ("--data", tmp_path, "--runs", tmp_path / "runs", *SMALL, "--yes")
     assert vlmt("analyze", "pairs", *arguments)[0] == 0 and len(planned) == 10
     code, out, _ = vlmt("analyze", "triples", *arguments)
     assert (
@@ -187,7 +188,6 @@ def test_triples_share_what_pairs_trained(vlmt, tmp_path, monkeypatch):
 
 def test_a_real_sweep_of_two_iterations(vlmt, world, tmp_path, arguments):
     data = tmp_path / "data"
-    data.mkdir()
     for name in ("images", "examples", "clean"):
         (data / name).symlink_to(world / name)
     assert vlmt("extract", "--extractor", "pixels", "--data", data)[0] == 0

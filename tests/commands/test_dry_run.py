@@ -1,6 +1,7 @@
 """``vlmt train --dry-run``: what is said, and that nothing is written."""
 
 import json
+import shutil
 
 import pyarrow.parquet as pq
 import pytest
@@ -27,7 +28,8 @@ def test_the_papers_run_is_estimated_without_any_data(tmp_path, capsys):
     train = numbers("table8_samples", "dataset", "cleaned_train")
     assert {task: work["examples"] for task, work in cost["tasks"].items()} == {task: train[task] for task in TASKS}
     assert 0 < cost["total"][0] < cost["total"][1]
-    assert any("no prepared examples" in said for said in cost["assumptions"])
+    assert {work["source"] for work in cost["tasks"].values()} == {"paper"}
+    assert any("Examples of vqa and coco are as many as in the paper" in said for said in cost["assumptions"])
     assert not data.exists()
 
 
@@ -58,6 +60,26 @@ def test_what_cannot_be_said(arguments, code, said, tmp_path, capsys, monkeypatc
     monkeypatch.setattr(devices, "gpus_surely_missing", lambda: True)
     assert run("train", *arguments, "--data", str(tmp_path), *MODEL) == code
     assert said in capsys.readouterr().err
+
+
+def test_partial_data_are_told_apart_and_the_plan_of_a_sweep_agrees(trained_world, tmp_path, capsys):
+    (tmp_path / "examples" / "coco").mkdir(parents=True)
+    shutil.copy(trained_world / "examples" / "coco" / "train.parquet", tmp_path / "examples" / "coco")
+    (tmp_path / "examples" / "vqa").symlink_to(trained_world / "examples" / "vqa")
+    data = ("--data", str(tmp_path), "--set", "split=full")
+    assert run("train", "--task", "vqa,coco", "--dry-run", "--device-kind", "h100", *data, *MODEL, "--json") == 0
+    cost = json.loads(capsys.readouterr().out)
+    assert {task: work["source"] for task, work in cost["tasks"].items()} == {"vqa": "data", "coco": "paper"}
+    notes = [said for said in cost["assumptions"] if said.startswith("Examples of")]
+    assert [said.split()[2] for said in notes] == ["vqa", "coco"]
+    assert run("analyze", "trunks", "--trunks", "vilbert", "--tasks", "coco", "--plan", "--json", *data, *MODEL) == 0
+    plan = json.loads(capsys.readouterr().out)
+    planned = {one["name"].split("-")[1]: one["iterations"] for one in plan["runs"]}
+    one_task = ("--preset", "single-task", "--task", "coco")
+    assert run("train", *one_task, "--dry-run", "--device-kind", "h100", *data, *MODEL, "--json") == 0
+    assert planned["coco"] == json.loads(capsys.readouterr().out)["iterations"]
+    assert any("vqa" in note and "counted in" in note for note in plan["notes"])
+    assert run("analyze", "trunks", "--plan", "--data", str(tmp_path / "none")) == DataError.exit_code
 
 
 def test_what_does_not_fit_is_said(tmp_path, capsys):

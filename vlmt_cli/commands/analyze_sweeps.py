@@ -18,6 +18,7 @@ from vlmt_cli.base.words import duration
 from vlmt_cli.commands import obstacles
 from vlmt_cli.commands.devices import Computing, check_computing, check_gpus, devices_of, kind_of
 from vlmt_cli.commands.missing_data import missing_data
+from vlmt_cli.commands.options import DATA, check_data
 from vlmt_cli.commands.show import progress, say, stdout, table
 from vlmt_cli.commands.sweep_options import SweepOptions
 from vlmt_cli.runs.folders import start_of
@@ -53,6 +54,8 @@ def sweep(
     Raises:
         DataError: no run is finished, and nobody said that they should be trained.
     """
+    if (options.plan or options.yes) and options.data != DATA:  # a plan needs none, but who names one means it
+        check_data(options.data)
     launch = _launch(options)
     if not (options.yes or options.plan):
         wanted = _as_they_are(options, name, wanted)
@@ -189,6 +192,7 @@ def _show_plan(plan: SweepPlan, name: str, as_json: bool) -> None:
             for planned, seconds, iterations in zip(plan.runs, plan.seconds, plan.iterations, strict=True)
         ]
         about = {"sweep": name, "parallel": plan.parallel, "seconds": round(plan.total, 1), "estimated": plan.how}
+        about["notes"] = list(plan.notes)
         print(json.dumps(about | {"runs": runs}, indent=2))
         return
     rows = []
@@ -202,3 +206,5 @@ def _show_plan(plan: SweepPlan, name: str, as_json: bool) -> None:
     if done < len(plan.runs):
         at_a_time = f", {plan.parallel} at a time" if plan.parallel > 1 else ""
         stdout().print(f"All in all about {duration(plan.total)}{at_a_time}: {plan.how}.")
+        for sentence in plan.notes:
+            stdout().print(f"- {sentence}", markup=False)

@@ -1,5 +1,6 @@
 """``vlmt train --dry-run``: what a run will take, before it runs."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmt_cli.base.errors import UsageError
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
 _HOUR = 3600
 
 
-def dry_run(recipe: "Recipe", options: "TrainingOptions", asked: "Computing") -> None:
-    """Show what a recipe will take on this machine, or on GPUs of the kind that is named. Nothing is written.
+def dry_run(name: str, recipe: "Recipe", options: "TrainingOptions", asked: "Computing") -> None:
+    """Show what a recipe, of a name, will take on this machine, or on GPUs of a kind. Nothing is written.
 
     Raises:
         UsageError: options exclude each other, or no such kind is known.
@@ -30,6 +31,7 @@ def dry_run(recipe: "Recipe", options: "TrainingOptions", asked: "Computing") ->
         if options.nodes > 1 or options.processes or options.device != "auto":
             todo = "leave --nodes, --processes and --device out"
             raise UsageError("--device-kind estimates for the GPUs of one machine", todo=todo)
+        _check_store(recipe.features.store, options.data)
         from vlmt_cli.training.counted import count_cost
         from vlmt_cli.training.gpus import gpu_of
 
@@ -41,8 +43,6 @@ def dry_run(recipe: "Recipe", options: "TrainingOptions", asked: "Computing") ->
         except UsageError as error:
             todo = "estimate for GPUs of another machine with --device-kind h100, or leave it out to measure the CPU"
             raise UsageError(error.what, where=error.where, todo=todo) from error
-        from pathlib import Path
-
         from vlmt_cli.evaluation.processes import Devices
         from vlmt_cli.training.job import Job
         from vlmt_cli.training.measured import measure_cost
@@ -52,17 +52,27 @@ def dry_run(recipe: "Recipe", options: "TrainingOptions", asked: "Computing") ->
         job = Job(recipe, options.data, options.run or Path("dry-run"), options.seed, options.partial, devices=on)
         with progress("Measuring") as update:
             cost = measure_cost(job, update)
-    _show(cost, options.as_json)
+    _show(cost, name, recipe.model.settled().trunk, options.as_json)
 
 
-def _show(cost: "Cost", as_json: bool) -> None:
+def _check_store(store: str | None, data: Path) -> None:
+    """Refuse a store that is named and not there, where others are; without any store, none need be there."""
+    from vlmt_cli.base.errors import DataError
+
+    there = sorted(path.parent.name for path in (data / "features").glob("*/data.mdb"))
+    if store and there and not (data / "features" / store).exists() and not Path(store).exists():
+        todo = f"name one that is there with --set features.store=NAME: {', '.join(there)}"
+        raise DataError(f"there is no feature store {store}", where=data / "features", todo=todo)
+
+
+def _show(cost: "Cost", name: str, trunk: str, as_json: bool) -> None:
     import json
 
     from vlmt_cli.base.words import size
     from vlmt_cli.commands.show import stdout, table
 
     if as_json:
-        print(json.dumps(cost.plain(), indent=2))
+        print(json.dumps({"recipe": name, "trunk": trunk, **cost.plain()}, indent=2))
         return
     rows = []
     for task, work in cost.tasks.items():
@@ -70,6 +80,7 @@ def _show(cost: "Cost", as_json: bool) -> None:
         each = [work.least * seconds.update[0], work.most * seconds.update[1]]
         updates = f"{work.least:,}" if work.least == work.most else f"{work.least:,} to {work.most:,}"
         cells = [
+            work.source,
             f"{work.examples:,}",
             f"{work.batch_size:,}",
             updates,
@@ -77,9 +88,10 @@ def _show(cost: "Cost", as_json: bool) -> None:
             str(work.validations),
         ]
         rows.append([task, *cells, _span(each, _HOUR, 2)])
-    header = ["task", "examples", "batch", "updates", "seconds per update", "validations", "hours of updates"]
+    header = ["task", "from", "examples", "batch", "updates", "seconds per update", "validations", "hours of updates"]
     print_ = stdout().print
-    print_(table(header, rows, f"{cost.how.capitalize()} for {cost.device}: {cost.iterations:,} iterations"))
+    title = f"{name} with {trunk}, {cost.how} for {cost.device}: {cost.iterations:,} iterations"
+    print_(table(header, rows, title, left=2))
     print_(f"In all: {_spoken(cost.total)}, of them {_spoken(cost.saving)} for checkpoints")
     print_(f"Memory a device: {'; '.join(f'{name} {size(value)}' for name, value in cost.memory.items() if value)}")
     for sentence in cost.assumptions:

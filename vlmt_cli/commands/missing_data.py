@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from vlmt_cli.base.errors import DataError, VlmtError
 from vlmt_cli.base.origin import KEEP_FILE
+from vlmt_cli.base.words import listed
 from vlmt_cli.commands.obstacles import Obstacle
-from vlmt_cli.datasets.clean_command import clean_command
-from vlmt_cli.datasets.official import missing_files
-from vlmt_cli.datasets.table import AMONG_CANDIDATES, TASKS, TWELVE
+from vlmt_cli.datasets.clean_command import clean_command, listed_files
+from vlmt_cli.datasets.official import addresses, missing_files
+from vlmt_cli.datasets.table import AMONG_CANDIDATES, TASKS
 
 if TYPE_CHECKING:
     from vlmt_cli.runs.recipe import Recipe
@@ -86,14 +87,10 @@ def _examples(tasks: Sequence[str], cleaned: Sequence[str], data: Path) -> list[
     lacking += [owner for owner in dict.fromkeys(owners.values()) if not (examples / owner / "answers.json").exists()]
     lacking = list(dict.fromkeys(lacking))
     if lacking:
-        files = [name for task in lacking for name in missing_files(data, task)]
-        command = clean_command(data, *lacking)
-        if "--available" not in command and any(missing_files(data, name) for name in TWELVE if name not in lacking):
-            command += " --available"
-        put = f"put {_listed(files)} into {data / 'raw'} (vlmt data status says where from), and " if files else ""
-        return [
-            _lacking(f"{examples}: there are no train and val examples of {_listed(lacking)}", f"{put}run {command}")
-        ]
+        absent = {file: addresses(data, task)[file] for task in lacking for file in missing_files(data, task)}
+        put = f"put {listed_files(absent)} below {data / 'raw'}, and " if absent else ""
+        todo = f"{put}run {clean_command(data, *lacking, coming=absent)}"
+        return [_lacking(f"{examples}: there are no train and val examples of {_listed(lacking)}", todo)]
     if not cleaned:
         return []
     keep = data / "clean" / KEEP_FILE
@@ -131,5 +128,4 @@ def _lacking(what: str, todo: str, first: str | None = None) -> Obstacle:
 
 def _listed(names: Sequence[str]) -> str:
     more = [f"{len(names) - _SHOWN} more"] if len(names) > _SHOWN + 1 else []
-    shown = [*names[: _SHOWN if more else None], *more]
-    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+    return listed([*names[: _SHOWN if more else None], *more])

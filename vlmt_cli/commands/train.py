@@ -147,7 +147,7 @@ def launch(name: str, folder: str, over: dict[str, Any], options: TrainingOption
     if options.dry_run:
         from vlmt_cli.commands.dry_run import dry_run
 
-        dry_run(recipe, options, asked)
+        dry_run(Path(name).stem, recipe, options, asked)
         return
     if options.device_kind is not None:
         raise UsageError("--device-kind is for --dry-run", todo="give --dry-run with it, or --device")

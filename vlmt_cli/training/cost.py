@@ -6,10 +6,12 @@ Which tasks DSG stops, and when, is known only once they train. So there are two
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
 from vlmt_cli.base.words import size
 from vlmt_cli.runs.recipe_sections import TrainingChoices
+from vlmt_cli.training.example_counts import CountsFrom
 from vlmt_cli.training.plan import Plan
 
 FIRST_STOP = 3
@@ -31,6 +33,7 @@ class Work:
         least, most: updates.
         validations: of its validation split.
         steering: examples that each of them is of.
+        source: where the number of examples comes from: ``data``, the data folder, or ``paper``.
     """
 
     examples: int
@@ -39,6 +42,7 @@ class Work:
     most: int
     validations: int
     steering: int
+    source: CountsFrom = "data"
 
 
 @dataclass(frozen=True)
@@ -89,13 +93,19 @@ class Cost:
         return asdict(self)
 
 
-def work_of(plan: Plan, choices: TrainingChoices, steering: Mapping[str, int]) -> dict[str, Work]:
+def work_of(
+    plan: Plan,
+    choices: TrainingChoices,
+    steering: Mapping[str, int],
+    sources: Mapping[str, CountsFrom] = MappingProxyType({}),
+) -> dict[str, Work]:
     """Count what a plan does.
 
     Args:
         plan: of the run.
         choices: of the recipe.
         steering: how many validation examples each task has.
+        sources: where the number of a task's examples comes from, if not from the data folder.
     """
     work = {}
     for task, own in plan.tasks.items():
@@ -110,7 +120,8 @@ def work_of(plan: Plan, choices: TrainingChoices, steering: Mapping[str, int]) -
             drawn = _drawn(plan, task)
             least, most = round(least / max(most, 1) * drawn), round(drawn)
         at_end = int(plan.iterations % own.evaluate_every > 0)
-        work[task] = Work(own.examples, own.batch_size, least, most, validations + at_end, steering[task])
+        source = sources.get(task, "data")
+        work[task] = Work(own.examples, own.batch_size, least, most, validations + at_end, steering[task], source)
     return work
 
 
@@ -153,8 +164,9 @@ def add_up(
     ]
     if choices.gap > 1:
         said.append(
-            f"Least: every task stops after {FIRST_STOP} validations and then trains once in {choices.gap} iterations."
-            " Most: no task ever stops."
+            "The smaller number of updates is that of a run in which dynamic stop-and-go stops every task after"
+            f" {FIRST_STOP} validations, the earliest that it can, and then trains it in one of {choices.gap}"
+            " iterations; the larger that of a run in which no task ever stops."
         )
     if choices.stop_when_converged:
         said.append("The run may end earlier, as soon as every task has stopped.")

@@ -3,6 +3,7 @@
 Nothing is computed: the model is on the ``meta`` device, where tensors have a shape and no numbers.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.base.origin import KEEP_FILE
 from vlmt_cli.datasets.clean_command import get_examples
 from vlmt_cli.datasets.table import DATASETS, TASKS, VOCABULARIES
-from vlmt_cli.paper import numbers
 from vlmt_cli.runs.recipe import PRETRAINING, Recipe
 from vlmt_cli.tasks.config import ANSWERS, ModelConfig
 from vlmt_cli.tasks.load import longest_of
 from vlmt_cli.tasks.multitask import MultiTaskModel
 from vlmt_cli.training.cost import PARAMETER_BYTES, Cost, Seconds, add_up, work_of
+from vlmt_cli.training.example_counts import VALIDATED, CountsFrom, count_examples, counted_from
 from vlmt_cli.training.gpus import Gpu
 from vlmt_cli.training.plan import make_plan
 from vlmt_cli.training.start import heads_of
@@ -37,8 +37,6 @@ ACTIVATION_BYTES = 3
 """Of a number that the backward pass needs, between bf16 and the float32 that layer norms take."""
 UPDATE_BYTES = 34
 """That an update moves for each parameter: AdamW's four reads and three writes, and a copy in bf16."""
-VALIDATED = 0.05
-"""Validation examples by training examples, where there is no example table."""
 LAUNCHES = (5e-6, 20e-6)
 """Seconds in which a CPU starts an operation, at best and at worst: what a GPU waits for with small batches."""
 CHECKPOINTED = (
@@ -61,7 +59,7 @@ class Sizes:
     train: int
     validation: int
     tokens: int
-    source: str
+    source: CountsFrom
 
 
 @dataclass(frozen=True)
@@ -128,7 +126,6 @@ def count_cost(recipe: Recipe, data: Path, gpu: Gpu, devices: int) -> Cost:
         "exchange of gradients": float(4 * parameters if devices > 1 else 0),
         "activations": activations,
     }
-    sources = sorted({size.source for size in sizes.values()})
     assumptions = [
         f"This is an estimate: nothing was run. Operations are PyTorch's count; matrix products run at {SHARES[0]:.0%}"
         f" (least) to {SHARES[1]:.0%} (most) of {gpu.name}'s published dense peak of {gpu.peak / 1e12:.0f} TFLOP/s.",
@@ -140,12 +137,12 @@ def count_cost(recipe: Recipe, data: Path, gpu: Gpu, devices: int) -> Cost:
         f" Features are read ahead, for which stores must give up to {read / 1e9:.1f} GB/s.",
         f"Activations take {ACTIVATION_BYTES} bytes a number, of the task that needs most."
         + (CHECKPOINTED if choices.checkpointing else ""),
-        *sources,
+        *notes_on(sizes, recipe, data),
     ]
     if (needed := sum(memory.values())) > gpu.memory:
         assumptions.insert(0, _too_large(needed, gpu, choices.checkpointing))
     name = f"{devices} x {gpu.name}" if devices > 1 else gpu.name
-    work = work_of(plan, choices, steering)
+    work = work_of(plan, choices, steering, {task: size.source for task, size in sizes.items()})
     return add_up("counted", name, devices, parameters, plan, choices, work, seconds, memory, assumptions)
 
 
@@ -268,43 +265,29 @@ class _Kept:
 
 
 def sizes_of(recipe: Recipe, data: Path, task: str) -> Sizes:
-    """Count a task's examples, in the data folder or else in the paper."""
-    longest = longest_of(task)
-    tables = [data / "examples" / task / f"{split}.parquet" for split in ("train", "val")]
-    limit = recipe.training.limit
-    if all(table.exists() for table in tables) and (recipe.split != "clean" or (data / "clean" / KEEP_FILE).exists()):
+    """Count a task's examples, in the data folder or else in the paper; errors are ``count_examples``'s."""
+    counts, longest, limit = count_examples(data, task, recipe.split), longest_of(task), recipe.training.limit
+    tokens = longest
+    if counts.source == "data":
+        table = data / "examples" / task / "train.parquet"
         try:
-            train, validation = (_kept(recipe, data, task, table) for table in tables)
-            tokens = _mean_tokens(tables[0], longest) if train else 0
+            tokens = _mean_tokens(table, longest)
         except (OSError, pa.ArrowException, KeyError) as error:
             what = f"is damaged ({str(error).splitlines()[0][:160]})"
-            raise DataError(what, where=tables[0], todo=get_examples(data, task)) from error
-        if not train or not validation:
-            what = f"the {recipe.split} split has no {task}"
-            raise DataError(what, where=data, todo=get_examples(data, task))
-        source = f"Examples are those of {data}; a text has as many tokens as words and signs, on average."
-    else:
-        column = "cleaned_train" if recipe.split == "clean" else "full_train"
-        known = numbers("table8_samples", "dataset", column)
-        if task not in known:
-            todo = get_examples(data, task)
-            raise DataError(f"there are no examples of {task}, and the paper's table 8 has none", where=data, todo=todo)
-        train = int(known[task])
-        validation, tokens = round(VALIDATED * train), longest
-        source = (
-            f"There are no prepared examples: their numbers are the paper's (table 8, {recipe.split}), validation has"
-            f" {VALIDATED:.0%} of them, and every text is as long as texts may be."
-        )
-    if limit is not None:
-        train, validation = min(train, limit), min(validation, limit)
-    return Sizes(train, validation, tokens, source)
+            raise DataError(what, where=table, todo=get_examples(data, task)) from error
+    train, validation = (min(count, limit or count) for count in (counts.train, counts.validation))
+    return Sizes(train, validation, tokens, counts.source)
 
 
-def _kept(recipe: Recipe, data: Path, task: str, table: Path) -> int:
-    if recipe.split != "clean":
-        return int(pq.read_metadata(table).num_rows)
-    wanted = [("dataset", "=", task), ("split", "=", table.stem)]
-    return len(pq.read_table(data / "clean" / KEEP_FILE, columns=["row"], filters=wanted)["row"].to_numpy())
+def notes_on(sizes: Mapping[str, Sizes], recipe: Recipe, data: Path) -> list[str]:
+    """Say where the numbers of examples come from, and what that means for validation and for texts."""
+    sources = {task: size.source for task, size in sizes.items()}
+    notes = counted_from(sources, data, recipe.split)
+    if "data" in sources.values():
+        notes[0] += " A text has as many tokens as words and signs, on average."
+    if "paper" in sources.values():
+        notes[-1] += f" Validation has {VALIDATED:.0%} of them, and every text is as long as texts may be."
+    return notes
 
 
 def _mean_tokens(table: Path, longest: int) -> int:

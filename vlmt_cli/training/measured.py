@@ -25,7 +25,7 @@ from vlmt_cli.tasks.process import Process
 from vlmt_cli.tasks.tables import read_columns
 from vlmt_cli.tasks.text import TextEncoder, word_tokenizer
 from vlmt_cli.training.cost import PARAMETER_BYTES, Cost, Seconds, add_up, work_of
-from vlmt_cli.training.counted import sizes_of
+from vlmt_cli.training.counted import notes_on, sizes_of
 from vlmt_cli.training.job import Job
 from vlmt_cli.training.loop import Loop
 from vlmt_cli.training.loop_state import first_state
@@ -112,7 +112,7 @@ def measure_cost(job: Job, progress: Callable[[str, int, int], None] = lambda na
         f" take more than {LONG_ENOUGH:g} s is extrapolated from smaller ones; memory is that of the largest that ran.",
         *([f"{devices} devices work side by side, and exchanging gradients takes no time."] if devices > 1 else []),
         *words,
-        *sorted({size.source for size in sizes.values()}),
+        *notes_on(sizes, recipe, job.data),
     ]
     most = choices.validation_examples
     steering = {task: min(most or size.validation, size.validation) for task, size in sizes.items()}

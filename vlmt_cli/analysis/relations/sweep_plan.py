@@ -1,7 +1,7 @@
 """How long the runs of a sweep will take."""
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,10 @@ from typing import Any
 from vlmt_cli.analysis.relations.sweep import Found, finished_runs
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.words import duration, listed
-from vlmt_cli.clean.split_folder import verified_report
-from vlmt_cli.datasets.clean_command import get_examples
-from vlmt_cli.paper import numbers
 from vlmt_cli.runs.metrics import read_metrics
 from vlmt_cli.runs.recipe import Recipe
 from vlmt_cli.runs.recipe_sections import ModelChoices
+from vlmt_cli.training.example_counts import ExampleCounts, count_examples, counted_from
 from vlmt_cli.training.plan import make_plan
 
 GUESSES = {
@@ -53,6 +51,7 @@ class SweepPlan:
         iterations: of each, all in all.
         parallel: how many run at a time.
         how: how this is estimated.
+        notes: where the numbers of examples come from, in sentences.
     """
 
     runs: Sequence[Found]
@@ -60,6 +59,7 @@ class SweepPlan:
     iterations: Sequence[int]
     parallel: int
     how: str
+    notes: tuple[str, ...] = ()
 
     @property
     def total(self) -> float:
@@ -84,14 +84,27 @@ def make_sweep_plan(runs_found: Sequence[Found], runs: Path, data: Path, device:
     models = {_model_of(run.wanted.recipe.model): run.wanted.recipe.model for run in runs_found}
     speeds = {name: _measured(logs, model, device) or _guessed(model, device) for name, model in models.items()}
     seconds, iterations = [], []
+    counts = _counts((run.wanted.recipe for run in runs_found), data, logs)
     for run in runs_found:
         recipe = run.wanted.recipe
-        plan, speed = make_plan(recipe, _sizes(recipe, data, logs)), speeds[_model_of(recipe.model)]
+        limit = recipe.training.limit
+        whole = {task: counts[recipe.split, task].train for task in recipe.tasks}
+        plan = make_plan(recipe, {task: min(count, limit or count) for task, count in whole.items()})
+        speed = speeds[_model_of(recipe.model)]
         once = sum(part.batch_size / speed.rates.get(task, speed.other) for task, part in plan.tasks.items())
         seconds.append(plan.iterations * once * speed.overhead * (1 - run.share))
         iterations.append(plan.iterations)
-    how = "; ".join(dict.fromkeys(speed.how for speed in speeds.values()))
-    return SweepPlan(runs_found, seconds, iterations, parallel, how)
+    by_how: dict[str, list[str]] = {}
+    for (trunk, _), speed in speeds.items():
+        by_how.setdefault(speed.how, []).append(trunk)
+    alone = len(by_how) == 1
+    named = {how: listed(list(dict.fromkeys(names))) for how, names in by_how.items()}
+    how = "; ".join(said if alone else f"{names}: {said}" for said, names in named.items())
+    notes: list[str] = []
+    for split in dict.fromkeys(split for split, _ in counts):
+        sources = {task: each.source for (own, task), each in counts.items() if own == split}
+        notes += counted_from(sources, data, split)
+    return SweepPlan(runs_found, seconds, iterations, parallel, how, tuple(notes))
 
 
 def within_budget(plan: SweepPlan, hours: float, gpus: int = 1) -> tuple[SweepPlan, list[str]]:
@@ -128,7 +141,7 @@ def within_budget(plan: SweepPlan, hours: float, gpus: int = 1) -> tuple[SweepPl
             f" {duration(first)}: {shown}; all of them take about {duration(needed)} more"
         )
     runs, every_second, every_iteration = zip(*fits, strict=True) if fits else ((), (), ())
-    return SweepPlan(runs, every_second, every_iteration, plan.parallel, plan.how), lines
+    return SweepPlan(runs, every_second, every_iteration, plan.parallel, plan.how, plan.notes), lines
 
 
 def _measured(logs: Sequence[tuple[Recipe, list[dict[str, Any]]]], model: ModelChoices, device: str) -> Speed | None:
@@ -170,20 +183,29 @@ def _guessed(model: ModelChoices, device: str) -> Speed:
 _NAMES = {"cpu": "CPU process", "cuda": "GPU"}
 
 
-def _sizes(recipe: Recipe, data: Path, logs: Sequence[tuple[Recipe, list[dict[str, Any]]]]) -> dict[str, int]:
-    """Say how many training examples each task has: as in a finished run, in the clean split, or in the paper."""
-    sizes = {task: int(count) for task, count in numbers("table8_samples", "dataset", "cleaned_train").items()}
-    if report := verified_report(data):
-        for split in report.splits:
-            if split.split == "train":
-                sizes[split.dataset] = split.kept if recipe.split == "clean" else split.examples
-    for other, lines in logs:
-        is_alike = other.split == recipe.split and other.training.limit in (None, recipe.training.limit)
-        if is_alike and lines[0]["kind"] == "start":
-            sizes |= {task: part["examples"] for task, part in lines[0]["tasks"].items()}
-    if unknown := [task for task in recipe.tasks if task not in sizes]:
-        todo = get_examples(data, *unknown)
-        raise DataError(f"the clean split has no {listed(unknown)}", where=data, todo=todo)
-    if limit := recipe.training.limit:
-        sizes = {task: min(size, limit) for task, size in sizes.items()}
-    return sizes
+def _counts(
+    recipes: Iterable[Recipe], data: Path, logs: Sequence[tuple[Recipe, list[dict[str, Any]]]]
+) -> dict[tuple[str, str], ExampleCounts]:
+    """Count the examples of each split and task of some recipes: in the data folder, in finished runs, or in the paper.
+
+    Where neither has them, a finished run says how many it trained on.
+    """
+    counts: dict[tuple[str, str], ExampleCounts] = {}
+    for split, task in dict.fromkeys((recipe.split, task) for recipe in recipes for task in recipe.tasks):
+        trained = [
+            lines[0]["tasks"][task]["examples"]
+            for other, lines in logs
+            if other.split == split and other.training.limit is None
+            if lines[0]["kind"] == "start" and task in lines[0]["tasks"]
+        ]
+        try:
+            counts[split, task] = count_examples(data, task, split)
+        except DataError:
+            if not trained:
+                raise
+        if trained and counts.get((split, task), _NO_COUNTS).source != "data":
+            counts[split, task] = ExampleCounts(trained[-1], 0, "runs")
+    return counts
+
+
+_NO_COUNTS = ExampleCounts(0, 0, "paper")
