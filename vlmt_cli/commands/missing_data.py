@@ -84,7 +84,8 @@ def _examples(tasks: Sequence[str], cleaned: Sequence[str], data: Path) -> list[
     lacking = [
         task for task in tasks if not all((examples / task / f"{split}.parquet").exists() for split in ("train", "val"))
     ]
-    lacking += [owner for owner in dict.fromkeys(owners.values()) if not (examples / owner / "answers.json").exists()]
+    unread = [owner for owner in dict.fromkeys(owners.values()) if not (examples / owner / "manifest.json").exists()]
+    lacking += [owner for owner in unread if not (examples / owner / "answers.json").exists()]
     lacking = list(dict.fromkeys(lacking))
     if lacking:
         absent = {file: addresses(data, task)[file] for task in lacking for file in missing_files(data, task)}
