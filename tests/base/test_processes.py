@@ -24,6 +24,18 @@ if __name__ == "__main__":
 """
 
 
+SERVED = """
+import sys
+from vlmt_cli.base.processes import fork_server, pool_of
+
+if __name__ == "__main__":
+    try:
+        pool_of(1, context=fork_server("imports_slowly")).submit(int)
+    except KeyboardInterrupt:
+        sys.exit(130)
+"""
+
+
 def runs(pid):
     try:
         os.kill(pid, 0)
@@ -44,6 +56,19 @@ def test_a_worker_ignores_ctrl_c_and_ends_when_its_parent_is_killed(tmp_path):
     while runs(worker) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not runs(worker)
+
+
+def test_ctrl_c_ends_the_server_of_forks_without_a_word_while_it_imports(tmp_path):
+    (tmp_path / "imports_slowly.py").write_text("import time; print('imports', flush=True); time.sleep(600)")
+    (tmp_path / "parent.py").write_text(SERVED)
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    command = [sys.executable, tmp_path / "parent.py"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=env, start_new_session=True, **pipes) as parent:
+        assert parent.stdout.readline() == "imports\n"
+        os.killpg(parent.pid, signal.SIGINT)
+        assert parent.communicate(timeout=30) == ("", "")  # which the server would hold open
+    assert parent.returncode == 130
 
 
 def test_handlers_are_put_back_also_after_an_error():

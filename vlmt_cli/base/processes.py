@@ -65,7 +65,7 @@ def spawn() -> SpawnContext:
     return multiprocessing.get_context("spawn")
 
 
-_preloaded: list[str] = []
+_preloaded = ["vlmt_cli.base.ends_at_ctrl_c"]
 
 
 def fork_server(*modules: str) -> ForkServerContext:
@@ -73,7 +73,8 @@ def fork_server(*modules: str) -> ForkServerContext:
 
     Args:
         modules: what the server imports before it first forks. It is started with the first worker and keeps the
-            environment of that moment; whatever is named later, workers import themselves.
+            environment of that moment; whatever is named later, workers import themselves. Ctrl-C ends it without
+            a word while it imports, and workers until they say what they make of it.
     """
     context = multiprocessing.get_context("forkserver")
     _preloaded.extend(modules)

@@ -1,6 +1,7 @@
 """What interrupts the processes of a run."""
 
 import contextlib
+import multiprocessing
 import os
 import signal
 import threading
@@ -33,8 +34,13 @@ def interrupts() -> Iterator[threading.Event]:
         signal.raise_signal(requeue)
 
 
+def _leave_to_children(number: int, frame: object) -> None:
+    if not multiprocessing.active_children():
+        raise KeyboardInterrupt
+
+
 @contextlib.contextmanager
 def signals_go_to_children() -> Iterator[None]:
-    """Pass SIGTERM on to the processes of the run; Ctrl-C reaches them by itself."""
-    with handling({signal.SIGINT: lambda *_: None, signal.SIGTERM: lambda number, _: send_to_children(number)}):
+    """Pass SIGTERM on to the processes of the run; Ctrl-C reaches them by itself, once they are there."""
+    with handling({signal.SIGINT: _leave_to_children, signal.SIGTERM: lambda number, _: send_to_children(number)}):
         yield

@@ -107,6 +107,8 @@ def _train_opened(job: Job) -> bool:
             # Fabric goes through the arguments of what it launches, and refuses a frozen dataclass there.
             return bool(launch(functools.partial(_train_in_child, job=job, claim=claim)))
         except (ProcessExitedException, ProcessRaisedException) as error:
+            if isinstance(error, ProcessExitedException) and error.signal_name == "SIGINT":
+                raise KeyboardInterrupt from error  # it did not train yet, and has nothing to save
             raise in_its_words(error, job.run, "resume with --resume; --debug shows all of it") from error
 
 
