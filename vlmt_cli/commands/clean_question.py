@@ -119,7 +119,7 @@ def widened(data: Path, to: Path | None, asked: "CleanQuestion", replace: bool) 
         more = [name for name in more if raw_files(data, name)]
     had = previous.question.mixtures  # a mixture more replaces nothing
     named = {each.name for each in asked.mixtures}
-    others = [] if replace else _still_there(each for each in had if each.name not in named)
+    others = [] if replace or not had else _still_there(each for each in had if each.name not in named)
     wider = asked.model_copy(update={"datasets": [*asked.datasets, *more], "mixtures": [*others, *asked.mixtures]})
     added = [each for each in wider.mixtures if each.name not in {mixture.name for mixture in had}]
     before = previous.question.model_copy(update={"mixtures": [*had, *added]})
@@ -136,7 +136,7 @@ def widened(data: Path, to: Path | None, asked: "CleanQuestion", replace: bool) 
 def _still_there(mixtures: "Iterable[Mixture]") -> "list[Mixture]":
     """Return those mixtures whose file can be read, with the hash that it has now."""
     from vlmt_cli.base.errors import VlmtError
-    from vlmt_cli.clean.image_lists import hash_of
+    from vlmt_cli.clean.image_lists import hash_of  # which knows every form of mixture
 
     there = []
     for each in mixtures:
