@@ -30,6 +30,7 @@ def test_what_was_answered_is_what_a_second_look_finds(vlmt, cleaned, monkeypatc
     request.getfixturevalue("no_second_look")
     assert [vlmt("clean", *check, "--json", "--data", cleaned) for check in (["--check"], [])] == looked
     assert json.loads(looked[0][1])["leaks"] == 0
+    assert "clean was written: it stands as it is." in vlmt("clean", "--data", cleaned)[1]
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in (cleaned / "clean").iterdir()} == files
 
 

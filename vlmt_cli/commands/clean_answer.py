@@ -52,7 +52,7 @@ def answer(
             # A page with photos is made again, as these are not compared.
             is_plain = to is None and not croissant and not (data / "images").exists()
             if is_plain and is_answered(data, asked, examples):
-                return _tell(read_report(target), data, target, [], as_json)
+                return _tell(read_report(target), data, target, [], as_json, stands=True)
         import pyarrow as pa
 
         from vlmt_cli.clean import split_write
@@ -109,14 +109,16 @@ def answer(
     _tell(report, data, None if dry_run else target, read_beside, as_json)
 
 
-def _tell(report: "Report", data: Path, folder: Path | None, beside: list[str], as_json: bool) -> None:
+def _tell(
+    report: "Report", data: Path, folder: Path | None, beside: list[str], as_json: bool, stands: bool = False
+) -> None:
     if as_json:
         print(report.model_dump_json(indent=2))
     else:
-        _show(report, data, folder, beside)
+        _show(report, data, folder, beside, stands)
 
 
-def _show(report: "Report", data: Path, folder: Path | None, beside: list[str]) -> None:
+def _show(report: "Report", data: Path, folder: Path | None, beside: list[str], stands: bool) -> None:
     """Show the answer.
 
     Args:
@@ -124,6 +126,7 @@ def _show(report: "Report", data: Path, folder: Path | None, beside: list[str]) 
         data: the data folder.
         folder: where the split was written; None for a dry run.
         beside: datasets whose examples are there, too.
+        stands: whether nothing was written, as the split there is what would be written.
     """
     from vlmt_cli.clean.claim import detectors, mixtures
     from vlmt_cli.clean.mixture_report import FOLDER as MIXTURES
@@ -139,6 +142,9 @@ def _show(report: "Report", data: Path, folder: Path | None, beside: list[str]) 
         console.print(sentence, markup=False)
     console.print(f"Split hash {report.split_hash}")
     if folder is None:
+        return
+    if stands:
+        console.print(f"Nothing changed since {folder} was written: it stands as it is.", markup=False)
         return
     entries = sorted(path.name for path in folder.iterdir() if path.name not in ("examples", MIXTURES))
     console.print(f"Written to {folder}: {', '.join(entries)}", markup=False)
