@@ -225,6 +225,21 @@ def conclusion(report: ScanReport) -> str:
     return f"{report.hit_records:,} of {count(report.records, 'record')} ({share:.1f}%) {show} test images: {looked}"
 
 
+def unchecked(report: ScanReport) -> str:
+    """Say why a check of a mixture says nothing; empty where images were compared, or where it has none, as texts."""
+    if report.compared:
+        return ""
+    if not report.records:
+        return "the mixture has no records"
+    if report.images:
+        return f"0 of its {count(report.images, 'image')} could be compared"
+    if report.damaged:
+        return f"{report.damaged:,} of its {count(report.records, 'record')} could not be read"
+    if report.unmet:
+        return f"{count(report.unmet, 'record')} with <image> in the text, and no image"
+    return ""
+
+
 def notes(report: ScanReport) -> list[str]:
     """Say what was passed over: a line each."""
     said = []

@@ -124,7 +124,7 @@ def scan(
 
     import pyarrow.compute as pc
 
-    from vlmt_cli.base.errors import LeakError, UsageError
+    from vlmt_cli.base.errors import DataError, LeakError, UsageError
     from vlmt_cli.base.file_systems import is_elsewhere
     from vlmt_cli.base.keys import right_source
     from vlmt_cli.clean.drivers import Work
@@ -133,7 +133,7 @@ def scan(
     from vlmt_cli.clean.own_index import OWN, files_of_benchmarks, known_index
     from vlmt_cli.clean.scan import BORDERLINE_HIT, ready
     from vlmt_cli.clean.scan_drive import Pictures
-    from vlmt_cli.clean.scan_report import conclusion, make_report, markdown, refuse_other
+    from vlmt_cli.clean.scan_report import conclusion, make_report, markdown, refuse_other, unchecked
     from vlmt_cli.clean.scan_write import targets, write_mixture
     from vlmt_cli.clean.verdicts import NONE, read_verdicts
     from vlmt_cli.commands.scan_sources import scan_part, scan_sources, sources_given
@@ -192,6 +192,9 @@ def scan(
         if report.hit_records:
             todo = "take them out with vlmt scan --write DIR"
             raise LeakError(conclusion(report).rstrip("."), todo=todo)
+        if why := unchecked(report):
+            todo = "give the right file, or say what its names mean with --rules or --source"
+            raise DataError(f"nothing was checked: {why}", where=", ".join(mixture), todo=todo)
         return
     results = _write_results(folder, _name_of(mixture), report, hits)
     results.append(
@@ -233,7 +236,7 @@ def _show(report: "ScanReport") -> None:
     if shown:
         console.print(table(header, shown, "Test images that the mixture shows"))
     clean = [row[0] for row in rows if row[1] == "0"]
-    if clean:
+    if clean and report.compared:
         console.print(f"None of: {', '.join(clean)}.", markup=False)
     console.print(conclusion(report), markup=False)
     for note in notes(report):
