@@ -105,6 +105,21 @@ def test_another_mixture_of_the_same_name_replaces_no_results(vlmt, mixture, tmp
     assert json.loads((tmp_path / "out" / "report.json").read_text())["given"] == [str(other)]
 
 
+def test_a_scan_for_less_replaces_no_results(vlmt, mixture, tmp_path):
+    def scan(*arguments):
+        return vlmt("scan", mixture, "--data", tmp_path, "--against", *arguments)
+
+    report = tmp_path / "scans" / mixture.name / "report.json"
+    assert scan("pope")[0] == scan("pope,refcoco")[0] == 0
+    before = report.read_text()
+    code, out, err = scan("pope")
+    assert code == 2 and not out and "holds a scan that also looked for refcoco" in err and "--out" in err
+    assert report.read_text() == before
+    assert scan("pope", "--out", tmp_path / "out")[0] == 0
+    report.write_text(json.dumps(json.loads(before) | {"pictures": 0}))
+    assert "holds a scan that also compared pictures" in scan("pope,refcoco")[2]
+
+
 def test_rules_name_what_private_folders_hold(vlmt, tmp_path):
     (tmp_path / "mix.jsonl").write_text(json.dumps({"id": "a", "image": "team/410707.jpg"}) + "\n")
     (tmp_path / "rules.txt").write_text("team/{number}.jpg = coco\n")

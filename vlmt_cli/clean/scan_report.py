@@ -1,7 +1,7 @@
 """What a scan found, as ``report.json`` and ``report.md`` have it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -326,16 +326,30 @@ def _plain(text: str) -> str:
     return escaped(text).replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;").replace("`", "&#96;")
 
 
-def refuse_other(folder: Path, given: Sequence[str]) -> None:
-    """Refuse to replace the results of another mixture's scan, which has the same name.
+def refuse_other(folder: Path, given: Sequence[str], benchmarks: Collection[str], pictures: bool) -> None:
+    """Refuse to replace the results of another mixture's scan, which has the same name, or of one that looked for more.
+
+    Args:
+        folder: of the results.
+        given: what is scanned, as absolute paths.
+        benchmarks: that are looked for.
+        pictures: whether pictures are compared.
 
     Raises:
         UsageError: the folder has such results.
     """
     try:
-        before = tuple(read_json(folder / "report.json")["given"])
+        report = read_json(folder / "report.json")
+        before, looked_for = tuple(report["given"]), list(report["benchmarks"])
+        compared = report.get("pictures") is not None
     except (DataError, OSError, KeyError, TypeError):
         return
+    todo = f"give this one another folder with --out, or delete {folder}"
     if before and before != tuple(given):
-        todo = f"give this one another folder with --out, or delete {folder}"
         raise UsageError(f"holds the scan of {', '.join(map(str, before))}", where=folder, todo=todo)
+    if more := [name for name in looked_for if name not in benchmarks]:
+        what = f"holds a scan that also looked for {', '.join(more[:_EXAMPLES])}"
+        what += f" and {len(more) - _EXAMPLES} more" if len(more) > _EXAMPLES else ""
+        raise UsageError(what, where=folder, todo=todo)
+    if compared and not pictures:
+        raise UsageError("holds a scan that also compared pictures", where=folder, todo=todo)

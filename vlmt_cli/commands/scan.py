@@ -167,7 +167,7 @@ def scan(
     named = [each if is_elsewhere(each) else str(Path(each).absolute()) for each in mixture]
     folder = out or data / "scans" / _name_of(mixture)
     if not (out or check):
-        refuse_other(folder, named)
+        refuse_other(folder, named, wanted.index.benchmarks, images)
     if write:
         targets(mixture, sources, write, form)  # before a long scan
     spans: dict[Source, NDArray[np.int64]] = {}
