@@ -59,7 +59,7 @@ WRONG = [
     (2, "there is no box format 'xy'", "extract --boxes some.json --box-format xy"),
     (3, "nothing.tsv: there is no such file", "pack nothing.tsv store"),
     (3, "nothing: there is no such file", "pack --hard-negatives nothing"),
-    (2, "nothing.bin: there is no such checkpoint", "convert nothing.bin run-2"),
+    (2, "a run folder, weights (.bin, .tar, .safetensors, .pt), or a hub id", "convert nothing/nothing.safetensors x"),
     (3, "cannot be read", "convert weights.bin run-2 --config nothing.json"),
 ]
 

@@ -70,7 +70,7 @@ def convert(
 
     source = find_run(source, data)
     _check_target(source, target, push)
-    check_checkpoint(source, data)
+    check_checkpoint(source, data, "weights (.bin, .tar, .safetensors, .pt)")
     named = _pairs(answers or ())
     if config is not None and not config.exists():
         raise DataError("cannot be read as JSON: there is no such file", where=config)

@@ -157,19 +157,23 @@ def trunk_of(run: Path) -> str:
     return str(trunk.get("kind", "vilbert")) if isinstance(trunk, dict) else "vilbert"
 
 
+_WEIGHTS = (".pt", ".bin", ".tar", ".safetensors")
+
+
 def is_hub_id(name: str) -> bool:
     """Tell whether a name can be that of a repository, ``owner/name``, rather than of a path here."""
     path = Path(name)
-    is_path = path.parts[:1] == (RUNS,) or path.suffix in (".pt", ".bin") or path.parent.is_dir()
+    is_path = path.parts[:1] == (RUNS,) or path.suffix in _WEIGHTS or path.parent.is_dir()
     return bool(_HUB_ID.fullmatch(name)) and not is_path
 
 
-def check_checkpoint(source: str | Path, data: Path | None = None) -> None:
+def check_checkpoint(source: str | Path, data: Path | None = None, file: str = "a .pt that vlmt convert wrote") -> None:
     """Check that a checkpoint exists, without reading it.
 
     Args:
         source: a run folder, a file or a hub id.
         data: the data folder, of whose runs the error names one; None names none.
+        file: what files it may be, in words.
 
     Raises:
         UsageError: there is no such run folder or file, and it cannot be a hub id.
@@ -180,7 +184,7 @@ def check_checkpoint(source: str | Path, data: Path | None = None) -> None:
     if not path.exists() and not is_hub_id(str(source)):
         runs = sorted(runs_folder(data).glob(f"*/{CONFIG}"), key=lambda path: path.stat().st_mtime) if data else []
         example = f" such as {runs[-1].parent}" if runs else ""
-        todo = f"give a run folder{example}, a .pt that vlmt convert wrote, or a hub id (owner/name)"
+        todo = f"give a run folder{example}, {file}, or a hub id (owner/name)"
         raise UsageError("there is no such checkpoint", where=source, todo=todo)
     if path.is_dir() and not (path / CONFIG).is_file():
         raise DataError("holds no checkpoint", where=path, todo="name a folder that vlmt train or vlmt convert made")
