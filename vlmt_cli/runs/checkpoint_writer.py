@@ -122,5 +122,6 @@ def push_to_hub(folder: Path, repository: str) -> str:
         api.upload_folder(folder_path=folder, repo_id=repository, allow_patterns=[*FILES, "images*"])
     except Exception as error:  # the hub client, its network client and its validators each have their own
         message = " ".join(str(error).split())[:200]
-        raise VlmtError(f"not uploaded ({message})", where=repository, todo="log in with hf auth login") from error
+        todo = "look whether the network is there, and log in with hf auth login"
+        raise VlmtError(f"not uploaded ({message})", where=repository, todo=todo) from error
     return f"https://huggingface.co/{repository}"
