@@ -66,10 +66,10 @@ def load_network(kind: str, source: str, device: str, unneeded: tuple[str, ...] 
 
     verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
-    if Path(source).exists():
-        logging.disable_progress_bar()  # for downloads only
     try:
         local = is_local(source, "config.json")
+        if local:
+            logging.disable_progress_bar()  # for downloads only
         processor = transformers.AutoImageProcessor.from_pretrained(source, backend="pil", local_files_only=local)
         model, loaded = getattr(transformers, kind).from_pretrained(
             source, dtype=torch.float32, output_loading_info=True, local_files_only=local
