@@ -1,6 +1,7 @@
 """Work as jobs of a SLURM cluster through submitit, or as processes of this machine to try that."""
 
 import re
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -48,6 +49,18 @@ def read_shard(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+_NO_SLURM = "--launcher slurm: this machine has no SLURM"
+_WHERE_SLURM_IS = "run the command where srun is, or leave --launcher out"
+
+
+def check_launcher(launcher: str | None, nodes: int) -> None:
+    """Raise a UsageError where this machine cannot launch what is asked for; nothing heavy is imported."""
+    if launcher == "local" and nodes > 1:
+        raise UsageError(f"--launcher local is one machine, and --nodes {nodes}", todo="leave --nodes out")
+    if launcher == "slurm" and shutil.which("srun") is None:
+        raise UsageError(_NO_SLURM, todo=_WHERE_SLURM_IS)
+
+
 def make_executor(
     logs: Path,
     launcher: str,
@@ -78,13 +91,11 @@ def make_executor(
     """
     import submitit
 
-    if launcher == "local" and nodes > 1:
-        raise UsageError(f"--launcher local is one machine, and --nodes {nodes}", todo="leave --nodes out")
+    check_launcher(launcher if launcher == "local" else None, nodes)  # submitit itself looks for SLURM
     try:
         executor = submitit.AutoExecutor(folder=logs, cluster=launcher, slurm_max_num_timeout=_TIMEOUTS)
     except RuntimeError as error:
-        todo = "run the command where srun is, or leave --launcher out"
-        raise UsageError("--launcher slurm: this machine has no SLURM", todo=todo) from error
+        raise UsageError(_NO_SLURM, todo=_WHERE_SLURM_IS) from error
     executor.update_parameters(
         name=name,
         timeout_min=24 * 60,

@@ -131,7 +131,7 @@ def launch(name: str, folder: str, over: dict[str, Any], options: TrainingOption
     import functools
     from dataclasses import replace
 
-    from vlmt_cli.base.cluster import read_launcher
+    from vlmt_cli.base.cluster import check_launcher, read_launcher
     from vlmt_cli.base.processes import is_first
     from vlmt_cli.base.recipes import load_recipe
     from vlmt_cli.commands import obstacles
@@ -152,6 +152,7 @@ def launch(name: str, folder: str, over: dict[str, Any], options: TrainingOption
     if options.device_kind is not None:
         raise UsageError("--device-kind is for --dry-run", todo="give --dry-run with it, or --device")
     sbatch = read_launcher(options.launcher, options.sbatch)
+    check_launcher(options.launcher, options.nodes)
     check_data(options.data)
     run = options.run or runs_folder(options.data) / folder
     if options.resume:
