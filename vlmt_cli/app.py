@@ -16,6 +16,7 @@ import typer
 from vlmt_cli import BEGAN
 from vlmt_cli.base import stages
 from vlmt_cli.base.errors import VlmtError
+from vlmt_cli.base.processes import is_first
 from vlmt_cli.base.words import escaped, printable
 from vlmt_cli.commands import (
     analyze,
@@ -135,6 +136,19 @@ def _terminate(number: int, frame: object) -> NoReturn:
     sys.exit(128 + number)
 
 
+_PATIENCE = 3.0
+
+
+def _let_the_first_speak() -> None:
+    """Wait, in a process that torchrun or srun started beside the first: if that fails, too, all are ended meanwhile.
+
+    What is wrong for all of them is so said once.
+    """
+    if not is_first():
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        time.sleep(_PATIENCE)
+
+
 def main() -> None:
     """Run ``vlmt`` and turn every error into one line and an exit code."""
     atexit.register(gc.freeze)  # else Python's end looks for garbage among all that was imported: 0.4 s with torch
@@ -150,6 +164,7 @@ def main() -> None:
     except VlmtError as error:
         if debug:
             traceback.print_exc()
+        _let_the_first_speak()
         print(f"vlmt: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except MemoryError:
