@@ -71,7 +71,7 @@ def explain(invalid: ValidationError, kind: type[BaseModel]) -> tuple[str, str |
     key = printable(".".join(str(part) for part in first["loc"]))
     if first["type"] == "extra_forbidden":
         plain = ".".join(part for part in first["loc"] if isinstance(part, str))
-        return f"there is no key '{key}'", nearest(plain, keys_of(kind))
+        return f"there is no key '{key}'", _nearest_key(plain, keys_of(kind))
     if first["type"] == "missing":
         return f"the key '{key}' is missing", None
     message = first["msg"].removeprefix("Value error, ")
@@ -88,6 +88,13 @@ def keys_of(kind: type[BaseModel], prefix: str = "") -> list[str]:
         if (inner := _model_in(field.annotation)) is not None:
             keys += keys_of(inner, f"{prefix}{name}.")
     return keys
+
+
+def _nearest_key(name: str, keys: list[str]) -> str:
+    """Advise a key: one of that name in another section, or else the nearest one."""
+    last = name.rpartition(".")[2]
+    same = [key for key in keys if key.rpartition(".")[2] == last]
+    return f"did you mean {' or '.join(map(printable, same))}?" if 0 < len(same) < 4 else nearest(name, keys)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -158,7 +158,7 @@ def extract(
         raise UsageError(f"--detector {vg_x152.X152} brings its own backbone", todo="leave --backbone out")
     detector, backbone = detector or DETECTOR, backbone or BACKBONE
     if sum((shard is not None, merge, launcher is not None)) > 1:
-        raise UsageError("--shard, --merge and --launcher exclude each other")
+        raise UsageError("--shard, --merge and --launcher exclude each other", todo="choose one of them")
     number, of = read_shard(shard) if shard else (1, 1)
     options = read_launcher(launcher, sbatch)
     batch = batch or (1 if is_own else 8)

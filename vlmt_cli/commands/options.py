@@ -5,6 +5,7 @@ dataclass, which a command takes as one parameter under ``@grouped``.
 """
 
 import inspect
+import shlex
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from functools import wraps
@@ -159,7 +160,10 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
 def check_data(data: Path) -> None:
     """Raise a DataError where there is no data folder."""
     if not data.is_dir():
-        raise DataError("there is no such folder", where=data, todo="name the data folder with --data or VLMT_DATA")
+        todo = "name the data folder with --data or VLMT_DATA"
+        if data.name == "demo":  # the commands of the documentation run on it
+            todo = f"make it with vlmt demo --folder {shlex.quote(str(data))}, which takes minutes, or {todo}"
+        raise DataError("there is no such folder", where=data, todo=todo)
     if data.resolve().name == "raw" and not any((data / part).exists() for part in ("raw", "examples", "features")):
         todo = f"did you mean --data {data.parent}?"
         raise DataError("is where official files lie, and not the data folder", where=data, todo=todo)

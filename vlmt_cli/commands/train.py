@@ -110,9 +110,20 @@ def train(
     --gpus 8 --nodes 4
     """
     if task and group:
-        raise UsageError("--task and --group exclude each other")
+        todo = "leave one of them out; --task takes groups, too, as in --task vqa,G3"
+        raise UsageError("--task and --group exclude each other", todo=todo)
+    if group:
+        _check_group(group)
     named = f"-{(task or group or '').replace(',', '+')}" if task or group else ""
     launch(recipe, f"{Path(recipe).stem}{named}", {"tasks": task or group} if task or group else {}, options)
+
+
+def _check_group(group: str) -> None:
+    from vlmt_cli.base.schema import nearest
+    from vlmt_cli.datasets.table import GROUPS
+
+    if group not in GROUPS:
+        raise UsageError(f"there is no task group {group!r}", where="--group", todo=nearest(group, GROUPS))
 
 
 def launch(name: str, folder: str, over: dict[str, Any], options: TrainingOptions) -> None:
