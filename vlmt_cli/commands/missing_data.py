@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from vlmt_cli.base.errors import DataError, VlmtError
 from vlmt_cli.base.origin import KEEP_FILE
 from vlmt_cli.base.words import listed
-from vlmt_cli.commands.obstacles import Obstacle
+from vlmt_cli.commands.obstacles import DRAWN, Obstacle
 from vlmt_cli.datasets.clean_command import clean_command, listed_files
 from vlmt_cli.datasets.official import addresses, missing_files
 from vlmt_cli.datasets.table import AMONG_CANDIDATES, TASKS
@@ -35,6 +35,8 @@ def missing_data(recipes: "Sequence[Recipe]", data: Path, new: bool = True) -> l
     found = _examples(tasks, cleaned, data)
     stores = list((data / "features").glob("*/data.mdb"))
     options = shlex.join(["--data", str(data)])
+    is_drawn = (data / DRAWN).exists()  # drawn things, of which the detectors of photos know none
+    extracting = f"--extractor pixels {options}" if is_drawn else options
     photos = data / "images"
     put = "" if photos.is_dir() else f"put their photos into {photos}, and "
     named = {recipe.features.store for recipe in recipes}
@@ -45,7 +47,7 @@ def missing_data(recipes: "Sequence[Recipe]", data: Path, new: bool = True) -> l
         todo = f"name one that is there with --set features.store=NAME ({there})"
         found.append(_lacking(f"{data / 'features'}: there is no feature store {absent[0]}", todo))
     elif not stores and None in named:
-        todo = f"{put}make one with vlmt extract {options}"
+        todo = f"{put}make one with vlmt extract {extracting}"
         found.append(_lacking(f"{data / 'features'}: holds no feature store", todo, todo.replace("one", "a store")))
     elif len(stores) > 1 and new and (ambiguous := _ambiguous(recipes[0], data)):
         found.append(ambiguous)
@@ -53,12 +55,13 @@ def missing_data(recipes: "Sequence[Recipe]", data: Path, new: bool = True) -> l
     unnamed = any(not recipe.features.candidates for recipe in recipes)
     if among and unnamed and len(stores) < 2 and not absent:  # one store holds detected regions or those of given boxes
         what = f"{_listed(among)} choose among given boxes, and there is no store of their features"
-        todo = f"make one with vlmt extract --boxes candidates {options}"
+        todo = f"make one with vlmt extract --boxes candidates {extracting}"
         found.append(_lacking(f"{data / 'features'}: {what}", todo, todo.replace("one", "that store")))
     negatives = [task for task in tasks if task in TASKS and TASKS[task].head == "retrieval"]
     negatives = [task for task in negatives if not (data / "features" / f"hard_negatives_{task}.parquet").exists()]
     if negatives:
-        todo = f"make them with vlmt pack --hard-negatives {shlex.quote(str(_detected(stores, named, data)))} {options}"
+        store = shlex.quote(str(_detected(stores, named, data, is_drawn)))
+        todo = f"make them with vlmt pack --hard-negatives {store} {options}"
         path = data / "features" / f"hard_negatives_{negatives[0]}.parquet"
         more = f", and none of {_listed(negatives[1:])}" if negatives[1:] else ""
         what = f"{path}: there are no hard negatives{more}"
@@ -66,13 +69,13 @@ def missing_data(recipes: "Sequence[Recipe]", data: Path, new: bool = True) -> l
     return found
 
 
-def _detected(stores: Sequence[Path], named: Collection[str | None], data: Path) -> Path:
+def _detected(stores: Sequence[Path], named: Collection[str | None], data: Path, is_drawn: bool) -> Path:
     """Say which store of detected regions there is, or will be; what a store holds, only its name says here."""
     from vlmt_cli.commands.extract import default_store
 
     names = sorted(path.parent.name for path in stores if "candidates" not in path.parent.name)
     chosen = next((name for name in sorted(filter(None, named))), None)
-    return data / "features" / (chosen or next(iter(names), default_store()))
+    return data / "features" / (chosen or next(iter(names), "pixels" if is_drawn else default_store()))
 
 
 def _examples(tasks: Sequence[str], cleaned: Sequence[str], data: Path) -> list[Obstacle]:

@@ -17,7 +17,7 @@ from vlmt_cli.base.words import too_few_gpus
 if TYPE_CHECKING:
     from vlmt_cli.runs.recipe import Recipe
 
-_DRAWN = "miniworld.json"
+DRAWN = "miniworld.json"
 """What ``vlmt demo`` leaves in the data folder of a synthetic world."""
 
 
@@ -67,7 +67,7 @@ def before(obstacles: Sequence[Obstacle]) -> str:
 
 def fitting(obstacles: Sequence[Obstacle], data: Path, scale: str | None) -> list[str]:
     """The options that let a training begin without what it lacks; on a synthetic world, those of its scale."""
-    if scale is None and (data / _DRAWN).exists():
+    if scale is None and (data / DRAWN).exists():
         return ["--scale", "mini"]
     return [word for obstacle in obstacles if obstacle.kind is DataError for word in obstacle.instead]
 
