@@ -226,13 +226,12 @@ def conclusion(report: ScanReport) -> str:
 
 
 def unchecked(report: ScanReport) -> str:
-    """Say why a check of a mixture says nothing; empty where images were compared, or where it has none, as texts."""
-    if report.compared:
+    """Say why no image of a mixture could be read, so that a check of it says nothing; else empty.
+
+    Images without a known name, and a mixture without records, are what cleaning may leave: they pass, and are counted.
+    """
+    if report.compared or report.images:
         return ""
-    if not report.records:
-        return "the mixture has no records"
-    if report.images:
-        return f"0 of its {count(report.images, 'image')} could be compared"
     if report.damaged:
         return f"{report.damaged:,} of its {count(report.records, 'record')} could not be read"
     if report.unmet:
