@@ -52,7 +52,11 @@ def _to_get(data: Path, name: str, split: str) -> dict[str, str]:
     """Return the missing official files of a dataset, with their addresses; none where cleaning may still help."""
     if name not in all_datasets():
         return {}
-    here, made = raw_files(data, name), prepared(data, name)
+    here = raw_files(data, name)
+    try:
+        made = prepared(data, name)
+    except DataError:  # damaged: what is advised here must not hide what it is advised for
+        made = None
     was_read = made is not None and all(path.name in made.manifest.raw for path in here)
     splits = made.manifest.splits if made else {}
     if here and (not was_read or (split in splits if split else splits)):
