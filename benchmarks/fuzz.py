@@ -176,12 +176,13 @@ def _write_predictions(folder: Path) -> None:
 
 
 def _scored(path: Path) -> object:
+    from vlmt_cli.evaluation.answers import text_boxes
     from vlmt_cli.evaluation.answers.score import Asked, score_files
 
     is_boxed = path.name in ("list.json", "boxes.json")
     rows = path.parent / ("boxed.jsonl" if is_boxed else "questions.jsonl")
-    benchmark = "refcoco:val" if is_boxed else "pope"
-    return score_files([path], Asked(benchmark, (rows,), boxes="pixels", data=path.parent / "none", resamples=10))
+    benchmark, boxes = ("refcoco:val", "pixels") if is_boxed else ("pope", text_boxes.AUTO)
+    return score_files([path], Asked(benchmark, (rows,), boxes=boxes, data=path.parent / "none", resamples=10))
 
 
 def _mixture(path: Path, form: str) -> object:

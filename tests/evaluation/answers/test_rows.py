@@ -83,7 +83,7 @@ def test_what_is_no_benchmark_is_named(tmp_path):
     ):
         with pytest.raises(UsageError, match=said):
             rows_of_examples(tmp_path, name)
-    with pytest.raises(DataError, match=r"there is no v2_OpenEnded_mscoco_val2014_questions\.json; download it"):
+    with pytest.raises(DataError, match=r"there is no v2_OpenEnded_mscoco_val2014_questions\.json; put it there"):
         rows_of_examples(tmp_path, "vqa:val2014")
     (tmp_path / "examples" / "gqa").mkdir(parents=True)
     pq.write_table(pa.table({"example_id": np.array(["1"])}), tmp_path / "examples" / "gqa" / "val.parquet")
