@@ -1,6 +1,6 @@
 """The Hugging Face hub: whether it can be reached, found out without the retries of its client.
 
-The hub's client retries each file for half a minute when there is no network, and no setting of it says otherwise.
+Without network, huggingface_hub retries each file for half a minute, and it has no setting for fewer retries.
 """
 
 from pathlib import Path

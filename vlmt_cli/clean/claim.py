@@ -72,7 +72,7 @@ def without_tests(datasets: Iterable[str], tested: Iterable[str]) -> list[str]:
 
 def known_to_scan(datasets: Iterable[str]) -> str:
     """Say, in brackets, of which datasets' test sets the built-in index has image ids; nothing where it has none."""
-    from vlmt_cli.clean.builtin_index import LISTS  # here, as whoever reads a report needs no index
+    from vlmt_cli.clean.builtin_index import LISTS  # imported here: reading a report needs no index
 
     families = {row.family for _, row in LISTS.values() if row.is_scored}
     names = list(datasets)

@@ -117,7 +117,7 @@ def _walk(root: Path) -> Iterator[tuple[Path, str]]:
 
 def _problem(path: Path, root: Path) -> str:
     """Say why a file is not taken for an image that can be opened; "" where it is."""
-    from vlmt_cli.base.images import is_image  # here, as whoever only names these reasons does without Pillow
+    from vlmt_cli.base.images import is_image  # imported here: naming the reasons needs no Pillow
 
     if _as_utf8(path) != str(path):
         return "a name that is not UTF-8"

@@ -197,7 +197,7 @@ def make_report(
 
 def _add_mixture(report: Report, removal: Removal, mixture: "ScannedMixture") -> None:
     """Report on a mixture, and add its column to the matrices."""
-    # Here, as whoever reads a report scans no mixture.
+    # Imported here: reading a report scans no mixture.
     from vlmt_cli.clean.mixtures import hits_left, hits_of, report_of, shares
 
     overlap, last, column = removal.overlap, LAST_RELATION[removal.identity], column_name(mixture.given.name, "mixture")
