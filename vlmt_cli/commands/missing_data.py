@@ -47,25 +47,25 @@ def missing_data(recipes: "Sequence[Recipe]", data: Path, new: bool = True) -> l
         todo = f"name one that is there with --set features.store=NAME ({there})"
         found.append(_lacking(f"{data / 'features'}: there is no feature store {absent[0]}", todo))
     elif not stores and None in named:
-        todo = f"{put}make one with vlmt extract {extracting}"
-        found.append(_lacking(f"{data / 'features'}: holds no feature store", todo, todo.replace("one", "a store")))
+        todo, instead = (f"{put}make {what} with vlmt extract {extracting}" for what in ("one", "a store"))
+        found.append(_lacking(f"{data / 'features'}: holds no feature store", todo, instead))
     elif len(stores) > 1 and new and (ambiguous := _ambiguous(recipes[0], data)):
         found.append(ambiguous)
     among = [task for task in tasks if task in AMONG_CANDIDATES]
     unnamed = any(not recipe.features.candidates for recipe in recipes)
     if among and unnamed and len(stores) < 2 and not absent:  # one store holds detected regions or those of given boxes
         what = f"{_listed(among)} choose among given boxes, and there is no store of their features"
-        todo = f"make one with vlmt extract --boxes candidates {extracting}"
-        found.append(_lacking(f"{data / 'features'}: {what}", todo, todo.replace("one", "that store")))
+        make = f"with vlmt extract --boxes candidates {extracting}"
+        found.append(_lacking(f"{data / 'features'}: {what}", f"make one {make}", f"make that store {make}"))
     negatives = [task for task in tasks if task in TASKS and TASKS[task].head == "retrieval"]
     negatives = [task for task in negatives if not (data / "features" / f"hard_negatives_{task}.parquet").exists()]
     if negatives:
         store = shlex.quote(str(_detected(stores, named, data, is_drawn)))
-        todo = f"make them with vlmt pack --hard-negatives {store} {options}"
+        make = f"with vlmt pack --hard-negatives {store} {options}"
         path = data / "features" / f"hard_negatives_{negatives[0]}.parquet"
         more = f", and none of {_listed(negatives[1:])}" if negatives[1:] else ""
         what = f"{path}: there are no hard negatives{more}"
-        found.append(_lacking(what, todo, todo.replace("them", "hard negatives", 1)))
+        found.append(_lacking(what, f"make them {make}", f"make hard negatives {make}"))
     return found
 
 
