@@ -63,7 +63,7 @@ def sources_of(given: str, form: str | None = None) -> list[Source]:
 
 
 def _check_form(path: Path, form: str) -> None:
-    """Refuse a form that a file cannot be of, as Parquet is no JSON; where it could be either, what is given holds."""
+    """Refuse a form that a file cannot be of, as Parquet is not JSON; where it could be either, what is given holds."""
     if path.is_dir() or form == "image_folder" or not (head := _head(path)):
         return
     try:
@@ -189,7 +189,7 @@ def _lists(path: Path) -> bool:
 
 
 def _is_of_records(name: str) -> bool:
-    """Whether a file has records of its own by its name, and is no table of metadata of the images beside it."""
+    """Whether a file has records of its own by its name, and is not a table of metadata of the images beside it."""
     is_beside = name in _BESIDE or name.startswith("metadata.")
     for suffix in (".gz", *_OTHER):
         name = name.removesuffix(suffix)

@@ -78,7 +78,7 @@ def test_what_is_no_benchmark_is_named(tmp_path):
         rows_of_files([tmp_path / "rows.json"], "pope")
     for name, said in (
         ("pope", r"POPE is not known without its own files; give --rows coco_pope_random\.json"),
-        ("gqqa:testdev", r"'gqqa' is no dataset whose official files are read; did you mean gqa\?"),
+        ("gqqa:testdev", r"'gqqa' is not a dataset whose official files are read; did you mean gqa\?"),
         ("bench", r"give the benchmark's file with --rows, or take one of vqa"),
     ):
         with pytest.raises(UsageError, match=said):

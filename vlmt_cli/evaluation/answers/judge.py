@@ -170,7 +170,7 @@ def _fairness(predicted: Predicted, rows: Rows, joined: Joined, to: NDArray[np.i
     if lost > (1 - AGREE) * len(predicted):
         todo = "give --rows the file that was asked, as of POPE's categories, or --questions, which names them"
         raise DataError(f"{count(lost, 'prediction')} have no row, and {what}", where=predicted.path, todo=todo)
-    return (f"Warning: this is no fair sample: {what}.",)
+    return (f"Warning: this is not a fair sample: {what}.",)
 
 
 def _exact(to: NDArray[np.int64], table: pa.Table, answers: pa.Array) -> Judgement:

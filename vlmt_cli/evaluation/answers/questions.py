@@ -21,7 +21,7 @@ def with_questions(predicted: Predicted, path: Path) -> Predicted:
     Ids may repeat, as MME's do, whose two questions about an image share one: then id and text go together.
 
     Raises:
-        DataError: it is no file of questions, has none of the predictions' ids, or asks something else by them.
+        DataError: it is not a file of questions, has none of the predictions' ids, or asks something else by them.
     """
     records = read_records(path)
     ids, texts = strings(records, _IDS), strings(records, ("text", "question"))

@@ -142,7 +142,7 @@ def rows_of_examples(data: Path, name: str) -> Rows:
         what = f"what is right in {_TITLES[task]} is not known without its own files"
         raise UsageError(what, todo=f"give --rows {OWN_FILES[task]}")
     if task not in TASKS:
-        what = f"{quoted(task)} is no dataset whose official files are read"
+        what = f"{quoted(task)} is not a dataset whose official files are read"
         if near := near_name(task):
             raise UsageError(what, todo=f"did you mean {near}? Else give the benchmark's file with --rows")
         raise UsageError(what, todo=f"give the benchmark's file with --rows, or take one of {listed(list(TASKS))}")
