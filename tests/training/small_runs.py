@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 
 import torch
 
@@ -72,7 +73,10 @@ def wait_for(run, iteration, goes_on):
     """Wait until a run in another process has told of an iteration; ``goes_on`` says whether the process still does."""
     began = time.monotonic()
     while time.monotonic() - began < 180:
-        if (run / METRICS).exists() and f'"iteration": {iteration},' in (run / METRICS).read_text():
+        lines = ""
+        with suppress(FileNotFoundError):  # not written yet, or just put in the place of another one
+            lines = (run / METRICS).read_text()
+        if f'"iteration": {iteration},' in lines:
             return
         assert goes_on(), "it ended before"
         time.sleep(0.005)
