@@ -28,6 +28,7 @@ Once = Callable[[Any], Mapping[str, int]]
 _NOT_FINITE = re.compile(rb"(?:\bNaN|-?\bInfinity|-?\b\d+(?:\.\d+)?[eE]\+?\d{3,})\b")
 _STAND_IN = b"1e308"
 _MARK = b"\xef\xbb\xbf"
+_LONGEST_KEY = 64
 
 
 def decode(data: Bytes, kind: Any, path: Path, line: str | None = None, notes: Notes | None = None) -> Any:
@@ -141,7 +142,7 @@ def check_once(data: Bytes, most: Mapping[str, int], where: str) -> None:
         most: how often each of some keys stands in it, if it is once in every record that has it.
         where: the file, and the line if it is one.
     """
-    counts = _counts(data, tuple(most))
+    counts = count_keys(data, tuple(most))
     if any(counts[key] > number for key, number in most.items()):
         try:
             value = json.loads(bytes(data), object_pairs_hook=_marked)
@@ -178,17 +179,22 @@ def _twice(value: Any) -> Iterator[tuple[str, str]]:
             waiting += [(f"{at}[{number}]", part) for number, part in enumerate(value)]
 
 
-def _counts(data: Bytes, keys: tuple[str, ...]) -> dict[str, int]:
-    """Count keys; what is written like one and is a value is not meant."""
+def count_keys(
+    data: Bytes | bytearray, keys: tuple[str, ...], start: int = 0, end: int | None = None
+) -> dict[str, int]:
+    """Count keys of JSON that stands between two places; what is written like one and is a value is not meant."""
+    end = len(data) if end is None else end
     written = [f'"{key}":'.encode() for key in keys]
-    longest, step, totals = max(map(len, written), default=0), 1 << 19, dict.fromkeys(keys, 0)
-    for start in range(0, len(data), step):
-        part = bytes(data[start : start + step + longest])
+    step, totals = 1 << 19, dict.fromkeys(keys, 0)  # what is counted key after key stays in the processor's cache
+    for at in range(start, end, step):
+        # What crosses the border belongs to the part in which it begins.
+        until = min(at + step, end)
+        part, offset = (bytes(data[at : until + _LONGEST_KEY]), at) if isinstance(data, memoryview) else (data, 0)
         for key, name in zip(keys, written, strict=True):
-            # What crosses the border belongs to the part in which it begins.
-            totals[key] += part.count(name, 0, step + len(name) - 1)
+            totals[key] += part.count(name, at - offset, min(until + len(name) - 1, end) - offset)
     for key in (key for key, total in totals.items() if not total):  # some write a space before the colon
-        totals[key] = len(re.findall(rf'"{re.escape(key)}"\s+:'.encode(), data))
+        pattern = re.compile(rf'"{re.escape(key)}"\s+:'.encode())
+        totals[key] = sum(1 for _ in pattern.finditer(data, start, end))
     return totals
 
 

@@ -27,6 +27,7 @@ from vlmt_cli.base.keys import image_keys
 from vlmt_cli.base.words import quoted
 from vlmt_cli.datasets import answers
 from vlmt_cli.datasets.options import Options, held_out
+from vlmt_cli.datasets.pieces import read_columns
 from vlmt_cli.datasets.source import Int64, find, read_json
 from vlmt_cli.datasets.tables import VQA, Examples, check_unique, example_table, lists
 
@@ -125,16 +126,25 @@ def _new(keys: pa.Array | pa.ChunkedArray, seen: set[str], has_val: bool) -> pa.
 
 
 def _read(path: Path, notes: dict[str, int]) -> pa.Table:
-    questions = read_json(path, dict[str, Question], notes, lambda read: {"imageId": len(read)})
-    right = pa.array([question.answer for question in questions.values()], pa.string())
+    once = lambda read: {"imageId": len(read)}  # noqa: E731
+    read = read_columns(path, dict[str, Question], _columns, notes=notes, once=once)
     return example_table(
         VQA,
         path,
-        example_id=pa.array(list(questions), pa.string()),
-        images=_image_keys(pa.array([str(question.imageId) for question in questions.values()], pa.string()), path),
-        text=pa.array([question.question for question in questions.values()], pa.string()),
-        **_answers(right),
+        example_id=read["id"],
+        images=_image_keys(read["image"], path),
+        text=read["question"],
+        **_answers(read["answer"]),
     )
+
+
+def _columns(questions: dict[str, Question]) -> dict[str, pa.Array]:
+    return {
+        "id": pa.array(list(questions), pa.string()),
+        "image": pa.array([str(each.imageId) for each in questions.values()], pa.string()),
+        "question": pa.array([each.question for each in questions.values()], pa.string()),
+        "answer": pa.array([each.answer for each in questions.values()], pa.string()),
+    }
 
 
 def _answers(right: pa.Array) -> dict[str, pa.Array]:

@@ -16,6 +16,7 @@ Traps: ``restval`` is a part of train; some images have six or seven captions; m
 """
 
 from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Literal
 
@@ -26,7 +27,8 @@ import pyarrow.compute as pc
 
 from vlmt_cli.base.keys import image_keys
 from vlmt_cli.datasets.options import Options
-from vlmt_cli.datasets.source import Int64, find, read_json
+from vlmt_cli.datasets.pieces import read_columns
+from vlmt_cli.datasets.source import Int64, find
 from vlmt_cli.datasets.tables import RETRIEVAL, Examples, example_table
 
 COCO_FILE = "dataset_coco.json"
@@ -52,23 +54,14 @@ class Flickr30kImage(Image, gc=False):
     filename: str
 
 
-class CocoFile(msgspec.Struct, gc=False):
-    images: list[CocoImage]
-
-
-class Flickr30kFile(msgspec.Struct, gc=False):
-    images: list[Flickr30kImage]
-
-
 def read_coco(raw: Path, options: Options) -> Examples:
     """Read COCO retrieval."""
     path = find(raw, COCO_FILE)
     if path is None:
         return Examples()
     notes: dict[str, int] = {}
-    images = read_json(path, CocoFile, notes, lambda file: _once(file.images, "cocoid")).images
-    keys = image_keys("coco", pa.array([image.cocoid for image in images], pa.int64()), path)
-    return _captions(path, images, keys, notes)
+    read = _read(path, CocoImage, "cocoid", pa.int64(), notes)
+    return _captions(path, read, image_keys("coco", read["image"], path), notes)
 
 
 def read_flickr30k(raw: Path, options: Options) -> Examples:
@@ -77,27 +70,42 @@ def read_flickr30k(raw: Path, options: Options) -> Examples:
     if path is None:
         return Examples()
     notes: dict[str, int] = {}
-    images = read_json(path, Flickr30kFile, notes, lambda file: _once(file.images, "filename")).images
-    names = pa.array([image.filename for image in images], pa.string())
-    keys = image_keys("flickr30k", pc.replace_substring_regex(names, r"\.jpg$", ""), path)
-    return _captions(path, images, keys, notes)
+    read = _read(path, Flickr30kImage, "filename", pa.string(), notes)
+    keys = image_keys("flickr30k", pc.replace_substring_regex(read["image"], r"\.jpg$", ""), path)
+    return _captions(path, read, keys, notes)
 
 
-def _once(images: Sequence[Image], name: str) -> dict[str, int]:
-    captions = sum(len(image.sentences) for image in images)
-    return {name: len(images), "split": len(images), "sentences": len(images), "sentid": captions, "raw": captions}
+def _read(
+    path: Path, kind: type[Image], image: str, image_type: pa.DataType, notes: dict[str, int]
+) -> dict[str, pa.Array]:
+    """Read columns of N images, named by the field ``image``, and of all their captions."""
+
+    def columns(images: Sequence[Image]) -> dict[str, pa.Array]:
+        sentences = [sentence for each in images for sentence in each.sentences]
+        return {
+            "image": pa.array(list(map(attrgetter(image), images)), image_type),
+            "split": pa.array([each.split for each in images], pa.string()),
+            "captions": pa.array([len(each.sentences) for each in images], pa.int64()),
+            "sentid": pa.array([each.sentid for each in sentences], pa.int64()),
+            "raw": pa.array([each.raw for each in sentences], pa.string()),
+        }
+
+    def once(images: Sequence[Image]) -> dict[str, int]:
+        captions = sum(len(each.sentences) for each in images)
+        return {**dict.fromkeys((image, "split", "sentences"), len(images)), "sentid": captions, "raw": captions}
+
+    return read_columns(path, list[kind], columns, below="images", notes=notes, once=once)  # type: ignore[valid-type]
 
 
-def _captions(path: Path, images: Sequence[Image], keys: pa.Array, notes: dict[str, int]) -> Examples:
-    captions = np.array([len(image.sentences) for image in images], dtype=np.int64)
-    shown = pa.array(np.repeat(np.arange(len(images)), captions))
+def _captions(path: Path, read: dict[str, pa.Array], keys: pa.Array, notes: dict[str, int]) -> Examples:
+    shown = pa.array(np.repeat(np.arange(len(keys)), read["captions"].to_numpy()))
     table = example_table(
         RETRIEVAL,
         path,
-        example_id=pa.array([sentence.sentid for image in images for sentence in image.sentences], pa.int64()),
+        example_id=read["sentid"],
         images=keys.take(shown),
-        text=pa.array([sentence.raw for image in images for sentence in image.sentences], pa.string()),
+        text=read["raw"],
     )
-    split = pa.array([image.split for image in images], pa.string()).take(shown)
+    split = read["split"].take(shown)
     parts = {name: table.filter(pc.is_in(split, pa.array(of))) for name, of in SPLITS.items()}
     return Examples({name: part for name, part in parts.items() if len(part)}, notes=notes)

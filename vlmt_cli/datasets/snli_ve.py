@@ -24,7 +24,8 @@ import pyarrow.compute as pc
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.keys import image_keys
 from vlmt_cli.datasets.options import Options
-from vlmt_cli.datasets.source import find, read_json_lines
+from vlmt_cli.datasets.pieces import read_line_columns
+from vlmt_cli.datasets.source import find
 from vlmt_cli.datasets.tables import VERIFICATION, Examples, check_labels, example_table
 
 FILE = "snli_ve_{}.jsonl"
@@ -57,24 +58,31 @@ def read(raw: Path, options: Options) -> Examples:
 
 
 def _read(path: Path, notes: dict[str, int]) -> pa.Table:
-    pairs = read_json_lines(path, Pair, notes, _once)
-    ids = [pair.Flikr30kID or pair.Flickr30K_ID or pair.Flickr30kID for pair in pairs]
-    if None in ids:
-        raise DataError(
-            f"the pair has neither {' nor '.join(IMAGE_FIELDS)}", where=f"{path}: line {ids.index(None) + 1}"
-        )
-    images = pc.replace_substring_regex(pa.array(ids, pa.string()), r"\.jpg$", "")
-    gold = pc.index_in(pa.array([pair.gold_label for pair in pairs], pa.string()), pa.array(LABELS))
-    premise = pa.array([pair.sentence1 or None for pair in pairs], pa.string())
+    read = read_line_columns(path, Pair, _columns, notes, _once)
+    if read["image"].null_count:
+        line = read["image"].is_null().index(True).as_py() + 1
+        raise DataError(f"the pair has neither {' nor '.join(IMAGE_FIELDS)}", where=f"{path}: line {line}")
+    images = pc.replace_substring_regex(read["image"], r"\.jpg$", "")
     return example_table(
         VERIFICATION,
         path,
-        example_id=[pair.pairID for pair in pairs],
+        example_id=read["id"],
         images=image_keys("flickr30k", images, path),
-        text=[pair.sentence2 for pair in pairs],
-        label=gold.fill_null(-1),
-        premise=premise,
+        text=read["text"],
+        label=pc.index_in(read["gold"], pa.array(LABELS)).fill_null(-1),
+        premise=read["premise"],
     )
+
+
+def _columns(pairs: list[Pair]) -> dict[str, pa.Array]:
+    images = [pair.Flikr30kID or pair.Flickr30K_ID or pair.Flickr30kID for pair in pairs]
+    return {
+        "image": pa.array(images, pa.string()),
+        "id": pa.array([pair.pairID for pair in pairs], pa.string()),
+        "gold": pa.array([pair.gold_label for pair in pairs], pa.string()),
+        "text": pa.array([pair.sentence2 for pair in pairs], pa.string()),
+        "premise": pa.array([pair.sentence1 or None for pair in pairs], pa.string()),
+    }
 
 
 def _once(pairs: list[Pair]) -> dict[str, int]:

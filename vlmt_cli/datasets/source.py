@@ -34,13 +34,14 @@ from vlmt_cli.datasets.decoding import (
     without_mark,
 )
 from vlmt_cli.datasets.forms import columns
+from vlmt_cli.datasets.parts import Cut, parts_of
 
 T = TypeVar("T")
 
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 """An integer that fits a column."""
 
-_CHUNK = 4 << 20
+_HEAD = 1 << 16
 
 
 def find(raw: Path, *names: str) -> Path | None:
@@ -123,19 +124,19 @@ def json_line_pieces(
     """
     decoders = [msgspec.json.Decoder(kind, strict=strict) for strict in (True, False)]
     lines, is_empty = 0, True
-    with _carefully(path), open_packed(path) as file:
-        while chunk := file.read(_CHUNK) + file.readline():
-            if not lines:
-                chunk = bytes(without_mark(chunk))
-                if chunk.lstrip()[:1] == b"[":
-                    yield read_json(path, list[kind], notes, once)  # type: ignore[valid-type]
-                    return
-            new = _decode_lines(path, chunk, decoders, lines, notes)
-            if once:
-                _check_lines_once(path, chunk, once(new), lines)
+    with carefully(path), open_packed(path) as file:
+        first = bytes(without_mark(file.read(_HEAD)))
+        if first.lstrip()[:1] == b"[":
+            yield read_json(path, list[kind], notes, once)  # type: ignore[valid-type]
+            return
+        for memory, start, end, _ in parts_of(file, first, _after_last_line):
+            with memoryview(memory) as view, view[start:end] as part:
+                new = _decode_lines(path, part, decoders, lines, notes)
+                if once:
+                    _check_lines_once(path, part, once(new), lines)
             yield new
             is_empty = is_empty and not new
-            lines += chunk.count(b"\n")
+            lines += memory.count(b"\n", start, end)
     if is_empty:
         raise DataError("is empty", where=path, todo=AGAIN)
 
@@ -162,8 +163,13 @@ def read_lines(path: Path) -> list[str]:
     return text.split("\n")  # splitlines() would also cut at characters that captions may hold
 
 
+def _after_last_line(memory: bytearray, start: int, end: int) -> Cut | None:
+    at = memory.rfind(b"\n", start, end) + 1
+    return (at, at) if at else None
+
+
 def _decode_lines(
-    path: Path, chunk: bytes, decoders: "list[msgspec.json.Decoder[T]]", before: int, notes: Notes | None
+    path: Path, chunk: memoryview, decoders: "list[msgspec.json.Decoder[T]]", before: int, notes: Notes | None
 ) -> list[T]:
     """Decode whole lines, which ``before`` lines precede: all at once, or else one by one."""
     for decoder in decoders:
@@ -172,7 +178,8 @@ def _decode_lines(
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             pass
     kind = decoders[0].type
-    numbered = ((number, line) for number, line in enumerate(chunk.split(b"\n"), before + 1) if line.strip())
+    lines = bytes(chunk).split(b"\n")
+    numbered = ((number, line) for number, line in enumerate(lines, before + 1) if line.strip())
     try:
         return [decode(line, kind, path, f"line {number}", notes) for number, line in numbered]
     except DataError:
@@ -181,10 +188,10 @@ def _decode_lines(
         return cast("list[T]", records)
 
 
-def _check_lines_once(path: Path, chunk: bytes, most: Any, before: int) -> None:
+def _check_lines_once(path: Path, chunk: memoryview, most: Any, before: int) -> None:
     counts = Counter(_written_keys(tuple(most)).findall(chunk))
     if any(counts[f'"{key}":'.encode()] > number for key, number in most.items()):
-        for number, line in enumerate(chunk.split(b"\n"), before + 1):
+        for number, line in enumerate(bytes(chunk).split(b"\n"), before + 1):
             check_once(line, dict.fromkeys(most, 1), f"{path}: line {number}")
 
 
@@ -228,7 +235,7 @@ def _fields(kind: Any) -> "tuple[msgspec.structs.FieldInfo, ...]":
 @contextmanager
 def _buffer(path: Path) -> Iterator[memoryview | bytes]:
     """The bytes of a file, mapped where it is plain, unpacked where it is ``.gz``."""
-    with _carefully(path):
+    with carefully(path):
         if path.suffix == ".gz" or archive_of(path):
             with open_packed(path) as unpacked:
                 data = unpacked.read()
@@ -244,7 +251,7 @@ def _buffer(path: Path) -> Iterator[memoryview | bytes]:
 
 
 @contextmanager
-def _carefully(path: Path) -> Iterator[None]:
+def carefully(path: Path) -> Iterator[None]:
     """Turn the errors of reading ``path`` into DataErrors, and pause the garbage collector."""
     try:
         with gc_paused():

@@ -13,7 +13,6 @@ Traps: an older release says ``id`` and ``image`` for ``qa_id`` and ``image_id``
 which cleaning then takes out of train together.
 """
 
-from operator import attrgetter
 from pathlib import Path
 
 import msgspec
@@ -24,10 +23,13 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.keys import image_keys
 from vlmt_cli.datasets import answers
 from vlmt_cli.datasets.options import Options, held_out
-from vlmt_cli.datasets.source import Int64, find, read_json
+from vlmt_cli.datasets.pieces import read_columns
+from vlmt_cli.datasets.source import Int64, find
 from vlmt_cli.datasets.tables import VQA, Examples, example_table
 
 FILE = "question_answers.json"
+OLDER = {"qa_id": "id", "image_id": "image"}
+"""What an older release calls otherwise."""
 
 
 class Question(msgspec.Struct, gc=False):
@@ -50,21 +52,21 @@ def read(raw: Path, options: Options) -> Examples:
     if path is None:
         return Examples()
     notes: dict[str, int] = {}
-    images = read_json(path, list[Image], notes, _once)
-    questions = [question for image in images for question in image.qas]
-    distinct, counts = answers.single_answers(
-        answers.normalise_answers(pa.array([question.answer for question in questions], pa.string()))
-    )
-    ids = _ids(path, questions, "qa_id", "id")
+    read = read_columns(path, list[Image], _columns, notes=notes, once=_once)
+    for name, older in OLDER.items():
+        if read[name].null_count:
+            what = f"question {read[name].is_null().index(True).as_py()} has neither {name} nor {older}"
+            raise DataError(what, where=path, todo="download the official file again")
+    distinct, counts = answers.single_answers(answers.normalise_answers(read["answer"]))
     table = example_table(
         VQA,
         path,
-        example_id=ids,
-        images=image_keys("vg", _ids(path, questions, "image_id", "image"), path),
-        text=pa.array([question.question for question in questions], pa.string()),
+        example_id=read["qa_id"],
+        images=image_keys("vg", read["image_id"], path),
+        text=read["question"],
         answers=distinct,
         counts=counts,
-    ).take(pc.sort_indices(ids))
+    ).take(pc.sort_indices(read["qa_id"]))
     test = len(table) - held_out(options.vg_qa.test, len(table))
     val = test - held_out(options.vg_qa.val, len(table))
     return Examples(
@@ -78,10 +80,13 @@ def _once(images: list[Image]) -> dict[str, int]:
     return {"qas": len(images), **dict.fromkeys(("qa_id", "question", "answer"), questions)}
 
 
-def _ids(path: Path, questions: list[Question], name: str, older: str) -> pa.Array:
-    """Build a column of what the older release calls otherwise."""
-    ids = pc.coalesce(*(pa.array(list(map(attrgetter(each), questions)), pa.int64()) for each in (name, older)))
-    if ids.null_count:
-        what = f"question {ids.is_null().index(True).as_py()} has neither {name} nor {older}"
-        raise DataError(what, where=path, todo="download the official file again")
-    return ids
+def _columns(images: list[Image]) -> dict[str, pa.Array]:
+    questions = [question for image in images for question in image.qas]
+    return {
+        "question": pa.array([each.question for each in questions], pa.string()),
+        "answer": pa.array([each.answer for each in questions], pa.string()),
+        "qa_id": pa.array([each.id if each.qa_id is None else each.qa_id for each in questions], pa.int64()),
+        "image_id": pa.array(
+            [each.image if each.image_id is None else each.image_id for each in questions], pa.int64()
+        ),
+    }

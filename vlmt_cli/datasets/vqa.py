@@ -24,13 +24,13 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.keys import image_keys
 from vlmt_cli.datasets import answers
 from vlmt_cli.datasets.options import Options, VqaOptions, held_out
-from vlmt_cli.datasets.source import Int64, find, read_json
+from vlmt_cli.datasets.pieces import read_columns
+from vlmt_cli.datasets.source import Int64, find
 from vlmt_cli.datasets.tables import VQA, Examples, check_unique, example_table, lists
 
 QUESTIONS = "v2_OpenEnded_mscoco_{}_questions.json"
@@ -48,10 +48,6 @@ class Question(msgspec.Struct, gc=False):
     question: str
 
 
-class Questions(msgspec.Struct, gc=False):
-    questions: list[Question]
-
-
 class Answer(msgspec.Struct, gc=False):
     answer: str
 
@@ -61,10 +57,6 @@ class Annotation(msgspec.Struct, gc=False):
     multiple_choice_answer: str
     answers: list[Answer]
     image_id: Int64 | None = None
-
-
-class Annotations(msgspec.Struct, gc=False):
-    annotations: list[Annotation]
 
 
 def read(raw: Path, options: Options) -> Examples:
@@ -89,17 +81,18 @@ def read(raw: Path, options: Options) -> Examples:
             everything = everything.take(pa.array(order))
             splits["val"] = everything.slice(len(everything) - minval)
         splits["train"] = everything.slice(0, len(everything) - minval)
-    asked_of: set[int] = set()
+    asked_of = pa.array([], pa.int64())
     for split, part in TESTS.items():
         if path := find(raw, QUESTIONS.format(part)):
             # Of test-dev, which is a part of test2015, nothing is left where that is there.
-            questions = [each for each in _questions(path, notes) if each.image_id not in asked_of]
+            questions = _questions(path, notes)
+            questions = questions.filter(pc.invert(pc.is_in(questions["image_id"], value_set=asked_of)))
             nothing = np.zeros(len(questions), dtype=np.int32)
             secret = lists(nothing, pa.array([], pa.string())), lists(nothing, pa.array([], pa.int8()))
             table = _table(path, questions, *secret, pa.nulls(len(questions), pa.string()))
             if split == "test" or len(table):
                 splits[split] = table
-            asked_of |= {each.image_id for each in questions}
+            asked_of = pa.concat_arrays([asked_of, questions["image_id"].unique()])
     known = None
     if right:
         known = answers.vocabulary(answers.normalise_answers(pa.concat_arrays(right)), options.vqa.min_answer_count)
@@ -119,18 +112,41 @@ def read_whole(raw: Path, year: str) -> pa.Table:
     return _read_labelled(asked, answered, VqaOptions(), {})[0]
 
 
-def _questions(path: Path, notes: dict[str, int]) -> list[Question]:
-    def once(file: Questions) -> dict[str, int]:
-        return dict.fromkeys(("question_id", "image_id", "question"), len(file.questions))
+def _questions(path: Path, notes: dict[str, int]) -> pa.RecordBatch:
+    """Read a file of questions: their ids, images and texts."""
 
-    return read_json(path, Questions, notes, once).questions
+    def columns(questions: list[Question]) -> dict[str, pa.Array]:
+        return {
+            "question_id": pa.array([each.question_id for each in questions], pa.int64()),
+            "image_id": pa.array([each.image_id for each in questions], pa.int64()),
+            "question": pa.array([each.question for each in questions], pa.string()),
+        }
+
+    def once(questions: list[Question]) -> dict[str, int]:
+        return dict.fromkeys(("question_id", "image_id", "question"), len(questions))
+
+    read = read_columns(path, list[Question], columns, below="questions", notes=notes, once=once)
+    return pa.RecordBatch.from_pydict(read)
 
 
-def _annotations(path: Path, notes: dict[str, int]) -> list[Annotation]:
-    def once(file: Annotations) -> dict[str, int]:
-        return dict.fromkeys(("question_id", "answers"), len(file.annotations))
+def _annotations(path: Path, notes: dict[str, int]) -> dict[str, pa.Array]:
+    """Read N annotations: columns of N, and ``said``, all their answers one after another, ``annotated`` of each."""
 
-    return read_json(path, Annotations, notes, once).annotations
+    def columns(annotations: list[Annotation]) -> dict[str, pa.Array]:
+        several = list(map(attrgetter("answers"), annotations))
+        said = list(map(attrgetter("answer"), chain.from_iterable(several)))
+        return {
+            "question_id": pa.array([each.question_id for each in annotations], pa.int64()),
+            "image_id": pa.array([each.image_id for each in annotations], pa.int64()),
+            "right": pa.array([each.multiple_choice_answer for each in annotations], pa.string()),
+            "annotated": pa.array(list(map(len, several)), pa.int64()),
+            "said": pa.array(said, pa.string()),
+        }
+
+    def once(annotations: list[Annotation]) -> dict[str, int]:
+        return dict.fromkeys(("question_id", "answers"), len(annotations))
+
+    return read_columns(path, list[Annotation], columns, below="annotations", notes=notes, once=once)
 
 
 def _read_labelled(
@@ -138,50 +154,45 @@ def _read_labelled(
 ) -> tuple[pa.Table, pa.Array]:
     """Read questions with their answers; the second result is each question's one right answer."""
     annotations = _annotations(answered, notes)
-    ids = np.array([annotation.question_id for annotation in annotations], dtype=np.int64)
-    right = pa.array([annotation.multiple_choice_answer for annotation in annotations], pa.string())
-    shown = pa.array([annotation.image_id for annotation in annotations], pa.int64())
-    several = list(map(attrgetter("answers"), annotations))
-    annotated = np.fromiter(map(len, several), np.int64, len(several))
+    annotated = annotations["annotated"].to_numpy()
     if (annotated > _MOST_ANSWERS).any():
         number = int(np.argmax(annotated))
         what = f"{annotated[number]:,} annotators answered, of at most {_MOST_ANSWERS}"
         raise DataError(what, where=f"{answered}: $.annotations[{number}]", todo=_BOTH)
-    said = pa.array(list(map(attrgetter("answer"), chain.from_iterable(several))), pa.string()).dictionary_encode()
-    del annotations, several
+    said = annotations["said"].dictionary_encode()
     given = answers.normalise_answers(said) if options.count_answers == "normalised" else said
     distinct, counts = answers.count_answers(annotated, given)
     unanimous = answers.unanimous_answers(annotated, answers.trimmed_answers(said))
 
     questions = _questions(asked, notes)
-    rows = _align(np.array([question.question_id for question in questions], dtype=np.int64), ids, asked, answered)
-    differs = pc.not_equal(shown.take(rows), pa.array([question.image_id for question in questions], pa.int64()))
+    rows = _align(questions["question_id"], annotations["question_id"], asked, answered)
+    differs = pc.not_equal(annotations["image_id"].take(rows), questions["image_id"])
     if pc.any(differs).as_py():
-        question = questions[differs.index(True).as_py()].question_id
+        question = questions["question_id"][differs.index(True).as_py()]
         raise DataError(f"question {question} is about another image in {answered.name}", where=asked, todo=_BOTH)
     columns = (column.take(rows) for column in (distinct, counts, unanimous))
-    return _table(asked, questions, *columns), right.take(rows)
+    return _table(asked, questions, *columns), annotations["right"].take(rows)
 
 
-def _align(wanted: NDArray[np.int64], ids: NDArray[np.int64], asked: Path, answered: Path) -> pa.Array:
+def _align(wanted: pa.Array, ids: pa.Array, asked: Path, answered: Path) -> pa.Array:
     """Find each question's row among the annotations."""
-    check_unique(pa.array(ids), answered)
-    rows = pc.index_in(pa.array(wanted), pa.array(ids))
+    check_unique(ids, answered)
+    rows = pc.index_in(wanted, ids)
     if rows.null_count:
-        missing = int(wanted[rows.is_null().to_numpy(zero_copy_only=False)][0])
+        missing = wanted[rows.is_null().index(True).as_py()]
         raise DataError(f"question {missing} has no annotation in {answered.name}", where=asked, todo=_BOTH)
     return rows
 
 
 def _table(
-    path: Path, questions: list[Question], distinct: pa.ListArray, counts: pa.ListArray, unanimous: pa.Array
+    path: Path, questions: pa.RecordBatch, distinct: pa.ListArray, counts: pa.ListArray, unanimous: pa.Array
 ) -> pa.Table:
     return example_table(
         VQA,
         path,
-        example_id=pa.array([question.question_id for question in questions], pa.int64()),
-        images=image_keys("coco", pa.array([question.image_id for question in questions], pa.int64()), path),
-        text=[question.question for question in questions],
+        example_id=questions["question_id"],
+        images=image_keys("coco", questions["image_id"], path),
+        text=questions["question"],
         answers=distinct,
         counts=counts,
         unanimous=unanimous,
