@@ -6,7 +6,7 @@
 import gzip
 import struct
 import zlib
-from itertools import chain
+from itertools import chain, compress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ _AGAIN = "download the official file again"
 _DEEPEST = 100
 _LARGEST_FILE, _LARGEST_UNPACKED = 1 << 30, 1 << 28
 _MOST_SHARED = 32  # times the length of the pickle: what it says by naming again and again what it said once
-_CONTAINERS = frozenset((list, tuple, dict, np.ndarray))
+_CONTAINERS, _TEXTS = frozenset((list, tuple, dict, np.ndarray)), frozenset((str, bytes))
 
 
 def read_pickle(path: Path) -> Any:
@@ -69,15 +69,16 @@ def _check_size(value: Any, most: int) -> None:
     level: list[Any] = [[value]]
     size = 0
     for _ in range(_DEEPEST):
-        arrays = [each for each in level if type(each) is np.ndarray]
         lists = [each.values() if type(each) is dict else each for each in level if type(each) is not np.ndarray]
+        arrays = [each for each in level if type(each) is np.ndarray] if len(lists) < len(level) else []
         lists += [array.ravel().tolist() if array.dtype == object else [] for array in arrays]
         size += sum(map(len, lists))
         if size > most:
             raise ValueError("it refers to the same values too often")
         parts = list(chain.from_iterable(lists))
-        size += sum([len(part) for part in parts if type(part) is str or type(part) is bytes])
-        level = [part for part in parts if type(part) in _CONTAINERS]
+        kinds = list(map(type, parts))
+        size += sum(map(len, compress(parts, map(_TEXTS.__contains__, kinds))))
+        level = list(compress(parts, map(_CONTAINERS.__contains__, kinds)))
         if not level and size <= most:
             return
     raise ValueError("it is nested too deeply, or in itself")
