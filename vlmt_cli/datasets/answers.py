@@ -41,8 +41,8 @@ _CONTRACTIONS = {
 } | {"somebody'd": "somebodyd"}  # the evaluation's own oddity
 _CHANGED = frozenset((*_ARTICLES, *_NUMBERS, *_CONTRACTIONS))
 
-# The same for whole columns, where most answers are as they must be.
-_WORDS = r"^[a-z0-9']+(?: [a-z0-9']+)*\z"
+# The same for whole columns, where most answers are words, maybe with a capital and a period.
+_WORDS = r"^[A-Za-z0-9']+(?: [A-Za-z0-9']+)*\.?\z"
 _CHANGED_WORD = rf"(?:^| )(?:{'|'.join(sorted(_CHANGED))})(?: |\z)"
 _TRIMMED = r"^[!-~](?:[ -~]*[!-~])?\z"
 
@@ -80,7 +80,7 @@ def trimmed(answer: str) -> str:
 
 def trimmed_answers(answers: pa.Array | Sequence[str]) -> pa.DictionaryArray:
     """Trim N answers; each distinct one only once. Returns N dictionary-encoded strings."""
-    return _of_distinct(trimmed, answers, lambda texts: pc.match_substring_regex(texts, _TRIMMED))
+    return _of_distinct(trimmed, answers, lambda texts: (texts, pc.match_substring_regex(texts, _TRIMMED)))
 
 
 def unanimous_answers(annotated: NDArray[np.int64], answers: pa.DictionaryArray) -> pa.Array:
@@ -101,25 +101,29 @@ def unanimous_answers(annotated: NDArray[np.int64], answers: pa.DictionaryArray)
 
 def normalise_answers(answers: pa.Array | Sequence[str]) -> pa.DictionaryArray:
     """Normalise N answers; each distinct one only once. Returns N dictionary-encoded strings."""
-    return _of_distinct(normalise_answer, answers, _are_normal)
+    return _of_distinct(normalise_answer, answers, _normal_words)
 
 
-def _are_normal(texts: pa.Array) -> pa.Array:
-    """Find the answers that are surely their own normal form; what is not found may be, too."""
-    return pc.and_not(pc.match_substring_regex(texts, _WORDS), pc.match_substring_regex(texts, _CHANGED_WORD))
+def _normal_words(texts: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Normalise answers that are words, none of which is changed; the second result says which these are."""
+    normal = pc.ascii_lower(pc.ascii_rtrim(texts, "."))
+    return normal, pc.and_not(pc.match_substring_regex(texts, _WORDS), pc.match_substring_regex(normal, _CHANGED_WORD))
 
 
 def _of_distinct(
-    change: Callable[[str], str], answers: pa.Array | Sequence[str], is_done: Callable[[pa.Array], pa.Array]
+    change: Callable[[str], str],
+    answers: pa.Array | Sequence[str],
+    change_all: Callable[[pa.Array], tuple[pa.Array, pa.Array]],
 ) -> pa.DictionaryArray:
-    """Change each distinct answer once, and only those that ``is_done`` does not find to be as they must be."""
+    """Change each distinct answer once: by ``change_all`` those of which it says that it can, the others one by one."""
     distinct = answers
     if not isinstance(distinct, pa.DictionaryArray):
         distinct = pa.array(distinct, pa.string()).dictionary_encode()
     texts = distinct.dictionary
-    others = pc.invert(is_done(texts))
-    changed = pa.array(map(change, texts.filter(others).to_pylist()), pa.string())
-    changed = pc.replace_with_mask(texts, others, changed).dictionary_encode()
+    changed, is_changed = change_all(texts)
+    others = pc.invert(is_changed)
+    one_by_one = pa.array(map(change, texts.filter(others).to_pylist()), pa.string())
+    changed = pc.replace_with_mask(changed, others, one_by_one).dictionary_encode()
     return pa.DictionaryArray.from_arrays(changed.indices.take(distinct.indices), changed.dictionary)
 
 
