@@ -5,9 +5,7 @@ as ``7.0``, and with NaN and Infinity, which JSON does not have. These matter in
 one is not finite, an optional field is missing and noted, and anything else is an error that names the record.
 """
 
-import json
 import re
-from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,19 +14,16 @@ import numpy as np
 
 from vlmt_cli.base.beginnings import beginning
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.base.words import printable, quoted
+from vlmt_cli.base.words import quoted
 
 AGAIN = "download the official file again"
 Notes = dict[str, int]
 Bytes = memoryview | bytes
-Once = Callable[[Any], Mapping[str, int]]
-"""How often some keys may stand in the JSON of a decoded value, so that more means a key that stands twice."""
 
 # Numbers that do not fit a float. A float field that gets the stand-in is infinite as float32.
 _NOT_FINITE = re.compile(rb"(?:\bNaN|-?\bInfinity|-?\b\d+(?:\.\d+)?[eE]\+?\d{3,})\b")
 _STAND_IN = b"1e308"
 _MARK = b"\xef\xbb\xbf"
-_LONGEST_KEY = 64
 
 
 def decode(data: Bytes, kind: Any, path: Path, line: str | None = None, notes: Notes | None = None) -> Any:
@@ -132,70 +127,6 @@ def not_utf8(data: Bytes, where: object) -> DataError:
         return DataError("is not UTF-8 text", where=where, todo=AGAIN)
     except UnicodeDecodeError as error:
         return DataError(f"is not UTF-8 text (byte {error.start:,})", where=where, todo=AGAIN)
-
-
-def check_once(data: Bytes, most: Mapping[str, int], where: str) -> None:
-    """Raise a DataError that names the record in which a key stands twice, as the last of them would hide the others.
-
-    Args:
-        data: JSON.
-        most: how often each of some keys stands in it, if it is once in every record that has it.
-        where: the file, and the line if it is one.
-    """
-    counts = count_keys(data, tuple(most))
-    if any(counts[key] > number for key, number in most.items()):
-        try:
-            value = json.loads(bytes(data), object_pairs_hook=_marked)
-        except (ValueError, RecursionError):
-            return
-        for at, key in _twice(value):
-            raise DataError(f"the key {quoted(key)} stands twice in {at}", where=where, todo="remove one of them")
-
-
-class _Twice(dict[str, Any]):
-    key = ""
-
-
-def _marked(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) == len(pairs):
-        return result
-    seen: set[str] = set()
-    marked = _Twice(result)
-    marked.key = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-    return marked
-
-
-def _twice(value: Any) -> Iterator[tuple[str, str]]:
-    """Go through the objects with a key that stands twice: where, and the key."""
-    waiting = [("$", value)]
-    while waiting:
-        at, value = waiting.pop()
-        if isinstance(value, _Twice):
-            yield at, value.key
-        if isinstance(value, dict):
-            waiting += [(f"{at}.{printable(key, 30)}", part) for key, part in value.items()]
-        elif isinstance(value, list):
-            waiting += [(f"{at}[{number}]", part) for number, part in enumerate(value)]
-
-
-def count_keys(
-    data: Bytes | bytearray, keys: tuple[str, ...], start: int = 0, end: int | None = None
-) -> dict[str, int]:
-    """Count keys of JSON that stands between two places; what is written like one and is a value is not meant."""
-    end = len(data) if end is None else end
-    written = [f'"{key}":'.encode() for key in keys]
-    step, totals = 1 << 19, dict.fromkeys(keys, 0)  # what is counted key after key stays in the processor's cache
-    for at in range(start, end, step):
-        # What crosses the border belongs to the part in which it begins.
-        until = min(at + step, end)
-        part, offset = (bytes(data[at : until + _LONGEST_KEY]), at) if isinstance(data, memoryview) else (data, 0)
-        for key, name in zip(keys, written, strict=True):
-            totals[key] += part.count(name, at - offset, min(until + len(name) - 1, end) - offset)
-    for key in (key for key, total in totals.items() if not total):  # some write a space before the colon
-        pattern = re.compile(rf'"{re.escape(key)}"\s+:'.encode())
-        totals[key] = sum(1 for _ in pattern.finditer(data, start, end))
-    return totals
 
 
 def _not_finite(data: Bytes) -> list[tuple[int, int]]:

@@ -16,7 +16,8 @@ import msgspec
 import pyarrow as pa
 
 from vlmt_cli.base.packed import open_packed
-from vlmt_cli.datasets.decoding import Notes, Once, count_keys, without_mark
+from vlmt_cli.datasets.decoding import Notes, without_mark
+from vlmt_cli.datasets.keys_once import Once, are_more
 from vlmt_cli.datasets.parts import Cut, parts_of
 from vlmt_cli.datasets.source import carefully, json_line_pieces, read_json
 
@@ -124,9 +125,7 @@ def _cut(memory: bytearray, start: int, end: int, beginning: bytes, between: re.
 
 
 def _with_keys_once(records: Any, data: bytes | bytearray, start: int, end: int, once: Once | None) -> Any:
-    most = once(records) if once else {}
-    counts = count_keys(data, tuple(most), start, end)
-    if any(counts[key] > number for key, number in most.items()):
+    if once and are_more(data, once(records), start, end):
         raise _CannotCut
     return records
 

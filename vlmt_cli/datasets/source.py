@@ -6,11 +6,9 @@ types of what it does name, and says where a record is wrong.
 
 import mmap
 import os
-import re
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast, get_args, get_origin
@@ -26,14 +24,13 @@ from vlmt_cli.datasets.decoding import (
     AGAIN,
     Bytes,
     Notes,
-    Once,
-    check_once,
     complain,
     decode,
     not_utf8,
     without_mark,
 )
 from vlmt_cli.datasets.forms import columns
+from vlmt_cli.datasets.keys_once import Once, are_more, check_once
 from vlmt_cli.datasets.parts import Cut, parts_of
 
 T = TypeVar("T")
@@ -188,16 +185,10 @@ def _decode_lines(
         return cast("list[T]", records)
 
 
-def _check_lines_once(path: Path, chunk: memoryview, most: Any, before: int) -> None:
-    counts = Counter(_written_keys(tuple(most)).findall(chunk))
-    if any(counts[f'"{key}":'.encode()] > number for key, number in most.items()):
+def _check_lines_once(path: Path, chunk: memoryview, most: Mapping[str, int], before: int) -> None:
+    if are_more(chunk, most):
         for number, line in enumerate(bytes(chunk).split(b"\n"), before + 1):
             check_once(line, dict.fromkeys(most, 1), f"{path}: line {number}")
-
-
-@cache
-def _written_keys(keys: tuple[str, ...]) -> re.Pattern[bytes]:
-    return re.compile(rf'"(?:{"|".join(map(re.escape, keys))})":'.encode())
 
 
 def _of_another_form(path: Path, data: Bytes, kind: Any) -> Any:
