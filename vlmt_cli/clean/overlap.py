@@ -52,7 +52,9 @@ class Overlap:
         split = self.splits[index]
         if not len(split):
             return np.zeros(0, np.uint64)
-        return np.bitwise_or.reduceat(self.masks[how][self.codes[index]], split.offsets[:-1])
+        masks = self.masks[how].take(self.codes[index])
+        # Nearly every example shows one image, so that there is nothing to combine.
+        return masks if len(masks) == len(split) else np.bitwise_or.reduceat(masks, split.offsets[:-1])
 
 
 def compare_splits(splits: Sequence[Split], links: pa.Table) -> Overlap:
@@ -132,7 +134,7 @@ def image_matrix(overlap: Overlap, kept: Sequence[NDArray[np.bool_]] | None = No
         name = split.test_set if is_test else column_name(split.dataset, split.role)
         (rows if is_test else columns).setdefault(name, np.zeros(size, bool))[number[images]] = True
     return {
-        test: {name: Share(int((held & inside).sum()), int(held.sum())) for name, inside in columns.items()}
+        test: {name: Share(np.count_nonzero(held & inside), np.count_nonzero(held)) for name, inside in columns.items()}
         for test, held in rows.items()
     }
 
@@ -146,9 +148,10 @@ def example_matrix(overlap: Overlap, kept: Sequence[NDArray[np.bool_]] | None = 
         masks = overlap.example_masks(index, how)
         if kept is not None:
             masks = masks[kept[index]]
+        hits = masks[masks != 0]
         for test in overlap.tests:
             before = matrix[test].get(column_name(split.dataset, split.role), Share(0, 0))
-            hit = int(np.count_nonzero(masks & overlap.bits([test])))
+            hit = np.count_nonzero(hits & overlap.bits([test]))
             matrix[test][column_name(split.dataset, split.role)] = Share(before.hit + hit, before.of + len(masks))
     return matrix
 
@@ -196,4 +199,4 @@ def count_images(numbers: NDArray[np.int32], codes: Iterable[NDArray[np.int32]])
     seen = np.zeros(int(numbers.max(initial=-1)) + 1, bool)
     for images in codes:
         seen[numbers[images]] = True
-    return int(seen.sum())
+    return np.count_nonzero(seen)
