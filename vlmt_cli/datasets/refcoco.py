@@ -178,9 +178,10 @@ def _once(instances: Instances) -> dict[str, int]:
 
 def _boxes(instances: Instances, notes: dict[str, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Return (N, 4) corners of all objects, and which of them are possible."""
-    sizes = {image.id: (image.width or 0.0, image.height or 0.0) for image in instances.images}
-    each = np.array([sizes.get(each.image_id, (0.0, 0.0)) for each in instances.annotations]).reshape(-1, 2)
-    return sound_corners(corners_of([each.bbox for each in instances.annotations]), notes, each[:, 0], each[:, 1])
+    sizes = np.array([(image.width or 0.0, image.height or 0.0) for image in instances.images] + [(0.0, 0.0)])
+    shown = pc.index_in(_image_ids(instances.annotations), pa.array([each.id for each in instances.images], pa.int64()))
+    width, height = sizes[shown.fill_null(len(sizes) - 1).to_numpy()].T
+    return sound_corners(corners_of([each.bbox for each in instances.annotations]), notes, width, height)
 
 
 def _splits(
@@ -230,14 +231,20 @@ def _rows_of_refs(refs: list[Ref], objects: list[Annotation], path: Path, object
     ids = pa.array([each.id for each in objects], pa.int64())
     check_unique(ids, objects_path)
     rows = pc.index_in(pa.array([ref.ann_id for ref in refs], pa.int64()), ids)
-    for number, (ref, row) in enumerate(zip(refs, rows.to_pylist(), strict=True)):
-        if row is None or objects[row].image_id != ref.image_id:
-            raise DataError(
-                f"object {ref.ann_id} is not among those of image {ref.image_id} in {objects_path.name}",
-                where=f"{path}: $[{number}]",
-                todo="download both files again, from the same release",
-            )
+    shown = pa.array([ref.image_id for ref in refs], pa.int64())
+    fits = pc.equal(_image_ids(objects).take(rows), shown).fill_null(False)
+    if not pc.all(fits, min_count=0).as_py():
+        number = fits.index(False).as_py()
+        raise DataError(
+            f"object {refs[number].ann_id} is not among those of image {shown[number]} in {objects_path.name}",
+            where=f"{path}: $[{number}]",
+            todo="download both files again, from the same release",
+        )
     return np.asarray(rows, dtype=np.int64)
+
+
+def _image_ids(objects: list[Annotation]) -> pa.Array:
+    return pa.array([each.image_id for each in objects], pa.int64())
 
 
 def _names(categories: list[Category], objects: list[Annotation], path: Path) -> pa.Array:
