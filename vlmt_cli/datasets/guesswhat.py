@@ -120,10 +120,12 @@ def _read(
         record = statuses.total() + np.arange(len(games))
         ids.append(_either(path, games, record, "dialogue_id", "id", pa.int64()))
         images.append(_either(path, games, record, "picture_id", "image.id", pa.int64()))
-        pieces.append(_columns(path, games, record, notes))
-        urls = (game.picture.flickr_url or game.image.flickr_url for game in games)
+        status = [game.status for game in games]
+        statuses.update(status)
+        won = [number for number, each in enumerate(status) if each == "success"]
+        pieces.append(_columns(path, [games[i] for i in won], record[won], notes))
+        urls = [game.picture.flickr_url or game.image.flickr_url for game in games]
         pictures |= zip(images[-1].to_pylist(), urls, strict=True)
-        statuses.update(game.status for game in games)
     all_ids = pa.concat_arrays(ids)
     check_unique(all_ids, path)
     keys = image_keys("coco", pa.concat_arrays(images), path)
@@ -139,10 +141,7 @@ def _once(games: list[Game]) -> dict[str, int]:
 
 
 def _columns(path: Path, games: list[Game], record: NDArray[np.int64], notes: dict[str, int]) -> dict[str, pa.Array]:
-    """Build columns of the successful ones of N games, which are these records of the file, counted from 0."""
-    won = np.flatnonzero([game.status == "success" for game in games])
-    games, record = [games[i] for i in won], record[won]
-
+    """Build columns of N successful games, which are these records of the file, counted from 0."""
     several = [list(game.objects.values()) if isinstance(game.objects, dict) else game.objects for game in games]
     objects = list(chain.from_iterable(several))
     sizes = np.array(list(map(len, several)), dtype=np.int64)

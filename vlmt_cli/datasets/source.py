@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast, get_args, get_origin
 
 import msgspec
+import numpy as np
 
 from vlmt_cli.base.collecting import gc_paused
 from vlmt_cli.base.errors import DataError
@@ -133,7 +134,7 @@ def json_line_pieces(
                     _check_lines_once(path, part, once(new), lines)
             yield new
             is_empty = is_empty and not new
-            lines += memory.count(b"\n", start, end)
+            lines += int(np.count_nonzero(np.frombuffer(memory, np.uint8)[start:end] == ord("\n")))
     if is_empty:
         raise DataError("is empty", where=path, todo=AGAIN)
 
