@@ -63,11 +63,9 @@ def _panel(axes: Any, title: str, cells: Matrix, columns: list[str]) -> None:
     axes.spines[:].set_visible(False)
     if not values.size:
         return
-    axes.imshow(values, cmap="Reds", vmin=0, vmax=100, aspect="auto")
-    axes.set_xticks(np.arange(-0.5, len(columns)), minor=True)
-    axes.set_yticks(np.arange(-0.5, len(cells)), minor=True)
-    axes.grid(which="minor", color="white", linewidth=1.5)
-    axes.tick_params(which="minor", length=0)
+    corners = [np.arange(-0.5, side) for side in reversed(values.shape)]
+    axes.pcolormesh(*corners, values, cmap="Reds", vmin=0, vmax=100, edgecolors="white", linewidth=1.5)
+    axes.invert_yaxis()
     for i, j in np.ndindex(values.shape):
         if (value := values[i, j]) > 0:
             colour = "white" if value > 55 else "#222222"
