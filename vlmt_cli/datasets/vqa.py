@@ -70,16 +70,13 @@ def read(raw: Path, options: Options) -> Examples:
             right.append(best)
     splits = {}
     if labelled:
-        everything = pa.concat_tables(labelled.values())
-        check_unique(everything["example_id"], raw)
+        check_unique(pa.concat_tables(labelled.values())["example_id"], raw)
         minval = held_out(options.vqa.minval, len(labelled.get("val2014", ())))
         if "val2014" in labelled:
-            in_order = pc.sort_indices(labelled["val2014"]["example_id"].cast(pa.int64()))
-            order = np.arange(len(everything))
-            first = len(everything) - len(in_order)
-            order[first:] = first + in_order.to_numpy()
-            everything = everything.take(pa.array(order))
-            splits["val"] = everything.slice(len(everything) - minval)
+            val = labelled["val2014"]
+            labelled["val2014"] = val = val.take(pc.sort_indices(val["example_id"].cast(pa.int64())))
+            splits["val"] = val.slice(len(val) - minval)
+        everything = pa.concat_tables(labelled.values())
         splits["train"] = everything.slice(0, len(everything) - minval)
     asked_of = pa.array([], pa.int64())
     for split, part in TESTS.items():
