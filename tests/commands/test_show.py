@@ -52,6 +52,13 @@ def test_a_title_is_as_wide_as_the_console_and_plain_text(capsys):
     assert console.file.getvalue().splitlines()[:2] == [title[:80], title[80:]]
 
 
+def test_brackets_in_names_are_no_markup(capsys):
+    show.stdout().print(show.table(["[bold]mixture", "n"], [["[red]a[/b].json", "1"]]))
+    show.stdout().print("from [link]x[/y]")
+    words = ["[bold]mixture", "n", "[red]a[/b].json", "1", "from", "[link]x[/y]"]
+    assert capsys.readouterr().out.split() == words
+
+
 def test_a_pipe_gets_whole_lines_without_padding(capsys):
     rows = [["a" * 150, "b" * 150], ["a", "b"]]
     show.stdout().print(show.table(["left", "right"], rows, "Title", left=2))

@@ -116,7 +116,7 @@ def affinity(
         console.print(f"Too few measurements for intervals: {len(affinities.iterations)}, of at least {FEWEST}.")
     if ranks and any(rank["by_chance"] is None for rank in ranks.values()):
         console.print(f"Fewer than {FEWEST_TASKS} tasks have measured pairs, which is not enough for a claim.")
-    console.print(f"Drawn: {path}", markup=False, soft_wrap=True)
+    console.print(f"Drawn: {path}", soft_wrap=True)
 
 
 def _told(rank: "Mapping[str, Any]") -> str:

@@ -116,4 +116,4 @@ def attention(
         draw_maps(maps, attention_maps, shown, layer, head)
         written.append(maps)
     for drawn in written:
-        stdout().print(str(drawn), markup=False, soft_wrap=True)
+        stdout().print(str(drawn), soft_wrap=True)

@@ -207,4 +207,4 @@ def _show_plan(plan: SweepPlan, name: str, as_json: bool) -> None:
         at_a_time = f", {plan.parallel} at a time" if plan.parallel > 1 else ""
         stdout().print(f"All in all about {duration(plan.total)}{at_a_time}: {plan.how}.")
         for sentence in plan.notes:
-            stdout().print(f"- {sentence}", markup=False)
+            stdout().print(f"- {sentence}")

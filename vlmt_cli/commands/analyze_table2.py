@@ -243,7 +243,7 @@ def _show_notes(
     notes += _sizes(rows) if paper else []
     console = stdout()
     for note in notes:
-        console.print(note, markup=False)
+        console.print(note)
     others = [each for each in passed_over if each.reason == "reproduces no row of table 2"]
     shown = passed_over if named else [each for each in passed_over if each not in others]
     for each in [*shown, *left_out]:

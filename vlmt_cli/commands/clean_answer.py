@@ -137,22 +137,21 @@ def _show(report: "Report", data: Path, folder: Path | None, beside: list[str], 
     console.print(matrix_table(report))
     console.print(images_table(report))
     for warning in report.warnings:
-        console.print(f"Warning: {warning}", style="yellow", markup=False)
+        console.print(f"Warning: {warning}", style="yellow")
     for sentence in [report.verdict, *detectors(report), *mixtures(report)]:
-        console.print(sentence, markup=False)
+        console.print(sentence)
     console.print(f"Split hash {report.split_hash}")
     if folder is None:
         return
     if stands:
-        console.print(f"Nothing changed since {folder} was written: it stands as it is.", markup=False)
+        console.print(f"Nothing changed since {folder} was written: it stands as it is.")
         return
     entries = sorted(path.name for path in folder.iterdir() if path.name not in ("examples", MIXTURES))
-    console.print(f"Written to {folder}: {', '.join(entries)}", markup=False)
+    console.print(f"Written to {folder}: {', '.join(entries)}")
     for each in report.mixtures:
-        console.print(f"Written to {folder / MIXTURES / each.name}: the mixture, hash {each.hash}", markup=False)
+        console.print(f"Written to {folder / MIXTURES / each.name}: the mixture, hash {each.hash}")
     if beside:
         console.print(
             f"The examples of {', '.join(beside)} are in {folder / 'examples'}, as they differ from those in"
             f" {data / 'examples'}.",
-            markup=False,
         )

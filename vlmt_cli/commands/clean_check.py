@@ -69,7 +69,6 @@ def check(data: Path, folder: Path, fast: bool, as_json: bool) -> None:
             f"Clean: none of {checked.examples:,} kept examples{records} shows a test image of"
             f" {', '.join(checked.tests) or 'no dataset'}, under {checked.identity} identity.{unseen}{trusted}"
             f" Split hash {checked.split_hash}.",
-            markup=False,
         )
     elif trusted:
         say(trusted.strip())

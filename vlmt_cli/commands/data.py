@@ -62,7 +62,7 @@ def status(data: DataFolder = DATA, as_json: Json = False) -> None:
         console.print("\nOddities in the official files:", style="bold")
     for name, known in result.items():
         for note, number in (known["notes"] or {}).items():
-            console.print(f"  {name}: {printable(note, 200)}: {number:,}", markup=False, soft_wrap=True)
+            console.print(f"  {name}: {printable(note, 200)}: {number:,}", soft_wrap=True)
     missing = list(dict.fromkeys(file for known in result.values() for file in known["missing"]))
     optional = [file for known in result.values() for file, exists in known["optional"].items() if not exists]
     origin = {file: address for known in result.values() for file, address in known["addresses"].items()}
@@ -73,13 +73,13 @@ def status(data: DataFolder = DATA, as_json: Json = False) -> None:
         if files:
             console.print(f"\n{title}, below the address that they come from:", style="bold")
         for address, named in by_address.items():
-            console.print(address or "(each image by its own address)", style="cyan", markup=False, soft_wrap=True)
+            console.print(address or "(each image by its own address)", style="cyan", soft_wrap=True)
             for file in named:
-                console.print(f"  {file}", markup=False, soft_wrap=True)
+                console.print(f"  {file}", soft_wrap=True)
     if unread:
-        console.print(f"\nBelow {data / 'raw'}, and not read:", style="bold", markup=False)
+        console.print(f"\nBelow {data / 'raw'}, and not read:", style="bold")
     for each in unread:
-        console.print(f"  {each.path}: {each.what}; {each.todo}", markup=False, soft_wrap=True)
+        console.print(f"  {each.path}: {each.what}; {each.todo}", soft_wrap=True)
 
 
 @app.command()
@@ -174,13 +174,13 @@ def _show_examples(
     console = stdout()
     console.print(f"{what}: {file.metadata.num_rows:,} examples", style="bold")
     for note, number in notes.items():
-        console.print(f"  {printable(note, 200)}: {number:,}", markup=False, soft_wrap=True)
+        console.print(f"  {printable(note, 200)}: {number:,}", soft_wrap=True)
     for row in rows:
-        console.print(f"\n{printable(row['example_id'])}  {' '.join(row['images'])}", style="cyan", markup=False)
+        console.print(f"\n{printable(row['example_id'])}  {' '.join(row['images'])}", style="cyan")
         for name, value in row.items():
             if name not in ("example_id", "images") and value is not None:
                 called = f" ({labels[value]})" if name == "label" and labels else ""
-                console.print(f"  {name:<10} {_readable(value)}{called}", markup=False)
+                console.print(f"  {name:<10} {_readable(value)}{called}")
 
 
 @app.command()

@@ -287,7 +287,7 @@ def _report(folder: Path, analyses: bool) -> None:
     )
     header = ["task", "metric", "score %", "95%", "baseline %", "which baseline"]
     stdout().print(table(header, list(map(_cells, rows)), "One model on twelve tasks", left=2))
-    stdout().print(marks_explained(scores.tasks.values()), markup=False)
+    stdout().print(marks_explained(scores.tasks.values()))
     say(f"Open {page}")
 
 

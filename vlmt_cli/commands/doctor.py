@@ -78,9 +78,9 @@ def _show(report: "StoreReport") -> None:
         header = ["dataset", "split", "images", "with features", "share", "without"]
         console.print(table(header, rows, "\nImages of the datasets", left=2))
     if report.comparison:
-        console.print(_comparison(report.comparison), markup=False)
+        console.print(_comparison(report.comparison))
     for problem in report.problems.values():
-        console.print(f"Damaged: {sentence(problem)}", style="yellow", markup=False)
+        console.print(f"Damaged: {sentence(problem)}", style="yellow")
     if not report.is_damaged:
         console.print("Sound: no record is damaged.")
 

@@ -95,7 +95,7 @@ def _show(cost: "Cost", name: str, trunk: str, as_json: bool) -> None:
     print_(f"In all: {_spoken(cost.total)}, of them {_spoken(cost.saving)} for checkpoints")
     print_(f"Memory a device: {'; '.join(f'{name} {size(value)}' for name, value in cost.memory.items() if value)}")
     for sentence in cost.assumptions:
-        print_(f"- {sentence}", markup=False)
+        print_(f"- {sentence}")
 
 
 def _span(values: Any, unit: float, digits: int) -> str:

@@ -195,9 +195,9 @@ def evaluate(
     elif paper and result.parameters < PAPERS_PARAMETERS / 2:
         console.print(f"The paper's models have some 270 million parameters, this one has {result.parameters:,}.")
     for line in [*_notes(result, contaminated, in_full), f"Written to {result.folder}: scores.json, predictions/"]:
-        console.print(line, markup=False)
+        console.print(line)
     for path in result.submissions:
-        console.print(f"For the server: {path}", markup=False)
+        console.print(f"For the server: {path}")
 
 
 def _evaluate_here(process: "Process", options: dict[str, Any]) -> "Evaluation | None":

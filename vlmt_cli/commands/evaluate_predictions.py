@@ -131,11 +131,11 @@ def evaluate_predictions(
     for lines, name in zip(said, names, strict=True):
         own = [line for line in lines if len(scored) == 1 or not all(line in each for each in said)]
         for line in own:
-            console.print(f"{name}: {line}" if len(scored) > 1 else line, markup=False, soft_wrap=True)
+            console.print(f"{name}: {line}" if len(scored) > 1 else line, soft_wrap=True)
     for line in said[0] if len(scored) > 1 else ():
         if all(line in each for each in said):
-            console.print(line, markup=False, soft_wrap=True)
-    console.print(f"The rows of {reports[0].benchmark} are from {reports[0].rows_from}.", markup=False, soft_wrap=True)
+            console.print(line, soft_wrap=True)
+    console.print(f"The rows of {reports[0].benchmark} are from {reports[0].rows_from}.", soft_wrap=True)
 
 
 def _names(paths: Sequence[Path]) -> list[str]:

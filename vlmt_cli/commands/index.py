@@ -239,4 +239,4 @@ def _show(index: "Index", as_json: bool, names: "Sequence[str] | None" = None) -
         console.print("\nWhat the index lacks, and what that could hide:", style="bold")
     for sentence, names in sentences.items():
         who = listed(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} others"
-        console.print(f"  {who}: {sentence}.", markup=False, soft_wrap=True)
+        console.print(f"  {who}: {sentence}.", soft_wrap=True)

@@ -101,7 +101,7 @@ def _show(measured: "Calibration") -> None:
     for curve in (measured.looks, measured.embeddings):
         for pair in curve.nearest if curve else ():
             line = f"  most alike of the different: {pair.value:.3g}, {pair.first} and {pair.second}"
-            console.print(line, markup=False, soft_wrap=True)
+            console.print(line, soft_wrap=True)
 
 
 def _show_curve(title: str, unit: str, curve: "Curve") -> None:

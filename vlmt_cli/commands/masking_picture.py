@@ -57,7 +57,7 @@ def show_masking(
         f" and {shares.neighbours / regions:.1%} masked as their neighbours; of {shares.words:,} words"
         f" {shares.sampled_words / max(shares.words, 1):.1%} sampled"
     )
-    stdout().print(line, markup=False, soft_wrap=True)
+    stdout().print(line, soft_wrap=True)
 
 
 def _store(table: Path, name: str, data: Path, features: Path | None) -> "tuple[FeatureStore, pa.Array]":

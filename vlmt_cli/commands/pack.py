@@ -113,10 +113,9 @@ def pack(
         stdout().print(
             f"{store}: {packed.images:,} images packed, {packed.there:,} already there, {meta.images:,} in all;"
             f" {meta.feature_width:,} features{scores} a region, by {meta.extractor}. Checksum {meta.checksum}",
-            markup=False,
         )
         if packed.captions:
-            stdout().print(f"{packed.captions:,} captions: {beside(store, 'captions.parquet')}", markup=False)
+            stdout().print(f"{packed.captions:,} captions: {beside(store, 'captions.parquet')}")
     if packed.meta.extractor == UNKNOWN:
         say("Warning: the extractor is not known; --extractor NAME lets runs refuse the features of another one.")
     if packed.mended:
@@ -151,6 +150,6 @@ def _hard_negatives(store: Path, data: Path, neighbours: int, partial: bool, as_
         print(json.dumps([{**vars(table), "path": str(table.path)} for table in result], indent=2))
     for table in result:
         if not as_json:
-            stdout().print(f"{table.path}: the nearest of {table.with_features:,} images to each of them", markup=False)
+            stdout().print(f"{table.path}: the nearest of {table.with_features:,} images to each of them")
         if lacking := table.images - table.with_features:
             say(f"Warning: {lacking:,} of {table.images:,} train images of {table.dataset} are left out: no features.")

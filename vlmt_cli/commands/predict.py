@@ -321,8 +321,7 @@ def _show(predictions: "Sequence[Prediction]", model: str, task: str) -> None:
         rows.setdefault(header, []).extend([*(blank if n else about), *cells] for n, cells in enumerate(said))
     for header, lines in rows.items():
         left = header.index("score") if "score" in header else len(header) - 1
-        printed = [[_unmarked(cell) for cell in line] for line in lines]
-        laid_out = table(header, printed, f"{task} by {model}", left)
+        laid_out = table(header, lines, f"{task} by {model}", left)
         laid_out.columns[0].no_wrap, laid_out.columns[0].overflow = False, "fold"  # long names, and long captions
         laid_out.columns[-1].justify = "left"
         stdout().print(laid_out)
@@ -334,12 +333,3 @@ def _bar(probability: float) -> str:
 
 def _corners(box: tuple[float, ...]) -> str:
     return ", ".join(f"{side:.0f}" for side in box)
-
-
-def _unmarked(cell: str) -> str:
-    """Escape a text for the terminal: no markup, and no control characters."""
-    from rich.markup import escape
-
-    from vlmt_cli.base.words import escaped
-
-    return escape(escaped(cell))

@@ -57,9 +57,9 @@ def report(
         print(library.as_json(to, made, runs, passed))
         return
     console = stdout()
-    console.print(f"{count(len(made.sections), 'section')} of {count(len(runs), 'run')}.", markup=False)
+    console.print(f"{count(len(made.sections), 'section')} of {count(len(runs), 'run')}.")
     if made.lacks:
         console.print("Left out, and what would make it:")
     for lack in made.lacks:
-        console.print(f"  {lack.what}{': ' if lack.command else ''}{lack.command}", markup=False)
-    console.print(f"Written to {to}", markup=False)
+        console.print(f"  {lack.what}{': ' if lack.command else ''}{lack.command}")
+    console.print(f"Written to {to}")

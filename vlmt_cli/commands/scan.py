@@ -237,14 +237,14 @@ def _show(report: "ScanReport") -> None:
         console.print(table(header, shown, "Test images that the mixture shows"))
     clean = [row[0] for row in rows if row[1] == "0"]
     if clean and report.compared:
-        console.print(f"None of: {', '.join(clean)}.", markup=False)
-    console.print(conclusion(report), markup=False)
+        console.print(f"None of: {', '.join(clean)}.")
+    console.print(conclusion(report))
     for note in notes(report):
-        console.print(f"  {note}", markup=False, soft_wrap=True)
+        console.print(f"  {note}", soft_wrap=True)
     if lacking := gaps(report):
         console.print("What the index lacks, and what that could hide:")
     for gap in lacking[:_GAPS]:
-        console.print(f"  {gap}", markup=False, soft_wrap=True)
+        console.print(f"  {gap}", soft_wrap=True)
     if len(lacking) > _GAPS:
         console.print(f"  and {len(lacking) - _GAPS} more: vlmt index and report.md list them.")
 

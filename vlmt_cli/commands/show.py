@@ -25,17 +25,21 @@ class _Pipe(Console):
 
 
 def stdout() -> Console:
-    """Return a console for results; rich obeys NO_COLOR. Tables are never squeezed below 80 columns."""
+    """Return a console for results, which are plain text, brackets included; rich obeys NO_COLOR.
+
+    Tables are never squeezed below 80 columns.
+    """
     if not sys.stdout.isatty():
-        return _Pipe(highlight=False, width=_UNLIMITED)
-    console = Console(highlight=False)
+        return _Pipe(highlight=False, markup=False, width=_UNLIMITED)
+    console = Console(highlight=False, markup=False)
     console.width = max(console.width, 80)
     return console
 
 
 def say(text: str) -> None:
     """Print a line about what is going on."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print("\n".join(map(escaped, text.split("\n"))), markup=False)
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    console.print("\n".join(map(escaped, text.split("\n"))))
 
 
 @contextmanager
@@ -53,7 +57,8 @@ def progress(what: str, size: bool = False, shown: bool = True) -> Iterator[Call
     amount = DownloadColumn() if size else MofNCompleteColumn()
     rate = TextColumn("{task.fields[rate]}")
     # A long name is cut, never a number.
-    name = TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"))
+    named = Column(ratio=1, no_wrap=True, overflow="ellipsis")
+    name = TextColumn("{task.description}", markup=False, table_column=named)
     columns = (name, BarColumn(16), amount, rate, TimeRemainingColumn())
     for column in columns[1:]:
         column.get_table_column().no_wrap = True

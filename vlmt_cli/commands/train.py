@@ -287,4 +287,4 @@ def _show(run: Path, as_json: bool) -> None:
     took = f"{seconds / 60:.1f} minutes" if seconds >= 60 else f"{seconds:.0f} seconds"
     converged = f"converged after {iteration:,} of {planned:,} iterations, " if iteration < planned else ""
     stdout().print(table(header, rows, f"{run}: {converged}trained in {took}"))
-    stdout().print(f"Commands take its {weights}.", markup=False)
+    stdout().print(f"Commands take its {weights}.")

@@ -86,13 +86,13 @@ def show_training(opening: str) -> Iterator[Callable[[dict[str, Any]], None]]:
     say(opening)
     display = Display()
     if sys.stderr.isatty():
-        console = Console(stderr=True, highlight=False)
+        console = Console(stderr=True, highlight=False, markup=False)
         with Live(display, console=console, refresh_per_second=4, transient=True):
 
             def take_live(record: dict[str, Any]) -> None:
                 display.take(record)
                 if "weights" in record:
-                    console.print(str(Beginning(**record["weights"])), markup=False)
+                    console.print(str(Beginning(**record["weights"])))
 
             yield take_live
         return

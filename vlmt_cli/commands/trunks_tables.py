@@ -78,7 +78,7 @@ def show_trunks(columns: Sequence[TrunkColumn], source: str, paper: bool) -> Non
     elif any(published(kind, columns) for kind in _KINDS if beside):
         stdout().print(PUBLISHED)
     for note in notes(columns):
-        stdout().print(note, markup=False)
+        stdout().print(note)
 
 
 def _mark(columns: Sequence[TrunkColumn]) -> str:

@@ -151,4 +151,4 @@ def _export(given: OfAnswers, data: Path, to: Path | None) -> None:
         f"Written to {to}; its README.md says how to run them and how to read the answers back.",
     ]
     for line in lines:
-        stdout().print(line, markup=False, soft_wrap=True)
+        stdout().print(line, soft_wrap=True)

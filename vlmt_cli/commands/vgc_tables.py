@@ -25,7 +25,7 @@ def show_report(report: "ConsistencyReport") -> None:
     pages = [model.gallery for model in report.models.values() if model.gallery]
     pages += [report.side_by_side] if report.side_by_side else []
     for line in [*_remarks(report), f"Written to {report.folder}: {', '.join(['vgc.json', *pages])}"]:
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
 
 
 def _tables(report: "ConsistencyReport") -> "list[Table]":
@@ -59,7 +59,7 @@ def _tables(report: "ConsistencyReport") -> "list[Table]":
     if report.differences:
         rows = [
             [
-                f"{_plain(difference.ours)} above {_plain(difference.theirs)}",
+                f"{difference.ours} above {difference.theirs}",
                 *(_shares(each) for each in (difference.weighted, difference.unweighted)),
                 _number(difference.kappa),
             ]
@@ -141,7 +141,7 @@ def _marked(name: str, model: "Measured") -> str:
     """Mark a model whose training saw these images, or may have."""
     from vlmt_cli.evaluation.marks import LEAKED, UNKNOWN
 
-    return _plain(name) + LEAKED * bool(model.seen.images) + UNKNOWN * bool(model.seen.unknown)
+    return name + LEAKED * bool(model.seen.images) + UNKNOWN * bool(model.seen.unknown)
 
 
 def _percent(share: float) -> str:
@@ -154,10 +154,3 @@ def _shares(estimate: "Estimate") -> str:
 
 def _number(estimate: "Estimate | None") -> str:
     return "-" if estimate is None else f"{estimate.value:z.3f} [{estimate.low:z.3f}, {estimate.high:z.3f}]"
-
-
-def _plain(name: str) -> str:
-    """Return a name that rich shows without reading markup in it."""
-    from rich.markup import escape
-
-    return escape(name)
