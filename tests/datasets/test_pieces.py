@@ -120,3 +120,11 @@ def test_parts_joined_are_the_file(data, before):
     assert b"".join(found) == data
     assert all(part.endswith(b"\n") for part in found[:-1])
     assert len(found) > 1 or b"\n" not in data[before:]
+
+
+def test_a_file_without_places_to_cut_is_decoded_at_once(tmp_path, small, monkeypatch):
+    monkeypatch.setattr(pieces, "_LONGEST", 200)
+    path, calls = tmp_path / "file", []
+    path.write_text(file_of([{f"x{number}": 0, "id": number} for number in range(50)], "list"))
+    assert read(path, "list", calls)["id"].to_pylist() == list(range(50))
+    assert calls == [50]

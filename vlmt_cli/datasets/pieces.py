@@ -24,6 +24,7 @@ from vlmt_cli.datasets.source import carefully, json_line_pieces, read_json
 Columns = Mapping[str, pa.Array]
 
 _HEAD = 1 << 16
+_LONGEST = 1 << 26  # bytes without a place to cut, which would soon be the whole file in memory
 _TRIES = 8
 _BEGINNING = re.compile(rb'\s*(?:"[^"\\]*"\s*:\s*)?(\{\s*"[^"\\]*"\s*:)')
 _BETWEEN = {
@@ -118,9 +119,11 @@ def _cut(memory: bytearray, start: int, end: int, beginning: bytes, between: re.
     at = end
     for _ in range(_TRIES if beginning else 0):
         if (at := memory.rfind(beginning, start + 1, at)) < 0:
-            return None
+            break
         if found := between.search(memory, max(start, at - _BEFORE), at):
             return found.span(1)
+    if end - start > _LONGEST:
+        raise _CannotCut
     return None
 
 
