@@ -52,7 +52,7 @@ def test_a_title_is_as_wide_as_the_console_and_plain_text(capsys):
     assert console.file.getvalue().splitlines()[:2] == [title[:80], title[80:]]
 
 
-def test_brackets_in_names_are_no_markup(capsys):
+def test_brackets_in_names_are_not_markup(capsys):
     show.stdout().print(show.table(["[bold]mixture", "n"], [["[red]a[/b].json", "1"]]))
     show.stdout().print("from [link]x[/y]")
     words = ["[bold]mixture", "n", "[red]a[/b].json", "1", "from", "[link]x[/y]"]

@@ -39,7 +39,7 @@ def parts_of(
         if not count:
             break
         end += count
-        if found := cut(memory, start, end):
-            yield memory, start, found[0], False
-            start = found[1]
+        if borders := cut(memory, start, end):
+            yield memory, start, borders[0], False
+            start = borders[1]
     yield memory, start, end, True

@@ -120,8 +120,8 @@ def _cut(memory: bytearray, start: int, end: int, beginning: bytes, between: re.
     for _ in range(_TRIES if beginning else 0):
         if (at := memory.rfind(beginning, start + 1, at)) < 0:
             break
-        if found := between.search(memory, max(start, at - _BEFORE), at):
-            return found.span(1)
+        if match := between.search(memory, max(start, at - _BEFORE), at):
+            return match.span(1)
     if end - start > _LONGEST:
         raise _CannotCut
     return None
