@@ -134,7 +134,10 @@ def image_matrix(overlap: Overlap, kept: Sequence[NDArray[np.bool_]] | None = No
         name = split.test_set if is_test else column_name(split.dataset, split.role)
         (rows if is_test else columns).setdefault(name, np.zeros(size, bool))[number[images]] = True
     return {
-        test: {name: Share(np.count_nonzero(held & inside), np.count_nonzero(held)) for name, inside in columns.items()}
+        test: {
+            name: Share(int(np.count_nonzero(held & inside)), int(np.count_nonzero(held)))
+            for name, inside in columns.items()
+        }
         for test, held in rows.items()
     }
 
@@ -151,7 +154,7 @@ def example_matrix(overlap: Overlap, kept: Sequence[NDArray[np.bool_]] | None = 
         hits = masks[masks != 0]
         for test in overlap.tests:
             before = matrix[test].get(column_name(split.dataset, split.role), Share(0, 0))
-            hit = np.count_nonzero(hits & overlap.bits([test]))
+            hit = int(np.count_nonzero(hits & overlap.bits([test])))
             matrix[test][column_name(split.dataset, split.role)] = Share(before.hit + hit, before.of + len(masks))
     return matrix
 
@@ -199,4 +202,4 @@ def count_images(numbers: NDArray[np.int32], codes: Iterable[NDArray[np.int32]])
     seen = np.zeros(int(numbers.max(initial=-1)) + 1, bool)
     for images in codes:
         seen[numbers[images]] = True
-    return np.count_nonzero(seen)
+    return int(np.count_nonzero(seen))

@@ -241,8 +241,8 @@ def _splits(removal: Removal, by_paper: Removal, removed: pa.Table) -> list[Spli
                 role=split.role,
                 examples=len(split),
                 kept=kept,
-                removed=np.count_nonzero(~removal.kept[index]),
-                removed_under_paper_identity=np.count_nonzero(~by_paper.kept[index]),
+                removed=int(np.count_nonzero(~removal.kept[index])),
+                removed_under_paper_identity=int(np.count_nonzero(~by_paper.kept[index])),
                 by_test_set={test: by_test_set[test] for test in removal.union if test in by_test_set},
                 by_relation={how: by_relation[how] for how in HOW if how in by_relation},
             )

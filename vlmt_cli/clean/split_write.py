@@ -1,12 +1,13 @@
 """Write a clean split to its folder."""
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
 
 from vlmt_cli.base.files import atomic_folder, write_parquet, write_text
-from vlmt_cli.base.origin import KEEP_FILE
+from vlmt_cli.base.origin import KEEP_FILE, Origin
 from vlmt_cli.clean import heatmap, markdown, publish
 from vlmt_cli.clean.croissant import files_below, write_croissant
 from vlmt_cli.clean.leaks_page import PAGE
@@ -44,9 +45,8 @@ def write(
     """
     origin = origin_of(removal, links, command)
     assert origin.split_hash == report.split_hash, "the report is another split's"
-    with atomic_folder(folder) as new:
-        write_parquet(new / KEEP_FILE, keep_table(removal).replace_schema_metadata(origin.metadata()))
-        write_parquet(new / REMOVED_FILE, removed)
+    with atomic_folder(folder) as new, ThreadPoolExecutor(1) as pool:
+        tables = pool.submit(_write_tables, new, removal, removed, origin)  # while pages and pictures are drawn
         if mixtures or (folder / MIXTURES).exists():
             (new / MIXTURES).mkdir()
         for number, mixture in enumerate(mixtures):
@@ -59,6 +59,7 @@ def write(
         write_text(new / publish.CONDA_FILE, publish.conda_rows(shared))
         heatmap.draw_heatmap(report, new / "overlap.png")
         leaks(new / PAGE, report.verdict)
+        tables.result()
         if croissant:
             lists = {each.path: each.sha256 for each in report.question.image_lists}
             lists |= {each.path: each.sha256 for each in report.question.mixtures}
@@ -66,3 +67,8 @@ def write(
             name = f"clean split {report.split_hash[:12]}"
             files = [*sorted(path for path in new.iterdir() if path.is_file()), *files_below(new / MIXTURES)]
             write_croissant(new, name, what, files, {**report.files, **lists})
+
+
+def _write_tables(folder: Path, removal: Removal, removed: pa.Table, origin: Origin) -> None:
+    write_parquet(folder / KEEP_FILE, keep_table(removal).replace_schema_metadata(origin.metadata()))
+    write_parquet(folder / REMOVED_FILE, removed)

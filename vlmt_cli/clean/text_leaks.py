@@ -38,7 +38,7 @@ def text_leaks(splits: Sequence[Split], kept: Sequence[NDArray[np.bool_]]) -> Ma
     rows, columns = _said(tests, distinct), _said(trained, distinct)
     return {
         test: {
-            name: Share(np.count_nonzero(said & heard), np.count_nonzero(said))
+            name: Share(int(np.count_nonzero(said & heard)), int(np.count_nonzero(said)))
             for name, heard in columns.items()
             if name != test
         }

@@ -30,6 +30,7 @@ def answer(
     What must be read again is read beside ``DATA/examples`` and takes its place along with the split, so that both stay
     as they were when anything goes wrong.
     """
+    from concurrent.futures import ThreadPoolExecutor
     from contextlib import ExitStack, nullcontext
 
     from vlmt_cli import __version__
@@ -80,23 +81,25 @@ def answer(
         overlap = compare_splits(splits, links)
         removal = remove_test_images(overlap, asked.identity)
         mixtures = scan_mixtures(asked.mixtures, overlap, LAST_RELATION[asked.identity], target)
+        # Arrow counts the texts while the rest is laid out.
+        texts = stack.enter_context(ThreadPoolExecutor(1)).submit(text_leaks, splits, removal.kept)
         removed = removed_table(removal)
+        leaks = None if dry_run else split_leaks(removal, removed, data)
         report = make_report(
             removal,
             removed,
             version=__version__,
             question=asked,
             files=files_of(data, examples),
-            texts=text_leaks(splits, removal.kept),
             warnings=warnings_of(splits, links, examples, asked.datasets, missing),
+            texts=texts.result(),
             absent_test_files=[file for name in examples for file in absent_tests(data, name)],
             notes={name: each.manifest.notes for name, each in examples.items() if each.manifest.splits},
             near_duplicates=duplicates,
             crosswalk=crosswalk_of(examples, links),
             mixtures=mixtures,
         )
-        if not dry_run:
-            leaks = split_leaks(removal, removed, data)
+        if leaks:
             with locked(data) if to is None else nullcontext():
                 if to is None:
                     move_in(data, examples.values())
