@@ -9,7 +9,9 @@ import pytest
 from commands.running import run
 
 from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.base.identity import LINKS
 from vlmt_cli.clean.builtin_index import builtin_index
+from vlmt_cli.evaluation.answers.apart import told_apart
 from vlmt_cli.evaluation.answers.balance import balanced, strata_of
 from vlmt_cli.evaluation.answers.row_files import rows_of_files
 from vlmt_cli.evaluation.answers.rows import Rows
@@ -84,3 +86,50 @@ def test_balancing_takes_out_what_kinds_of_questions_explain():
     assert made.value == pytest.approx(scores[seen].mean() - np.average(scores[~seen], weights=weights[~seen]))
     assert plain > 0.15 and made.low < 0 < made.high and abs(made.value) < 0.06
     assert balanced(scores[:50], seen[:50], images[:50], strata[:50], 300, 0) is None
+
+
+def test_names_of_other_sources_decide_nothing():
+    shown = ["vg:5", "coco:9", "gqa:n1", "flickr30k:7", "flickr30k:8", "vg:713137"]
+    images = pa.array([[each] for each in shown] + [["coco:9", "gqa:n1"]])
+    crosswalk = builtin_index().links
+    photos = pa.table({"image": ["coco:9"], "alias": ["flickr:7"], "relation": ["flickr"]}, LINKS)
+
+    def told(training, links=crosswalk, dataset=""):
+        return np.flatnonzero(told_apart(images, pa.array(training, pa.string()), links, dataset)).tolist()
+
+    assert told(["coco:1"]) == told(["vg:1"]) == [0, 1, 5]  # the crosswalk speaks of all of Visual Genome's images
+    assert told(["vg:1"], dataset="gqa") == [0, 1, 2, 5, 6]  # and GQA's files of all of GQA's
+    assert told(["coco:1"], LINKS.empty_table()) == [1] and told(["vg:1"], LINKS.empty_table()) == [0, 5]
+    assert told(["flickr30k:1"]) == [3, 4] and told(["flickr30k:1"], photos) == [1, 3, 4]
+    assert told(["coco:9"], photos) == [1, 3, 4]  # all of it are known as photos
+    assert told(["coco:9", "coco:1"], photos) == [1, 3]  # of coco:1 that is not known, but 7 is coco:9
+    assert told(["coco:1", "vg:1", "sam:1"]) == told([]) == []
+
+
+def test_a_dataset_says_what_it_lacks_and_what_it_does_not_tell(scanned, tmp_path):
+    _, rows, _ = scanned
+    folder = tmp_path / "examples" / "vqa"
+    folder.mkdir(parents=True)
+    pq.write_table(rows.table.select(["images"]).slice(0, 7), folder / "train.parquet")
+    saw = seen_of(rows, "vqa", tmp_path)
+    assert np.flatnonzero(saw.seen).tolist() == [*range(7)] and np.flatnonzero(~saw.known).tolist() == [60, 61]
+    assert "VQA v2's training set is incomplete here: v2_OpenEnded" in saw.caveats[0]
+    assert "missing and it has 7 of 655,111 examples" in saw.caveats[0] and "test2015" not in saw.caveats[0]
+    assert "all of them" not in saw.caveats[1]
+    other = Rows("gqa", "gqa", "", "vqa", rows.table.slice(61), "memory")
+    with pytest.raises(DataError, match=r"images of gqa, which are named as those of gqa, are among VQA v2's training"):
+        seen_of(other, "vqa", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("mixture", "said"),
+    [
+        ([], "has no records"),
+        ([{"id": 1, "conversations": []}], "has 1 record without an image"),
+        ([{"id": 1, "image": "x/9.jpg", "conversations": []}], "has 1 image of which nothing says which it is"),
+    ],
+)
+def test_a_mixture_without_images_does_not_tell_what_training_saw(scanned, tmp_path, mixture, said):
+    (tmp_path / "mix.json").write_text(json.dumps(mixture))
+    with pytest.raises(DataError, match=f"{said}.*does not tell what training saw"):
+        seen_of(scanned[1], str(tmp_path / "mix.json"), tmp_path)

@@ -24,7 +24,9 @@ from vlmt_cli.clean.index import Benchmark, Index, image_rows, make_index
 from vlmt_cli.clean.own_index import known_index
 from vlmt_cli.clean.scan import HITS, Tally, all_hits, ready, scan_batch
 from vlmt_cli.clean.scan_report import ScanReport
+from vlmt_cli.datasets.prepared import prepared
 from vlmt_cli.datasets.table import DATASETS
+from vlmt_cli.evaluation.answers.apart import sources_of_keys, told_apart
 from vlmt_cli.evaluation.answers.rows import Rows
 from vlmt_cli.evaluation.contamination import seen_in_training
 from vlmt_cli.evaluation.leaks import read_links
@@ -32,15 +34,22 @@ from vlmt_cli.mixtures.batch import Wanted
 from vlmt_cli.mixtures.elsewhere import sources_elsewhere
 from vlmt_cli.mixtures.forms import FORMS
 from vlmt_cli.mixtures.opening import sources_of
+from vlmt_cli.paper import numbers
 from vlmt_cli.tasks.tables import read_columns
 
 TRAIN2017 = "coco-train2017"
 _VAL2017 = "coco2017-val"
 _TRAINVAL = ("train2014", "val2014", "trainval2014")
 _UNNAMED = ("row:", "name:")
+_LINKED = {"coco", "vg", "flickr30k", "nlvr2"}
+"""Sources whose images crosswalks or addresses name elsewhere."""
 _COCO_OF = {"pope": "val2014", "coco": "val2014", "refcoco": "train2014", "refcoco+": "train2014",
             "refcocog": "train2014", "guesswhat": "trainval2014"}  # fmt: skip
 """Benchmarks all of whose COCO images are of 2014's train and val."""
+_TRAINED_ON_VAL = ("vqa", "gqa")
+"""Datasets whose training set holds most of their official val."""
+_NEARLY_ALL = 0.9
+"""What share of the examples that the paper counts a training set has at least, if it is whole."""
 
 
 @dataclass(frozen=True)
@@ -97,10 +106,12 @@ def seen_by_scan(rows: Rows, hits: Path, data: Path) -> Saw:
         what = f"the scan did not look for the images of {rows.name}"
         what += f", as far as is known here: {listed(lost)} is of another index" if lost else ""
         raise DataError(what, where=path, todo="scan with --against, or give the mixture to --trained-on")
+    _check_compared(path, report.records, report.images, report.compared)
     unnamed = sum(each.images for each in report.unnamed.values())
     mixture = listed([Path(each.path).name for each in report.mixture[:2]]) + (
         f" and {len(report.mixture) - 2} more" if len(report.mixture) > 2 else "")  # fmt: skip
-    return Saw(seen, known, f"a scan of {mixture}", _caveats(unnamed, report.damaged))
+    caveats = _caveats(unnamed, report.damaged, report.unmet, _names_alone(rows, known & ~seen))
+    return Saw(seen, known, f"a scan of {mixture}", caveats)
 
 
 def _check_is_of_scan(path: Path, todo: str) -> None:
@@ -146,14 +157,24 @@ def seen_by_mixture(rows: Rows, mixture: str, data: Path, progress: Progress = l
                 hits, met = scan_batch(batch, index, source.root)
                 tally.add(met)
                 parts.append(hits)
+    _check_compared(mixture, tally.records, tally.images, tally.compared)
     hits = all_hits(parts)
-    seen = pc.is_in(images.flatten(), value_set=hits["image"].combine_chunks().cast(HITS.field("image").type))
-    return Saw(
-        _rows_with(images, seen.to_numpy(zero_copy_only=False)) & known,
-        known,
-        f"a scan of {Path(mixture).name}",
-        _caveats(sum(tally.unnamed.values()), tally.damaged_records),
-    )
+    is_hit = pc.is_in(images.flatten(), value_set=hits["image"].combine_chunks().cast(HITS.field("image").type))
+    seen = _rows_with(images, is_hit.to_numpy(zero_copy_only=False)) & known
+    alone = _names_alone(rows, known & ~seen)
+    caveats = _caveats(sum(tally.unnamed.values()), tally.damaged_records, tally.unmet, alone)
+    return Saw(seen, known, f"a scan of {Path(mixture).name}", caveats)
+
+
+def _check_compared(where: object, records: int, images: int, compared: int) -> None:
+    """Refuse a mixture of which no image was looked up: it does not tell what training saw."""
+    if compared:
+        return
+    what = "has no records" if not records else f"has {count(records, 'record')} without an image that is read"
+    if images:
+        what = f"has {count(images, 'image')} of which nothing says which it is"
+    todo = "give the model's training data, in a form that vlmt scan reads"
+    raise DataError(f"{what}, so that it does not tell what training saw", where=where, todo=todo)
 
 
 def seen_by_dataset(rows: Rows, name: str, data: Path) -> Saw:
@@ -168,25 +189,62 @@ def seen_by_dataset(rows: Rows, name: str, data: Path) -> Saw:
     known = _rows_with(
         images.combine_chunks(), ~_is_unnamed(images.combine_chunks().flatten()).to_numpy(zero_copy_only=False)
     )
+    lacking: tuple[str, ...] = ()
     if name == TRAIN2017:
         val2017 = seen_in_training(images, index.images_of(_VAL2017), links)
         trainval = seen_in_training(images, _trainval2014(rows, index), links)
         seen, known = trainval & ~val2017, trainval | val2017
-        title = "COCO's train2017"
+        title, training = "COCO's train2017", pa.array(["coco:1"])
     elif name in DATASETS:
         table = read_columns(data / "examples" / name / "train.parquet", ["images"])
-        seen = seen_in_training(images, pc.list_flatten(table["images"]).unique(), links) & known
+        training = pc.list_flatten(table["images"]).unique().cast(pa.string())
+        seen = seen_in_training(images, training, links) & known
+        known &= seen | told_apart(images.combine_chunks(), training, links, name)
         title = f"{DATASETS[name].title}'s training images"
+        lacking = _lacking(data, name, len(table))
     else:
         todo = f"give a mixture's file, {TRAIN2017}, or one of {listed(list(DATASETS))}"
         raise UsageError(f"{quoted(name)} is neither a file nor a dataset", todo=todo)
     if not known.any():
-        raise DataError(f"nothing is known of the images of {rows.name} and {title}", todo="scan the model's mixture")
+        what = f"nothing tells whether the images of {rows.name}, which {_named_as(images.combine_chunks().flatten())}"
+        what += f", are among {title}, which {_named_as(training)}"
+        raise DataError(what, todo="scan the model's mixture")
+    whole = "those that are known here" if lacking else "all of them"
     caveat = (
-        f"This is a proxy: it supposes that training saw {title}, all of them and nothing else of these images; a scan"
-        " of the model's own mixture (--trained-on FILE) says what it saw."
+        f"This is a proxy: it supposes that training saw {title}, {whole} and nothing else of these images; a scan of"
+        " the model's own mixture (--trained-on FILE) says what it saw."
     )
-    return Saw(seen, known, title, (caveat,), is_proxy=True)
+    return Saw(seen, known, title, (*lacking, caveat), is_proxy=True)
+
+
+def _lacking(data: Path, name: str, examples: int) -> tuple[str, ...]:
+    """Say what a dataset's training set lacks here: official files, or examples of those that are there."""
+    made = prepared(data, name)
+    read = set(made.manifest.raw) if made else set()
+    files = [names for names in DATASETS[name].files if not any(_is_read(each, read) for each in names.split("|"))]
+    others = ("test",) if name in _TRAINED_ON_VAL else ("test", "val", "dev")
+    absent = [names.partition("|")[0] for names in files if not any(part in names.lower() for part in others)]
+    official = numbers("table8_samples", "dataset", "full_train").get(name, 0)
+    said = []
+    if absent:
+        said.append(f"{listed(absent)} {'is' if len(absent) == 1 else 'are'} missing")
+    if examples < _NEARLY_ALL * official:
+        said.append(f"it has {examples:,} of {official:,.0f} examples")
+    if not said:
+        return ()
+    title = DATASETS[name].title
+    return (f"{title}'s training set is incomplete here: {' and '.join(said)}; images of the rest count as not seen.",)
+
+
+def _named_as(keys: pa.Array) -> str:
+    """Say by whose names some images go."""
+    names = keys.filter(pc.invert(_is_unnamed(keys)))
+    sources = sorted(sources_of_keys(names).unique().to_pylist())
+    return f"are named as those of {listed(sources)}" if sources else "nothing names"
+
+
+def _is_read(file: str, read: set[str]) -> bool:
+    return file in read or f"{file}.gz" in read
 
 
 def seen_of(rows: Rows, given: str, data: Path, progress: Progress = lambda name, done, total: None) -> Saw:
@@ -210,13 +268,27 @@ def _links(data: Path, index: Index) -> pa.Table:
     return pa.concat_tables([index.links, read_links(data)]) if data.is_dir() else index.links
 
 
-def _caveats(unnamed: int, damaged: int) -> tuple[str, ...]:
+def _caveats(unnamed: int, damaged: int, unmet: int, alone: list[str]) -> tuple[str, ...]:
     said = []
     if unnamed:
         said.append(f"Nothing names {count(unnamed, 'image')} of the mixture: any may be one that counts as unseen.")
+    if unmet:
+        what = f"{count(unmet, 'record')} of the mixture {'speaks' if unmet == 1 else 'speak'} of an image"
+        said.append(f"{what} in no field that is known: any may be one that counts as unseen.")
     if damaged:
         said.append(f"{count(damaged, 'record')} of the mixture could not be read.")
+    if alone:
+        said.append(
+            f"Images of {listed(alone)} are known by name alone: the same photo under another name counts as unseen."
+        )
     return tuple(said)
+
+
+def _names_alone(rows: Rows, unseen: NDArray[np.bool_]) -> list[str]:
+    """Name the sources of unseen images of which no crosswalk says what they are called elsewhere."""
+    keys = rows.table["images"].combine_chunks().filter(pa.array(unseen)).flatten().unique()
+    named = keys.filter(pc.invert(_is_unnamed(keys)))
+    return sorted(set(sources_of_keys(named).unique().to_pylist()) - _LINKED)
 
 
 def _is_unnamed(keys: pa.Array) -> pa.Array:
