@@ -113,6 +113,50 @@ def test_a_quotation_that_never_ends(tmp_path, monkeypatch):
         images_of(file, "table")
 
 
+PHOTO = "coco/train2017/{:012d}.jpg"
+ROWS = [f"{PHOTO.format(n)},x{n}" for n in range(60)]
+OPEN = f'{PHOTO.format(9)},"a 5'
+
+
+@pytest.mark.parametrize(
+    ("header", "lines", "bad"),
+    [
+        ("image,caption", [OPEN, *ROWS], {0: "runs on over other records"}),
+        ("image,caption", [ROWS[0], OPEN, *ROWS[:12], f'{ROWS[0]}"', *ROWS], {1: "runs on over other records"}),
+        ("image,caption", [OPEN, f'{ROWS[0]}"'], {0: "runs on over other records"}),
+        ("image,caption", [OPEN, *(f'{PHOTO.format(n)},"b, ""c"" {n}"' for n in range(9))], {0: "runs on"}),
+        ("image,caption", [f'{PHOTO.format(8)},a 5" pipe', OPEN, *ROWS, OPEN, *ROWS], {1: "runs on", 62: "runs on"}),
+        ("caption,image", ['"a 5,' + PHOTO.format(9), *(f"x,{PHOTO.format(n)}" for n in range(9))], {0: "runs on"}),
+        ("image_id,caption", ['9,"a 5', *(f"{n},x" for n in range(9)), '10,"b"', "11,c"], {0: "runs on"}),
+        ("image,caption", [*ROWS, OPEN], {60: "opens a quotation that nothing closes"}),
+        ("image,caption", [*ROWS, OPEN, "two", "three"], {60: "nothing closes", 61: "1 of 2", 62: "1 of 2"}),
+    ],
+)
+@pytest.mark.parametrize("size", [1 << 24, 700])
+def test_a_quotation_mark_that_is_not_closed_costs_one_record(tmp_path, monkeypatch, header, lines, bad, size):
+    monkeypatch.setattr(table, "_BYTES", size)
+    file = file_of(tmp_path / "a.csv", "\n".join([header, *lines]).encode())
+    damaged = damaged_of(file, "table")
+    assert {number: reason for number, reason in damaged.items() if bad.get(number, "?") not in reason} == {}
+    assert damaged.keys() == bad.keys()
+    assert [record for record, _, _ in images_of(file, "table")] == [n for n in range(len(lines)) if n not in bad]
+    write_kept(file, "table", [n in bad for n in range(len(lines))], tmp_path / "b.csv")
+    kept = [line for n, line in enumerate(lines) if n in bad]
+    assert (tmp_path / "b.csv").read_text().splitlines() == [header, *kept]
+
+
+def test_texts_of_many_lines_are_no_damage(tmp_path, monkeypatch):
+    monkeypatch.setattr(table, "_BYTES", 7000)
+    said = ["a\nb, see http://a/9.jpg\n\nc,d", "Year,Value\n" + "2010,5\n" * 9, "a line, of text\n" * 2000]
+    for name, key in (("image", PHOTO.format(9)), ("image_id", "9")):
+        for text in said:
+            rows = [(name, "text"), (key, text), (key, text)]
+            csv.writer(buffer := io.StringIO(), lineterminator="\n").writerows(rows)
+            file = file_of(tmp_path / "a.csv", buffer.getvalue().encode())
+            assert damaged_of(file, "table") == {}
+            assert texts_of(file, "table") == [[text]] * 2
+
+
 def test_quotation_marks_that_open_nothing_take_no_time(tmp_path):
     file = file_of(tmp_path / "a.csv", b"url,text\nhttp://a/0,x\n" + b'{"a":' * 100_000)
     assert images_of(file, "table") == [(0, 0, {"url": "http://a/0"})]

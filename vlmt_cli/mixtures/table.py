@@ -7,14 +7,15 @@ Anything with a header
     http://farm4.staticflickr.com/3153/2970773875_164f0c0b83_z.jpg,08dc1f...,"a bus, white and red"
 
 ``columns.py`` says which columns are read. In a TSV quotation marks are literal, as in Conceptual Captions; in a CSV
-they may enclose commas and ends of lines. A line with another number of fields is a damaged record. Written back, every
-kept line stays byte for byte.
+they may enclose commas and ends of lines. A line with another number of fields is a damaged record, and so is one that
+opens a quotation which swallows others (``table_records.py``). Written back, every kept line stays byte for byte.
 """
 
 import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -30,17 +31,15 @@ from vlmt_cli.mixtures.byte_ranges import merged, write_ranges
 from vlmt_cli.mixtures.columns import Roles, roles_of
 from vlmt_cli.mixtures.parquet import intact, no_image_column
 from vlmt_cli.mixtures.rows import batch_of
+from vlmt_cli.mixtures.table_records import RowForms, records_in, row_forms
 
 _BYTES = 16 << 20
 """Bytes of a batch, about."""
 _LARGEST = 256 << 20
-"""Bytes of a record; a larger one means that a quotation mark is not closed."""
+"""Bytes of a record, at most."""
 _HEAD = 1 << 16
 _SAMPLE = 1000
 _VALUE = re.compile(rf"^https?://|(?:{'|'.join(map(re.escape, SUFFIXES))})$", re.IGNORECASE)
-# A record of a CSV: fields that may begin with a quotation, up to the end of the line.
-_FIELD = rb'(?:"(?:[^"]++|"")*+")?+[^,\n]*+'
-_RECORD = re.compile(rb"%b(?:,%b)*+\n" % (_FIELD, _FIELD))
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -52,16 +51,21 @@ class _Layout:
     names: list[str]
     start: int
     roles: Roles
+    rows: RowForms
 
 
 @dataclass(frozen=True)
 class _Piece:
-    """Some whole records: the number of the first, where in the file it begins, their bytes, and each one's end."""
+    """Some whole records: the number of the first, where in the file it begins, their bytes, and each one's end.
+
+    Of those that are damaged ``bad`` has the number, from the first on, and the reason.
+    """
 
     first: int
     start: int
     text: bytes
     ends: NDArray[np.int64]
+    bad: list[tuple[int, str]]
 
     def spans(self) -> NDArray[np.int64]:
         """Return the first and last byte (exclusive) of each record in the file."""
@@ -114,7 +118,7 @@ def _layout(head: bytes) -> _Layout | None:
     text, delimiter = head[start:], _delimiter(head)
     if b"\0" in text or text.lstrip()[:1] in (b"", b"{", b"[", b"<"):
         return None
-    ends = _ends(text, delimiter)[: _SAMPLE + 1].tolist() or [len(text)]
+    ends = records_in(text, delimiter, None, is_all=False)[0][: _SAMPLE + 1].tolist() or [len(text)]
     rows = [_fields(text[a:b], delimiter) for a, b in zip([0, *ends], ends, strict=False)]
     names, has_header = rows[0], not any(_VALUE.search(field) for field in rows[0])
     if has_header:
@@ -129,7 +133,11 @@ def _layout(head: bytes) -> _Layout | None:
     is_list = len(names) == 1 and (not has_header or names[0].startswith("#"))  # names alone, or below a comment
     if roles is None or not (roles.images or roles.names or roles.urls) or is_list:
         return None
-    return _Layout(delimiter, names, start, roles)
+    shown = [number for number, name in enumerate(names) if name in (*roles.images, *roles.names, *roles.urls)]
+    seen = [value for number in shown for value in values[names[number]]]
+    if not seen:  # the first record is longer than the beginning
+        seen = head[start:].decode(errors="replace").partition("\n")[0].split(delimiter.decode())
+    return _Layout(delimiter, names, start, roles, row_forms(len(names), shown, seen))
 
 
 def _delimiter(head: bytes) -> bytes:
@@ -158,35 +166,16 @@ def _chunks(path: Path, size: int) -> Iterator[bytes]:
 def _pieces(path: Path, layout: _Layout) -> Iterator[_Piece]:
     """Give a table in pieces of whole records."""
     first, start, skip, rest = 0, layout.start, layout.start, b""
-    for chunk in _chunks(path, _BYTES):
+    for chunk in chain(_chunks(path, _BYTES), [b""]):
         rest, skip = (rest + chunk)[skip:], max(0, skip - len(chunk))
-        if len(ends := _ends(rest, layout.delimiter)):
+        ends, bad = records_in(rest, layout.delimiter, layout.rows, is_all=not chunk)
+        if len(ends):
             whole = int(ends[-1])
-            yield _Piece(first, start, rest[:whole], ends)
+            yield _Piece(first, start, rest[:whole], ends, bad)
             first, start, rest = first + len(ends), start + whole, rest[whole:]
         elif len(rest) > _LARGEST:
             todo = "close the quotation mark that opens there"
             raise DataError(f"is longer than {_LARGEST:,} bytes", where=f"{path}: record {first}", todo=todo)
-    if rest:
-        yield _Piece(first, start, rest, np.array([len(rest)]))
-
-
-def _ends(text: bytes, delimiter: bytes) -> NDArray[np.int64]:
-    """Return the byte after each whole record of a text that begins with a record."""
-    letters = np.frombuffer(text, np.uint8)
-    ends: NDArray[np.int64] = np.flatnonzero(letters == ord("\n"))
-    if delimiter == b"\t" or b'"' not in text:
-        return ends + 1
-    marks = np.flatnonzero(letters == ord('"'))
-    before = letters[np.maximum(marks[::2], 1) - 1]
-    if np.isin(before[marks[::2] > 0], np.frombuffer(b',\n"', np.uint8)).all():
-        ends = ends[np.searchsorted(marks, ends) % 2 == 0]
-        return ends + 1  # ends of lines between quotation marks do not count
-    records, end = [], 0  # some stand within a field
-    while match := _RECORD.match(text, end):
-        end = match.end()
-        records.append(end)
-    return np.array(records, np.int64)
 
 
 def _parsed(piece: _Piece, layout: _Layout, wanted: Wanted) -> tuple[pa.RecordBatch, list[Damaged]]:
@@ -198,6 +187,11 @@ def _parsed(piece: _Piece, layout: _Layout, wanted: Wanted) -> tuple[pa.RecordBa
         return "skip"
 
     text = piece.text
+    if piece.bad:
+        begins = np.concatenate([[0], piece.ends])
+        gone = [(begins[number], begins[number + 1]) for number, _ in piece.bad]
+        starts, stops = [0, *(end for _, end in gone)], [*(begin for begin, _ in gone), len(text)]
+        text = b"\n".join(text[start:stop] for start, stop in zip(starts, stops, strict=True))
     if text.count(b"\r") != text.count(b"\r\n"):
         text = re.sub(rb"\r(?!\n)", b" ", text)  # would end a line
     try:
@@ -229,7 +223,7 @@ def _parsed(piece: _Piece, layout: _Layout, wanted: Wanted) -> tuple[pa.RecordBa
         table = table.take(pa.array(row, mask=~np.isin(np.arange(len(row)), at)))
     rows = pa.RecordBatch.from_arrays([table[name].combine_chunks() for name in columns], columns)
     reason = "its line has {} of {} fields"
-    return rows, [
+    return rows, [Damaged(piece.first + number, reason) for number, reason in piece.bad] + [
         Damaged(piece.first + row.number - 1, reason.format(row.actual_columns, row.expected_columns)) for row in bad
     ]
 
