@@ -184,6 +184,17 @@ def test_what_is_wrong_is_said_in_one_line_and_nothing_is_written(tmp_path):
         images_of(parquet(tmp_path / "latin", {"file_name": latin}), "parquet")
 
 
+@pytest.mark.parametrize("twice", ["image", "x"])
+def test_two_columns_of_one_name_are_refused_in_a_line(tmp_path, twice):
+    table = pa.table({"image": ["a.jpg"], "x": ["b"]}).append_column(twice, pa.array(["c.jpg"]))
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pa.ipc.new_file(tmp_path / "a.arrow", table.schema) as writer:
+        writer.write_table(table)
+    for form in ("parquet", "arrow"):
+        with pytest.raises(DataError, match=rf"a\.{form}: has two columns '{twice}'; rename one of them"):
+            images_of(tmp_path / f"a.{form}", form)
+
+
 def test_a_name_of_100_megabytes_is_a_damaged_record(tmp_path):
     file = parquet(
         tmp_path / "a.parquet",

@@ -26,9 +26,9 @@ from vlmt_cli.base.files import atomic, atomic_folder
 from vlmt_cli.base.opening import check_file, read_file
 from vlmt_cli.base.words import printable, quoted
 from vlmt_cli.mixtures.batch import Batch, Form, Kept, Source, Wanted
-from vlmt_cli.mixtures.columns import roles_of
+from vlmt_cli.mixtures.columns import Roles, roles_of
 from vlmt_cli.mixtures.fewer_images import list_of_images, with_fewer_images
-from vlmt_cli.mixtures.parquet import intact, no_image_column
+from vlmt_cli.mixtures.parquet import check_names, intact, no_image_column
 from vlmt_cli.mixtures.rows import batch_of
 from vlmt_cli.mixtures.views import filtered
 
@@ -59,10 +59,7 @@ def read(source: Source, wanted: Wanted) -> Iterator[Batch]:
         done = 0
         with _opened(file) as (schema, batches):
             head = next(batches, None)
-            with intact(file, 0):
-                roles = roles_of(schema, partial(_sample, head, schema))
-            if roles is None:
-                raise no_image_column(file, schema.names)
+            roles = _roles(file, schema, head)
             columns = list(dict.fromkeys(roles.columns(wanted.texts)))
             while head is not None:
                 rows = head.select(columns)
@@ -180,8 +177,16 @@ def can_drop_images(source: Source) -> bool:
 
 
 def _list_of_images(file: Path) -> str | None:
-    with _opened(file) as (schema, batches), intact(file, 0):
-        return list_of_images(schema, roles_of(schema, partial(_sample, next(batches, None), schema)))
+    with _opened(file) as (schema, batches):
+        return list_of_images(schema, _roles(file, schema, next(batches, None)))
+
+
+def _roles(file: Path, schema: pa.Schema, head: pa.RecordBatch | None) -> Roles:
+    check_names(file, schema)
+    with intact(file, 0):
+        if roles := roles_of(schema, partial(_sample, head, schema)):
+            return roles
+    raise no_image_column(file, schema.names)
 
 
 def _sample(head: pa.RecordBatch | None, schema: pa.Schema, names: list[str]) -> pa.Table:

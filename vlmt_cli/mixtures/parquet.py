@@ -12,6 +12,7 @@ LAION, DataComp, PixMo
 ``columns.py`` says which columns are read. An image's bytes are read only where they are asked for.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,12 +22,13 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import types
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.file_systems import one_line, open_elsewhere
 from vlmt_cli.base.files import atomic
 from vlmt_cli.base.opening import check_file
-from vlmt_cli.base.words import listed, printable
+from vlmt_cli.base.words import listed, printable, quoted
 from vlmt_cli.mixtures.batch import Batch, Form, Kept, Source, Wanted
 from vlmt_cli.mixtures.columns import Roles, leaves, roles_of
 from vlmt_cli.mixtures.fewer_images import list_of_images, with_fewer_images
@@ -125,6 +127,19 @@ def no_image_column(path: Path | str, names: list[str]) -> DataError:
     )
 
 
+def check_names(path: Path | str, schema: pa.Schema) -> None:
+    """Refuse a table with two columns, or fields of a column, of one name: nobody can say which of them is meant."""
+    names = list(schema.names)
+    below = [(field.name, field.type) for field in schema]
+    while below:
+        name, kind = below.pop()
+        fields = [kind.field(number) for number in range(kind.num_fields)]
+        names += [f"{name}.{field.name}" for field in fields if types.is_struct(kind)]
+        below += [(f"{name}.{field.name}", field.type) for field in fields]
+    if twice := [name for name, columns in Counter(names).items() if columns > 1]:
+        raise DataError(f"has two columns {quoted(twice[0])}", where=path, todo="rename one of them, or leave it out")
+
+
 @contextmanager
 def intact(path: Path | str, record: int) -> Iterator[None]:
     """Turn what Arrow says of a damaged file into an error of one line."""
@@ -161,6 +176,7 @@ def _roles(file: pq.ParquetFile, path: str) -> Roles:
         schema = pa.schema([file.schema_arrow.field(name) for name in columns])
         return pa.Table.from_batches([batch.select(columns) for batch in islice(rows, 1)], schema)
 
+    check_names(path, file.schema_arrow)
     if roles := roles_of(file.schema_arrow, sample):
         return roles
     raise no_image_column(path, file.schema_arrow.names)
