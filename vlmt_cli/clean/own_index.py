@@ -54,12 +54,17 @@ def index_of_datasets(examples: Mapping[str, Prepared], val: bool) -> Index:
     rows, links = [image_rows("", pa.array([], pa.string()))], [LINKS.empty_table()]
     for name, each in examples.items():
         links.append(each.links())
-        for split in each.manifest.splits:
+        alone = each.images_alone()
+        for split in dict.fromkeys((*each.manifest.splits, *alone)):
             if role_of(split) != "test" and not (val and role_of(split) == "val"):
                 continue
-            table = pq.read_table(each.path(split), columns=["images", "text"])
-            images, texts = table["images"].combine_chunks(), hash_texts(table["text"].combine_chunks())
-            keys, said = images.flatten(), texts.take(pc.list_parent_indices(images))
+            keys = alone.get(split, pa.array([], pa.string()))
+            said = pa.nulls(len(keys), pa.uint64())  # of an image that no example shows nothing is said
+            if split in each.manifest.splits:
+                table = pq.read_table(each.path(split), columns=["images", "text"])
+                images, texts = table["images"].combine_chunks(), hash_texts(table["text"].combine_chunks())
+                keys = pa.concat_arrays([images.flatten(), keys])
+                said = pa.concat_arrays([texts.take(pc.list_parent_indices(images)), said])
             benchmark = f"{name}-{split}"
             is_test = role_of(split) == "test"
             benchmarks[benchmark] = Benchmark(

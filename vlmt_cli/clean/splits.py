@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from vlmt_cli.base.errors import DataError
+from vlmt_cli.datasets.prepared import ALONE, Prepared, images_each
+from vlmt_cli.datasets.table import beyond_paper
 from vlmt_cli.datasets.tables import check_columns
 
 ROLES = ("train", "val", "test", "pretrain", "detector")
@@ -87,10 +89,30 @@ def read_split(dataset: str, name: str, path: Path, joins: tuple[str, ...] = IDE
     return split
 
 
+def splits_of(examples: Prepared, beyond: tuple[str, ...] = IDENTITIES) -> list[Split]:
+    """Read a dataset's splits; test images that no example shows are splits of their own: ``test-without-examples``.
+
+    Args:
+        examples: the dataset's.
+        beyond: the identities under which test sets that the paper does not have join the union.
+
+    Raises:
+        DataError: as ``read_split``.
+    """
+    name, outside = examples.name, beyond_paper(examples.name)
+    joins = lambda split: beyond if split in outside else IDENTITIES  # noqa: E731
+    return [
+        *(read_split(name, split, examples.path(split), joins(split)) for split in examples.manifest.splits),
+        *(
+            Split(name, f"{split}{ALONE}", role_of(split), keys, images_each(keys), joins=joins(split))
+            for split, keys in examples.images_alone().items()
+        ),
+    ]
+
+
 def image_split(name: str, role: str, keys: pa.Array) -> Split:
     """Take N image keys as a split whose examples are the images."""
-    images = pa.ListArray.from_arrays(np.arange(len(keys) + 1, dtype=np.int32), keys)
-    return Split(name, f"{role}-images", role, keys, images)
+    return Split(name, f"{role}-images", role, keys, images_each(keys))
 
 
 def with_role(splits: Iterable[Split], *roles: str) -> list[Split]:

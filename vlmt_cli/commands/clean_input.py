@@ -143,15 +143,10 @@ def read_splits(
 
     from vlmt_cli.base.errors import DataError, UsageError
     from vlmt_cli.clean.image_lists import image_list
-    from vlmt_cli.clean.splits import IDENTITIES, read_split
-    from vlmt_cli.datasets.table import beyond_paper
+    from vlmt_cli.clean.splits import splits_of
 
     beyond: tuple[str, ...] = ("strict",) if test_files == "all" else ()
-    splits = [
-        read_split(name, split, each.path(split), beyond if split in beyond_paper(name) else IDENTITIES)
-        for name, each in examples.items()
-        for split in each.manifest.splits
-    ]
+    splits = [split for each in examples.values() for split in splits_of(each, beyond)]
     for given in image_lists:
         if any((split.dataset, split.role) == (given.name, given.role) for split in splits):
             what = f"--image-list {given.name}:{given.role}: {given.name} has {given.role} images already"

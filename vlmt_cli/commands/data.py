@@ -202,7 +202,7 @@ def explain(
     from vlmt_cli.base.errors import DataError
     from vlmt_cli.base.keys import check_image_key
     from vlmt_cli.clean.explain import explain_image
-    from vlmt_cli.clean.splits import read_split
+    from vlmt_cli.clean.splits import splits_of
     from vlmt_cli.commands.reading import stale_split
     from vlmt_cli.commands.show import say, stdout, table
     from vlmt_cli.datasets.official import all_datasets
@@ -213,11 +213,7 @@ def explain(
     examples = [use for name in all_datasets() if (use := prepared(data, name))]
     if not examples:
         raise DataError("nothing was read yet", where=data / "examples", todo="read the datasets with vlmt clean")
-    splits = [
-        read_split(example.name, split, example.path(split))
-        for example in examples
-        for split in example.manifest.splits
-    ]
+    splits = [split for example in examples for split in splits_of(example)]
     uses = explain_image(key, splits, [example.links() for example in examples])
     if stale := stale_split(data):
         say(f"Warning: {stale}")

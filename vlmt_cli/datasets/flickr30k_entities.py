@@ -60,13 +60,15 @@ def read(raw: Path, options: Options) -> Examples:
     is_first = options.flickr30k_entities.box == "first"
     result = Examples()
     sentences, annotations = find(raw, SENTENCES), find(raw, ANNOTATIONS)
-    if sentences is None or annotations is None:
-        return result
     for split in SPLITS:
         if path := find(raw, f"{split}.txt"):
             ids = pa.array([line.strip() for line in read_lines(path) if line.strip()], pa.string())
             keys = image_keys("flickr30k", ids, path)  # no id leads out of the folders
             check_unique(ids, path)
+            if split == "test":
+                result.test_images[split] = keys
+            if sentences is None or annotations is None:
+                continue
             names = ids.to_pylist()
             phrases: list[Phrase] = []
             for number, name in enumerate(names):

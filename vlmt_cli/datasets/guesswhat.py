@@ -14,7 +14,8 @@ or, in the other release
 From https://github.com/GuessWhatGame/guesswhat. 113,221 train and 23,785 test games (table 8). The dialogue is one text
 in the words of figure 13, "is it a person? no. is it red? yes."; candidates are all objects of the game, by object id.
 
-Traps: the paper's games are those with status "success", the files also hold "failure" and "incomplete"; answers are
+Traps: the paper's games are those with status "success", the files also hold "failure" and "incomplete", whose images
+are test images all the same: table 7 counts 56,638 and 9,899, which are those of all games; answers are
 Yes, No and N/A; ``valid`` is called val here; boxes are [x, y, width, height].
 """
 
@@ -94,8 +95,10 @@ def read(raw: Path, options: Options) -> Examples:
     pictures: dict[int, str | None] = {}
     for split, name in SPLITS.items():
         if path := find(raw, FILE.format(name)):
-            columns, statuses = _read(path, pictures, result.notes)
+            columns, keys, statuses = _read(path, pictures, result.notes)
             result.splits[split] = example_table(REFERRING, path, **columns)
+            if split == "test":
+                result.test_images[split] = keys
             for status, count in statuses.items():
                 if status != "success":
                     known = f"status '{status}'" if status in ("failure", "incomplete") else "an unknown status"
@@ -106,8 +109,8 @@ def read(raw: Path, options: Options) -> Examples:
 
 def _read(
     path: Path, pictures: dict[int, str | None], notes: dict[str, int]
-) -> tuple[dict[str, pa.Array], Counter[str]]:
-    """Read the columns of a file's successful games, and how many games have each status.
+) -> tuple[dict[str, pa.Array], pa.Array, Counter[str]]:
+    """Read the columns of a file's successful games, the image of every game, and how many games have each status.
 
     Args:
         path: the file.
@@ -131,7 +134,7 @@ def _read(
     keys = image_keys("coco", pa.concat_arrays(images), path)
     columns = {name: pa.concat_arrays([piece[name] for piece in pieces]) for name in pieces[0]}
     rows = columns.pop("record")
-    return columns | {"example_id": all_ids.take(rows), "images": keys.take(rows)}, statuses
+    return columns | {"example_id": all_ids.take(rows), "images": keys.take(rows)}, keys, statuses
 
 
 def _once(games: list[Game]) -> dict[str, int]:

@@ -108,4 +108,8 @@ def _captions(path: Path, read: dict[str, pa.Array], keys: pa.Array, notes: dict
     )
     split = read["split"].take(shown)
     parts = {name: table.filter(pc.is_in(split, pa.array(of))) for name, of in SPLITS.items()}
-    return Examples({name: part for name, part in parts.items() if len(part)}, notes=notes)
+    return Examples(
+        {name: part for name, part in parts.items() if len(part)},
+        notes=notes,
+        test_images={"test": keys.filter(pc.equal(read["split"], "test"))},
+    )

@@ -1,9 +1,10 @@
 """Turn official files into example tables, once.
 
-``examples/<dataset>/`` holds a Parquet a split, ``links.parquet``, ``answers.json`` where
-the dataset has a vocabulary, and ``manifest.json``, which is written last: its existence
-means that the folder is complete, and what it says of the official files (size, time of
-change, sha256) and the options decides whether they must be read again.
+``examples/<dataset>/`` holds a Parquet a split, ``links.parquet``, ``test_images.parquet``
+where test images have no example, ``answers.json`` where the dataset has a vocabulary,
+and ``manifest.json``, which is written last: its existence means that the folder is
+complete, and what it says of the official files (size, time of change, sha256) and the
+options decides whether they must be read again.
 
 A clean split names rows of these tables, so that they belong to the split in ``clean/``:
 only ``vlmt clean`` that writes this split rewrites them. Every other command reads
@@ -48,14 +49,24 @@ from vlmt_cli.datasets.official import (
     size_and_time,
 )
 from vlmt_cli.datasets.options import Options
-from vlmt_cli.datasets.prepared import Manifest, Prepared, examples_folder, read_manifest
+from vlmt_cli.datasets.prepared import (
+    ALONE,
+    TEST_IMAGES,
+    Manifest,
+    Prepared,
+    examples_folder,
+    images_each,
+    images_table,
+    read_manifest,
+)
+from vlmt_cli.datasets.tables import note
 from vlmt_cli.datasets.texts import tidy
 
 EDITED = "has example tables that were edited"
 NEXT = ".next"
 """Below ``examples/``: what ``vlmt clean`` has read anew and not yet put in the place of what was there."""
 _WORTH_A_PROCESS = 64 << 20
-_FORMAT = 6
+_FORMAT = 7
 
 
 @cache
@@ -211,7 +222,10 @@ def _write(name: str, data: Path, options: Options, folder: Path) -> None:
     if fingerprint(data, name) != raw:
         todo = "run the command again when they are complete"
         raise DataError(f"the files of {name} changed while they were read", where=raw_folder(data, name), todo=todo)
-    if dataset.group and not missing_files(data, name) and not any(map(len, examples.splits.values())):
+    alone = examples.images_alone()
+    for split, keys in alone.items():
+        note(examples.notes, f"{split} images without an example, whose copies are removed", len(keys))
+    if dataset.group and not missing_files(data, name) and not (alone or any(map(len, examples.splits.values()))):
         raise DataError(
             f"the files of {name} hold no example", where=raw_folder(data, name), todo="download them again"
         )
@@ -222,6 +236,8 @@ def _write(name: str, data: Path, options: Options, folder: Path) -> None:
     for split, table in examples.splits.items():
         write_parquet(folder / f"{split}.parquet", table, repeats=False)
     write_parquet(folder / "links.parquet", examples.links, repeats=False)
+    if alone:
+        write_parquet(folder / f"{TEST_IMAGES}.parquet", images_table(alone), repeats=False)
     if examples.answers is not None:
         write_bytes(folder / "answers.json", msgspec.json.format(msgspec.json.encode(examples.answers)))
     manifest = Manifest(
@@ -233,9 +249,11 @@ def _write(name: str, data: Path, options: Options, folder: Path) -> None:
         _FORMAT,
         reader_hash(name),
         sha256,
-        {split: hash_examples(table["example_id"], table["images"]) for split, table in examples.splits.items()},
+        {split: hash_examples(table["example_id"], table["images"]) for split, table in examples.splits.items()}
+        | {f"{split}{ALONE}": hash_examples(keys, images_each(keys)) for split, keys in alone.items()},
         hash_strings(examples.links),
         {path.name: sha256_of(path) for path in sorted(folder.glob("*.parquet"))},
+        {split: len(keys) for split, keys in alone.items()},
     )
     write_bytes(folder / "manifest.json", msgspec.json.format(msgspec.json.encode(manifest)))
 
@@ -245,7 +263,7 @@ def _stale(data: Path, name: str, options: Options, folder: Path, thorough: bool
     if not (folder / "manifest.json").exists():
         return "was not read yet"
     manifest, raw = read_manifest(folder), fingerprint(data, name)
-    if not all((folder / f"{part}.parquet").exists() for part in (*manifest.splits, "links")):
+    if not all((folder / f"{part}.parquet").exists() for part in manifest.parts):
         return f"lacks a table in examples/{name}"
     if manifest.format != _FORMAT or manifest.reader != reader_hash(name):
         return "was read by another version of its reader"
@@ -268,7 +286,7 @@ def _stale(data: Path, name: str, options: Options, folder: Path, thorough: bool
 def _edited(folder: Path, manifest: Manifest) -> str | None:
     """Return the first table that is not what the manifest says; of an older vlmt's, that does not hold it."""
     if manifest.tables:
-        names = (f"{part}.parquet" for part in (*manifest.splits, "links"))
+        names = (f"{part}.parquet" for part in manifest.parts)
         return next((name for name in names if manifest.tables.get(name) != sha256_of(folder / name)), None)
     try:
         for split, expected in manifest.example_hashes.items():

@@ -150,18 +150,21 @@ def _read(raw: Path, refs_file: str, test_of: str | None = None) -> Examples:
     path, objects_path = find(raw, refs_file), find(raw, INSTANCES)
     if path is None and list(raw.glob("refs(*).p*")):
         raise DataError(f"there is no {refs_file}", where=raw, todo=_advice(raw, refs_file))
-    if path is None or objects_path is None:
+    if path is None:
         return Examples()
+    if objects_path is None:  # the test images are known all the same
+        return Examples(test_images=_test_images(_refs(path), path))
     notes: dict[str, int] = {}
     instances = read_json(objects_path, Instances, notes, _once)
     boxes, is_sound = _boxes(instances, notes)
-    splits = _splits(path, instances, boxes, is_sound, objects_path, notes)
+    splits, test_images = _splits(path, instances, boxes, is_sound, objects_path, notes)
     if test_of and refs_file != REFS.format(test_of) and (other := find(raw, REFS.format(test_of))):
-        other_splits = _splits(other, instances, boxes, is_sound, objects_path, notes)
+        other_splits, other_images = _splits(other, instances, boxes, is_sound, objects_path, notes)
         splits |= {f"test-{test_of}": other_splits["test"]} if "test" in other_splits else {}
+        test_images |= {f"test-{test_of}": other_images["test"]}
     urls = [image.flickr_url for image in instances.images]
     links = flickr_links([image.id for image in instances.images], urls, objects_path)
-    return Examples(splits, links=links, notes=notes)
+    return Examples(splits, links=links, notes=notes, test_images=test_images)
 
 
 def _advice(raw: Path, refs_file: str) -> str:
@@ -191,9 +194,9 @@ def _splits(
     is_sound: NDArray[np.bool_],
     objects_path: Path,
     notes: dict[str, int],
-) -> dict[str, pa.Table]:
-    """Read the sentences of one file of references, by split."""
-    refs, objects = typed(path, _plain(read_pickle(path)), list[Ref]), instances.annotations
+) -> tuple[dict[str, pa.Table], dict[str, pa.Array]]:
+    """Read the sentences of one file of references, by split, and the images of all its test references."""
+    refs, objects = _refs(path), instances.annotations
     row = _rows_of_refs(refs, objects, path, objects_path)
     text = _text(refs, path)
     boxes = box_array(corners)
@@ -223,7 +226,17 @@ def _splits(
     )
     split = pa.array([ref.split for ref in refs], pa.string()).take(pa.array(said))
     parts = {name: table.filter(pc.equal(split, name)) for name in SPLITS}
-    return {name: part for name, part in parts.items() if len(part)}
+    return {name: part for name, part in parts.items() if len(part)}, _test_images(refs, path)
+
+
+def _refs(path: Path) -> list[Ref]:
+    return typed(path, _plain(read_pickle(path)), list[Ref])
+
+
+def _test_images(refs: list[Ref], path: Path) -> dict[str, pa.Array]:
+    """Return the images of the references of each test split."""
+    of = {split: [ref.image_id for ref in refs if ref.split == split] for split in SPLITS if split.startswith("test")}
+    return {split: image_keys("coco", pa.array(ids, pa.int64()), path) for split, ids in of.items()}
 
 
 def _rows_of_refs(refs: list[Ref], objects: list[Annotation], path: Path, objects_path: Path) -> NDArray[np.int64]:

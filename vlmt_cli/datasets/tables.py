@@ -71,12 +71,26 @@ class Examples:
         links: identity links that these files give (see ``base.identity``).
         answers: the answer vocabulary, in label order, where this dataset defines one.
         notes: what was odd, and how often: ``{"gold label '-'": 12}``.
+        test_images: the keys of all images that the files list for a test split, by its name, where examples may not
+            show each of them: a test image is one whatever is said of it.
     """
 
     splits: dict[str, pa.Table] = field(default_factory=dict)
     links: pa.Table = field(default_factory=LINKS.empty_table)
     answers: list[str] | None = None
     notes: dict[str, int] = field(default_factory=dict)
+    test_images: dict[str, pa.Array] = field(default_factory=dict)
+
+    def images_alone(self) -> dict[str, pa.Array]:
+        """Return the distinct keys of each test split's images that none of its examples shows, where there are any."""
+        alone = {}
+        for split, keys in self.test_images.items():
+            keys = keys.unique()
+            if split in self.splits:
+                shown = pc.list_flatten(self.splits[split]["images"].combine_chunks())
+                keys = keys.filter(pc.invert(pc.is_in(keys, value_set=shown)))
+            alone |= {split: keys} if len(keys) else {}
+        return alone
 
 
 @dataclass(frozen=True)

@@ -94,19 +94,24 @@ def read(raw: Path, options: Options) -> Examples:
     has_answer = stays[np.arange(len(rows)), target]
     note(notes, TARGET_DROPPED, int((~has_answer).sum()))
     before = np.take_along_axis(np.cumsum(stays, axis=1), target[:, None], axis=1).ravel() - 1
+    keys = image_keys("vg", pa.array([image.image_id for image in file.images], pa.int64()), path)
     table = example_table(
         REFERRING,
         path,
         example_id=pa.array([pair.qa_id for pair in pairs], pa.int64()),
-        images=image_keys("vg", pa.array([image.image_id for image in file.images], pa.int64()), path).take(shown),
+        images=keys.take(shown),
         text=[pair.question for pair in pairs],
         candidates=lists(stays.sum(1), boxes.take(pa.array(rows[stays]))),
         category=pa.array([box.name for box in file.boxes], pa.string()).take(pa.array(answer)),
         **target_columns(boxes, answer, before, has_answer),
     )
-    split = pa.array([image.split for image in file.images], pa.string()).take(shown)
-    parts = {name: table.filter(pc.equal(split, name)) for name in SPLITS}
-    return Examples({name: part for name, part in parts.items() if len(part)}, notes=notes)
+    split = pa.array([image.split for image in file.images], pa.string())
+    parts = {name: table.filter(pc.equal(split.take(shown), name)) for name in SPLITS}
+    return Examples(
+        {name: part for name, part in parts.items() if len(part)},
+        notes=notes,
+        test_images={"test": keys.filter(pc.equal(split, "test"))},
+    )
 
 
 def _once(file: File) -> dict[str, int]:
