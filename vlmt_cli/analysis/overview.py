@@ -19,7 +19,7 @@ from vlmt_cli.base.schema import parse
 from vlmt_cli.clean.heatmap import percent
 from vlmt_cli.clean.split_folder import read_report
 from vlmt_cli.datasets.table import TASKS, short_title
-from vlmt_cli.evaluation.answers.report import HEADER, AnswerScores, notes_of, rows_of
+from vlmt_cli.evaluation.answers.report import AnswerScores, header_of, notes_of, rows_of
 from vlmt_cli.evaluation.bootstrap import Estimate, coverage_explained
 from vlmt_cli.evaluation.contamination import in_words
 from vlmt_cli.evaluation.marks import MEANING, images_of, is_leaked, mark_of, marks_explained
@@ -163,7 +163,9 @@ def answers_section(folder: Path) -> Section:
     )
     said = " ".join(dict.fromkeys(note for each in reports for note in notes_of(each)))
     names = [Path(each.predictions).stem for each in reports]
-    return Section("Scored as another model's", f"{intro} {said}", plain_table(HEADER, rows_of(reports, names)))
+    return Section(
+        "Scored as another model's", f"{intro} {said}", plain_table(header_of(reports), rows_of(reports, names))
+    )
 
 
 def seen_section(models: Mapping[str, Scores]) -> Section:

@@ -92,7 +92,7 @@ def evaluate_predictions(
         as_json: whether the scores are printed as JSON, a list with an object a file.
     """
     from vlmt_cli.commands.show import progress, say, stdout, table
-    from vlmt_cli.evaluation.answers.report import HEADER, notes_of, rows_of
+    from vlmt_cli.evaluation.answers.report import header_of, notes_of, rows_of
     from vlmt_cli.evaluation.answers.score import Asked, score_files
 
     if lost := [name for name, value in others.items() if value]:
@@ -127,7 +127,7 @@ def evaluate_predictions(
     console = stdout()
     reports = [each.report for each in scored]
     if rows := rows_of(reports, names):
-        console.print(table(HEADER, rows, f"{reports[0].benchmark}, in %", left=2))
+        console.print(table(header_of(reports), rows, f"{reports[0].benchmark}, in %", left=2))
     for lines, name in zip(said, names, strict=True):
         own = [line for line in lines if len(scored) == 1 or not all(line in each for each in said)]
         for line in own:
@@ -147,7 +147,7 @@ def _names(paths: Sequence[Path]) -> list[str]:
 def _onto_leaks(seen: Path, scored: "Sequence[Scored]", names: Sequence[str]) -> Path | None:
     """Put the scores onto the page of the scan that says what training saw; None where it has no page."""
     from vlmt_cli.clean.leaks_page import PAGE, add_scores
-    from vlmt_cli.evaluation.answers.report import HEADER, rows_of
+    from vlmt_cli.evaluation.answers.report import header_of, rows_of
 
     reports = [each.report for each in scored]
     page = (seen if seen.is_dir() else seen.parent) / PAGE
@@ -155,9 +155,10 @@ def _onto_leaks(seen: Path, scored: "Sequence[Scored]", names: Sequence[str]) ->
     if training is None or not (rows := rows_of(reports, names)):
         return None
     note = (
-        f"By {training.what}: images seen {training.seen:,}, not seen {training.unseen:,}. Intervals are over images."
+        f"By {training.what}: images seen {training.seen:,}, not seen {training.unseen:,}. Intervals are over"
+        f" {reports[0].unit}."
     )
-    return page if add_scores(page, reports[0].benchmark, HEADER, rows, note) else None
+    return page if add_scores(page, reports[0].benchmark, header_of(reports), rows, note) else None
 
 
 def _as_json(scored: "Sequence[Scored]") -> str:

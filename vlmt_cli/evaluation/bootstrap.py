@@ -22,7 +22,7 @@ RESAMPLES = 1000
 LEVEL = 0.95
 FEW = 20
 """Groups, below which an interval is wider than need be."""
-COVERAGE = f"95% intervals over fewer than {FEW} images are wide: they hold the truth in 95 to 100% of cases."
+COVERAGE = f"95% intervals over fewer than {FEW} {{}} are wide: they hold the truth in 95 to 100% of cases."
 _ROUNDING = 1e-9
 _AT_ONCE = 1 << 20
 
@@ -129,9 +129,9 @@ def paired_difference(
     return Estimate(mean, max(mean - half, -1.0), min(mean + half, 1.0), len(beyond), count)
 
 
-def coverage_explained(groups: Iterable[int]) -> str:
+def coverage_explained(groups: Iterable[int], unit: str = "images") -> str:
     """Say what intervals over so many groups each cover, where any has few; nothing where all have enough."""
-    return COVERAGE if any(count < FEW for count in groups) else ""
+    return COVERAGE.format(unit) if any(count < FEW for count in groups) else ""
 
 
 def by_image(images: Column) -> NDArray[np.int64]:

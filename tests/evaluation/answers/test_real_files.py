@@ -8,6 +8,7 @@ import pytest
 
 from vlmt_cli.evaluation.answers.report import notes_of
 from vlmt_cli.evaluation.answers.score import Asked, score_files
+from vlmt_cli.evaluation.answers.unit import CIRCULAR
 
 
 @pytest.fixture(scope="module")
@@ -115,3 +116,6 @@ def test_mmbench_in_excel(folder):
     [path] = (folder / "llava").glob("mmbench*.xlsx")
     [scored] = score_files([path], Asked("mmbench", resamples=100))
     assert (scored.report.form, scored.report.join.joined) == ("vlmevalkit", 4377)
+    # 796 of 1,176 questions are right in all their permutations, as counted with pandas.
+    assert scored.report.task.score.groups == 1176 and scored.report.unit == "questions"
+    assert scored.report.task.extra[CIRCULAR].value == pytest.approx(796 / 1176)

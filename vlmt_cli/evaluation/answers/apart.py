@@ -53,7 +53,7 @@ def told_apart(images: pa.ListArray, training: pa.Array, links: pa.Table, datase
         by_photo = is_photo & is_photo[is_of_training & (source_of == source)].all()
         told &= np.isin(source_of, sorted(alike)) | has(source) | by_photo
     untold = ~told[pc.index_in(shown, keys).to_numpy()]
-    return np.bincount(pc.list_parent_indices(images).to_numpy(), untold, minlength=len(images)) == 0
+    return np.asarray(np.bincount(pc.list_parent_indices(images).to_numpy(), untold, minlength=len(images)) == 0)
 
 
 def sources_of_keys(keys: pa.Array) -> pa.Array:

@@ -145,7 +145,7 @@ def _yes_no(rows: Rows, to: NDArray[np.int64], table: pa.Table, answers: pa.Arra
         # F1 is 2 TP / (2 TP + FP + FN): a mean in which each side that says yes weighs.
         extra["F1"] = Measure(right, image, yes.astype(np.float64) + wanted)
     extra["share of yes"] = Measure(yes.astype(np.float64), image)
-    if rows.task == "mme":
+    if rows.task == "mme" and pc.count_distinct(image).as_py() < len(image):
         both = np.ones(pc.count_distinct(image).as_py())
         codes = image.dictionary_encode().indices.to_numpy()
         np.minimum.at(both, codes, scores)

@@ -22,7 +22,7 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.evaluation.answers.predicted import Form, Predicted, gather
 from vlmt_cli.evaluation.answers.records import Record, as_text, has, has_any, read_records
 
-_IDS = ("question_id", "questionId", "sent_id", "identifier", "pairID")
+_IDS = ("question_id", "questionId", "sent_id", "identifier", "pairID", "index")
 _TEXTS = ("question", "sent", "expression", "input")
 _IMAGES = ("image_source", "file_name", "image_path", "imageId", "image_id", "image")
 _CATEGORIES = ("category",)

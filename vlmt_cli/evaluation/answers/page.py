@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from vlmt_cli.base.page import escape_html, html_page
-from vlmt_cli.evaluation.answers.report import HEADER, AnswerScores, rows_of
+from vlmt_cli.evaluation.answers.report import AnswerScores, header_of, rows_of
 
 _STYLE = """.wide { overflow-x: auto } table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 th, td { text-align: right; padding: .25rem .9rem .25rem 0; white-space: nowrap }
@@ -22,7 +22,7 @@ def page_of(reports: Sequence[AnswerScores], names: Sequence[str], said: Sequenc
         names: what the files are called.
         said: of each file, in sentences, how it was read and joined and what its figures do not say.
     """
-    head = "".join(f"<th>{escape_html(name)}</th>" for name in HEADER)
+    head = "".join(f"<th>{escape_html(name)}</th>" for name in header_of(reports))
     rows = "".join(_row(row) for row in rows_of(reports, names))
     table = (
         f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>' if rows else ""

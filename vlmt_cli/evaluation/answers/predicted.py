@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from vlmt_cli.evaluation.answers.choices import options_of
 from vlmt_cli.evaluation.answers.records import Record, four_numbers, strings
 
 
@@ -29,6 +30,7 @@ class Predicted:
         convention: of all boxes in the file, where its form says it: ``pixels:xyxy``.
         targets: N right answers, as the file has them.
         target_boxes: (N, 4) right boxes, corners, in the unit that ``sizes`` is in.
+        options: of N questions what they let choose from, as ``choices.options_of`` makes it.
         sizes: (N, 2) width and height of the images, in pixels; 1 where boxes are shares of them.
         notes: what is odd about the file, in sentences.
     """
@@ -45,6 +47,7 @@ class Predicted:
     convention: str | None = None
     targets: pa.Array | None = None
     target_boxes: NDArray[np.float64] | None = None
+    options: pa.Array | None = None
     sizes: NDArray[np.float64] | None = None
     notes: tuple[str, ...] = ()
 
@@ -94,4 +97,5 @@ def gather(
         if made is not None:
             columns[column] = made
     columns.setdefault("answers", pa.nulls(len(records), pa.string()))
+    columns["options"] = options_of(records)
     return Predicted(path, form, **{**columns, **more})

@@ -64,6 +64,8 @@ class AnswerScores(_Model):
         form: of it.
         benchmark, rows_from: which, and where its rows are from.
         rows: how many it has.
+        unit: what intervals resample, and ``groups`` of an estimate count: images; where nothing names them, questions
+            or rows.
         join: how both go together.
         reading: how answers were understood, in sentences.
         task: the score; None where no row has a right answer.
@@ -71,7 +73,7 @@ class AnswerScores(_Model):
         categories: of the benchmark, each one's metrics.
         training: None unless it was asked for.
         against_first: by how much the score is above that of the first file, on the rows that both answer.
-        resamples, seed: of the intervals; images are resampled.
+        resamples, seed: of the intervals.
         versions: of ``vlmt``.
     """
 
@@ -82,6 +84,7 @@ class AnswerScores(_Model):
     benchmark: str
     rows_from: str
     rows: PositiveInt
+    unit: str = "images"
     join: JoinReport
     reading: tuple[str, ...]
     task: TaskScore | None
@@ -94,8 +97,13 @@ class AnswerScores(_Model):
     versions: dict[str, str] = {"vlmt": version("vlmt")}
 
 
-HEADER = ["predictions", "metric", "%", "95% interval", "n", "images"]
 _PARTS = (("seen", "images seen"), ("unseen", "images not seen"), ("difference", "seen less unseen"))
+
+
+def header_of(scores: Sequence[AnswerScores]) -> list[str]:
+    """Return what stands above the columns of ``rows_of``."""
+    units = dict.fromkeys(each.unit for each in scores)
+    return ["predictions", "metric", "%", "95% interval", "n", " or ".join(units)]
 
 
 def rows_of(scores: Sequence[AnswerScores], names: Sequence[str]) -> list[list[str]]:
@@ -161,7 +169,7 @@ def notes_of(scores: AnswerScores) -> list[str]:
     if is_validation(task.split):
         notes.append("On validation images, not on the test set.")
     groups = [each.groups for each in metrics_of(scores)]
-    if said := coverage_explained([*images_of(task), *groups]):
+    if said := coverage_explained([*images_of(task), *groups], scores.unit):
         notes.append(said)
     return notes
 

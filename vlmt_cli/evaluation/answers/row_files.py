@@ -11,6 +11,7 @@ Qwen-VL's and InternVL's lines, whose boxes are corners
 """
 
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.datasets.table import AMONG_CANDIDATES
+from vlmt_cli.evaluation.answers.choices import options_of
 from vlmt_cli.evaluation.answers.predicted import Predicted
 from vlmt_cli.evaluation.answers.records import Record, four_numbers, numbers, read_records, strings
 from vlmt_cli.evaluation.answers.rows import SOURCE, Rows, kind_of, right_columns, split_name
@@ -32,7 +34,8 @@ _IMAGES = ("image", "image_source", "file_name", "filename", "image_path", "img"
            "Flickr30K_ID", "Flikr30kID")  # fmt: skip
 _TARGETS = ("label", "gold_label", "answer", "annotation", "target", "multiple_choice_answer", "gt_answer")
 _BOXES = ("bbox", "gt_bbox_xyxy", "gt_bbox", "box")
-_LETTERS = 5
+_LONGEST_NAME = 1_000
+"""Letters of an image's name; longer ones are pictures."""
 
 
 def rows_of_files(paths: Sequence[Path], name: str) -> Rows:
@@ -59,13 +62,16 @@ def rows_of_files(paths: Sequence[Path], name: str) -> Rows:
     ids = strings(records, _IDS)
     if texts is None and ids is None:
         raise DataError("names neither questions nor their ids", where=paths[0], todo="give the benchmark's own file")
-    given: dict[str, Any] = {"targets": strings(records, _TARGETS), "length": len(records)}
+    given: dict[str, Any] = {
+        "targets": strings(records, _TARGETS), "length": len(records), "options": options_of(records)
+    }  # fmt: skip
     if kind_of(task) == "vqa" and isinstance(records[0].get("answers"), list):
         given["answers"] = [_said(each.get("answers")) for each in records]
     sizes = _sizes(records)
     if kind_of(task) == "referring":
         given["boxes"] = _corners(records, sizes)
-    return _rows(name, split, given, ids, texts, strings(records, _IMAGES), strings(records, ("category",)), sizes,
+    images, named = _shown(strings(records, _IMAGES), ids), strings(records, ("category",))
+    return _rows(name, split, given, ids, texts, images, named, sizes,
                  listed_paths(paths), paths[0].name.partition(".")[0] if len(paths) == 1 else "")  # fmt: skip
 
 
@@ -83,12 +89,28 @@ def rows_of_predictions(predicted: Predicted, name: str) -> Rows:
     boxes, sizes = predicted.target_boxes, predicted.sizes
     if boxes is not None and sizes is None and np.nanmax(boxes) <= 1:
         sizes = np.ones((len(boxes), 2))
-    ids = predicted.ids
+    ids, images = predicted.ids, predicted.images
+    if images is None and task == "mme":
+        images = ids  # which both questions about an image share
     if ids is None or pc.count_distinct(ids).as_py() < len(ids):
         ids = pa.array(np.arange(len(predicted)) if predicted.rows is None else predicted.rows).cast(pa.string())
-    given = {"targets": predicted.targets, "boxes": boxes, "length": len(predicted)}
-    return _rows(name, split, given, ids, predicted.texts, predicted.images, predicted.categories, sizes,
+    given = {"targets": predicted.targets, "boxes": boxes, "length": len(predicted), "options": predicted.options}
+    return _rows(name, split, given, ids, predicted.texts, images, predicted.categories, sizes,
                  f"{predicted.path} itself")  # fmt: skip
+
+
+def _shown(images: pa.Array | None, ids: pa.Array | None) -> pa.Array | None:
+    """Name pictures that stand in the column of images by their hash, and those that another row holds as that one's.
+
+    VLMEvalKit's tables have pictures as text, and in place of one that repeats the index of the row that has it.
+    """
+    if images is None or not pc.any(is_picture := pc.greater(pc.utf8_length(images), _LONGEST_NAME)).as_py():
+        return images
+    names = pc.if_else(is_picture, None, images)
+    at = pc.index_in(names, value_set=ids, skip_nulls=True) if ids is not None else pa.nulls(len(images), pa.int32())
+    held = pc.if_else(is_picture, images, images.take(at)).dictionary_encode()
+    hashes = [sha256(each.encode()).hexdigest()[:32] for each in held.dictionary.to_pylist()]
+    return pc.coalesce(pa.array(hashes, pa.string()).take(held.indices), names)
 
 
 def _check_task(task: str) -> None:
@@ -133,6 +155,8 @@ def _rows(
     texts = pa.nulls(length, pa.string()) if texts is None else texts
     columns = {"example_id": ids, "images": image_lists(images, task, ids, texts), "text": texts,
                **right_columns(task, given)}  # fmt: skip
+    if given.get("options") is not None:
+        columns["options"] = given["options"]
     if categories is not None and categories.null_count < length:
         columns["category"] = categories
     return Rows(name, task, split, kind_of(task), pa.table(columns), origin, sizes, file=file)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.progress import Progress
@@ -36,7 +35,8 @@ from vlmt_cli.evaluation.answers.rows import (
     split_of,
 )
 from vlmt_cli.evaluation.answers.seen import Saw, seen_by_scan, seen_of
-from vlmt_cli.evaluation.bootstrap import RESAMPLES, Estimate, by_image, estimate
+from vlmt_cli.evaluation.answers.unit import CIRCULAR, Unit, circular, unit_of
+from vlmt_cli.evaluation.bootstrap import RESAMPLES, Estimate, estimate
 from vlmt_cli.evaluation.scores import TaskScore
 from vlmt_cli.tasks.groups import rules_of
 from vlmt_cli.tasks.scoring import ScoreColumn
@@ -122,7 +122,7 @@ def score_files(
         saw = seen_by_scan(rows, asked.seen, asked.data)
     elif asked.trained_on:
         saw = seen_of(rows, asked.trained_on, asked.data, progress)
-    groups = by_image(rows.table["images"])
+    unit = unit_of(rows)
     control = None
     if asked.control:
         other = _judged(rows, asked.control, None, asked)
@@ -130,7 +130,7 @@ def score_files(
     scored: list[Scored] = []
     for number, path in enumerate(paths):
         judged = _judged(rows, path, first if not number else None, asked)
-        scored.append(_scored(rows, groups, judged, saw, control, scored[0] if scored else None, asked))
+        scored.append(_scored(rows, unit, judged, saw, control, scored[0] if scored else None, asked))
     return scored
 
 
@@ -239,14 +239,14 @@ def _ranked(rows: Rows, path: Path) -> _File:
 
 def _scored(
     rows: Rows,
-    groups: NDArray[np.int64],
+    unit: Unit,
     file: _File,
     saw: Saw | None,
     control: tuple[str, Judgement] | None,
     first: Scored | None,
     asked: Asked,
 ) -> Scored:
-    drawn = (asked.resamples, asked.seed)
+    drawn, groups = (asked.resamples, asked.seed), unit.groups
     joined, judgement = file.joined, file.judgement
     by_row = np.full(len(rows), np.nan)
     task = training = None
@@ -258,6 +258,8 @@ def _scored(
         counted = judgement.counted
         by_row[counted] = judgement.scores
         extra = {name: mean(value, drawn) for name, value in judgement.extra.items()}
+        if unit.questions is not None:
+            extra[CIRCULAR] = mean(circular(unit.questions, judgement), drawn)
         contamination = beside = None
         if saw is not None:
             contamination, beside, training = contrasted(rows, groups, judgement, saw, control, drawn)
@@ -272,7 +274,7 @@ def _scored(
         categories = by_category(rows, groups, judgement, drawn)
         if joined.missing:
             with_missing = float(judgement.scores.sum() / (len(counted) + joined.missing))
-        reading += judgement.said
+        reading += (*judgement.said, *unit.said)
         chosen = pa.array(counted)
         table = pa.table(
             {
@@ -288,6 +290,7 @@ def _scored(
         benchmark=rows.name,
         rows_from=rows.origin,
         rows=len(rows),
+        unit=unit.name,
         join=_join_report(joined, file.total),
         reading=reading,
         task=task,
