@@ -16,6 +16,8 @@ from vlmt_cli.base.identity import LINKS, links_table
 from vlmt_cli.clean.builtin_index import builtin_index
 from vlmt_cli.clean.index import Benchmark, image_rows, make_index
 from vlmt_cli.clean.scan import HITS, ready, scan_batch
+from vlmt_cli.clean.scan_claim import compared_with, conclusion, without_hit
+from vlmt_cli.clean.scan_report import make_report
 from vlmt_cli.clean.scan_write import write_mixture
 from vlmt_cli.clean.texts import hash_texts
 from vlmt_cli.commands.scan_sources import scan_sources
@@ -193,6 +195,26 @@ def test_what_has_no_name_is_counted_by_folder_and_foreign_sources_apart(index, 
     assert tally.compared == tally.images - 2
 
 
+def test_an_image_without_a_name_is_compared_only_with_benchmarks_that_have_such(tmp_path):
+    sha256, rows = "5" * 64, [record(0, ["https://a.org/x"]), {"image_sha256": "6" * 64}, record(2, ["coco/1.jpg"])]
+    (tmp_path / "mix.json").write_text(json.dumps([*rows, record(3, ["https://live.staticflickr.com/1/7_ab.jpg"])]))
+    links = [
+        links_table(pa.array(["nlvr2:x"]), pa.array(["url:https://b.org/x"]), "url"),
+        links_table(pa.array(["hashed:x"]), pa.array([f"sha256:{sha256}"]), "file"),
+    ]
+    keys = {"plain": "coco:5", "web": "nlvr2:x", "hashed": "hashed:x", "photos": "flickr30k:8"}
+    images = pa.concat_tables([image_rows(name, pa.array([key])) for name, key in keys.items()])
+    made = make_index({name: Benchmark(name, name) for name in keys}, images, pa.concat_tables(links))
+    for names, compared, of_any in ((["plain"], [1], 1), ([*keys], [1, 3, 2, 2], 4)):
+        known = ready(made, names)
+        scanned, tally, hits = scan_sources(sources_of(str(tmp_path / "mix.json")), known, NO_RULES, None)
+        report = make_report(scanned, tally, hits, known)
+        assert [compared_with(report, name) for name in names] == compared
+        assert report.compared == of_any and f"{of_any} of 4 images could be compared" in conclusion(report)
+    assert "1 of them only with web, photos" in conclusion(report)
+    assert without_hit(report)[-1] == "None of, in the 1 image compared with them: plain."
+
+
 def test_a_list_of_mixtures_is_written_with_its_members(index, tmp_path):
     (tmp_path / "lists").mkdir()
     for part, name in (("a", "COCO_val2014_000000000007.jpg"), ("b", "coco/train2017/000000000008.jpg")):
@@ -247,4 +269,4 @@ def test_real_files_are_read_and_counted_whole(real_data, index, name):
     tallies = [scan_batch(batch, index, source.root)[1] for batch in FORMS[source.form].read(source, Wanted())]
     assert sum(each.records for each in tallies) > 0
     for each in tallies:
-        assert each.compared + sum(each.unnamed.values()) == each.images
+        assert sum(each.ways.values()) + sum(each.unnamed.values()) == each.images

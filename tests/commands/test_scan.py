@@ -49,6 +49,19 @@ def test_a_check_exits_with_4_and_writes_nothing(vlmt, mixture, tmp_path):
     assert not (tmp_path / "scans").exists()
 
 
+def test_a_benchmark_without_addresses_is_never_said_to_be_compared_with_them(vlmt, tmp_path):
+    rows = [{"image": f"https://a.org/{number}", "conversations": []} for number in range(2)]
+    (tmp_path / "mix.json").write_text(json.dumps(rows))
+    arguments = ("scan", tmp_path / "mix.json", "--data", tmp_path, "--against", "coco,pope")
+    code, out, _ = vlmt(*arguments, "--summary", tmp_path / "summary.md")
+    assert code == 0 and "0 of 2 images could be compared" in out and "None of" not in out
+    assert "Not compared with: coco-test, pope," in out
+    assert "2 images are known by address alone, and not compared: the index has no addresses" in out
+    assert "| coco-test | - | 5,000 | - |" in (tmp_path / "summary.md").read_text()
+    card = (tmp_path / "scans" / "mix.json" / "card.md").read_text()
+    assert "No image could be compared with those of: COCO captions, Karpathy test" in card and "None of" not in card
+
+
 @pytest.mark.parametrize(
     ("records", "code", "said"),
     [

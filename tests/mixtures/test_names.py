@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.keys import check_image_key
-from vlmt_cli.mixtures.names import keys_of
+from vlmt_cli.mixtures.names import keys_of, keys_of_addresses
 from vlmt_cli.mixtures.rules import read_rules
 
 NAMES = {
@@ -61,6 +61,35 @@ def test_every_official_spelling_names_its_image() -> None:
     assert dict(zip(NAMES, keys_of(pa.array(NAMES)).keys.to_pylist(), strict=True)) == NAMES
     for key in filter(None, NAMES.values()):
         check_image_key(key)
+
+
+# Official names at other hosts than their publishers'; and what only looks like one.
+ADDRESSES = {
+    "https://s3.amazonaws.com/images.cocodataset.org/train2017/000000000042.jpg": "coco:42",
+    "https://bucket.s3.amazonaws.com/a/COCO_train2014_000000000042.jpg": "coco:42",
+    "https://huggingface.co/datasets/x/y/resolve/main/coco/train2017/42.jpg?download=true": "coco:42",
+    "HTTP://IMAGES.COCODATASET.ORG:80/train2017/000000000042.jpg#top": "coco:42",
+    "http://me:pw@localhost:8000/000000000042.jpg": "coco:42",
+    "https://storage.googleapis.com/download/storage/v1/b/x/o/coco%2Ftrain2017%2F000000000042.jpg?alt=media": "coco:42",
+    "https://lil.nlp.cornell.edu/x/test1-0-0-img0.png": "nlvr2:test1-0-0-img0",
+    "https://cdn.org/vg/VG_100K_2/1.jpg?w=100": "vg:1",
+    "https://cdn.org/gqa/images/n14.jpg": "gqa:n14",
+    "https://cdn.org/flickr30k-images/36979.jpg": "flickr30k:36979",
+    "https://cdn.org/MME_Benchmark/posters/images/tt0120738.jpg": "mme:posters-images-tt0120738",
+    "https://shop.org/pictures/42.jpg": None,
+    "https://shop.org/012345678905.jpg": None,  # a product's number
+    "https://shop.org/view?file=COCO_train2014_000000000042.jpg": None,
+    "coco/train2017/000000000042.jpg": None,
+}
+
+
+def test_an_address_whose_path_ends_in_an_official_name_is_of_that_image(tmp_path: Path) -> None:
+    addresses = pa.array([*ADDRESSES, None])
+    assert keys_of_addresses(addresses).to_pylist() == [*ADDRESSES.values(), None]
+    assert keys_of(addresses, "vg/", source="vg").keys.to_pylist()[:-2] == list(ADDRESSES.values())[:-1]
+    (tmp_path / "rules").write_text("pictures/{number}.jpg = coco\n")
+    ruled = keys_of_addresses(addresses, read_rules(tmp_path / "rules")).to_pylist()
+    assert ruled == [*(key or ("coco:42" if "pictures" in url else None) for url, key in ADDRESSES.items()), None]
 
 
 def test_a_root_counts_as_folders_and_a_source_comes_last() -> None:

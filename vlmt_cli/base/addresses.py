@@ -21,17 +21,17 @@ _LONGEST = 8192
 _HOST = r"^https?://(?:[a-z0-9-]+\.)*(?:static)?flickr\.com/"
 _PHOTO = rf"(?i){_HOST}(?:(?:[^?#]*/)?(?P<file>[0-9]+)_[0-9a-f]+|photos/[^/?#]+/(?P<page>[0-9]+)(?:[/?#]|$))"
 _OFFICIAL = (
-    (r"(?i)^https?://images\.cocodataset\.org/.*?(?:^|[/_])0*(?P<id>[0-9]{1,12})\.jpg$", "coco:"),
-    (r"(?i)^https?://(?:www\.)?mscoco\.org/(?:images/|.*?[/_]0*)(?P<id>[1-9][0-9]{0,11})(?:\.jpg)?$", "coco:"),
-    (r"(?i)^https?://.*/VG_100K(?:_2)?/(?P<id>[1-9][0-9]{0,11})\.jpg$", "vg:"),
+    (r"(?i)^images\.cocodataset\.org/(?:.*[/_])?0*(?P<id>0|[1-9][0-9]{0,11})\.jpg$", "coco:"),
+    (r"(?i)^(?:www\.)?mscoco\.org/(?:images/|.*?[/_]0*)(?P<id>[1-9][0-9]{0,11})(?:\.jpg)?$", "coco:"),
+    (r"(?i)/VG_100K(?:_2)?/(?P<id>[1-9][0-9]{0,11})\.jpg$", "vg:"),
 )
-_MAY_BE_OFFICIAL = r"cocodataset\.org/|mscoco\.org/|/VG_100K"
+_MAY_BE_OFFICIAL = r"(?i)cocodataset\.org[:/]|mscoco\.org[:/]|VG_100K"
 _MAY_BE_FLICKR = r"lickr\.com/"
 
 
 def flickr_photos(urls: pa.Array) -> pa.Array:
     """Name the Flickr photos of N addresses, ``flickr:8119368305``; null where an address names none."""
-    photo = _where_it_may_be(urls, _MAY_BE_FLICKR, _photo_ids)
+    photo = where_it_may_be(urls, _MAY_BE_FLICKR, _photo_ids)
     return pc.binary_join_element_wise("flickr", photo, ":")
 
 
@@ -50,7 +50,25 @@ def normal_addresses(urls: pa.Array) -> pa.Array:
 
 def official_images(urls: pa.Array) -> pa.Array:
     """Name the images that N official addresses of COCO and Visual Genome are of; null for other addresses."""
-    return _where_it_may_be(urls, _MAY_BE_OFFICIAL, _official_keys)
+    return where_it_may_be(urls, _MAY_BE_OFFICIAL, _official_keys)
+
+
+def paths_of(urls: pa.Array) -> pa.Array:
+    """Return hosts and paths of N addresses, ``host/a/b.jpg``: without port, query and fragment; null for others.
+
+    A slash that a path has as ``%2F``, as object stores write it, counts as one.
+    """
+    paths = pc.replace_substring_regex(normal_addresses(urls), r"^url:https://|\?.*$", "")
+    paths = pc.replace_substring_regex(paths, "^([^/:]+):[0-9]+/", r"\1/")
+    return pc.replace_substring_regex(paths, "%2[Ff]", "/")
+
+
+def where_it_may_be(urls: pa.Array, hint: str, extract: Callable[[pa.Array], pa.Array]) -> pa.Array:
+    """Extract from the few of N rows in which a pattern is; null in the others."""
+    urls = urls.cast(pa.string())
+    may_be = pc.match_substring_regex(urls, hint).fill_null(False)
+    mask = may_be.to_numpy(zero_copy_only=False)
+    return extract(urls.filter(may_be)).take(pa.array(np.cumsum(mask) - 1, mask=~mask))
 
 
 def _normalised(urls: pa.Array) -> pa.Array:
@@ -72,16 +90,8 @@ def _photo_ids(urls: pa.Array) -> pa.Array:
 
 
 def _official_keys(urls: pa.Array) -> pa.Array:
-    keys = pa.nulls(len(urls), pa.string())
+    keys, paths = pa.nulls(len(urls), pa.string()), paths_of(urls)
     for pattern, prefix in _OFFICIAL:
-        ids = pc.struct_field(pc.extract_regex(urls, pattern), "id")
+        ids = pc.struct_field(pc.extract_regex(paths, pattern), "id")
         keys = pc.coalesce(keys, pc.binary_join_element_wise(prefix, ids, ""))
     return keys
-
-
-def _where_it_may_be(urls: pa.Array, hint: str, extract: Callable[[pa.Array], pa.Array]) -> pa.Array:
-    """Extract from the few rows in which a pattern is; null in the others."""
-    urls = urls.cast(pa.string())
-    may_be = pc.match_substring_regex(urls, hint).fill_null(False)
-    mask = may_be.to_numpy(zero_copy_only=False)
-    return extract(urls.filter(may_be)).take(pa.array(np.cumsum(mask) - 1, mask=~mask))

@@ -12,17 +12,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vlmt_cli.base.addresses import flickr_photos, normal_addresses, official_images
+from vlmt_cli.base.addresses import flickr_photos, normal_addresses
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.words import quoted
 from vlmt_cli.clean.croissant import files_below
 from vlmt_cli.clean.question import list_hash
 from vlmt_cli.clean.scan_write import lists_of
 from vlmt_cli.clean.splits import ROLES, Split, image_split
-from vlmt_cli.mixtures.batch import Batch, Source, Wanted, addresses_of, column_of
+from vlmt_cli.mixtures.batch import Batch, Source, Wanted, column_of, names_and_addresses
 from vlmt_cli.mixtures.benchmark_file import keys_of_shown, read_benchmark
 from vlmt_cli.mixtures.forms import FORMS
-from vlmt_cli.mixtures.names import keys_of
+from vlmt_cli.mixtures.names import keys_of, keys_of_addresses
 from vlmt_cli.mixtures.opening import form_of, sources_of
 
 _OF_IMAGES = ("records", "coco")
@@ -124,9 +124,9 @@ def _named(batch: Batch, root: str, source: str | None) -> tuple[pa.Array, pa.Ar
     An image that only its address names has the photo at Flickr, or the address itself, for a key. Behind the images
     stand the records that could not be read.
     """
-    names, addresses = column_of(batch.images, "name"), addresses_of(batch.images)
+    names, addresses = names_and_addresses(batch.images)
     keys = keys_of(names, root, source=source).keys
-    said = [official_images(addresses), flickr_photos(addresses), normal_addresses(addresses)]
+    said = [keys_of_addresses(addresses), flickr_photos(addresses), normal_addresses(addresses)]
     damaged = pa.array([f"record {each.record}, which {each.reason}" for each in batch.damaged], pa.string())
     keys = pa.concat_arrays([pc.coalesce(keys, *said), pa.nulls(len(damaged), pa.string())])
     return keys, pa.concat_arrays([pc.coalesce(names, addresses), damaged])

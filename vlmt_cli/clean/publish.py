@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from vlmt_cli.clean.markdown import plain
 from vlmt_cli.clean.report import Report
-from vlmt_cli.clean.scan_report import ScanReport, conclusion
+from vlmt_cli.clean.scan_claim import compared_with, conclusion
+from vlmt_cli.clean.scan_report import ScanReport
 from vlmt_cli.datasets.table import short_title
 
 CARD_FILE, CONDA_FILE = "card.md", "contamination.csv"
@@ -87,10 +88,13 @@ def conda_rows(shared: Sequence[Shared]) -> str:
 def card_of_mixture(report: ScanReport, shared: Sequence[Shared]) -> str:
     """Write a section for the card of a dataset that was scanned."""
     rows = [[each.benchmark, f"{each.images:,}", f"{each.of:,}", each.percent] for each in shared]
-    rest = [each.title for each in report.benchmarks.values() if not each.images]
+    without = {name: each.title for name, each in report.benchmarks.items() if not each.images}
+    rest = [title for name, title in without.items() if compared_with(report, name)]
+    open_ones = [title for name, title in without.items() if title not in rest]
     partly = [each.title for each in report.benchmarks.values() if each.lacks]
     after = [conclusion(report)]
     after += [f"None of the images compared is of: {'; '.join(rest)}."] if rest else []
+    after += [f"No image could be compared with those of: {'; '.join(open_ones)}."] if open_ones else []
     after += [f"Not all images, or not all of their names, are known of: {'; '.join(partly)}."] if partly else []
     return _section(["benchmark", "images in this data", "of", "%"], rows, after)
 

@@ -17,13 +17,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from vlmt_cli.base.addresses import flickr_photos, normal_addresses, official_images
+from vlmt_cli.base.addresses import flickr_photos, normal_addresses
 from vlmt_cli.clean.index import Index, aliases_of
 from vlmt_cli.clean.lookup import Lookup
 from vlmt_cli.clean.texts import hash_parts
 from vlmt_cli.datasets.options import NearDuplicateOptions
-from vlmt_cli.mixtures.batch import Batch, Damaged, addresses_of, column_of
-from vlmt_cli.mixtures.names import keys_of
+from vlmt_cli.mixtures.batch import Batch, Damaged, column_of, names_and_addresses
+from vlmt_cli.mixtures.names import keys_of, keys_of_addresses
 from vlmt_cli.mixtures.rules import NO_RULES, Rules
 
 if TYPE_CHECKING:
@@ -51,6 +51,13 @@ HITS = pa.schema(
     ]
 )
 """A row an image of a record and a benchmark's image that it is."""
+NAME, PICTURE = "name", "picture"
+_ALIASES = ("flickr", "url", "sha256", "md5")
+WAYS = (NAME, *_ALIASES, PICTURE)
+"""By what an image may be looked up. One with a name is compared with all benchmarks: it is one of theirs, or another.
+
+By anything else it is compared only with the benchmarks of which the index has such: addresses, hashes, looks.
+"""
 IMAGE, IMAGE_AND_TEXT = "image", "image and text"
 BORDERLINE_HIT = "borderline"
 _EXAMPLES = 3
@@ -85,10 +92,28 @@ class ScanIndex:
         return np.asarray(names.combine_chunks().dictionary_encode().indices.to_numpy(), np.int64)
 
     @cached_property
+    def kinds(self) -> dict[str, frozenset[str]]:
+        """What stands before the colon of each benchmark's aliases: sources of images, ``url``, ``sha256`` ..."""
+        kind = pc.struct_field(pc.extract_regex(self.aliases["alias"], r"^(?P<kind>[a-z0-9_]+):"), "kind")
+        kinds: dict[str, set[str]] = {name: set() for name in self.index.benchmarks}
+        pairs = pa.table({"benchmark": self.aliases["benchmark"], "kind": kind}).group_by(["benchmark", "kind"])
+        for each in pairs.aggregate([]).to_pylist():
+            kinds[each["benchmark"]].add(each["kind"])
+        return {name: frozenset(each) for name, each in kinds.items()}
+
+    @cached_property
     def sources(self) -> frozenset[str]:
         """Of which sources there are aliases."""
-        found = pc.struct_field(pc.extract_regex(self.aliases["alias"], r"^(?P<source>[a-z0-9_]+):"), "source")
-        return frozenset(found.unique().to_pylist())
+        return frozenset().union(*self.kinds.values())
+
+    @cached_property
+    def ways(self) -> dict[str, frozenset[str]]:
+        """By which of ``WAYS`` images are compared with each benchmark."""
+        ways = {}
+        for name, kinds in self.kinds.items():
+            has_looks = self.pictured.get(name) or self.embedded.get(name) or kinds & {"sha256", "md5", "pixels"}
+            ways[name] = frozenset({NAME, *kinds.intersection(_ALIASES), *([PICTURE] if has_looks else [])})
+        return ways
 
     @cached_property
     def pictures(self) -> "PictureIndex":
@@ -136,7 +161,9 @@ class Tally:
         videos: which are not compared.
         unmet: records whose text says <image>, and that name none in a known field.
         damaged: records that could not be read, the first ones; ``damaged_records`` counts all.
-        compared: images with a key, an address or a hash that could be looked up, or whose picture was compared.
+        compared: images that were compared with any benchmark.
+        ways: images by which of ``WAYS`` they can be looked up, with + between them; of those with a name no others.
+        way_examples: of these, but for names, the first as they stand there.
         pictures: images whose picture was compared; and ``unseen`` those whose was not, by the reason.
         shown: small JPEGs of pictures for a person to look at, by ``HITS.pixels``.
         other_sources: images by their source, where no benchmark of the index has images of it.
@@ -152,6 +179,8 @@ class Tally:
     damaged: list[Damaged] = field(default_factory=list)
     damaged_records: int = 0
     compared: int = 0
+    ways: Counter[str] = field(default_factory=Counter)
+    way_examples: dict[str, list[str]] = field(default_factory=dict)
     pictures: int = 0
     unseen: Counter[str] = field(default_factory=Counter)
     shown: dict[str, bytes] = field(default_factory=dict)
@@ -176,9 +205,11 @@ class Tally:
             self.shown[picture] = jpeg
         self.other_sources += other.other_sources
         self.unnamed += other.unnamed
-        for folder, names in other.examples.items():
-            mine = self.examples.setdefault(folder, [])
-            mine += [name for name in names if name not in mine][: _EXAMPLES - len(mine)]
+        self.ways += other.ways
+        for mine, theirs in ((self.examples, other.examples), (self.way_examples, other.way_examples)):
+            for kind, names in theirs.items():
+                had = mine.setdefault(kind, [])
+                had += [name for name in names if name not in had][: _EXAMPLES - len(had)]
 
 
 def scan_batch(
@@ -197,27 +228,24 @@ def scan_batch(
         Rows of ``HITS`` by record and position, ``file`` null; and what else the batch has.
     """
     images = batch.images
-    names, urls = column_of(images, "name"), column_of(images, "url")
+    names, addresses = names_and_addresses(images)
     named = keys_of(names, root, rules, source)
-    addresses = addresses_of(images)
-    hashes = [
-        pc.binary_join_element_wise(kind, column_of(images, kind), ":")
-        for kind in ("sha256", "md5")
-        if kind in images.schema.names
-    ]
+    kinds = [kind for kind in ("sha256", "md5") if kind in images.schema.names]
+    hashes = [pc.binary_join_element_wise(kind, column_of(images, kind), ":") for kind in kinds]
     keys, by_address = named.keys, []
     if addresses.null_count < len(addresses):
-        keys = pc.coalesce(keys, official_images(addresses))
+        keys = pc.coalesce(keys, keys_of_addresses(addresses, rules))
         by_address = [flickr_photos(addresses), normal_addresses(addresses)]
-    written = pc.coalesce(names, urls, *hashes)
+    written = pc.coalesce(names, addresses, *hashes)
     looked_up = [keys, *hashes, *by_address]
-    is_known = np.any([column.is_valid().to_numpy(zero_copy_only=False) for column in [*looked_up, addresses]], axis=0)
+    ways = [NAME, *kinds, *(("flickr", "url") if by_address else ())]
+    has = {way: column.is_valid().to_numpy(zero_copy_only=False) for way, column in zip(ways, looked_up, strict=True)}
     compared = None
     if "data" in images.schema.names:
         from vlmt_cli.clean.scan_pictures import compare_pictures  # decoders, which a scan of names does not need
 
         compared = compare_pictures(images.column("data"), index.pictures)
-        is_known |= compared.decoded
+        has[PICTURE] = compared.decoded
         looked_up += [compared.sha256, compared.md5, compared.pixels]
     matches = [index.lookup.matches(column) for column in looked_up if column.null_count < len(column)]
     row = np.concatenate([np.empty(0, np.int64), *(rows for rows, _ in matches)])
@@ -257,7 +285,9 @@ def scan_batch(
     folders = named.folders
     if root:
         folders = pc.utf8_rtrim(pc.binary_join_element_wise(root.rstrip("/"), folders, "/"), "/")
-    tally = _tally(batch, index, keys, folders, names, is_known)
+    tally = _tally(batch, index, keys)
+    _count_ways(tally, index, has, written)
+    _count_unnamed(tally, np.any(list(has.values()), axis=0), folders, names)
     if compared:
         tally.pictures, tally.unseen, tally.shown = int(compared.decoded.sum()), compared.reasons, compared.shown
     return hits, tally
@@ -294,13 +324,10 @@ def _shown(batch: Batch, index: ScanIndex, record: pa.Array, found: pa.Table) ->
     ]
 
 
-def _tally(
-    batch: Batch, index: ScanIndex, keys: pa.Array, folders: pa.Array, names: pa.Array, is_known: NDArray[np.bool_]
-) -> Tally:
+def _tally(batch: Batch, index: ScanIndex, keys: pa.Array) -> Tally:
     sources = pc.list_element(pc.split_pattern(keys, ":", max_splits=1), 0)
     by_source = Counter({each["values"]: each["counts"] for each in pc.value_counts(sources).to_pylist()})
-    unnamed = pc.if_else(pa.array(is_known), None, pc.coalesce(folders, ""))
-    tally = Tally(
+    return Tally(
         records=batch.records,
         images=len(keys),
         without_image=batch.records - len(pc.unique(column_of(batch.images, "record"))) - len(batch.damaged),
@@ -308,16 +335,45 @@ def _tally(
         unmet=batch.unmet,
         damaged=list(batch.damaged[:_EXAMPLES]),
         damaged_records=len(batch.damaged),
-        compared=int(is_known.sum()),
         other_sources=Counter({name: n for name, n in by_source.items() if name and name not in index.sources}),
     )
+
+
+def _count_ways(tally: Tally, index: ScanIndex, has: dict[str, NDArray[np.bool_]], written: pa.Array) -> None:
+    """Count images by how they can be looked up.
+
+    Args:
+        tally: to be filled.
+        index: that they are looked up in.
+        has: for some of ``WAYS`` which of N images can be looked up so.
+        written: the images as they stand in the mixture.
+    """
+    others = [way for way in WAYS if way in has and way != NAME]
+    number = np.zeros(len(written), np.int64)
+    for bit, way in enumerate(others):
+        number |= has[way].astype(np.int64) << bit
+    number[has[NAME]] = 1 << len(others)
+    for each, images in enumerate(np.bincount(number).tolist()):
+        ways = [NAME] if each == 1 << len(others) else [way for bit, way in enumerate(others) if each >> bit & 1]
+        if not images or not ways:
+            continue
+        tally.ways[together := "+".join(ways)] = images
+        if any(of.intersection(ways) for of in index.ways.values()):
+            tally.compared += images
+        if NAME not in ways:
+            mine = written.take(pa.array(np.flatnonzero(number == each)[:_SHOWN]))
+            tally.way_examples[together] = mine.drop_null().unique().slice(0, _EXAMPLES).to_pylist()
+
+
+def _count_unnamed(tally: Tally, is_known: NDArray[np.bool_], folders: pa.Array, names: pa.Array) -> None:
+    """Count by folder the images that cannot be looked up at all."""
+    unnamed = pc.if_else(pa.array(is_known), None, pc.coalesce(folders, ""))
     for each in pc.value_counts(unnamed).to_pylist():
         if each["values"] is not None:
             folder = each["values"]
             tally.unnamed[folder] = each["counts"]
             mine = names.filter(pc.equal(unnamed, folder)).drop_null()
             tally.examples[folder] = mine.unique().slice(0, _EXAMPLES).to_pylist()
-    return tally
 
 
 def hit_images(hits: pa.Table) -> dict[str, int]:

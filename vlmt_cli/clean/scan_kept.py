@@ -31,7 +31,7 @@ EVERY = 30.0
 _ROWS = pa.schema([("unit", pa.string()), ("scanned", pa.large_binary())])
 _WAY = b"vlmt_scan"
 _MET = b"vlmt_met"
-_VERSION = 1
+_VERSION = 2
 
 
 def way_of(work: Work) -> str:
@@ -67,7 +67,7 @@ def unpacked(data: bytes) -> Scanned:
     """Return what ``packed`` was given."""
     hits = pa.ipc.open_stream(data).read_all()
     records, met = msgspec.json.decode(hits.schema.metadata[_MET])
-    met |= {name: Counter(met[name]) for name in ("unseen", "other_sources", "unnamed")}
+    met |= {name: Counter(met[name]) for name in ("unseen", "other_sources", "unnamed", "ways")}
     met["damaged"] = [Damaged(**each) for each in met["damaged"]]
     met["shown"] = {picture: b64decode(jpeg) for picture, jpeg in met["shown"].items()}
     return Scanned(records, hits.replace_schema_metadata(None), Tally(**met))

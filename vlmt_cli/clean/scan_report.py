@@ -10,12 +10,11 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 
 from vlmt_cli.base.documents import read_json
 from vlmt_cli.base.errors import DataError, UsageError
-from vlmt_cli.base.words import count, escaped, quoted
 from vlmt_cli.clean.index_gaps import gaps_of
-from vlmt_cli.clean.scan import BORDERLINE_HIT, IMAGE_AND_TEXT, ScanIndex, Tally, hit_images
+from vlmt_cli.clean.scan import BORDERLINE_HIT, IMAGE_AND_TEXT, WAYS, ScanIndex, Tally, hit_images
 
-SCAN_VERSION = 2
-_SHOWN, _EXAMPLES = 12, 3
+SCAN_VERSION = 3
+_EXAMPLES = 3
 
 
 class _Model(BaseModel):
@@ -50,6 +49,7 @@ class HitBenchmark(_Model):
         with_text: those of them that also have a text that the benchmark asks about the image.
         has_texts: whether the index has the benchmark's texts.
         how: images by how they are known; an image may be known in several ways.
+        ways: by which of ``clean.scan.WAYS`` the mixture's images are compared with it.
         lacks: what the index lacks of it, and what that could hide.
     """
 
@@ -61,6 +61,7 @@ class HitBenchmark(_Model):
     with_text: NonNegativeInt
     has_texts: bool
     how: dict[str, int]
+    ways: tuple[str, ...] = WAYS
     lacks: tuple[str, ...]
 
 
@@ -83,7 +84,9 @@ class ScanReport(_Model):
             not be read.
         damaged_examples: the first of them.
         unmet: records without an image whose text says ``<image>``.
-        compared: images that could be looked up, or whose picture was compared.
+        compared: images that were compared with any of the benchmarks.
+        ways: images by which of ``clean.scan.WAYS`` they can be looked up, with + between them.
+        way_examples: of these, but for names, the first as they stand there.
         pictures: images whose picture was compared; None where pictures were not asked for.
         unseen: images whose picture was not compared, by the reason.
         embedding: by which network's embeddings pictures were compared, and from which cosine they count.
@@ -105,6 +108,8 @@ class ScanReport(_Model):
     damaged: NonNegativeInt
     damaged_examples: tuple[str, ...]
     compared: NonNegativeInt
+    ways: dict[str, int] = {}
+    way_examples: dict[str, tuple[str, ...]] = {}
     pictures: int | None = None
     unseen: dict[str, int] = {}
     embedding: str | None = None
@@ -147,6 +152,7 @@ def make_report(
             with_text=_records(with_text),
             has_texts=any(of == name for of, _ in index.texts),
             how={each["values"]: each["counts"] for each in pc.value_counts(ways["how"]).to_pylist()},
+            ways=tuple(way for way in WAYS if way in index.ways[name]),
             lacks=(*gaps_of(index.index, name), *(_not_pictured(index, name) if pictures else ())),
         )
     return ScanReport(
@@ -161,6 +167,8 @@ def make_report(
         damaged=tally.damaged_records,
         damaged_examples=tuple(f"record {each.record}: {each.reason}" for each in tally.damaged),
         compared=tally.compared,
+        ways=dict(tally.ways.most_common()),
+        way_examples={ways: tuple(examples) for ways, examples in tally.way_examples.items()},
         pictures=tally.pictures if pictures else None,
         unseen=dict(tally.unseen.most_common()),
         embedding=_embedding(index) if pictures and index.embeddings else None,
@@ -203,126 +211,6 @@ def _embedding(index: ScanIndex) -> str:
 
 def _records(hits: pa.Table) -> int:
     return len(hits.group_by(["file", "record"]).aggregate([]))
-
-
-def conclusion(report: ScanReport) -> str:
-    """Say in a sentence or two what was found, and how far was looked."""
-    if not report.records:
-        return "The mixture has no records: nothing was compared."
-    unnamed = sum(each.images for each in report.unnamed.values())
-    may_be = "a test image" if unnamed == 1 else "test images"
-    rest = f", and nothing names {unnamed:,}, which may be {may_be}" if unnamed else ""
-    means = "name, address or hash" if report.pictures is None else "name, address, hash or picture"
-    looked = f"{report.compared:,} of {count(report.images, 'image')} could be compared by {means}{rest}."
-    if unseen := sum(report.unseen.values()):
-        looked += f" {count(unseen, 'picture')} could not be compared."
-    if report.to_judge:
-        looked += f" {count(report.to_judge, 'picture')} may be a test image: a person must judge."
-    if not report.hit_records:
-        return f"No record shows a test image that was recognised: {looked}"
-    share = 100 * report.hit_records / report.records
-    show = "shows" if report.hit_records == 1 else "show"
-    return f"{report.hit_records:,} of {count(report.records, 'record')} ({share:.1f}%) {show} test images: {looked}"
-
-
-def unchecked(report: ScanReport) -> str:
-    """Say why no image of a mixture could be read, so that a check of it says nothing; else empty.
-
-    Images without a known name, and a mixture without records, are what cleaning may leave: they pass, and are counted.
-    """
-    if report.compared or report.images:
-        return ""
-    if report.damaged:
-        return f"{report.damaged:,} of its {count(report.records, 'record')} could not be read"
-    if report.unmet:
-        return f"{count(report.unmet, 'record')} with <image> in the text, and no image"
-    return ""
-
-
-def notes(report: ScanReport) -> list[str]:
-    """Say what was passed over: a line each."""
-    said = []
-    if empty := [each.path for each in report.mixture if not each.records]:
-        names = ", ".join(quoted(path) for path in empty[:_EXAMPLES])
-        said.append(f"{count(len(empty), 'file')} without records (such as {names}).")
-    if report.without_image:
-        said.append(f"{count(report.without_image, 'record')} without an image.")
-    if report.unmet:
-        todo = "is the field of their images called image or images?"
-        said.append(f"{count(report.unmet, 'record')} with <image> in the text, and without an image: {todo}")
-    if report.videos:
-        said.append(f"{count(report.videos, 'video')}, not compared.")
-    if report.damaged:
-        examples = "; ".join(report.damaged_examples)
-        said.append(f"{count(report.damaged, 'record')} could not be read ({escaped(examples)}).")
-    for reason, unseen in report.unseen.items():
-        said.append(f"{count(unseen, 'picture')} not compared: {escaped(reason)}.")
-    if report.embedding:
-        said.append(f"{escaped(report.embedding)}.")
-    if report.other_sources:
-        sources = ", ".join(f"{name} {images:,}" for name, images in list(report.other_sources.items())[:_SHOWN])
-        said.append(f"Images of sources that none of these benchmarks uses: {sources}.")
-    for folder, each in list(report.unnamed.items())[:_SHOWN]:
-        if not folder and not each.examples:
-            images = f"{count(each.images, 'image')} {'has' if each.images == 1 else 'have'}"
-            said.append(f"{images} no name, and {'was' if each.images == 1 else 'were'} not compared.")
-            continue
-        where = quoted(folder) if folder else "no folder"
-        examples = ", ".join(quoted(name) for name in each.examples)
-        said.append(f"Not named, and not compared: {count(each.images, 'image')} in {where} (such as {examples}).")
-    if len(report.unnamed) > _SHOWN:
-        said.append(f"Not named, in {len(report.unnamed) - _SHOWN:,} further folders: report.json lists them.")
-    if report.hit_records and not any(each.has_texts for each in report.benchmarks.values()):
-        said.append("The index has no texts of these benchmarks: an image that was seen does not mean a seen question.")
-    return said
-
-
-def gaps(report: ScanReport) -> list[str]:
-    """Say what the index lacks of the benchmarks, and what that could hide: a line each."""
-    lacking: dict[str, list[str]] = {}
-    for name, benchmark in report.benchmarks.items():
-        for gap in benchmark.lacks:
-            lacking.setdefault(gap, []).append(name)
-    return [
-        f"{', '.join(names[:3])}{f' and {len(names) - 3} others' if len(names) > 3 else ''}: {gap}."
-        for gap, names in lacking.items()
-    ]
-
-
-def rows_of(report: ScanReport) -> tuple[list[str], list[list[str]]]:
-    """Lay the benchmarks out, those with most images first; those without a hit follow."""
-    has_texts = any(each.has_texts for each in report.benchmarks.values())
-    more = ["with text"] if has_texts else []
-    header = ["benchmark", "test images shown", "of", "% of known", "records", *more, "known by"]
-    rows = []
-    for name, each in sorted(report.benchmarks.items(), key=lambda item: (-item[1].images, item[0])):
-        of = f"{each.known:,}" + (f" ({each.of:,} in truth)" if (each.of or 0) > each.known else "")
-        percent = 100 * each.images / each.known if each.known else 0.0
-        share = "<0.1" if 0 < percent < 0.05 else f"{percent:.1f}"
-        how = ", ".join(f"{way} {images:,}" for way, images in sorted(each.how.items(), key=lambda item: -item[1]))
-        text = [f"{each.with_text:,}" if each.has_texts else "-"] if has_texts else []
-        rows.append([name, f"{each.images:,}", of, share, f"{each.records:,}", *text, how])
-    return header, rows
-
-
-def markdown(report: ScanReport) -> str:
-    """Write the report for people."""
-    header, rows = rows_of(report)
-    lines = ["# Test images in a training mixture", "", escaped(conclusion(report)), ""]
-    lines += [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
-    lines += [f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |" for row in rows]
-    lines += ["", "## What was passed over, and what the index lacks", ""]
-    lines += [f"- {_plain(note)}" for note in [*notes(report), *gaps(report)]] or ["- Nothing."]
-    lines += ["", "## Files", "", "| file | form | records | with test images |", "|---|---|---:|---:|"]
-    lines += [
-        f"| {_plain(each.path)} | {each.form} | {each.records:,} | {each.hit_records:,} |" for each in report.mixture
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _plain(text: str) -> str:
-    """Keep what others wrote from being read as Markdown or HTML."""
-    return escaped(text).replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;").replace("`", "&#96;")
 
 
 def refuse_other(folder: Path, given: Sequence[str], benchmarks: Collection[str], pictures: bool) -> None:

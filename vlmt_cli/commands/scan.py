@@ -132,8 +132,9 @@ def scan(
     from vlmt_cli.clean.leaks import write_scan_leaks
     from vlmt_cli.clean.own_index import OWN, files_of_benchmarks, known_index
     from vlmt_cli.clean.scan import BORDERLINE_HIT, ready
+    from vlmt_cli.clean.scan_claim import conclusion, markdown, unchecked
     from vlmt_cli.clean.scan_drive import Pictures
-    from vlmt_cli.clean.scan_report import conclusion, make_report, markdown, refuse_other, unchecked
+    from vlmt_cli.clean.scan_report import make_report, refuse_other
     from vlmt_cli.clean.scan_write import targets, write_mixture
     from vlmt_cli.clean.verdicts import NONE, read_verdicts
     from vlmt_cli.commands.scan_sources import scan_part, scan_sources, sources_given
@@ -227,17 +228,16 @@ def scan(
 
 
 def _show(report: "ScanReport") -> None:
-    from vlmt_cli.clean.scan_report import conclusion, gaps, notes, rows_of
+    from vlmt_cli.clean.scan_claim import conclusion, gaps, notes, rows_of, without_hit
     from vlmt_cli.commands.show import stdout, table
 
     header, rows = rows_of(report)
     console = stdout()
-    shown = [row for row in rows if row[1] != "0"]
+    shown = [row for row in rows if row[1] not in ("0", "-")]
     if shown:
         console.print(table(header, shown, "Test images that the mixture shows"))
-    clean = [row[0] for row in rows if row[1] == "0"]
-    if clean and report.compared:
-        console.print(f"None of: {', '.join(clean)}.")
+    for line in without_hit(report):
+        console.print(line)
     console.print(conclusion(report))
     for note in notes(report):
         console.print(f"  {note}", soft_wrap=True)
@@ -252,7 +252,7 @@ def _show(report: "ScanReport") -> None:
 def _write_results(folder: Path, name: str, report: "ScanReport", hits: "pa.Table") -> list[Path]:
     from vlmt_cli.base.files import write_parquet, write_text
     from vlmt_cli.clean.publish import CARD_FILE, CONDA_FILE, card_of_mixture, conda_rows, shared_in_mixture
-    from vlmt_cli.clean.scan_report import markdown
+    from vlmt_cli.clean.scan_claim import markdown
 
     shared = shared_in_mixture(report, name)
     texts = {
@@ -278,7 +278,7 @@ def _describe(
 ) -> None:
     """Write croissant.json: the results and the written mixture, made from the mixture, its lists, and indexes."""
     from vlmt_cli.clean.croissant import files_below, sha256_of, write_croissant
-    from vlmt_cli.clean.scan_report import conclusion
+    from vlmt_cli.clean.scan_claim import conclusion
     from vlmt_cli.clean.scan_write import lists_of
 
     lists = [path for given in mixture for path in lists_of(given, form)]

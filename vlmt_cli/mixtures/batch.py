@@ -118,10 +118,25 @@ def column_of(images: pa.RecordBatch, name: str) -> pa.Array:
     return images.column(name).cast(kind) if name in images.schema.names else pa.nulls(images.num_rows, kind)
 
 
-def addresses_of(images: pa.RecordBatch) -> pa.Array:
-    """Return the addresses of a batch's images, names that are addresses among them; null for the others."""
+def names_and_addresses(images: pa.RecordBatch) -> tuple[pa.Array, pa.Array]:
+    """Return the names of a batch's images, and their addresses, wherever they stand; null where there is none.
+
+    A name that is an address is no name; a path in the place of an address is a name where there is no other.
+    """
     names = column_of(images, "name")
-    return pc.coalesce(column_of(images, "url"), pc.if_else(pc.match_substring_regex(names, "^https?://"), names, None))
+    is_address = pc.match_substring_regex(names, "(?i)^https?://")
+    addresses = pc.if_else(is_address, names, None)
+    if pc.any(is_address, min_count=0).as_py():
+        names = pc.if_else(is_address, None, names)
+    if "url" in images.schema.names:
+        urls = column_of(images, "url")
+        is_usual = pc.or_(pc.starts_with(urls, "https://"), pc.starts_with(urls, "http://"))
+        if pc.all(is_usual, min_count=0).as_py():  # nearly always, and much faster told so
+            return names, pc.coalesce(urls, addresses)
+        is_address = pc.match_substring_regex(urls, r"(?i)^\s*(?:https?:)?//")
+        addresses = pc.coalesce(pc.if_else(is_address, urls, None), addresses)
+        names = pc.coalesce(names, pc.if_else(is_address, None, urls))
+    return names, addresses
 
 
 @dataclass(frozen=True)

@@ -26,13 +26,12 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vlmt_cli.base.addresses import official_images
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.packed import open_packed
 from vlmt_cli.base.words import printable
 from vlmt_cli.mixtures.batch import Source, Wanted
 from vlmt_cli.mixtures.forms import FORMS
-from vlmt_cli.mixtures.names import keys_of
+from vlmt_cli.mixtures.names import keys_of, keys_of_addresses
 
 NAME_FIELDS = (
     "image", "images", "file_name", "filename", "image_path", "img_path", "img", "image_name", "image_file",
@@ -130,7 +129,7 @@ def keys_of_shown(shown: Shown, source: str | None, root: str = "") -> pa.Array:
     addresses = [
         pa.array([each[n] if n < len(each) else None for each in shown.urls], pa.string()) for n in range(urls)
     ]
-    return pc.coalesce(pa.nulls(len(shown), pa.string()), *named, *map(official_images, addresses))
+    return pc.coalesce(pa.nulls(len(shown), pa.string()), *named, *map(keys_of_addresses, addresses))
 
 
 def hashes_of(data: bytes) -> list[str]:

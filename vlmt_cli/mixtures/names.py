@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vlmt_cli.base.addresses import official_images
+from vlmt_cli.base.addresses import official_images, paths_of, where_it_may_be
 from vlmt_cli.base.keys import SOURCES, has_official_id, right_source
 from vlmt_cli.mixtures.rules import NO_RULES, Rules
 
@@ -78,6 +78,15 @@ _PATTERNS = {
     _OTHER: r"^(?P<id>[A-Za-z0-9_](?:[A-Za-z0-9_-]|\.[A-Za-z0-9_-])*)$",
 }
 _TAIL = re.compile(r"(?:[A-Za-z0-9_-]+/)*[A-Za-z0-9_-]+", re.ASCII)
+_ADDRESS = "(?i)^https?://"
+# What an address has in which a name may be official: a folder that is known, the beginning of a name, or all of it.
+_IN_FOLDER = "|".join(pattern.replace(".*", "[^/%]*") for pattern in _FOLDERS.values())
+_BEGINNING = "COCO_(?:train|val|test)20|v7w_[0-9]|VisualDialog_|VizWiz_|sa_[0-9]|GCC_(?:train|val)_"
+_WHOLE = "n[1-9][0-9]{0,7}|0{6}[0-9]{6}|(?:train|dev|test[12])-[0-9]+-[0-9]+-img[01]"
+_MAY_BE_NAMED = (
+    rf"(?:/|%2[Ff])(?:(?i:{_IN_FOLDER})(?:/|%2[Ff])|{_BEGINNING}|(?:{_WHOLE})(?:[.?#]|$))"
+    r"|(?i:cocodataset\.org[:/]|mscoco\.org[:/])"
+)
 
 
 @dataclass(frozen=True)
@@ -98,12 +107,39 @@ def keys_of(names: pa.Array, root: str = "", rules: Rules = NO_RULES, source: st
 
     Args:
         names: N strings as they stand in a mixture: paths, file names, ids, addresses, or image keys ``source:id``.
-        root: what stands before them, such as ``./data/coco/train2014/``.
+        root: what stands before them, such as ``./data/coco/train2014/``, but for addresses.
         rules: of the user; they come first.
-        source: of names whose form and folders say none.
+        source: of names whose form and folders say none, but for addresses.
     """
     encoded = names.cast(pa.string()).dictionary_encode()
     distinct, codes = encoded.dictionary, encoded.indices
+    is_address = pc.match_substring_regex(distinct, _ADDRESS)
+    if not pc.any(is_address, min_count=0).as_py():
+        named = _named(distinct, root, rules, source)
+        return Named(named.keys.take(codes), named.folders.take(codes))
+    named = _named(pc.if_else(is_address, None, distinct), root, rules, source)
+    by_address = keys_of_addresses(pc.if_else(is_address, distinct, None), rules)
+    hosts = pc.if_else(pc.is_null(by_address), _folder_class(_split(distinct)[0]), None)
+    folders = pc.coalesce(named.folders, pc.if_else(is_address, hosts, None))
+    return Named(pc.coalesce(named.keys, by_address).take(codes), folders.take(codes))
+
+
+def keys_of_addresses(urls: pa.Array, rules: Rules = NO_RULES) -> pa.Array:
+    """Name the images of N addresses by the official names that their paths end in; null where they end in none.
+
+    The names, and the folders before them, are those of ``keys_of``; port, query and fragment do not count. What a
+    bare number means, no ``source`` says here: the numbers of most addresses are those of a web site.
+    """
+    named = where_it_may_be(urls, _MAY_BE_NAMED, _official_keys)
+    return pc.coalesce(rules.keys_of(paths_of(urls)), named) if rules.patterns else named
+
+
+def _official_keys(urls: pa.Array) -> pa.Array:
+    return pc.coalesce(_named(paths_of(urls), "", NO_RULES, None).keys, official_images(urls))
+
+
+def _named(distinct: pa.Array, root: str, rules: Rules, source: str | None) -> Named:
+    """Name the images that N names without addresses stand for."""
     safe = pc.less_equal(pc.binary_length(distinct), LONGEST_NAME)
     if _has_controls(distinct):
         safe = pc.and_(safe, pc.invert(pc.match_substring_regex(distinct, r"[\x00-\x1f\x7f]")))
@@ -116,12 +152,11 @@ def keys_of(names: pa.Array, root: str = "", rules: Rules = NO_RULES, source: st
     keys = _filled(keys, lambda rest: _keys_as_written(stems.filter(rest), folders.filter(rest)))
     hints = _hints(folders, root)
     keys = _filled(keys, lambda rest: _keys_by_folder(stems.filter(rest), hints.filter(rest), folders.filter(rest)))
-    keys = _filled(keys, lambda rest: official_images(paths.filter(rest)))
     if source is not None:
         keys = _filled(keys, lambda rest: _keys_of_source(stems.filter(rest), source))
     unnamed = pc.if_else(pc.is_null(keys), pc.coalesce(_folder_class(folders), ""), None)
     unnamed = pc.if_else(pc.equal(distinct, ""), None, unnamed)
-    return Named(keys.take(codes), unnamed.take(codes))
+    return Named(keys, unnamed)
 
 
 def _has_controls(names: pa.Array) -> bool:

@@ -47,7 +47,7 @@ def test_a_scans_hits_and_scanning_agree(scanned):
     assert np.flatnonzero(~by_scan.known).tolist() == [60, 61]
     assert np.flatnonzero(~by_mixture.known).tolist() == [60]  # what has no name cannot be looked up
     assert by_scan.caveats == by_mixture.caveats
-    assert "Nothing names 1 image of the mixture" in by_scan.caveats[0] and not by_scan.is_proxy
+    assert "1 image of the mixture could not be compared" in by_scan.caveats[0] and not by_scan.is_proxy
 
 
 def test_a_scan_that_did_not_look_for_the_images_is_refused(scanned, tmp_path):

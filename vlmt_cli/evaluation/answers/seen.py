@@ -23,6 +23,7 @@ from vlmt_cli.base.words import count, listed, quoted
 from vlmt_cli.clean.index import Benchmark, Index, image_rows, make_index
 from vlmt_cli.clean.own_index import known_index
 from vlmt_cli.clean.scan import HITS, Tally, all_hits, ready, scan_batch
+from vlmt_cli.clean.scan_claim import partly_compared
 from vlmt_cli.clean.scan_report import ScanReport
 from vlmt_cli.datasets.prepared import prepared
 from vlmt_cli.datasets.table import DATASETS
@@ -108,6 +109,7 @@ def seen_by_scan(rows: Rows, hits: Path, data: Path) -> Saw:
         raise DataError(what, where=path, todo="scan with --against, or give the mixture to --trained-on")
     _check_compared(path, report.records, report.images, report.compared)
     unnamed = sum(each.images for each in report.unnamed.values())
+    unnamed += sum(each.images for each in partly_compared(report))
     mixture = listed([Path(each.path).name for each in report.mixture[:2]]) + (
         f" and {len(report.mixture) - 2} more" if len(report.mixture) > 2 else "")  # fmt: skip
     caveats = _caveats(unnamed, report.damaged, report.unmet, _names_alone(rows, known & ~seen))
@@ -162,7 +164,7 @@ def seen_by_mixture(rows: Rows, mixture: str, data: Path, progress: Progress = l
     is_hit = pc.is_in(images.flatten(), value_set=hits["image"].combine_chunks().cast(HITS.field("image").type))
     seen = _rows_with(images, is_hit.to_numpy(zero_copy_only=False)) & known
     alone = _names_alone(rows, known & ~seen)
-    caveats = _caveats(sum(tally.unnamed.values()), tally.damaged_records, tally.unmet, alone)
+    caveats = _caveats(tally.images - tally.compared, tally.damaged_records, tally.unmet, alone)
     return Saw(seen, known, f"a scan of {Path(mixture).name}", caveats)
 
 
@@ -268,10 +270,11 @@ def _links(data: Path, index: Index) -> pa.Table:
     return pa.concat_tables([index.links, read_links(data)]) if data.is_dir() else index.links
 
 
-def _caveats(unnamed: int, damaged: int, unmet: int, alone: list[str]) -> tuple[str, ...]:
+def _caveats(missed: int, damaged: int, unmet: int, alone: list[str]) -> tuple[str, ...]:
     said = []
-    if unnamed:
-        said.append(f"Nothing names {count(unnamed, 'image')} of the mixture: any may be one that counts as unseen.")
+    if missed:
+        what = f"{count(missed, 'image')} of the mixture could not be compared"
+        said.append(f"{what}, with no name that says which: any may be one that counts as unseen.")
     if unmet:
         what = f"{count(unmet, 'record')} of the mixture {'speaks' if unmet == 1 else 'speak'} of an image"
         said.append(f"{what} in no field that is known: any may be one that counts as unseen.")
