@@ -363,7 +363,9 @@ def test_a_part_of_the_examples_that_is_gone_or_damaged_comes_back(vlmt, own_wor
 
 
 def test_files_without_examples_and_a_folder_that_is_not_there_are_errors(vlmt, own_world, tmp_path):
-    (own_world / "raw" / "coco" / "dataset_coco.json").write_text('{"images": []}')
+    (own_world / "raw" / "coco" / "dataset_coco.json").write_text(
+        '{"images": [{"cocoid": 9, "split": "val", "sentences": []}]}'
+    )
     code, _, err = vlmt("clean", "--data", own_world)
     assert code == 3 and "the files of coco hold no example" in err
     code, _, err = vlmt("clean", "--data", tmp_path / "nowhere", "--available")
@@ -414,7 +416,7 @@ def test_further_official_test_files_join_the_union_and_absent_ones_are_named(vl
     )
     questions = {"1": {"imageId": image.removeprefix("vg:"), "question": "Is it?"}}
     pair = dev | {"identifier": "test2-1-0-0", "right_url": "https://elsewhere.org/1.jpg"}
-    for name, content in {"test": {}, "challenge": questions}.items():
+    for name, content in {"test": {"2": {"imageId": "n7", "question": "?"}}, "challenge": questions}.items():
         (own_world / "raw" / "gqa" / f"{name}_balanced_questions.json").write_text(json.dumps(content))
     (own_world / "raw" / "nlvr2" / "test2.json").write_text(json.dumps(pair) + "\n")
     after = json.loads(vlmt(*arguments)[1])

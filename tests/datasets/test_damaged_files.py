@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import pickle
+import re
 
 import pytest
 from handmade import (
@@ -11,6 +12,7 @@ from handmade import (
     GAME_OF_THE_OTHER_RELEASE,
     INSTANCES,
     NLVR2_PAIR,
+    OFFICIAL,
     REFS,
     VE_PAIR,
     Lines,
@@ -19,7 +21,11 @@ from handmade import (
     gqa_question,
     official,
     qa,
+    read,
+    write,
 )
+
+from vlmt_cli.base.errors import DataError
 
 
 def without(record, *fields):
@@ -54,7 +60,8 @@ CASES = {
     "vqa: JSON cut short": ("vqa", VQA | {QUESTIONS: '{"questions": [{"image_id": 4'}, f"{QUESTIONS}: .*truncated"),
     "vqa: JSON of the wrong kind": ("vqa", VQA | {QUESTIONS: VQA[ANNOTATIONS]}, f"{QUESTIONS}: .*`questions`"),
     "vqa: an unanswered question": (
-        "vqa", VQA | {ANNOTATIONS: {"annotations": []}}, f"{QUESTIONS}: question 25000 has no annotation"),
+        "vqa", VQA | {ANNOTATIONS: {"annotations": VQA[ANNOTATIONS]["annotations"][:1]}},
+        f"{QUESTIONS}: question 25000 has no annotation"),
     "vqa: a question twice": (
         "vqa", VQA | {QUESTIONS: {"questions": VQA[QUESTIONS]["questions"] * 2}},
         f"{QUESTIONS}: id '25000' occurs twice"),
@@ -104,7 +111,8 @@ CASES = {
         "refcoco", refs(REFS[0], annotations=[INSTANCES["annotations"][0] | {"bbox": [1, 2, 3]}]),
         r"instances.json: \$.annotations\[0\].bbox: .*length 4"),
     "refcoco: an unknown category": (
-        "refcoco", refs(REFS[0], categories=[]), r"instances.json: \$.annotations\[0\]: category 3 is not defined"),
+        "refcoco", refs(REFS[0], categories=INSTANCES["categories"][:1]),
+        r"instances.json: \$.annotations\[0\]: category 3 is not defined"),
     "refcoco: an object twice": (
         "refcoco", refs(REFS[0], annotations=INSTANCES["annotations"] * 2), r"instances.json: id 12 occurs twice"),
     "visual7w: an unknown box": (
@@ -149,6 +157,25 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_a_damaged_file_is_named(damage, case):
     damage(*CASES[case])
+
+
+def emptied(content):
+    if isinstance(content, str):
+        return "caption\turl\n" if "\t" in content else "\n"
+    if isinstance(content, dict):
+        lists = [key for key, value in content.items() if isinstance(value, list)]
+        return content | {key: [] for key in lists} if lists else {}
+    return Pickle() if isinstance(content, Pickle) else []
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_a_file_without_a_record_is_damaged_whichever_it_is(tmp_path, name):
+    for file in official(name).keys() - {"refs(google).p"}:  # umd's is read
+        if "/" not in file:
+            folder = write(tmp_path / file, official(name) | {file: emptied(official(name)[file])})
+            with pytest.raises(DataError, match=f"{re.escape(file)}: has no record") as caught:
+                read(name, folder)
+            assert caught.value.todo == "download the official file again"
 
 
 class Evil:

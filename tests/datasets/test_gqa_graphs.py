@@ -26,7 +26,7 @@ def test_objects_have_a_name_attributes_and_a_box_in_the_image(read):
                    "box": [1, 2, 6, 6], "width": 20, "height": 10}  # fmt: skip
     assert (clipped["box"], clipped["attributes"]) == ([0, 2, 2, 6], [])
     assert empty["box"] is None and far["box"] is None
-    assert read({}) == []
+    assert read({"30": {"objects": {}}}) == []
 
 
 def test_a_damaged_graph_is_one_line_that_names_it(read):

@@ -23,7 +23,7 @@ BORDERS = ['}, {"id": 1, "text": "', '},{"id":', '"}], "', '}, "a": {"id": 1', "
 texts = st.lists(st.sampled_from(BORDERS) | st.text(max_size=4), max_size=4).map("".join)
 others = st.recursive(texts | st.integers(0, 9), lambda part: st.lists(part, max_size=2) | st.dictionaries(texts, part))
 records = st.lists(
-    st.fixed_dictionaries({"id": st.integers(0, 99), "text": texts}, optional={"x": others}), max_size=30
+    st.fixed_dictionaries({"id": st.integers(0, 99), "text": texts}, optional={"x": others}), min_size=1, max_size=30
 )
 
 

@@ -100,12 +100,13 @@ def splits_of(examples: Prepared, beyond: tuple[str, ...] = IDENTITIES) -> list[
         DataError: as ``read_split``.
     """
     name, outside = examples.name, beyond_paper(examples.name)
-    joins = lambda split: beyond if split in outside else IDENTITIES  # noqa: E731
+    alone = examples.images_alone()
+    joins = {split: beyond if split in outside else IDENTITIES for split in (*examples.manifest.splits, *alone)}
     return [
-        *(read_split(name, split, examples.path(split), joins(split)) for split in examples.manifest.splits),
+        *(read_split(name, split, examples.path(split), joins[split]) for split in examples.manifest.splits),
         *(
-            Split(name, f"{split}{ALONE}", role_of(split), keys, images_each(keys), joins=joins(split))
-            for split, keys in examples.images_alone().items()
+            Split(name, f"{split}{ALONE}", role_of(split), keys, images_each(keys), joins=joins[split])
+            for split, keys in alone.items()
         ),
     ]
 

@@ -27,7 +27,7 @@ from vlmt_cli.base.packed import open_packed
 from vlmt_cli.base.words import printable, quoted
 from vlmt_cli.datasets.crosswalks import address_links
 from vlmt_cli.datasets.options import Options
-from vlmt_cli.datasets.source import find, read_lines
+from vlmt_cli.datasets.source import check_records, find, read_lines
 from vlmt_cli.datasets.tables import RETRIEVAL, Examples, example_table, note
 
 FILES = {"train": "Train_GCC-training.tsv", "val": "Validation_GCC-1.1.0-Validation.tsv"}
@@ -47,6 +47,7 @@ def read(raw: Path, options: Options) -> Examples:
             if has_header := _is_header(captions, urls):
                 note(result.notes, f"header row in {split}, skipped: {quoted(captions[0])}", 1)
                 captions, urls = captions[1:], urls[1:]
+            check_records(path, captions[:1].to_pylist())
             _check_order(path, captions, urls)
             rows = pc.binary_join_element_wise(_PREFIX[split], pa.array(np.arange(len(captions))).cast(pa.string()), "")
             ids, named_in = rows, path

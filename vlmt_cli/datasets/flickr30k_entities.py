@@ -32,7 +32,7 @@ from vlmt_cli.base.keys import image_keys
 from vlmt_cli.base.opening import read_file
 from vlmt_cli.base.words import printable
 from vlmt_cli.datasets.options import Options
-from vlmt_cli.datasets.source import find, read_lines
+from vlmt_cli.datasets.source import check_records, find, read_lines
 from vlmt_cli.datasets.tables import REFERRING, Examples, check_unique, example_table, lists, note, sound_corners
 
 SENTENCES, ANNOTATIONS = "Sentences", "Annotations"
@@ -63,6 +63,7 @@ def read(raw: Path, options: Options) -> Examples:
     for split in SPLITS:
         if path := find(raw, f"{split}.txt"):
             ids = pa.array([line.strip() for line in read_lines(path) if line.strip()], pa.string())
+            check_records(path, ids.to_pylist())
             keys = image_keys("flickr30k", ids, path)  # no id leads out of the folders
             check_unique(ids, path)
             if split == "test":

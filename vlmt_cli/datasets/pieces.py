@@ -67,7 +67,12 @@ def read_columns(
     """
     with carefully(path):
         try:
-            pieces = [columns(records) for records in _pieces(path, kind, below, once)]
+            pieces, total = [], 0
+            for records in _pieces(path, kind, below, once):
+                pieces.append(columns(records))
+                total += len(records)
+            if not total:
+                raise _CannotCut  # read_json has the words for a file without a record
         except (_CannotCut, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             whole = read_json(path, _file_kind(kind, below), notes, once and (lambda read: once(_below(read, below))))
             pieces = [columns(_below(whole, below))]

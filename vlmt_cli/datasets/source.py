@@ -20,6 +20,7 @@ from vlmt_cli.base.collecting import gc_paused
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.opening import open_file
 from vlmt_cli.base.packed import open_packed
+from vlmt_cli.base.words import quoted
 from vlmt_cli.base.zips import archive_of, files_in
 from vlmt_cli.datasets.decoding import (
     AGAIN,
@@ -90,8 +91,8 @@ def read_json(path: Path, kind: type[T], notes: Notes | None = None, once: Once 
         once: how often some keys may stand in the file, given what was decoded; more of them are looked at.
 
     Raises:
-        DataError: the file is cut short, is not valid JSON, a record is not of its type, or has a key twice;
-            the error names the record.
+        DataError: the file is cut short, is not valid JSON, has no record, a record is not of its type, or has a key
+            twice; the error names the record.
     """
     with _buffer(path) as data:
         try:
@@ -102,7 +103,21 @@ def read_json(path: Path, kind: type[T], notes: Notes | None = None, once: Once 
             value = records
         if once:
             check_once(data, once(value), str(path))
+        check_records(path, value)
         return value
+
+
+def check_records(path: Path, value: Any) -> None:
+    """Raise a DataError where what was read of a file has no record: then it is as damaged as an empty file.
+
+    Args:
+        path: the file.
+        value: a list or dict of records, or an object around lists of them.
+    """
+    lists = {"": value} if not isinstance(value, msgspec.Struct) else msgspec.structs.asdict(value)
+    for name, records in lists.items():
+        if isinstance(records, list | dict) and not records:
+            raise DataError(f"has no record{f' in {quoted(name)}' if name else ''}", where=path, todo=AGAIN)
 
 
 def read_json_lines(path: Path, kind: type[T], notes: Notes | None = None, once: Once | None = None) -> list[T]:
@@ -143,12 +158,14 @@ def typed(path: Path, value: Any, kind: type[T]) -> T:
     """Check plain Python data that was read from ``path``, such as a pickle's, and turn it into ``kind``.
 
     Raises:
-        DataError: a record is not of its type; the error names the record.
+        DataError: there is no record, or one is not of its type; the error names it.
     """
     try:
-        return msgspec.convert(value, kind, strict=False)
+        records = msgspec.convert(value, kind, strict=False)
     except (msgspec.ValidationError, RecursionError) as error:
         complain(path, None, b"", kind, error)
+    check_records(path, records)
+    return records
 
 
 def read_lines(path: Path) -> list[str]:

@@ -83,7 +83,7 @@ class Examples:
 
     def images_alone(self) -> dict[str, pa.Array]:
         """Return the distinct keys of each test split's images that none of its examples shows, where there are any."""
-        alone = {}
+        alone: dict[str, pa.Array] = {}
         for split, keys in self.test_images.items():
             keys = keys.unique()
             if split in self.splits:
