@@ -107,7 +107,8 @@ def test_a_file_of_another_split_is_named_with_the_option_to_give(vlmt, world, f
     given = ["--predictions", folder / "better.json", "--benchmark", "refcoco:testB", "--data", world]
     code, _, err = vlmt("evaluate", *given)
     assert (
-        code == 3 and "its ids are those of refcoco:testA, not of refcoco:testB; give --benchmark refcoco:testA" in err
+        code == 3
+        and "its ids are sent_ids of refcoco:testA, not of refcoco:testB; give --benchmark refcoco:testA" in err
     )
 
 
@@ -196,7 +197,8 @@ def test_every_third_row_of_each_task_is_right(vlmt, world, tmp_path, task):
     code, out, err = vlmt("evaluate", *given, "--json")
     assert code == 0, err
     [report] = json.loads(out)
-    assert (report["form"], report["join"]["by"], report["join"]["joined"]) == ("vlmt", "question id", len(rows))
+    by = "sent_id" if task.startswith("refcoco") else "question id"
+    assert (report["form"], report["join"]["by"], report["join"]["joined"]) == ("vlmt", by, len(rows))
     expected = sum(number % 3 == 0 for number in range(len(rows))) / len(rows)
     least = 0.8 * expected if task == "vqa" else expected - 1e-6  # its annotators differ
     assert least <= report["task"]["score"]["value"] <= expected + 1e-6

@@ -64,6 +64,7 @@ class Ref(msgspec.Struct, gc=False):
     image_id: Int64
     split: Literal["train", "val", "testA", "testB", "test"]
     sentences: list[Sentence]
+    ref_id: Int64 | None = None
 
 
 class Annotation(msgspec.Struct, gc=False):
@@ -114,6 +115,27 @@ def image_sizes(raw: Path, keys: pa.Array) -> NDArray[np.float64] | None:
     sides = np.array([(each.width or np.nan, each.height or np.nan) for each in images] + [(np.nan, np.nan)])
     sizes: NDArray[np.float64] = sides[rows.fill_null(len(images)).to_numpy()]
     return sizes
+
+
+def sentence_ids(raw: Path) -> list[pa.Table]:
+    """Return of each file of references the ids of its sentences, as strings: ``sent_id``, ``ref_id``, ``ann_id``,
+    ``image`` (its key) and ``split``; a row a sentence."""
+    tables = []
+    for by in ("unc", "umd", "google"):
+        if path := find(raw, REFS.format(by)):
+            refs = typed(path, _plain(read_pickle(path)), list[Ref])
+            of = pa.array(np.repeat(np.arange(len(refs)), [len(ref.sentences) for ref in refs]))
+            columns = {
+                "ref_id": pa.array([ref.ref_id for ref in refs], pa.int64()).cast(pa.string()),
+                "ann_id": pa.array([ref.ann_id for ref in refs], pa.int64()).cast(pa.string()),
+                "image": image_keys("coco", [ref.image_id for ref in refs], path),
+                "split": pa.array([ref.split for ref in refs], pa.string()),
+            }
+            sentences = pa.array([each.sent_id for ref in refs for each in ref.sentences], pa.int64()).cast(pa.string())
+            tables.append(
+                pa.table({"sent_id": sentences, **{name: column.take(of) for name, column in columns.items()}})
+            )
+    return tables
 
 
 def objects_alike(raw: Path, keys: pa.Array, categories: pa.Array) -> NDArray[np.int64] | None:

@@ -10,12 +10,12 @@ A field's name may say the order of its boxes, ``xyxy`` or ``xywh``; another fie
 from pathlib import Path
 
 from vlmt_cli.evaluation.answers.predicted import Form, Predicted, gather
-from vlmt_cli.evaluation.answers.records import Record, has, has_any, read_records
+from vlmt_cli.evaluation.answers.records import REFER_IDS, Record, has, has_any, read_records
 
 _BOXES = ("pred_box_xyxy_first", "pred_box_xyxy", "pred_bbox_xyxy", "pred_box", "pred_bbox", "predicted_box",
           "box_xyxy", "box_xywh", "bbox_2d", "box", "bbox", "prediction")  # fmt: skip
 _TARGETS = ("gt_bbox_xyxy", "gt_box_xyxy", "gt_bbox", "gt_box")
-_IDS = ("sent_id", "ref_id", "ann_id", "question_id", "id")
+_IDS = (*(name for names in REFER_IDS.values() for name in names), "question_id", "id")
 _TEXTS = ("sent", "sentence", "expression", "normal_caption", "caption", "phrase", "question", "text")
 _IMAGES = ("file_name", "image", "image_path", "image_id")
 _ROWS = "row_idx"

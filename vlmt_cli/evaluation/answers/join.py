@@ -3,7 +3,8 @@
 By ids where a file has them, else by image and question, else by the row number that the file states, and only then by
 order, which is said. Whatever joins, it is checked by what else both sides say: the question's text, the image, the
 right answer. Ids that lead to other questions are no ids of this benchmark, as where a kit numbers questions by itself.
-Where the same question about the same image stands in several categories, the category decides.
+Where the same question about the same image stands in several categories, the category decides. Ids of referring
+expressions are of sentences, references or objects, see ``refer_ids``.
 """
 
 from typing import Any
@@ -17,14 +18,21 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.words import count, listed, printable
 from vlmt_cli.evaluation.answers.categories import KNOWN, categories_of, recur
 from vlmt_cli.evaluation.answers.joined import Joined
-from vlmt_cli.evaluation.answers.keys import as_mask, first_line, keys_of_all, numbered, plain, within
+from vlmt_cli.evaluation.answers.keys import (
+    AGREE,
+    NEARLY,
+    as_mask,
+    first_line,
+    keys_of_all,
+    numbered,
+    plain,
+    within,
+)
 from vlmt_cli.evaluation.answers.predicted import Predicted
+from vlmt_cli.evaluation.answers.refer_ids import Led, choose, columns_of, leads
 from vlmt_cli.evaluation.answers.row_files import image_lists
 from vlmt_cli.evaluation.answers.rows import EXACT, YES_NO, Rows
 
-AGREE = 0.95
-"""What share of the joined predictions must agree with their rows in what both say."""
-_NEARLY = 0.5
 _EXAMPLES = 3
 _BOX = 2.0
 _RECURRING = ("question id and text", "image and question", "question text")
@@ -36,12 +44,25 @@ def join(predicted: Predicted, rows: Rows) -> Joined:
 
     Raises:
         DataError: none of the ways joins them, or they are in another order, or of another split; or the same questions
-            stand in several categories, and it is not said which of them is answered.
+            stand in several categories, and it is not said which of them is answered; or ids of referring expressions
+            may be of several kinds.
     """
     sides = _Sides(predicted, rows)
     refused: list[str] = []
     few: list[Joined] = []
+    part: Joined | None = None
     untold: tuple[str, str] | None = None
+    if rows.has_refer_ids and columns_of(predicted):
+        led, scarce, kinds = sides.by_refer_ids(refused)
+        if led:
+            return sides.joined(led.at, led.to, led.by, led.checked, led.agrees, refused)
+        few = [sides.joined(each.at, each.to, each.by, each.checked, each.agrees, refused) for each in scarce]
+        if kinds:
+            what = (
+                f"has ids that fit {rows.name} as {listed([each.partition(',')[0] for each in kinds])}, with different"
+            )
+            what += " answers, and nothing beside them says which they are"
+            untold = what, "name their field sent_id, ref_id or ann_id, or add the image's name and the expression"
     for by, ours, benchmark in sides.ways():
         if said := sides.of_untold_category(by, ours, benchmark):
             untold = untold or said
@@ -51,6 +72,15 @@ def join(predicted: Predicted, rows: Rows) -> Joined:
         if sides.are_copies(ours, benchmark):
             ours, benchmark = numbered(ours), numbered(benchmark)
             guessed = ", and in each of their categories by order" if sides.is_category_guessed else ""
+        only = ""
+        if rows.kind == "referring" and "question" in by:
+            ours, benchmark, only = sides.of_one_object(ours, benchmark)
+            if by == "question text" and sides.has_own_ids:
+                refused.append(f"{by} contradicts the ids")
+                continue
+            if by == "question text" and (strange := sides.said_elsewhere()) > 1 - AGREE:
+                refused.append(f"{strange:.0%} of the expressions are none of {rows.name}, and no image is named")
+                continue
         row = pc.index_in(ours, benchmark)
         found = int(len(row) - row.null_count)
         if not found:
@@ -65,12 +95,17 @@ def join(predicted: Predicted, rows: Rows) -> Joined:
             agrees, checked = sides.agree(at, to, by)
             if agrees is not None and agrees.mean() < AGREE:
                 refused.append(f"{by} leads to other {_plural(checked)} in {1 - agrees.mean():.0%} of the rows")
-            elif found >= _NEARLY * min(len(predicted), len(rows)):
-                return sides.joined(at, to, by + guessed, checked, agrees, refused)
+            elif found >= NEARLY * min(len(predicted), len(rows)):
+                joined = sides.joined(at, to, by + guessed + only, checked, agrees, refused)
+                if not only:
+                    return joined
+                part = part or joined
             else:
                 refused.append(f"only {found:,} of {len(predicted):,} join by {by}")
                 if by != "question text":  # other images may have the same questions
                     few.append(sides.joined(at, to, by + guessed, checked, agrees, refused))
+    if part and not sides.is_in_order():
+        return part
     if untold:
         raise DataError(untold[0], where=predicted.path, todo=untold[1])
     if few:
@@ -91,7 +126,8 @@ def _by_order(sides: "_Sides", refused: list[str]) -> Joined:
     if agrees is not None and agrees.mean() < AGREE:
         differ = f"{1 - agrees.mean():.0%} of its {_plural(checked)} differ"
         what = f"is in another order than {rows.name}, or of another split: {differ}"
-        raise DataError(what, where=predicted.path, todo="give the file as the kit wrote it")
+        todo = ", or name image or sent_id in each record" if rows.has_refer_ids else ""
+        raise DataError(what, where=predicted.path, todo=f"give the file as the kit wrote it{todo}")
     return sides.joined(at, at, "order", checked, agrees, refused)
 
 
@@ -119,6 +155,8 @@ class _Sides:
             lists = image_lists(predicted.images, rows.task, pa.nulls(len(predicted), pa.string()), predicted.images)
             self._image = lists.flatten()
         self._category = self._row_category = None
+        self.has_own_ids = False
+        """Whether ids whose field says their kind lead to rows of the benchmark."""
         self._recurs = self._do_questions_recur()
         if predicted.categories is not None and (self._recurs or rows.task in KNOWN):
             named = plain(predicted.categories)
@@ -169,11 +207,69 @@ class _Sides:
         ids = int(pc.sum(has_id, min_count=0).as_py())
         return 1 - (len(row) - row.null_count) / ids if ids else 0.0
 
+    def by_refer_ids(self, refused: list[str]) -> tuple[Led | None, list[Led], list[str]]:
+        """Choose among the kinds of ids that referring expressions have; ``refused`` gets what does not join."""
+        ids = self.rows.table["example_id"].combine_chunks()
+        columns = columns_of(self.predicted)
+        box = self.rows.table["box"].combine_chunks() if "box" in self.rows.table.column_names else None
+        of_rows = self.rows.find_ids() if columns.keys() != {"sent_id"} or self.rows.raw is None else {"sent_id": ids}
+        said = list(leads(self.predicted, self.rows.name, of_rows, ids, self._row_text, self.agree))
+        led = [each for each in said if not isinstance(each, str)]
+        chosen = choose(led, box)
+        self.has_own_ids = any(each.is_stated and each.fits for each in led)
+        refused += [each for each in said if isinstance(each, str)]
+        refused += [
+            f"{each.by} leads to other {_plural(each.checked)} in {1 - each.agrees.mean():.0%} of the rows"
+            for each in led
+            if each.agrees is not None and each.agrees.mean() < AGREE
+        ]
+        refused += [f"only {each.found:,} of {len(self.predicted):,} join by {each.by}" for each in chosen[1]]
+        refused += [f"{each.by} contradicts the other ids of the file" for each in led if each.is_contradicted]
+        return chosen
+
+    def of_one_object(self, ours: pa.Array, benchmark: pa.Array) -> tuple[pa.Array, pa.Array, str]:
+        """Leave out the keys that mean several objects, and number those that mean one several times.
+
+        Returns:
+            N and M keys, null where they are left out, and what to say of it.
+        """
+        table = self.rows.table
+        if pc.count_distinct(benchmark).as_py() == len(benchmark) or "box" not in table.column_names:
+            return ours, benchmark, ""
+        keys, boxes = benchmark.to_pylist(), table["box"].combine_chunks().to_pylist()
+        images = self._row_image.to_pylist()
+        meant: dict[str, tuple[str, Any]] = {}
+        several = {
+            key
+            for key, image, box in zip(keys, images, boxes, strict=True)
+            if key is not None and meant.setdefault(key, (image, box)) != (image, box)
+        }
+        left_out = pa.array(sorted(several), pa.string())
+        ours, benchmark = (
+            pc.if_else(pc.is_in(each, value_set=left_out), None, numbered(each)) for each in (ours, benchmark)
+        )
+        # A null of the rows would be that of the predictions.
+        alone = pc.binary_join_element_wise("\x1e", pa.array(np.arange(len(benchmark))).cast(pa.string()), "")
+        return ours, pc.coalesce(benchmark, alone), ", where that means one object" if several else ""
+
+    def said_elsewhere(self) -> float:
+        """Return the share of expressions that the other side does not have, of the side that has fewer such."""
+        sides = [(self._text, self._row_text), (self._row_text, self._text)]
+        return min(1 - float(pc.mean(pc.is_in(ours, value_set=theirs)).as_py()) for ours, theirs in sides)
+
+    def is_in_order(self) -> bool:
+        """Whether predictions and rows say the same in their order."""
+        if len(self.predicted) != len(self.rows):
+            return False
+        at = np.arange(len(self.rows))
+        agrees, _ = self.agree(at, at, "order")
+        return agrees is not None and bool(agrees.mean() >= AGREE)
+
     def ways(self) -> Any:
         """Yield ways to join: what in words, N keys of the predictions, and M of the rows."""
         table, predicted = self.rows.table, self.predicted
         ids = table["example_id"].combine_chunks()
-        if predicted.ids is not None:
+        if predicted.ids is not None and not self.rows.has_refer_ids:
             yield "question id", predicted.ids, ids
             bare = [pc.utf8_ltrim(each, "0") for each in (predicted.ids, ids)]
             if not (bare[0].equals(predicted.ids) and bare[1].equals(ids)):
@@ -287,7 +383,7 @@ class _Sides:
         refused: list[str],
     ) -> Joined:
         """Leave out what disagrees and what is doubled, and count what is missing."""
-        disagreeing = 0 if agrees is None else int((~agrees).sum())
+        disagreeing = 0 if agrees is None else len(np.setdiff1d(at[~agrees], at[agrees]))
         if agrees is not None:
             at, to = at[agrees], to[agrees]
         first = np.sort(np.unique(to, return_index=True)[1])

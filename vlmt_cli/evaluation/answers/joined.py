@@ -45,7 +45,9 @@ def in_words(joined: Joined, predicted: int, name: str) -> list[str]:
         f"by {joined.by}")  # fmt: skip
     agree = "agree" if " and " in joined.checked else "agrees"
     check = f"; the {joined.checked} {agree}" if joined.checked else ""
-    said = [f"{len(joined.rows):,} of {count(predicted, 'prediction')} joined with {name} {by}{check}."]
+    with_row = len(np.unique(joined.predicted))
+    rows = f" ({count(len(joined.rows), 'row')})" if len(joined.rows) > with_row else ""
+    said = [f"{with_row:,} of {count(predicted, 'prediction')} joined with {name}{rows} {by}{check}."]
     strange = joined.unjoined - joined.elsewhere
     if strange + joined.disagreeing > predicted / 2:
         what = f"Warning: most predictions, {strange + joined.disagreeing:,} of {predicted:,}, have no row in {name}"

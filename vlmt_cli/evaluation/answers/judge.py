@@ -19,8 +19,8 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.words import count
 from vlmt_cli.datasets.table import AMONG_CANDIDATES, TASKS
 from vlmt_cli.evaluation.answers import text_boxes
-from vlmt_cli.evaluation.answers.join import AGREE
 from vlmt_cli.evaluation.answers.joined import Joined
+from vlmt_cli.evaluation.answers.keys import AGREE
 from vlmt_cli.evaluation.answers.predicted import Predicted
 from vlmt_cli.evaluation.answers.rows import EXACT, YES_NO, Rows
 from vlmt_cli.tasks.groups import rules_of

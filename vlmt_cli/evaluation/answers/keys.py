@@ -7,6 +7,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+AGREE = 0.95
+"""What share of the joined predictions must agree with their rows in what both say."""
+NEARLY = 0.5
+"""What share of predictions, or of rows where these are fewer, is to be joined."""
+
 
 def first_line(texts: pa.Array) -> pa.Array:
     """Return the first line of N texts in small letters, with single spaces: how to answer stands in a second one."""

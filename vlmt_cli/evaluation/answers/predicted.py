@@ -1,7 +1,7 @@
 """What a reader of predictions gives: a row a prediction, and all that the file says of which question it answers."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vlmt_cli.evaluation.answers.choices import options_of
-from vlmt_cli.evaluation.answers.records import Record, four_numbers, strings
+from vlmt_cli.evaluation.answers.records import Record, four_numbers, refer_ids, strings
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Predicted:
         form: its key in ``forms.FORMS``.
         answers: N strings, what was answered; null where nothing was.
         ids: N ids of questions, sentences, pairs or annotations.
+        refer_ids: N ids of the refer toolkit, by kind (``sent_id``, ``ref_id``, ``ann_id``), where a field says it.
         rows: N row numbers in the benchmark's released file, from 0.
         texts: N questions or expressions, with whatever prompt stands around them.
         images: N names of images.
@@ -50,6 +51,7 @@ class Predicted:
     options: pa.Array | None = None
     sizes: NDArray[np.float64] | None = None
     notes: tuple[str, ...] = ()
+    refer_ids: Mapping[str, pa.Array] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.answers)
@@ -98,4 +100,5 @@ def gather(
             columns[column] = made
     columns.setdefault("answers", pa.nulls(len(records), pa.string()))
     columns["options"] = options_of(records)
+    columns["refer_ids"] = refer_ids(records)
     return Predicted(path, form, **{**columns, **more})

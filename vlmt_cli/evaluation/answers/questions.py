@@ -7,8 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.evaluation.answers.join import AGREE
-from vlmt_cli.evaluation.answers.keys import first_line, within
+from vlmt_cli.evaluation.answers.keys import AGREE, first_line, within
 from vlmt_cli.evaluation.answers.predicted import Predicted
 from vlmt_cli.evaluation.answers.records import read_records, strings
 

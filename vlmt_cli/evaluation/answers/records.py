@@ -26,6 +26,13 @@ Record = dict[str, Any]
 
 XLSX = b"PK\x03\x04"
 PARQUET = b"PAR1"
+REFER_IDS = {
+    "sent_id": ("sent_id", "sentence_id", "sentId", "sentid"),
+    "ref_id": ("ref_id", "refId", "refid"),
+    "ann_id": ("ann_id", "annotation_id", "annId", "annid"),
+}
+"""The kinds of ids that the refer toolkit has, and what fields of them are called."""
+_FIRST = 1_000
 _HEAD = 1 << 20
 _WHOLE = 10**15
 _LONGEST_BOX = 400
@@ -218,6 +225,13 @@ def strings(records: Sequence[Record], names: Sequence[str]) -> pa.Array | None:
     return None
 
 
+def refer_ids(records: Sequence[Record]) -> dict[str, pa.Array]:
+    """Return the ids of the refer toolkit that N records have, by kind, where their field says it."""
+    named = set().union(*records[:_FIRST])
+    columns = {kind: strings(records, [name for name in names if name in named]) for kind, names in REFER_IDS.items()}
+    return {kind: column for kind, column in columns.items() if column is not None}
+
+
 def as_text(value: Any) -> str | None:
     """Return what a field says: numbers that are whole without a point, the first of a list, what else as JSON."""
     if value is None or isinstance(value, str):
@@ -237,13 +251,14 @@ def as_text(value: Any) -> str | None:
 def four_numbers(records: Sequence[Record], names: Sequence[str]) -> NDArray[np.float64] | None:
     """Return one field of N records as (N, 4) numbers, NaN where it is none; None where no record has any."""
     for name in names:
-        values = [_four(record.get(name)) for record in records]
+        values = [four_of(record.get(name)) for record in records]
         if any(value is not None for value in values):
             return np.array([value or [np.nan] * 4 for value in values], np.float64)
     return None
 
 
-def _four(value: Any) -> list[float] | None:
+def four_of(value: Any) -> list[float] | None:
+    """Return the four numbers of a field, in a list, a list in a list, or as text; None where it has not four."""
     if isinstance(value, str) and value.lstrip().startswith("[") and len(value) < _LONGEST_BOX:
         try:
             value = msgspec.json.decode(value)

@@ -10,7 +10,7 @@ Qwen-VL's and InternVL's lines, whose boxes are corners
     {"image": "...", "sent": "lady in blue", "bbox": [...], "height": 428, "width": 640}
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.datasets.table import AMONG_CANDIDATES
 from vlmt_cli.evaluation.answers.choices import options_of
 from vlmt_cli.evaluation.answers.predicted import Predicted
-from vlmt_cli.evaluation.answers.records import Record, four_numbers, numbers, read_records, strings
+from vlmt_cli.evaluation.answers.records import Record, four_numbers, numbers, read_records, refer_ids, strings
 from vlmt_cli.evaluation.answers.rows import SOURCE, Rows, kind_of, right_columns, split_name
 from vlmt_cli.mixtures.names import keys_of
 
@@ -72,7 +72,8 @@ def rows_of_files(paths: Sequence[Path], name: str) -> Rows:
         given["boxes"] = _corners(records, sizes)
     images, named = _shown(strings(records, _IMAGES), ids), strings(records, ("category",))
     return _rows(name, split, given, ids, texts, images, named, sizes,
-                 listed_paths(paths), paths[0].name.partition(".")[0] if len(paths) == 1 else "")  # fmt: skip
+                 listed_paths(paths), paths[0].name.partition(".")[0] if len(paths) == 1 else "",
+                 refer_ids(records))  # fmt: skip
 
 
 def rows_of_predictions(predicted: Predicted, name: str) -> Rows:
@@ -149,6 +150,7 @@ def _rows(
     sizes: NDArray[np.float64] | None,
     origin: str,
     file: str = "",
+    ids_of: Mapping[str, pa.Array] | None = None,
 ) -> Rows:
     task, length = split_name(name)[0], given["length"]
     ids = pa.array(np.arange(length)).cast(pa.string()) if ids is None else ids
@@ -159,7 +161,7 @@ def _rows(
         columns["options"] = given["options"]
     if categories is not None and categories.null_count < length:
         columns["category"] = categories
-    return Rows(name, task, split, kind_of(task), pa.table(columns), origin, sizes, file=file)
+    return Rows(name, task, split, kind_of(task), pa.table(columns), origin, sizes, file=file, ids=ids_of or {})
 
 
 def _categories(paths: Sequence[Path]) -> list[str]:

@@ -6,7 +6,7 @@ benchmark's file that a user gives, or from the predictions themselves, whose re
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,16 +39,16 @@ OWN_FILES = {
 }
 """Files of benchmarks beside the tasks that say what is right."""
 _TITLES = {"pope": "POPE", "mme": "MME"}
-_WHOLE = {("vqa", part): vqa.read_whole for part in vqa.LABELLED} | {
-    ("gqa", part): gqa.read_whole for part in gqa.WHOLE
-}
+WHOLE = {("vqa", part): vqa.read_whole for part in vqa.LABELLED} | {("gqa", part): gqa.read_whole for part in gqa.WHOLE}
 """Official sets that example tables hold in other parts."""
-_ALIKE = dict.fromkeys(("refcoco", "refcoco+", "refcocog"), refcoco.objects_alike)
+REFER = ("refcoco", "refcoco+", "refcocog")
+"""Datasets of the refer toolkit, whose sentences, references and objects have ids."""
+_ALIKE = dict.fromkeys(REFER, refcoco.objects_alike)
 """How objects of the same category are counted in a dataset's official files."""
 HELD_OUT = {"vqa:val": "vqa:val2014", "gqa:val": "gqa:val_balanced"}
 HELD_OUT_WORDS = "the part of the official set that vlmt clean holds out for validation"
 """Splits that bear an official set's name and are a part of it."""
-_SIZES = dict.fromkeys(("refcoco", "refcoco+", "refcocog"), refcoco.image_sizes) | {
+_SIZES = dict.fromkeys(REFER, refcoco.image_sizes) | {
     "flickr30k_entities": flickr30k_entities.image_sizes}  # fmt: skip
 """How the sizes of a dataset's images are read from its official files."""
 
@@ -67,6 +67,7 @@ class Rows:
         origin: where the rows are from, in words.
         sizes: (N, 2) width and height of the images in pixels, 1 for both where boxes are shares; None if not known.
         raw: the folder of official files, where sizes may be found.
+        ids: N ids of the refer toolkit by kind, as ``predicted.Predicted`` has them, where a file says them.
         file: the name, without its endings, of the only file that they are from; it may name their category.
     """
 
@@ -79,6 +80,7 @@ class Rows:
     sizes: NDArray[np.float64] | None = None
     raw: Path | None = None
     file: str = ""
+    ids: Mapping[str, pa.Array] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -93,6 +95,24 @@ class Rows:
         if self.sizes is not None or self.raw is None or self.task not in _SIZES:
             return self.sizes
         return _SIZES[self.task](self.raw, pc.list_element(self.table["images"].combine_chunks(), 0))
+
+    @property
+    def has_refer_ids(self) -> bool:
+        """Whether these are expressions that the refer toolkit numbers."""
+        return self.task in REFER
+
+    def find_ids(self) -> Mapping[str, pa.Array]:
+        """Return the ids of the refer toolkit, by kind, from the official files where no other file says them."""
+        if self.raw is None or not self.has_refer_ids:
+            return self.ids
+        ids: dict[str, pa.Array] = {"sent_id": self.table["example_id"].combine_chunks().cast(pa.string())}
+        images = pc.list_element(self.table["images"].combine_chunks(), 0)
+        for table in refcoco.sentence_ids(self.raw):
+            row = pc.index_in(ids["sent_id"], value_set=table["sent_id"].combine_chunks())
+            same = pc.equal(table["image"].combine_chunks().take(row), images)
+            if pc.all(same.fill_null(False), min_count=0).as_py():
+                return ids | {kind: table[kind].combine_chunks().take(row) for kind in ("ref_id", "ann_id")}
+        return ids
 
     def find_alike(self) -> NDArray[np.int64] | None:
         """Count the objects of the category that each expression means, in its image; None where that is not known."""
@@ -147,8 +167,8 @@ def rows_of_examples(data: Path, name: str) -> Rows:
             raise UsageError(what, todo=f"did you mean {near}? Else give the benchmark's file with --rows")
         raise UsageError(what, todo=f"give the benchmark's file with --rows, or take one of {listed(list(TASKS))}")
     raw = data / "raw" / (DATASETS[task].folder or task)
-    if (task, split) in _WHOLE:
-        table = _WHOLE[task, split](raw, split)
+    if (task, split) in WHOLE:
+        table = WHOLE[task, split](raw, split)
         return Rows(name, task, split, kind_of(task), table, f"the official files below {raw}")
     folder = data / "examples" / task
     there = sorted(path.stem for path in folder.glob("*.parquet") if path.stem != "links")
@@ -158,7 +178,7 @@ def rows_of_examples(data: Path, name: str) -> Rows:
     official = [each for each in TASKS[task].official if each in there and not TASKS[task].secret]
     wanted = [split] if split else official or ["val"]
     if lacking := [each for each in wanted if each not in there]:
-        more = [part for of, part in _WHOLE if of == task]
+        more = [part for of, part in WHOLE if of == task]
         todo = f"take {listed([*there, *more])}{more_splits(data, task)}"
         raise UsageError(f"{task} has no split {quoted(lacking[0])}", todo=todo)
     more = ["category"] if kind_of(task) == "referring" else []
@@ -168,17 +188,6 @@ def rows_of_examples(data: Path, name: str) -> Rows:
     origin = f"{folder}: {split}"
     table = pa.concat_tables(parts).combine_chunks()
     return Rows(f"{task}:{split}", task, split, kind_of(task), table, origin, raw=raw)
-
-
-def split_of(ids: pa.Array, task: str, data: Path) -> str | None:
-    """Name the prepared split of a dataset that has most of some ids; None where none has half of them."""
-    counts = {}
-    for path in sorted((data / "examples" / task).glob("*.parquet")):
-        if path.stem != "links":
-            known = read_columns(path, ["example_id"])["example_id"]
-            counts[path.stem] = pc.sum(pc.is_in(ids, value_set=known), min_count=0).as_py()
-    best = max(counts, key=lambda split: counts[split], default=None)
-    return best if best is not None and counts[best] > len(ids) / 2 else None
 
 
 def right_columns(task: str, given: Mapping[str, Any]) -> dict[str, pa.Array]:

@@ -19,6 +19,7 @@ from vlmt_cli.evaluation.answers.join import join
 from vlmt_cli.evaluation.answers.joined import Joined, in_words
 from vlmt_cli.evaluation.answers.judge import Judgement, judge
 from vlmt_cli.evaluation.answers.matrix import read_matrix
+from vlmt_cli.evaluation.answers.other_splits import Other, other_set
 from vlmt_cli.evaluation.answers.predicted import Predicted
 from vlmt_cli.evaluation.answers.report import AnswerScores, JoinReport
 from vlmt_cli.evaluation.answers.row_files import rows_of_files, rows_of_predictions
@@ -32,7 +33,6 @@ from vlmt_cli.evaluation.answers.rows import (
     near_name,
     rows_of_examples,
     split_name,
-    split_of,
 )
 from vlmt_cli.evaluation.answers.seen import Saw, seen_by_scan, seen_of
 from vlmt_cli.evaluation.answers.unit import CIRCULAR, Unit, circular, unit_of
@@ -142,6 +142,7 @@ class _File:
     joined: Joined
     judgement: Judgement | None
     notes: tuple[str, ...]
+    elsewhere: str = ""
 
 
 def _is_matrix(path: Path, benchmark: str) -> bool:
@@ -192,7 +193,10 @@ def _judged(rows: Rows, path: Path, predicted: Predicted | None, asked: Asked) -
         notes += (f"{rows.task} has no rule of its own here: if {near} is meant, give --benchmark {near}.",)
     if judgement is None and (advice := _what_to_give(predicted, rows)):
         notes += (advice,)
-    return _File(path, predicted.form, len(predicted), joined, judgement, notes)
+    elsewhere = ""
+    if joined.unjoined and (other := _other_set(predicted, rows, asked)) and other.held == other.total:
+        elsewhere = other.name
+    return _File(path, predicted.form, len(predicted), joined, judgement, notes, elsewhere)
 
 
 def _what_to_give(predicted: Predicted, rows: Rows) -> str:
@@ -209,20 +213,19 @@ def _joined(predicted: Predicted, rows: Rows, asked: Asked) -> Joined:
     try:
         return join(predicted, rows)
     except DataError:
-        if other := _other_split(predicted, rows, asked):
-            what = f"its ids are those of {other}, not of {rows.name}"
-            raise DataError(what, where=predicted.path, todo=f"give --benchmark {other}") from None
+        if other := _other_set(predicted, rows, asked):
+            its = "its ids" if other.held == other.total else f"{other.held:,} of its {other.total:,} ids"
+            what = f"{its} are {'those' if other.ids == 'ids' else other.ids} of {other.name}, not of {rows.name}"
+            raise DataError(what, where=predicted.path, todo=f"give --benchmark {other.name}") from None
         if rows.name in HELD_OUT and not asked.rows:
             what = f"its predictions do not join with {rows.name}, which is {HELD_OUT_WORDS}"
             raise DataError(what, where=predicted.path, todo=f"give --benchmark {HELD_OUT[rows.name]}") from None
         raise
 
 
-def _other_split(predicted: Predicted, rows: Rows, asked: Asked) -> str | None:
-    if predicted.ids is None or asked.rows or rows.task not in TASKS:
-        return None
-    split = split_of(predicted.ids, rows.task, asked.data)
-    return f"{rows.task}:{split}" if split else None
+def _other_set(predicted: Predicted, rows: Rows, asked: Asked) -> Other | None:
+    is_other = predicted.ids is not None and not asked.rows and rows.task in TASKS
+    return other_set(predicted, rows, asked.data) if is_other else None
 
 
 def _ranked(rows: Rows, path: Path) -> _File:
@@ -304,10 +307,13 @@ def _scored(
     said = in_words(joined, file.total, rows.name)
     if joined.unjoined and rows.name in HELD_OUT and not asked.rows:
         said.append(f"{rows.name} is {HELD_OUT_WORDS}; the official set is {HELD_OUT[rows.name]}.")
+    elif file.elsewhere:
+        said.append(f"{file.elsewhere} has all of its ids: is that the benchmark?")
     return Scored(report, by_row, said, table)
 
 
 def _join_report(joined: Joined, total: int) -> JoinReport:
     names = ("by", "checked", "unjoined", "disagreeing", "doubled", "conflicts", "missing", "examples", "refused",
              "elsewhere")  # fmt: skip
-    return JoinReport(predictions=total, joined=len(joined.rows), **{name: getattr(joined, name) for name in names})
+    with_row = len(np.unique(joined.predicted))
+    return JoinReport(predictions=total, joined=with_row, **{name: getattr(joined, name) for name in names})
