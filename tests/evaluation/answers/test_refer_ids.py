@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.evaluation.answers.forms import read_predictions
+from vlmt_cli.evaluation.answers.forms import form_of, read_predictions
 from vlmt_cli.evaluation.answers.join import join
 from vlmt_cli.evaluation.answers.joined import in_words
 from vlmt_cli.evaluation.answers.other_splits import other_set
@@ -139,3 +139,10 @@ def test_the_smallest_set_with_all_ids_is_named(tmp_path):
     test = Rows("vqa:test", "vqa", "test", "vqa", pa.table({"example_id": ["60"]}), "x")
     given = predictions(tmp_path, [{"question_id": 1000 + n, "answer": "a"} for n in range(8)])
     assert other_set(given, test, tmp_path).name == "vqa:val2014"
+
+
+@pytest.mark.parametrize("box", [None, [1, 2, 3], [], "[1, 2, 3, 4]"])
+def test_a_first_box_that_is_none_leaves_the_form_as_it_is(tmp_path, box):
+    path = tmp_path / "boxes.json"
+    path.write_text(json.dumps([{"sent_id": 0, "bbox": box}, {"sent_id": 1, "bbox": [1, 2, 3, 4]}]))
+    assert form_of(path) == "boxes" and read_predictions(path).boxes[1].tolist() == [1, 2, 3, 4]
