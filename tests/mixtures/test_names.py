@@ -69,7 +69,7 @@ ADDRESSES = {
     "https://bucket.s3.amazonaws.com/a/COCO_train2014_000000000042.jpg": "coco:42",
     "https://huggingface.co/datasets/x/y/resolve/main/coco/train2017/42.jpg?download=true": "coco:42",
     "HTTP://IMAGES.COCODATASET.ORG:80/train2017/000000000042.jpg#top": "coco:42",
-    "http://me:pw@localhost:8000/000000000042.jpg": "coco:42",
+    "http://me:pw@localhost:8000/coco-2017/000000000042.jpg": "coco:42",
     "https://storage.googleapis.com/download/storage/v1/b/x/o/coco%2Ftrain2017%2F000000000042.jpg?alt=media": "coco:42",
     "https://lil.nlp.cornell.edu/x/test1-0-0-img0.png": "nlvr2:test1-0-0-img0",
     "https://cdn.org/vg/VG_100K_2/1.jpg?w=100": "vg:1",
@@ -77,7 +77,8 @@ ADDRESSES = {
     "https://cdn.org/flickr30k-images/36979.jpg": "flickr30k:36979",
     "https://cdn.org/MME_Benchmark/posters/images/tt0120738.jpg": "mme:posters-images-tt0120738",
     "https://shop.org/pictures/42.jpg": None,
-    "https://shop.org/012345678905.jpg": None,  # a product's number
+    "https://shop.org/media/41/000000061318.jpg": None,  # a shop's article
+    "https://shop.org/pictures/n14.jpg": None,
     "https://shop.org/view?file=COCO_train2014_000000000042.jpg": None,
     "coco/train2017/000000000042.jpg": None,
 }

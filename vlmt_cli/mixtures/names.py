@@ -82,10 +82,11 @@ _ADDRESS = "(?i)^https?://"
 # What an address has in which a name may be official: a folder that is known, the beginning of a name, or all of it.
 _IN_FOLDER = "|".join(pattern.replace(".*", "[^/%]*") for pattern in _FOLDERS.values())
 _BEGINNING = "COCO_(?:train|val|test)20|v7w_[0-9]|VisualDialog_|VizWiz_|sa_[0-9]|GCC_(?:train|val)_"
-_WHOLE = "n[1-9][0-9]{0,7}|0{6}[0-9]{6}|(?:train|dev|test[12])-[0-9]+-[0-9]+-img[01]"
+_NUMBER_OF = r"(?i:coco).*(?:/|%2[Ff])0{6}[0-9]{6}|(?i:gqa).*(?:/|%2[Ff])n[1-9][0-9]{0,7}"
+"""Twelve digits alone, or n and a number, are also what shops call their articles: 1 of 1,000 addresses of LAION."""
 _MAY_BE_NAMED = (
-    rf"(?:/|%2[Ff])(?:(?i:{_IN_FOLDER})(?:/|%2[Ff])|{_BEGINNING}|(?:{_WHOLE})(?:[.?#]|$))"
-    r"|(?i:cocodataset\.org[:/]|mscoco\.org[:/])"
+    rf"(?:/|%2[Ff])(?:(?i:{_IN_FOLDER})(?:/|%2[Ff])|{_BEGINNING}|(?:train|dev|test[12])-[0-9]+-[0-9]+-img[01])"
+    rf"|(?:{_NUMBER_OF})(?:[.?#]|$)|(?i:mscoco\.org[:/])"
 )
 
 
@@ -127,8 +128,10 @@ def keys_of(names: pa.Array, root: str = "", rules: Rules = NO_RULES, source: st
 def keys_of_addresses(urls: pa.Array, rules: Rules = NO_RULES) -> pa.Array:
     """Name the images of N addresses by the official names that their paths end in; null where they end in none.
 
-    The names, and the folders before them, are those of ``keys_of``; port, query and fragment do not count. What a
-    bare number means, no ``source`` says here: the numbers of most addresses are those of a web site.
+    The names, and the folders before them, are those of ``keys_of``; port, query and fragment do not count. Numbers
+    need more than there, as those of most addresses are a web site's own: no ``source`` says here what a bare one
+    means, twelve digits alone are COCO's only where the address says coco, or has a folder of it, and n and a number
+    are GQA's only where it says gqa.
     """
     named = where_it_may_be(urls, _MAY_BE_NAMED, _official_keys)
     return pc.coalesce(rules.keys_of(paths_of(urls)), named) if rules.patterns else named
