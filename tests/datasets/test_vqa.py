@@ -32,6 +32,21 @@ def test_answers_count_as_typed_where_that_is_chosen(tmp_path):
     assert rows(examples, "val")[0]["answers"] == ["Two."]
 
 
+def test_the_most_frequent_answer_stands_for_a_right_one_that_is_missing(tmp_path, damage):
+    files = official("vqa")
+    annotations = files["v2_mscoco_train2014_annotations.json"]["annotations"]
+    for each, said in zip(annotations, (["b", "A", "c", "A", "b"], ["c", "b", "b"]), strict=True):
+        del each["multiple_choice_answer"]
+        each["answers"] = [{"answer": answer} for answer in said]
+    examples = read("vqa", write(tmp_path, files), min_answer_count=1)
+    assert examples.answers == ["2", "b"]  # of two that are as frequent, the one that was given first
+    assert [number for what, number in examples.notes.items() if "without multiple_choice_answer" in what] == [2]
+    annotations[1]["answers"] = []
+    damage(
+        "vqa", files, r"train2014_annotations.json: \$.annotations\[1\]: .* neither multiple_choice_answer nor answers"
+    )
+
+
 def test_test_questions_have_no_answers(tmp_path):
     questions = official("vqa")["v2_OpenEnded_mscoco_val2014_questions.json"]
     examples = read("vqa", write(tmp_path, {"v2_OpenEnded_mscoco_test2015_questions.json": questions}))

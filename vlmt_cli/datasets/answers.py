@@ -147,6 +147,23 @@ def count_answers(annotated: NDArray[np.int64], answers: pa.DictionaryArray) -> 
     return lists(distinct, values), lists(distinct, pa.array(counts, pa.int8()))
 
 
+def most_frequent_answers(annotated: NDArray[np.int64], answers: pa.DictionaryArray) -> pa.Array:
+    """Return for each of N questions the answer that most annotators gave, and of several the one that was given first.
+
+    Arguments are ``count_answers``'. The result is null where nobody answered.
+    """
+    question = np.repeat(np.arange(len(annotated)), annotated)
+    codes = answers.indices.to_numpy()
+    pairs = question * max(len(answers.dictionary), 1) + codes
+    _, first, counts = np.unique(pairs, return_index=True, return_counts=True)
+    asked = question[first]
+    order = np.lexsort((first, -counts, asked))
+    questions, best = np.unique(asked[order], return_index=True)
+    chosen, is_null = np.zeros(len(annotated), np.int64), np.ones(len(annotated), bool)
+    chosen[questions], is_null[questions] = codes[first[order][best]], False
+    return answers.dictionary.take(pa.array(chosen, mask=is_null))
+
+
 def single_answers(answers: pa.DictionaryArray) -> tuple[pa.ListArray, pa.ListArray]:
     """Return ``count_answers`` for N questions with one answer each, on which all annotators agree."""
     counts = np.ones(len(answers), dtype=np.int32)

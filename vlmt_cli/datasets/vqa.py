@@ -12,7 +12,8 @@ v2_mscoco_train2014_annotations.json
 From https://visualqa.org/download.html. 443,757 train, 214,354 val and 447,793 test questions. The paper trains on
 train and val less the last 3,000 val questions ("minval"): 655,111 (table 8).
 
-Traps: questions and annotations come in separate files, in an order that need not agree; the test set's answers are
+Traps: questions and annotations come in separate files, in an order that need not agree; multiple_choice_answer, the
+most frequent of the ten, is missing where people kept the ten alone; the test set's answers are
 secret, and test-dev is a part of it, which stands for it as ``testdev`` where its file is missing.
 """
 
@@ -24,6 +25,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.keys import image_keys
@@ -31,7 +33,7 @@ from vlmt_cli.datasets import answers
 from vlmt_cli.datasets.options import Options, VqaOptions, held_out
 from vlmt_cli.datasets.pieces import read_columns
 from vlmt_cli.datasets.source import Int64, find
-from vlmt_cli.datasets.tables import VQA, Examples, check_unique, example_table, lists
+from vlmt_cli.datasets.tables import VQA, Examples, check_unique, example_table, lists, note
 
 QUESTIONS = "v2_OpenEnded_mscoco_{}_questions.json"
 ANNOTATIONS = "v2_mscoco_{}_annotations.json"
@@ -54,8 +56,8 @@ class Answer(msgspec.Struct, gc=False):
 
 class Annotation(msgspec.Struct, gc=False):
     question_id: Int64
-    multiple_choice_answer: str
     answers: list[Answer]
+    multiple_choice_answer: str | None = None
     image_id: Int64 | None = None
 
 
@@ -157,6 +159,7 @@ def _read_labelled(
         what = f"{annotated[number]:,} annotators answered, of at most {_MOST_ANSWERS}"
         raise DataError(what, where=f"{answered}: $.annotations[{number}]", todo=_BOTH)
     said = annotations["said"].dictionary_encode()
+    right = _right(annotations["right"], annotated, said, answered, notes)
     given = answers.normalise_answers(said) if options.count_answers == "normalised" else said
     distinct, counts = answers.count_answers(annotated, given)
     unanimous = answers.unanimous_answers(annotated, answers.trimmed_answers(said))
@@ -168,7 +171,23 @@ def _read_labelled(
         question = questions["question_id"][differs.index(True).as_py()]
         raise DataError(f"question {question} is about another image in {answered.name}", where=asked, todo=_BOTH)
     columns = (column.take(rows) for column in (distinct, counts, unanimous))
-    return _table(asked, questions, *columns), annotations["right"].take(rows)
+    return _table(asked, questions, *columns), right.take(rows)
+
+
+def _right(
+    right: pa.Array, annotated: NDArray[np.int64], said: pa.DictionaryArray, path: Path, notes: dict[str, int]
+) -> pa.Array:
+    """Put the answer that most annotators gave where a file lacks the one that it makes of these."""
+    if not right.null_count:
+        return right
+    note(
+        notes, f"annotations without multiple_choice_answer in {path.name}, taken from their answers", right.null_count
+    )
+    right = pc.coalesce(right, answers.most_frequent_answers(annotated, said))
+    if right.null_count:
+        what = "an annotation has neither multiple_choice_answer nor answers"
+        raise DataError(what, where=f"{path}: $.annotations[{right.is_null().index(True)}]", todo=_BOTH)
+    return right
 
 
 def _align(wanted: pa.Array, ids: pa.Array, asked: Path, answered: Path) -> pa.Array:
