@@ -11,7 +11,7 @@ from commands.running import run
 from pages import ROOT, blocks
 from PIL import Image
 
-FEW = ["--set", "training.iterations=2"]
+FEW = ["--scale", "few.yaml"]
 PHOTOS = {
     "VG_100K": "2.jpg",
     "VG_100K_2": "3.jpg",
@@ -43,6 +43,7 @@ def folder(trained_world, tmp_path_factory):
     folder = tmp_path_factory.mktemp("docs")
     for name in ("raw", "images", "examples", "features"):
         shutil.copytree(trained_world / name, folder / "demo" / name)
+    (folder / "few.yaml").write_text("base: mini\ntraining: {iterations: 2}\n")
     (folder / "visual_genome_detector_train.txt").write_text("vg:2\n")
     (folder / "verdicts.txt").write_text(
         next(b.text for b in blocks(ROOT / "docs/cleaning.md") if b.language == "text")

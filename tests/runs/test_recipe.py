@@ -11,7 +11,15 @@ from vlmt_cli.base.recipes import load_recipe, recipes_folder
 from vlmt_cli.datasets.table import GROUPS, TASKS, TWELVE
 from vlmt_cli.evaluation.scores import paper_rows
 from vlmt_cli.paper import table
-from vlmt_cli.runs.recipe import RECIPE, Recipe, check_tokens, keys_of, read_recipe, write_recipe
+from vlmt_cli.runs.recipe import (
+    RECIPE,
+    Recipe,
+    check_tokens,
+    keys_of,
+    load_training,
+    read_recipe,
+    write_recipe,
+)
 from vlmt_cli.trunks.table import TRUNKS
 
 PRESETS = sorted({path.stem for path in recipes_folder().glob("*.yaml")} - {"data", "mini"})
@@ -172,7 +180,11 @@ def test_a_trunk_has_the_recipes_of_vilbert_and_those_of_its_released_weights(tr
     ("preset", "keys", "given", "row"),
     [
         ("all-tasks", [], {}, "AT clean"),
-        ("all-tasks", ["training.iterations=300"], {}, "AT clean"),
+        ("all-tasks", ["training.log_every=3", "training.gap=4"], {}, "AT clean"),  # a gap that it has
+        ("all-tasks", ["training.iterations=300"], {}, None),
+        ("all-tasks", ["training.iterations=300"], {"scale": "mini"}, "AT clean"),
+        ("single-task", ["training.limit=100"], {}, None),
+        ("single-task", ["training.epochs=1"], {}, None),
         ("all-tasks", ["training.gap=8"], {}, None),
         ("all-tasks", [], {"tasks": ["vqa", "nlvr2"]}, None),
         ("all-tasks", [], {"tasks": ["G1", "G2", "G3"]}, None),
@@ -187,7 +199,15 @@ def test_a_trunk_has_the_recipes_of_vilbert_and_those_of_its_released_weights(tr
     ],
 )
 def test_a_run_stands_beside_the_row_that_its_recipe_names(preset, keys, given, row):
-    assert load_recipe(preset, Recipe, keys, **given).overridden(keys).paper_row("table2") == row
+    assert load_training(preset, keys, **given).paper_row("table2") == row
+
+
+def test_a_recipe_of_ones_own_reproduces_what_it_says_itself(tmp_path):
+    short = tmp_path / "short.yaml"
+    short.write_text("base: all-tasks\ntraining: {iterations: 3}\n")
+    assert load_training(str(short)).paper_row("table2") is None
+    short.write_text(short.read_text() + "reproduces: [table2 AT clean]\n")
+    assert load_training(str(short)).paper_row("table2") == "AT clean"
 
 
 def test_the_mix_of_table_5_is_its_row():

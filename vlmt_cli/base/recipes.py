@@ -65,7 +65,9 @@ def _read(name: str, derived: tuple[str, ...]) -> tuple[dict[str, Any], Path]:
         return values, path
     if name in derived:
         raise UsageError(f"the recipe derives from itself, over {' and '.join(derived)}", where=path)
-    return _laid_over(_read(str(base), (*derived, name))[0], values), path
+    inherited = _read(str(base), (*derived, name))[0]
+    inherited.pop("reproduces", None)  # another experiment than the one that it derives from, unless it says so itself
+    return _laid_over(inherited, values), path
 
 
 def _laid_over(values: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

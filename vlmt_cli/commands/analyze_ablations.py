@@ -45,9 +45,8 @@ def ablations(
     from vlmt_cli.analysis.relations.ablations import TABLES, ablation_table, beside
     from vlmt_cli.analysis.relations.sweep import Wanted, beginning_with
     from vlmt_cli.base.errors import UsageError
-    from vlmt_cli.base.recipes import load_recipe
     from vlmt_cli.commands.analyze_sweeps import sweep as find_or_train
-    from vlmt_cli.runs.recipe import Recipe
+    from vlmt_cli.runs.recipe import load_training
 
     if number not in TABLES:
         raise UsageError(f"there is no table {number!r} of ablations", todo=f"choose {', '.join(TABLES)}")
@@ -57,7 +56,7 @@ def ablations(
         raise UsageError(f"table {number} has no recipe {wrong[0]!r}", todo=todo)
     wanted, keys = {}, options.keys or ()
     for recipe in recipes:
-        loaded = beginning_with(load_recipe(recipe, Recipe, keys, options.scale).overridden(keys), options.folder)
+        loaded = beginning_with(load_training(recipe, keys, options.scale), options.folder)
         for seed in range(options.seeds):
             wanted[recipe, seed] = Wanted(f"{recipe}-seed{seed}", loaded, seed)
     runs = find_or_train(options, sweep, wanted, lambda _: True, trains=train or options.yes)

@@ -79,14 +79,13 @@ def trunks(
 
 def recipe_of(run: "TrunkRun", options: SweepOptions) -> "Recipe":
     """Return the recipe of a run: that of all tasks, or of one, with another trunk and its own start."""
-    from vlmt_cli.base.recipes import load_recipe
-    from vlmt_cli.runs.recipe import Recipe
+    from vlmt_cli.runs.recipe import load_training
 
     kind, keys = "single-task" if run.task else "all-tasks", [f"model.trunk={run.trunk}", *(options.keys or ())]
     if run.released:
         kind, keys = f"{kind}-{run.trunk}-released", list(options.keys or ())
     over = {"tasks": [run.task]} if run.task else {}
-    return load_recipe(kind, Recipe, keys, options.scale, **over).overridden(keys)
+    return load_training(kind, keys, options.scale, **over)
 
 
 def released_trunks(chosen: tuple[str, ...]) -> tuple[str, ...]:

@@ -144,15 +144,14 @@ def launch(name: str, folder: str, over: dict[str, Any], options: TrainingOption
 
     from vlmt_cli.base.cluster import check_launcher, read_launcher
     from vlmt_cli.base.processes import is_first
-    from vlmt_cli.base.recipes import load_recipe
     from vlmt_cli.commands import obstacles
     from vlmt_cli.commands.devices import Computing, check_computing, devices_of, gpus_surely_missing, kind_of
     from vlmt_cli.commands.training_display import show_training
     from vlmt_cli.runs.folders import find_run, settle
-    from vlmt_cli.runs.recipe import Recipe
+    from vlmt_cli.runs.recipe import load_training
 
     keys = [*(options.keys or ()), *([f"training.limit={options.limit}"] if options.limit else [])]
-    recipe = load_recipe(name, Recipe, keys, options.scale, **over).overridden(keys)
+    recipe = load_training(name, keys, options.scale, **over)
     asked = Computing(options.device, options.gpus, options.processes, options.launcher)
     check_computing(asked, numbered=False)
     if options.dry_run:

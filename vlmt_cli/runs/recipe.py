@@ -3,6 +3,7 @@
 ``recipes/*.yaml`` are such recipes, one a row of the paper's tables; ``--set training.gap=8`` overrides any key.
 """
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Sequence
@@ -13,9 +14,9 @@ import yaml
 from pydantic import model_validator
 
 from vlmt_cli.base.documents import read_yaml
-from vlmt_cli.base.errors import DataError, UsageError
+from vlmt_cli.base.errors import DataError, UsageError, VlmtError
 from vlmt_cli.base.files import write_text
-from vlmt_cli.base.recipes import RECIPE_VERSION
+from vlmt_cli.base.recipes import RECIPE_VERSION, load_recipe
 from vlmt_cli.base.schema import check_version, nearest, parse, version_of
 from vlmt_cli.datasets.table import GROUPS, TASKS, TWELVE, free_tokens
 from vlmt_cli.runs.recipe_sections import (
@@ -32,11 +33,10 @@ RECIPE = "recipe.yaml"
 PRETRAINING = "conceptual_captions"
 _LOGGING = {"log_every", "save_every", "save_minutes", "tensorboard", "wandb", "affinity_every"}
 """Keys of ``training`` that affect logging and saving only."""
-_SAME_ROW = {f"training.{key}" for key in (*_LOGGING, "iterations", "epochs", "limit", "workers", "accumulate")} | {
-    "split"
-}
-"""Keys that may be overridden in a run that still reproduces the recipe's row: how long and how it computes. Rows of
-both splits are named with them."""
+_SAME_ROW = {f"training.{key}" for key in (*_LOGGING, "workers", "accumulate")} | {"split"}
+"""Keys that may be overridden in a run that still reproduces the recipe's row: how it computes. Rows of both splits are
+named with them."""
+_LENGTH = ("iterations", "epochs", "limit")
 
 
 class Recipe(Section):
@@ -51,6 +51,8 @@ class Recipe(Section):
         start_weights: which weights of a run to begin with, where it has both: its best, or its last.
         reproduces: the rows of the paper's tables that it is, such as ``table2 AT clean``; of one table those of both
             splits, where the paper has both.
+        changed: the keys by which ``--set`` or ``--limit`` made another experiment of it, which reproduces none of
+            these rows; None in recipes of runs of an older vlmt, which did not say.
     """
 
     tasks: tuple[str, ...] = TWELVE
@@ -58,6 +60,7 @@ class Recipe(Section):
     start: str | None = "auto"
     start_weights: Literal["best", "last"] = "best"
     reproduces: tuple[str, ...] = ()
+    changed: tuple[str, ...] | None = None
     model: ModelChoices = ModelChoices()
     features: FeatureChoices = FeatureChoices()
     masking: MaskingChoices = MaskingChoices()
@@ -107,17 +110,31 @@ class Recipe(Section):
         """Whether this is pre-training."""
         return self.tasks == (PRETRAINING,)
 
-    def overridden(self, keys: Sequence[str]) -> "Recipe":
-        """Return the recipe without its rows of the paper, if ``--set``'s keys make another experiment of it."""
-        if all(key.partition("=")[0] in _SAME_ROW for key in keys):
-            return self
-        return self.model_copy(update={"reproduces": ()})
+    def overridden(self, keys: Sequence[str], plain: "Recipe | None" = None) -> "Recipe":
+        """Return the recipe with the keys of ``--set`` that make another experiment of it, in ``changed``.
+
+        Args:
+            keys: laid over it, ``training.gap=8``.
+            plain: the recipe without them: a key that has the same value there changes nothing.
+        """
+        named = dict.fromkeys(key.partition("=")[0] for key in keys)
+        changed = (key for key in named if key not in _SAME_ROW)
+        return self.model_copy(
+            update={
+                "changed": tuple(key for key in changed if plain is None or _value(self, key) != _value(plain, key))
+            }
+        )
 
     def paper_row(self, table: str) -> str | None:
         """Return the row of a table of the paper, such as ``AT clean`` of ``table2``, that this reproduces, if any.
 
-        The tasks are the row's own: one task for ``ST``, a whole group for ``GT``, all twelve for ``AT``.
+        The tasks are the row's own: one task for ``ST``, a whole group for ``GT``, all twelve for ``AT``; and nothing
+        that makes an experiment is ``changed``.
         """
+        return None if self.changed else self.recipes_row(table)
+
+    def recipes_row(self, table: str) -> str | None:
+        """Return the row that this would reproduce if none of its keys were changed; see ``paper_row``."""
         rows = [row.removeprefix(f"{table} ") for row in self.reproduces if row.startswith(f"{table} ")]
         rows = [row for row in rows if row.endswith(f" {self.split}") or not row.endswith((" clean", " full"))]
         return next((row for row in rows if self._has_tasks_of(table, row)), None)
@@ -134,13 +151,42 @@ class Recipe(Section):
 
     def hash(self) -> str:
         """Return the SHA-256 of all choices; their order does not matter."""
-        choices = self.model_dump(mode="json", exclude={"reproduces"})
+        choices = self.model_dump(mode="json", exclude={"reproduces", "changed"})
         # As in recipes of earlier versions, whose hashes stand in files of scores.
         if choices["model"]["trunk"] in ("auto", DEFAULTS["trunk"]):
             del choices["model"]["trunk"]
         if choices["training"]["temperature"] is None:
             del choices["training"]["temperature"]
         return hashlib.sha256(json.dumps(choices, sort_keys=True).encode()).hexdigest()
+
+
+def _value(recipe: Recipe, key: str) -> Any:
+    """Return the value of a key, ``training.gap``."""
+    value: Any = recipe.model_dump(mode="json")
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def load_training(name: str, keys: Sequence[str] = (), scale: str | None = None, **values: Any) -> Recipe:
+    """Read the recipe of a training; ``changed`` says what ``keys`` make of it. Arguments are ``load_recipe``'s."""
+    recipe, plain = load_recipe(name, Recipe, keys, scale, **values), None
+    with contextlib.suppress(VlmtError):  # a recipe that is none without the keys
+        plain = load_recipe(name, Recipe, (), scale, **values)
+    return recipe.overridden(keys, plain)
+
+
+def other_length(recipe: Recipe, preset: str) -> str:
+    """Say how a run of an older vlmt, which did not say what ``--set`` changed, was trained longer or shorter than its
+    recipe has it, at the whole size or at ``mini``; nothing where it was not."""
+    if recipe.changed is not None:
+        return ""
+    lengths = [
+        load_recipe(preset, Recipe, (), scale, tasks=list(recipe.tasks)).training.model_dump(include=set(_LENGTH))
+        for scale in (None, "mini")
+    ]
+    own = recipe.training.model_dump(include=set(_LENGTH))
+    return "" if own in lengths else ", ".join(f"{key} {own[key]}" for key in _LENGTH if own[key] != lengths[-1][key])
 
 
 def write_recipe(run: Path, recipe: Recipe) -> None:
@@ -167,7 +213,7 @@ def keys_of(recipe: Recipe) -> dict[str, Any]:
     """Return the keys that make a run what it is, with their values; how it began, its lineage says better."""
     flat: dict[str, Any] = {}
     for key, value in recipe.model_dump(
-        mode="json", exclude={"start": True, "reproduces": True, "training": _LOGGING}
+        mode="json", exclude={"start": True, "reproduces": True, "changed": True, "training": _LOGGING}
     ).items():
         section = value if isinstance(value, dict) else {None: value}
         flat |= {f"{key}.{name}" if name else key: choice for name, choice in section.items()}
