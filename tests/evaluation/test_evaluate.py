@@ -11,12 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
+from commands.running import run
 from evaluation.tiny_run import image_list, make_checkpoint, make_data, make_run, predictions, table
 
 from vlmt_cli.base.errors import DataError, LeakError, UsageError
 from vlmt_cli.datasets import nlvr2, snli_ve
 from vlmt_cli.datasets.answers import normalise_answer
 from vlmt_cli.datasets.table import TASKS, TWELVE
+from vlmt_cli.evaluation.control import read_controls
 from vlmt_cli.evaluation.evaluate import evaluate
 from vlmt_cli.evaluation.scores import read_scores
 from vlmt_cli.evaluation.setup import open_stores, token_kind
@@ -390,6 +392,24 @@ def test_a_run_is_scored_on_what_it_was_trained_on(data, tmp_path):
     assert predictions(tmp_path / "st", "snli_ve", "test") == without  # the same model, recipe or not
     with pytest.raises(DataError, match="coco: the model has no retrieval head"):
         evaluate(source, data, tasks="coco,snli_ve")
+
+
+def test_an_unfinished_run_is_scored_and_named_so(data, tmp_path, capsys):
+    folder = make_run(tmp_path / "begun", data, ["cc:1"])
+    start = {"kind": "start", "iteration": 0, "iterations": 3000}
+    lines = [start, {"kind": "save", "iteration": 50}]
+    (tmp_path / "begun" / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert run("evaluate", "--model", folder, "--data", data, "--tasks", "snli_ve") == 0
+    out, err = capsys.readouterr()
+    assert "The run is unfinished (iteration 50 of 3,000): these are scores of its iteration 50." in out
+    assert f"resume it with vlmt train --resume --run {folder} --data {data}" in err
+    trained = {"iteration": 50, "saved": 50, "planned": 3000, "finished": False}
+    assert read_scores(tmp_path / "begun").trained.model_dump() == trained
+    assert "unfinished (iteration 50 of 3,000)" in (tmp_path / "begun" / "README.md").read_text()
+    with (tmp_path / "begun" / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"kind": "save", "iteration": 70}) + "\n")
+    with pytest.raises(DataError, match=r"has scores of iteration 50, and its .* now those of iteration 70"):
+        read_controls(folder, data, {}, "best", print)
 
 
 def test_task_tokens_are_those_of_training(data):

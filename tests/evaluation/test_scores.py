@@ -85,7 +85,7 @@ def test_what_is_written_is_read(measured, tmp_path):
         (lambda values: values["tasks"]["coco"]["score"].update(value=2), "Recall@1 is 2.0, which is not from 0 to 1"),
         (lambda values: values["tasks"].update(nlp=values["tasks"]["vqa"]), "nlp is not a task"),
         (lambda values: values.update(average=0.5), "the averages are not those of the tasks"),
-        (lambda values: values.update(format="vlmt scores 3"), "made by a newer vlmt: it has version 3"),
+        (lambda values: values.update(format="vlmt scores 4"), "made by a newer vlmt: it has version 4"),
         (lambda values: values.update(avrage=1), "there is no key 'avrage'; did you mean average"),
         (lambda values: values.pop("seed"), "the key .seed. is missing"),
     ],

@@ -12,6 +12,7 @@ import pandas as pd
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.evaluation.bootstrap import Estimate
 from vlmt_cli.evaluation.marks import is_leaked
+from vlmt_cli.evaluation.run_scores import run_scores
 from vlmt_cli.evaluation.scores import SCORES_FILE, read_scores
 from vlmt_cli.runs.folders import run_folders
 from vlmt_cli.runs.metrics import METRICS, is_finished, read_metrics
@@ -27,7 +28,8 @@ def load_scores(paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
     Returns:
         Columns ``model``, ``task``, ``split``, ``metric``, ``is_main`` (the task's official metric, which averages are
         of), ``value``, ``low`` and ``high`` (the 95% interval; NaN where there is none), ``n`` (examples), ``leaked``
-        (training saw some of the images) and ``seed``. Shares go from 0 to 1.
+        (training saw some of the images), ``seed``, and ``current`` (of a run, whether the scores are of the weights
+        that it has now). Shares go from 0 to 1.
         ``load_scores(runs).query("is_main").pivot(index="model", columns="task", values="value")`` is table 2.
 
     Raises:
@@ -36,6 +38,8 @@ def load_scores(paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for path in [paths] if isinstance(paths, str | Path) else paths:
         scores = read_scores(Path(path))
+        folder = Path(path).parent if Path(path).name == SCORES_FILE else Path(path)
+        current = not (folder.is_dir() and run_scores(folder).is_stale)
         for name, task in scores.tasks.items():
             for metric, value in {task.metric: task.score, **task.extra}.items():
                 number = value if isinstance(value, Estimate) else None
@@ -52,9 +56,10 @@ def load_scores(paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
                         "n": number.n if number else task.score.n,
                         "leaked": is_leaked(task),
                         "seed": scores.seed,
+                        "current": current,
                     }
                 )
-    columns = ["model", "task", "split", "metric", "is_main", "value", "low", "high", "n", "leaked", "seed"]
+    columns = ["model", "task", "split", "metric", "is_main", "value", "low", "high", "n", "leaked", "seed", "current"]
     return pd.DataFrame(rows, columns=columns).astype({"value": float, "low": float, "high": float})
 
 
@@ -87,8 +92,8 @@ def load_runs(folder: str | Path = "runs") -> pd.DataFrame:
     Returns:
         Indexed by ``run``, its folder. Columns ``finished``, ``iteration`` (the last that the metrics name), ``seed``,
         ``best`` (the best mean validation score; NaN without one), ``average`` (of ``scores.json``; NaN where it is not
-        there or not of all twelve tasks), and a column for each choice of the recipe: ``tasks``, ``split``,
-        ``training.gap``, ...
+        there, not of all twelve tasks, or of other weights than the run has now), and a column for each choice of the
+        recipe: ``tasks``, ``split``, ``training.gap``, ...
 
     Raises:
         DataError: there is no such folder, or a run in it is damaged or of a newer vlmt.
@@ -99,7 +104,7 @@ def load_runs(folder: str | Path = "runs") -> pd.DataFrame:
     rows = []
     for path in run_folders(folder):
         lines = read_metrics(path) if (path / METRICS).exists() else []
-        has_scores = (path / SCORES_FILE).exists()
+        scores = run_scores(path).scores
         rows.append(
             {
                 "run": str(path),
@@ -107,7 +112,7 @@ def load_runs(folder: str | Path = "runs") -> pd.DataFrame:
                 "iteration": max((line.get("iteration", 0) for line in lines), default=0),
                 "seed": next((line.get("seed") for line in lines if line["kind"] == "start"), None),
                 "best": max((line["score"] for line in lines if line["kind"] == "best"), default=None),
-                "average": read_scores(path).average if has_scores else None,
+                "average": scores.average if scores else None,
                 **keys_of(read_recipe(path)),
             }
         )

@@ -23,7 +23,8 @@ from vlmt_cli.evaluation.answers.report import AnswerScores, header_of, notes_of
 from vlmt_cli.evaluation.bootstrap import Estimate, coverage_explained
 from vlmt_cli.evaluation.contamination import in_words
 from vlmt_cli.evaluation.marks import MEANING, images_of, is_leaked, mark_of, marks_explained
-from vlmt_cli.evaluation.scores import Scores, TaskScore, read_scores
+from vlmt_cli.evaluation.run_scores import RunScores, run_scores
+from vlmt_cli.evaluation.scores import Scores, TaskScore
 from vlmt_cli.tasks.groups import rules_of
 
 _FEW = 4
@@ -102,11 +103,15 @@ def scores_section(title: str, scores: Scores, guesses: Mapping[str, float]) -> 
 def models_section(title: str, intro: str, models: Mapping[str, Sequence[Path]]) -> Section:
     """Show several models side by side, as table 2 does; a model is one run, or one a task.
 
-    A score is compared with others of the same task and split alone.
+    A score is compared with others of the same task and split alone. Scores of other weights than a run has now are
+    left out; models of an unfinished run are named so.
     """
+    read = {name: [run_scores(run) for run in runs] for name, runs in models.items()}
     found = {
-        name: {(task, score.split): score for run in runs for task, score in read_scores(run).tasks.items()}
-        for name, runs in models.items()
+        _named(name, of_runs): {
+            (task, score.split): score for mine in of_runs if mine.scores for task, score in mine.scores.tasks.items()
+        }
+        for name, of_runs in read.items()
     }
     order = list(TASKS)
     columns = sorted(
@@ -120,6 +125,11 @@ def models_section(title: str, intro: str, models: Mapping[str, Sequence[Path]])
         first, *others = zip(header, *rows, strict=True)
         header, rows = ["task", *first[1:]], [list(line) for line in others]
     return Section(title, f"{intro} {marks_explained(shown)}", plain_table(header, rows))
+
+
+def _named(name: str, runs: Sequence[RunScores]) -> str:
+    far = "; ".join(filter(None, (mine.unfinished for mine in runs)))
+    return f"{name} (unfinished, {far})" if far else name
 
 
 def _cell(score: TaskScore | None) -> str:

@@ -15,8 +15,9 @@ from vlmt_cli.analysis.report import Section, missing_list, write_page
 from vlmt_cli.base.errors import VlmtError
 from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.evaluation.marks import is_leaked
+from vlmt_cli.evaluation.run_scores import RunScores, run_scores
 from vlmt_cli.evaluation.scores import SCORES_FILE, Scores, read_scores
-from vlmt_cli.runs.folders import CONFIG
+from vlmt_cli.runs.folders import CONFIG, data_option
 from vlmt_cli.runs.recipe import RECIPE, read_recipe
 
 _MARKS = (RECIPE, CONFIG, SCORES_FILE)
@@ -117,13 +118,20 @@ def write_report(
         VlmtError: the page cannot be written.
     """
     report = RunReport()
-    scored = {run: read_scores(run) for run in runs if (run / SCORES_FILE).is_file()}
-    for run in runs:
+    read = {run: run_scores(run) for run in runs}
+    scored = {run: mine.scores for run, mine in read.items() if mine.scores is not None}
+    at = data_option(data)
+    for run, mine in read.items():
+        if mine.unfinished:
+            report.lacks.append(
+                Lack(f"The rest of {run.name}, which is unfinished ({mine.unfinished})", mine.resume + at)
+            )
         if run not in scored and not _pretrains(run):
-            report.lacks.append(Lack(f"Scores of {run.name}", _vlmt("evaluate", "--model", run, "--data", data)))
+            why = f", which {mine.lack}" if mine.is_stale else ""
+            report.lacks.append(Lack(f"Scores of {run.name}{why}", mine.todo + at))
     report.add("Leaks", "", lambda: overview.leaks_section(data))
     if scored:
-        _add_scores(report, scored, data, baselines)
+        _add_scores(report, scored, data, baselines, read)
         _add_models(report, scored, models, compared)
     parents = list(dict.fromkeys(run.parent for run in runs))
     main = max(runs, key=lambda run: len(_tasks(run, scored)))
@@ -151,11 +159,13 @@ def _add_scores(
     scored: Mapping[Path, Scores],
     data: Path,
     baselines: Mapping[str, float] | None,
+    read: Mapping[Path, RunScores],
 ) -> None:
     main = max(scored, key=lambda run: len(scored[run].tasks))
     known = baselines if baselines is not None else _baselines(report, main, data, scored[main])
     count = len(scored[main].tasks)
-    title = f"{main.name}: {count} task{'s' * (count > 1)}"
+    far = f", unfinished ({read[main].unfinished})" if read[main].unfinished else ""
+    title = f"{main.name}: {count} task{'s' * (count > 1)}{far}"
     report.sections.append(overview.scores_section(title, scored[main], known))
 
 

@@ -20,6 +20,7 @@ from vlmt_cli.commands.devices import Computing, check_computing, check_gpus, de
 from vlmt_cli.commands.missing_data import missing_data
 from vlmt_cli.commands.options import DATA, check_data
 from vlmt_cli.commands.show import progress, say, stdout, table
+from vlmt_cli.commands.stale import say_stale
 from vlmt_cli.commands.sweep_options import SweepOptions
 from vlmt_cli.runs.folders import start_of
 from vlmt_cli.runs.recipe import RECIPE, difference_of, read_recipe
@@ -110,6 +111,7 @@ def sweep(
     if unscored:
         be = "has" if len(unscored) == 1 else "have"
         say(f"{len(unscored)} of {len(needed)} runs {be} no test scores; --yes scores them, and compares by these")
+        say_stale((run.folder for run in unscored), options.data)
     return runs
 
 

@@ -53,9 +53,13 @@ def table2(
     chosen = [Path(find_run(name, data)) for name in folders] if folders else run_folders(folder)
     scored, passed_over = scored_runs(chosen)
     rows, left_out = table2_rows(scored)
+    at = data_option(data)
     if not rows:
         reasons = "; ".join(f"{each.folder} {each.reason}" for each in passed_over[:3])
+        reasons += f"; and {len(passed_over) - 3} more" if len(passed_over) > 3 else ""
+        mends = [each.todo + at for each in passed_over if each.todo]
         todo = "train one with vlmt train --preset all-tasks and score it with vlmt evaluate, or name another --data"
+        todo = f"run {mends[0]}" if mends else todo
         raise DataError(f"no run has scores of a row of table 2{f' ({reasons})' if reasons else ''}", where=folder,
                         todo=todo)  # fmt: skip
     times = convergence(scored)
@@ -64,8 +68,11 @@ def table2(
             "caveat": caveat(rows) or None,
             "rows": [_row_json(row) for row in rows],
             "iterations_to_convergence": [_times_json(each) for each in times],
-            "passed_over": [{"folder": str(each.folder), "reason": each.reason} for each in passed_over + left_out],
-            "missing": missing_models(rows, data_option(data)),
+            "passed_over": [
+                {"folder": str(each.folder), "reason": each.reason, "command": each.todo + at if each.todo else None}
+                for each in passed_over + left_out
+            ],
+            "missing": missing_models(rows, at),
         }
         print(json.dumps(content, indent=2))
         return
@@ -77,7 +84,7 @@ def table2(
         of_table_5 = table5([path for path in chosen if (path / RECIPE).exists()])
         for published in tables + ([of_table_5] if of_table_5 else []):
             _show(f"Table {published.number}, in %", published.header, published.lines, 2 - (published.number == "5"))
-    _show_notes(rows, scored, passed_over, left_out, intervals, paper, named=bool(folders), at=data_option(data))
+    _show_notes(rows, scored, [*passed_over, *left_out], intervals, paper, named=bool(folders), at=at)
 
 
 def _row_json(row: "Table2Row") -> dict[str, Any]:
@@ -211,7 +218,6 @@ def _show_notes(
     rows: "Sequence[Table2Row]",
     runs: "Sequence[ScoredRun]",
     passed_over: "Sequence[PassedOver]",
-    left_out: "Sequence[PassedOver]",
     intervals: bool,
     paper: bool,
     named: bool,
@@ -219,7 +225,6 @@ def _show_notes(
 ) -> None:
     """Say what the numbers do not; commands that are advised end with ``at``."""
     from vlmt_cli.analysis.relations.table2 import caveat, few_images, missing_models
-    from vlmt_cli.base.words import count
     from vlmt_cli.commands.show import say, stdout
     from vlmt_cli.datasets.table import TWELVE
     from vlmt_cli.evaluation.marks import MEANING
@@ -244,14 +249,29 @@ def _show_notes(
     console = stdout()
     for note in notes:
         console.print(note)
-    others = [each for each in passed_over if each.reason == "reproduces no row of table 2"]
-    shown = passed_over if named else [each for each in passed_over if each not in others]
-    for each in [*shown, *left_out]:
-        say(f"Passed over: {each.folder} {each.reason}{at if 'run vlmt evaluate' in each.reason else ''}")
-    if others and not named:
-        say(f"Passed over: {count(len(others), 'run')} of no row of table 2")
+    for line in _passed_over(passed_over, named, at):
+        say(f"Passed over: {line}")
     for command in missing_models(rows, at):
         say(f"Missing: {command}")
+
+
+def _passed_over(passed_over: "Sequence[PassedOver]", named: bool, at: str) -> list[str]:
+    """Name what does not join the table, with the command that mends it; many runs of one reason in one line, counted,
+    where no run was named."""
+    from vlmt_cli.base.words import count
+
+    lines, groups = [], dict[str, list[Path]]()
+    for each in passed_over:
+        if each.of_many and not named:
+            groups.setdefault(each.of_many, []).append(each.folder)
+        else:
+            lines.append(f"{each.folder} {each.reason}{f'; run {each.todo}{at}' if each.todo else ''}")
+    for reason, folders in groups.items():
+        more = f", and {len(folders) - _FEW} more" if len(folders) > _FEW else ""
+        lines.append(f"{count(len(folders), 'run')} {reason} ({', '.join(map(str, folders[:_FEW]))}{more})")
+    if sum(map(len, groups.values())) < len(passed_over) and len(passed_over) > 1:
+        lines.append(f"{len(passed_over)} runs in all")
+    return lines
 
 
 def _means_that_compare(rows: "Sequence[Table2Row]") -> list[str]:

@@ -246,6 +246,8 @@ def _notes(result: "Evaluation", contaminated: bool, intervals: bool) -> list[st
     from vlmt_cli.evaluation.scores import COLUMNS, concluded, shortlist_explained
 
     notes = []
+    if (trained := result.scores.trained) and not trained.finished:
+        notes.append(f"The run is unfinished ({trained}): these are scores of its iteration {trained.iteration:,}.")
     for choice in result.choices:
         if choice.secret:
             can_submit = TASKS[choice.task].submission and not choice.submitted

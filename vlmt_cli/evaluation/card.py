@@ -40,6 +40,8 @@ def write_card(run: Path, checkpoint: Checkpoint, recipe: Recipe | None, scores:
         VlmtError: it cannot be written, or the run's lineage is damaged.
     """
     which = f"Of the {scores.weights} weights. " if scores.weights else ""
+    if scores.trained and not scores.trained.finished:
+        which += f"The run was unfinished ({scores.trained}). "
     split = f"The model was last trained on clean split {scores.split_hash}. " if scores.split_hash else ""
     remark = f"{which}{split}{marks_explained(scores.tasks.values())}"
     name = run.resolve().parent.name if run.name == BEST else run.resolve().name

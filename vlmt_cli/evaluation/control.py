@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.evaluation.contamination import Control, controlled
 from vlmt_cli.evaluation.leaks import Images, find_seen, read_links, training_of
+from vlmt_cli.evaluation.run_scores import run_scores
 from vlmt_cli.evaluation.setup import load_model
 from vlmt_cli.runs.best import BestOrLast
 from vlmt_cli.runs.folders import data_option
@@ -33,13 +34,15 @@ def read_controls(source: str, data: Path, images: Images, weights: BestOrLast, 
         say: called with why a split has no control.
 
     Raises:
-        DataError: it saw images of every split, or it is not known which.
+        DataError: it saw images of every split, it is not known which, or it was trained on since it was evaluated.
     """
     seen = find_seen(images, training_of(load_model(source, weights)), read_links(data))
     if seen.unknown:
         what = f"the training images of {' and '.join(seen.unknown)} are unknown, so that it may have seen any"
         raise DataError(what, where=source, todo="give --control a run of vlmt train")
     controls: Controls = {}
+    if Path(source).is_dir() and (mine := run_scores(Path(source))).is_stale:
+        raise DataError(mine.lack, where=source, todo=f"run {mine.todo}{data_option(data)}")
     for (task, split), lists in images.items():
         path = Path(source) / "predictions" / f"{task}-{split}.parquet"
         hits, count, _ = seen.report(lists)

@@ -3,6 +3,7 @@
 Everything is chosen, loaded and checked before the first batch runs, so that nothing fails an hour later.
 """
 
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,9 +33,10 @@ from vlmt_cli.evaluation.setup import open_model
 from vlmt_cli.evaluation.submission import write_submission
 from vlmt_cli.features.coverage import images_of
 from vlmt_cli.runs.best import BestOrLast
-from vlmt_cli.runs.folders import CONFIG, runs_folder
+from vlmt_cli.runs.folders import CONFIG, data_option, runs_folder
 from vlmt_cli.runs.recipe import Recipe
 from vlmt_cli.runs.tensors import tensors_hash
+from vlmt_cli.runs.trained import run_of, trained_of
 from vlmt_cli.tasks.process import ALONE, Process
 from vlmt_cli.tasks.scoring import Judged, Measure
 
@@ -133,11 +135,14 @@ def evaluate(
     model = open_model(source, weights)
     if model.weights.kind:
         say(f"Scoring its {model.weights}")
+    trained = trained_of(source, model.weights)
+    if trained and not trained.finished:
+        todo = f"vlmt train --resume --run {shlex.quote(str(run_of(source)))}{data_option(data)}"
+        say(f"Warning: the run is unfinished ({trained}): resume it with {todo}")
     checkpoint, recipe, reader = model.checkpoint, model.recipe, model.reader(data, features)
     if not checkpoint.config.heads:
         raise UsageError("has no heads for tasks", where=source, todo="train it on some with vlmt train")
-    trained = _trained(recipe)
-    wanted, required = (trained, set[str]()) if tasks is None else named_tasks(tasks)
+    wanted, required = (_trained(recipe), set[str]()) if tasks is None else named_tasks(tasks)
     choices, left_out = choose(checkpoint, reader, data, wanted, required, split, submission)
     if submission and not any(choice.submitted for choice in choices):
         raise UsageError("none of these tasks has a submission file", todo="leave --submission out, or name others")
@@ -169,6 +174,7 @@ def evaluate(
         "split_hash": last.split_hash if last else None,
         "recipe_hash": last.recipe_hash if last else None,
         "weights_hash": tensors_hash(checkpoint.model.state_dict()),
+        "trained": trained,
         "resamples": resamples,
         "seed": seed,
     }

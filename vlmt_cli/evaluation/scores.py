@@ -18,6 +18,7 @@ from vlmt_cli.evaluation.contamination import Contamination, Control, in_words
 from vlmt_cli.evaluation.marks import is_leaked, mark_of
 from vlmt_cli.paper import table
 from vlmt_cli.runs.best import BestOrLast
+from vlmt_cli.runs.trained import Trained
 
 SCORES_FILE = "scores.json"
 
@@ -102,12 +103,14 @@ class Scores(_Model):
         split_hash: of the clean split that the model was last trained on; None when it was the full one, or unknown.
         recipe_hash: of the recipe that made the model; None when unknown.
         weights_hash: SHA-256 of the weights; None in older files.
+        trained: of a run, after which iteration the weights were taken, and how far it was; None of others, and in
+            older files.
         leaks_allowed: whether test images that training saw were let in.
         resamples, resampled, seed: of the intervals: how often, what, and with which seed.
         versions: of ``vlmt`` and ``torch``.
     """
 
-    format: Literal["vlmt scores 1", "vlmt scores 2"] = "vlmt scores 2"
+    format: Literal["vlmt scores 1", "vlmt scores 2", "vlmt scores 3"] = "vlmt scores 3"
     model: str
     weights: BestOrLast | None = None
     tasks: dict[str, TaskScore]
@@ -116,6 +119,7 @@ class Scores(_Model):
     split_hash: str | None
     recipe_hash: str | None
     weights_hash: str | None = None
+    trained: Trained | None = None
     leaks_allowed: bool
     resamples: PositiveInt
     resampled: Literal["image", "example"]
@@ -142,6 +146,7 @@ def make_scores(
     split_hash: str | None,
     recipe_hash: str | None,
     weights_hash: str | None = None,
+    trained: Trained | None = None,
     leaks_allowed: bool,
     resamples: int,
     resampled: Literal["image", "example"],
@@ -158,6 +163,7 @@ def make_scores(
         split_hash=split_hash,
         recipe_hash=recipe_hash,
         weights_hash=weights_hash,
+        trained=trained,
         leaks_allowed=leaks_allowed,
         resamples=resamples,
         resampled=resampled,

@@ -15,7 +15,8 @@ from vlmt_cli.analysis.relations.seeds import OverSeeds, ScoreSource, scores_of
 from vlmt_cli.analysis.relations.sweep_scores import not_comparable
 from vlmt_cli.datasets.table import DATASETS, GROUPS, TWELVE
 from vlmt_cli.evaluation.bootstrap import Estimate
-from vlmt_cli.evaluation.scores import averages, read_scores
+from vlmt_cli.evaluation.run_scores import run_scores
+from vlmt_cli.evaluation.scores import averages
 from vlmt_cli.paper import table
 from vlmt_cli.runs.best import BestOrLast
 
@@ -126,7 +127,8 @@ def _over_seeds(scores: pd.DataFrame) -> dict[str, OverSeeds]:
 
 def _recalls(run: Path) -> dict[str, float]:
     """Return Recall@5 and 10 of a run's evaluated retrieval tasks, in percent."""
-    tasks = read_scores(run).tasks
+    scores = run_scores(run).scores
+    tasks = scores.tasks if scores else {}
     measured = {f"{task}_r{k}": tasks[task].extra.get(f"Recall@{k}") for task in _COLUMNS if task in tasks for k in KS}
     return {name: 100 * recall.value for name, recall in measured.items() if isinstance(recall, Estimate)}
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from vlmt_cli.analysis.relations.table2 import KS, Score, Table2Row
 from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.evaluation.bootstrap import Estimate
-from vlmt_cli.evaluation.scores import COLUMNS, NOTHING, SCORES_FILE, TaskScore, compares, read_scores
+from vlmt_cli.evaluation.run_scores import run_scores
+from vlmt_cli.evaluation.scores import COLUMNS, NOTHING, TaskScore, compares
 from vlmt_cli.paper import table
 from vlmt_cli.runs.recipe import read_recipe
 
@@ -64,14 +65,18 @@ def _cell(score: Score | None, metric: str) -> str:
 
 
 def table5(folders: Sequence[Path]) -> PublishedTable | None:
-    """Return table 5 with a row for each run that reproduces its last; None without one."""
+    """Return table 5 with a row for each finished run that reproduces its last, with scores of its weights as they are
+    now; None without one."""
     header = ["", "VQA\ntest-dev"] + [f"{name}\nR@{k}" for name in ("COCO", "Flickr30k") for k in KS]
     lines = [tuple(cell or NOTHING for cell in line.values()) for line in table("table5_hdc")]
     published = len(lines)
     for folder in folders:
-        if read_recipe(folder).paper_row("table5") is None or not (folder / SCORES_FILE).exists():
+        if read_recipe(folder).paper_row("table5") is None:
             continue
-        tasks = read_scores(folder).tasks
+        mine = run_scores(folder)
+        if mine.scores is None or mine.unfinished:
+            continue
+        tasks = mine.scores.tasks
         recalls = [cell for task in ("coco", "flickr30k") for cell in _recalls(tasks.get(task), task)]
         grounding = tasks.get("flickr30k_entities")
         shown = _percent(grounding.score) if grounding and compares("flickr30k_entities", grounding) else NOTHING

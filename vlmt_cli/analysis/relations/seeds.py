@@ -14,7 +14,8 @@ import numpy as np
 from scipy.special import stdtrit
 
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.evaluation.scores import SCORES_FILE, Scores, read_scores
+from vlmt_cli.evaluation.run_scores import RunScores, run_scores
+from vlmt_cli.evaluation.scores import Scores
 from vlmt_cli.runs.best import BestOrLast, find_weights
 from vlmt_cli.runs.metrics import read_metrics
 
@@ -97,11 +98,12 @@ def scores_of(
 
     Returns:
         The scores, by run and task; and what they were measured on: ``test`` where every run has a ``scores.json`` with
-        all its tasks, of these weights and the same splits; else ``validation``. The two are never mixed.
+        all its tasks, of these weights as they are now and the same splits; else ``validation``. The two are never
+        mixed.
     """
     validation = {key: validation_scores(folder, weights) for key, folder in runs.items()}
     test: dict[Key, Scores] = {
-        key: read_scores(folder) for key, folder in runs.items() if (folder / SCORES_FILE).exists()
+        key: scores for key, folder in runs.items() if (scores := run_scores(folder).scores) is not None
     }
     complete = all(
         key in test
@@ -117,3 +119,8 @@ def scores_of(
         }
         return values, "test"
     return validation, "validation"
+
+
+def stale_runs(runs: Iterable[Path]) -> list[RunScores]:
+    """Return what is to be said of the runs whose scores are of other weights than they have now."""
+    return [mine for mine in map(run_scores, runs) if mine.is_stale]

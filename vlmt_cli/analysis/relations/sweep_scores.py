@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from vlmt_cli.base.errors import UsageError
+from vlmt_cli.evaluation.run_scores import run_scores
 from vlmt_cli.evaluation.scores import SCORES_FILE, read_scores, why_not_compared
 from vlmt_cli.runs.best import BestOrLast, find_weights
-from vlmt_cli.runs.folders import WEIGHTS
 from vlmt_cli.runs.recipe import read_recipe
 
 
@@ -21,14 +21,10 @@ def is_scored(run: Path, weights: BestOrLast = "best") -> bool:
     Raises:
         DataError: ``scores.json`` is damaged.
     """
-    path = run / SCORES_FILE
-    if not path.exists():
+    scores = run_scores(run).scores
+    if scores is None or scores.weights not in (None, find_weights(run, weights).kind):
         return False
-    scores, chosen = read_scores(path), find_weights(run, weights)
-    if scores.weights not in (None, chosen.kind) or not scores.tasks.keys() >= set(read_recipe(run).tasks):
-        return False
-    model = Path(chosen.source) / WEIGHTS
-    return not model.exists() or model.stat().st_mtime <= path.stat().st_mtime
+    return scores.tasks.keys() >= set(read_recipe(run).tasks)
 
 
 def score_run(run: Path, data: Path, weights: BestOrLast = "best", device: str = "cpu", partial: bool = False) -> None:
@@ -61,11 +57,12 @@ def not_comparable(folders: Iterable[Path]) -> dict[str, str]:
     """Say why the paper's figure of a task does not stand beside some runs' scores, by task.
 
     Args:
-        folders: of the runs; all have ``scores.json``.
+        folders: of the runs; all have scores of the weights that they have now.
     """
     reasons: dict[str, str] = {}
     for folder in folders:
-        for task, score in read_scores(folder).tasks.items():
+        scores = run_scores(folder).scores
+        for task, score in scores.tasks.items() if scores else ():
             if reason := why_not_compared(task, score):
                 reasons[task] = reason
     return reasons

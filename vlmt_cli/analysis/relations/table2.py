@@ -10,11 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from vlmt_cli.analysis.relations.seeds import OverSeeds, one_seed, one_seed_mark
-from vlmt_cli.analysis.relations.table2_runs import PassedOver, ScoredRun
+from vlmt_cli.analysis.relations.table2_runs import RECIPES, PassedOver, ScoredRun
 from vlmt_cli.base.words import count
 from vlmt_cli.datasets.table import TASKS, TWELVE
 from vlmt_cli.evaluation.bootstrap import Estimate, coverage_explained
 from vlmt_cli.evaluation.marks import MEANING, mark_of
+from vlmt_cli.evaluation.run_scores import evaluate_command
 from vlmt_cli.evaluation.scores import (
     COLUMNS,
     TaskScore,
@@ -26,17 +27,6 @@ from vlmt_cli.evaluation.scores import (
 )
 from vlmt_cli.paper import numbers, table
 
-RECIPES = {
-    "ST full": "single-task",
-    "ST clean": "single-task",
-    "GT clean": "group-task",
-    "AT clean": "all-tasks",
-    "AT w/o G4 clean": "all-tasks-without-g4",
-    "GT->ST clean": "group-to-single",
-    "AT->ST clean": "all-to-single",
-    "AT->ST full": "all-to-single",
-}
-"""The rows of table 2 in its order, with the recipe that trains the models of each."""
 _RECALLS = {"AT clean": "token per dataset", "AT w/o G4 clean": "AT w/o G4"}
 _RECALLS_OF_TABLE_9 = {"ST full": "Ours ST", "AT->ST full": "Ours AT->ST"}
 KS = (1, 5, 10)
@@ -136,7 +126,7 @@ def table2_rows(runs: Sequence[ScoredRun]) -> tuple[list[Table2Row], list[Passed
         for task, score in run.scores.items():
             if score.split != splits[task]:
                 what = f"{COLUMNS[task]} is scored on {score.split}, the other runs on {splits[task]}"
-                left_out.append(PassedOver(run.folder, f"{what}; run vlmt evaluate --model {run.folder}"))
+                left_out.append(PassedOver(run.folder, what, evaluate_command(run.folder)))
                 continue
             cells.setdefault(run.row, {}).setdefault(task, {})[run.seed] = score
     rows = []

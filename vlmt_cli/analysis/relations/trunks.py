@@ -18,7 +18,8 @@ from vlmt_cli.base.schema import nearest, parse
 from vlmt_cli.base.words import count
 from vlmt_cli.datasets.table import TWELVE
 from vlmt_cli.evaluation.marks import MEANING, mark_of
-from vlmt_cli.evaluation.scores import COLUMNS, TaskScore, compares, read_scores
+from vlmt_cli.evaluation.run_scores import run_scores
+from vlmt_cli.evaluation.scores import COLUMNS, TaskScore, compares
 from vlmt_cli.paper import table
 from vlmt_cli.runs.best import BestOrLast
 from vlmt_cli.runs.folders import LINEAGE, trunk_of
@@ -173,7 +174,8 @@ def compare_trunks(
         alone = _by_task({run: scores[run] for run in mine if run.task})
         gain = {task: difference(together[task], alone[task]) for task in alone if task in together}
         gain = {task: number for task, number in gain.items() if number.values}
-        tested = {run: read_scores(runs[run]).tasks for run in mine} if source == "test" else {}
+        read = {run: run_scores(runs[run]).scores for run in mine} if source == "test" else {}
+        tested = {run: scored.tasks for run, scored in read.items() if scored}
         marks, comparable = _marked(tested)
         folders = [runs[run] for run in mine if not run.task]
         columns.append(
