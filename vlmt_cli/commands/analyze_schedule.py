@@ -62,6 +62,7 @@ def schedule(
     from vlmt_cli.base.errors import UsageError
     from vlmt_cli.commands.schedule_tables import show_curves, show_gaps, show_replays, show_tasks
     from vlmt_cli.commands.show import say, stdout
+    from vlmt_cli.commands.stale import say_stale
     from vlmt_cli.runs.folders import find_run, run_folders, runs_folder
 
     folder = runs or runs_folder(data)
@@ -73,10 +74,13 @@ def schedule(
     own = setting_of(mine.recipe)
     settings = _settings(replays, own)
     folders = beside or run_folders(folder)
-    singles, others = schedules.companions(mine, folders)
-    if beside and len(singles) + len(others) < len(beside):
+    singles, others, passed = schedules.companions(mine, folders)
+    for path, reason in passed.items():
+        say(f"Passed over: {path} {reason}{'' if 'unfinished' in reason else '; --with names the one to take'}")
+    if beside and len(singles) + len(others) + len(passed) < len(beside):
         say("Passed over runs that are neither single-task runs of the same model nor differ in the gap alone")
     gaps, source = schedules.gap_scores([mine, *others]) if others else ([], "validation")
+    say_stale([mine.run, *(other.run for other in others)] if others else [], data)
     published = _paper_gaps() if paper and source == "test" else []
     if paper and gaps and source != "test":
         say("The paper's scores are on test images, these on validation images: they are not shown beside each other")
@@ -113,6 +117,7 @@ def schedule(
                         }
                         for name, single in singles.items()
                     },
+                    "passed_over": [{"run": str(path), "reason": reason} for path, reason in passed.items()],
                     "gaps": [vars(gap) for gap in gaps],
                     "pictures": [str(path) for path in pictures],
                 },

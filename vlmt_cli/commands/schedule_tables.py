@@ -55,6 +55,7 @@ def show_curves(mine: Schedule, singles: Mapping[str, Schedule]) -> None:
         rows.append([COLUMNS[name], *cells[:2], f"{alone.best_at:.0%}", *cells[2:], f"{together.best_at:.0%}"])
     header = ["task", "alone:\nbest", "\nlast", "\nbest at", "together:\nbest", "\nlast", "\nbest at"]
     stdout().print(table(header, rows, "Validation scores, %; a best score long before the end tells of overfitting"))
+    stdout().print("Alone: " + "; ".join(f"{COLUMNS[name]} is {single.run}" for name, single in singles.items()))
 
 
 def show_gaps(gaps: Sequence[schedules.GapScores], published: Sequence[schedules.GapScores], source: str) -> None:

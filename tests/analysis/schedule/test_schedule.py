@@ -118,8 +118,14 @@ def test_other_runs_are_chosen_by_what_they_are(tmp_path):
     single = make_recipe("single-task", "training.iterations=41", tasks=["vqa"])
     write_run(tmp_path / "single-vqa", single, {"vqa": [(20, 0.6, "go"), (41, 0.3, "go")]})
     write_run(tmp_path / "single-gqa", make_recipe("single-task", tasks=["gqa"]), {"gqa": 0.5})
+    write_run(tmp_path / "a-short-vqa", single.overridden(["training.iterations=41"]), {"vqa": 0.6})
+    write_run(tmp_path / "b-begun-vqa", single, {"vqa": 0.9}, end=False)
+    handmade(tmp_path / "gap-16", "training.gap=16", end=False)
     (tmp_path / "empty").mkdir()
-    singles, gaps = companions(read_schedule(run), sorted(tmp_path.iterdir()))
+    singles, gaps, passed = companions(read_schedule(run), sorted(tmp_path.iterdir()))
+    reasons = {path.name: reason for path, reason in passed.items()}
+    assert reasons.pop("a-short-vqa") == f"is another run of VQA alone than {tmp_path / 'single-vqa'}"
+    assert reasons.keys() == {"b-begun-vqa", "gap-16"} and "unfinished (iteration 0 of 41)" in reasons["gap-16"]
     assert {task: one.run.name for task, one in singles.items()} == {"vqa": "single-vqa"}
     assert [one.run.name for one in gaps] == ["gap-8"]
     assert vars(fit(singles["vqa"], "vqa")) == {"best": 0.6, "last": 0.3, "best_at": 20 / 41}

@@ -10,7 +10,10 @@ from vlmt_cli.analysis.relations.seeds import ScoreSource, scores_of
 from vlmt_cli.analysis.schedule.schedule import Schedule, read_schedule
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.datasets.table import GROUPS
+from vlmt_cli.evaluation.scores import COLUMNS
+from vlmt_cli.runs.best import find_weights
 from vlmt_cli.runs.recipe import Recipe, keys_of
+from vlmt_cli.runs.trained import trained_of
 
 
 @dataclass(frozen=True)
@@ -44,15 +47,19 @@ class GapScores:
     average: float
 
 
-def companions(schedule: Schedule, folders: Iterable[Path]) -> tuple[dict[str, Schedule], list[Schedule]]:
+def companions(
+    schedule: Schedule, folders: Iterable[Path]
+) -> tuple[dict[str, Schedule], list[Schedule], dict[Path, str]]:
     """Choose among other runs those that a multi-task run compares with.
 
     Returns:
-        For each of its tasks the first run of that task alone, of the same model and split; and the runs that differ
-        in their gap alone. Folders that hold no run, or another, are passed over.
+        For each of its tasks a run of that task alone, of the same model and split: of those whose recipe ``--set`` did
+        not change, or else of all, the first of the longest; the runs that differ in their gap alone; and why others
+        that are of one of these kinds were passed over: unfinished, or a further one of a task alone. Folders that hold
+        no run, or another, are not named.
     """
-    singles: dict[str, Schedule] = {}
-    gaps = []
+    alone: dict[str, list[Schedule]] = {}
+    gaps, passed = [], dict[Path, str]()
     ours = schedule.recipe
     for folder in folders:
         try:
@@ -62,10 +69,24 @@ def companions(schedule: Schedule, folders: Iterable[Path]) -> tuple[dict[str, S
         recipe = other.recipe
         if len(recipe.tasks) == 1 and recipe.tasks[0] in schedule.tasks and recipe != ours:
             if (recipe.model, recipe.split) == (ours.model, ours.split):
-                singles.setdefault(recipe.tasks[0], other)
+                alone.setdefault(recipe.tasks[0], []).append(other)
         elif _differ_in_gap_alone(recipe, ours) and folder.resolve() != schedule.run.resolve():
             gaps.append(other)
-    return singles, gaps
+    for other in [*gaps, *(run for runs in alone.values() for run in runs)]:
+        if far := _unfinished(other.run):
+            passed[other.run] = f"is unfinished ({far})"
+    singles: dict[str, Schedule] = {}
+    for task, runs in alone.items():
+        finished = [run for run in runs if run.run not in passed]
+        for run in sorted(finished, key=lambda run: (bool(run.recipe.changed), -run.iterations)):  # stable
+            if singles.setdefault(task, run) is not run:
+                passed[run.run] = f"is another run of {COLUMNS[task]} alone than {singles[task].run}"
+    return singles, [run for run in gaps if run.run not in passed], passed
+
+
+def _unfinished(run: Path) -> str:
+    trained = trained_of(run, find_weights(run))
+    return "" if trained is None or trained.finished else str(trained)
 
 
 def fit(schedule: Schedule, task: str) -> Fit:
