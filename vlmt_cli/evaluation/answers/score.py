@@ -18,9 +18,9 @@ from vlmt_cli.evaluation.answers.forms import read_predictions
 from vlmt_cli.evaluation.answers.join import join
 from vlmt_cli.evaluation.answers.joined import Joined, in_words
 from vlmt_cli.evaluation.answers.judge import Judgement, judge
-from vlmt_cli.evaluation.answers.matrix import read_matrix
 from vlmt_cli.evaluation.answers.other_splits import Other, other_set
 from vlmt_cli.evaluation.answers.predicted import Predicted
+from vlmt_cli.evaluation.answers.ranking import JudgedFile, is_ranking, ranked
 from vlmt_cli.evaluation.answers.report import AnswerScores, JoinReport
 from vlmt_cli.evaluation.answers.row_files import rows_of_files, rows_of_predictions
 from vlmt_cli.evaluation.answers.rows import (
@@ -29,7 +29,6 @@ from vlmt_cli.evaluation.answers.rows import (
     HELD_OUT_WORDS,
     OWN_FILES,
     Rows,
-    kind_of,
     near_name,
     rows_of_examples,
     split_name,
@@ -38,7 +37,6 @@ from vlmt_cli.evaluation.answers.seen import Saw, seen_by_scan, seen_of
 from vlmt_cli.evaluation.answers.unit import CIRCULAR, Unit, circular, unit_of
 from vlmt_cli.evaluation.bootstrap import RESAMPLES, Estimate, estimate
 from vlmt_cli.evaluation.scores import TaskScore
-from vlmt_cli.tasks.groups import rules_of
 from vlmt_cli.tasks.scoring import ScoreColumn
 
 
@@ -109,9 +107,9 @@ def score_files(
         what = "--control goes with --seen or --trained-on, which say what training saw"
         raise UsageError(what, todo="give one of them")
     text_boxes.parse_convention(asked.boxes)
-    is_matrix = _is_matrix(paths[0], asked.benchmark)
-    if is_matrix and (asked.form or asked.questions):
-        option = "--form" if asked.form else "--questions"
+    is_matrix = is_ranking(paths[0], asked.benchmark)
+    if is_matrix and (asked.form not in (None, "vlmt") or asked.questions):
+        option = "--questions" if asked.questions else "--form"
         raise UsageError(f"a matrix of scores has no use for {option}", where=paths[0], todo="leave it out")
     first = None if is_matrix else _read(paths[0], asked)
     rows = _rows(asked, first)
@@ -132,22 +130,6 @@ def score_files(
         judged = _judged(rows, path, first if not number else None, asked)
         scored.append(_scored(rows, unit, judged, saw, control, scored[0] if scored else None, asked))
     return scored
-
-
-@dataclass(frozen=True)
-class _File:
-    path: Path
-    form: str
-    total: int
-    joined: Joined
-    judgement: Judgement | None
-    notes: tuple[str, ...]
-    elsewhere: str = ""
-
-
-def _is_matrix(path: Path, benchmark: str) -> bool:
-    """Whether a file holds the scores of all captions and images."""
-    return kind_of(split_name(benchmark)[0]) == "retrieval" and path.suffix in (".npy", ".parquet")
 
 
 def _read(path: Path, asked: Asked) -> Predicted:
@@ -176,9 +158,9 @@ def _rows(asked: Asked, predicted: Predicted | None) -> Rows:
     return rows_of_predictions(predicted, asked.benchmark)
 
 
-def _judged(rows: Rows, path: Path, predicted: Predicted | None, asked: Asked) -> _File:
-    if _is_matrix(path, rows.name):
-        return _ranked(rows, path)
+def _judged(rows: Rows, path: Path, predicted: Predicted | None, asked: Asked) -> JudgedFile:
+    if is_ranking(path, rows.name):
+        return ranked(rows, path)
     predicted = predicted or _read(path, asked)
     joined = _joined(predicted, rows, asked)
     if rows.kind == "retrieval":
@@ -186,7 +168,7 @@ def _judged(rows: Rows, path: Path, predicted: Predicted | None, asked: Asked) -
         what = f"{rows.title} is scored by ranking, and captions rank nothing"
         if rows.known[joined.rows].any() and predicted.form != "coco":
             raise DataError(what, where=path, todo=todo)
-        return _File(path, predicted.form, len(predicted), joined, None, (*predicted.notes, f"{what}; {todo}."))
+        return JudgedFile(path, predicted.form, len(predicted), joined, None, (*predicted.notes, f"{what}; {todo}."))
     judgement = judge(predicted, rows, joined, asked.boxes) if rows.known[joined.rows].any() else None
     notes = predicted.notes
     if rows.kind == EXACT and (near := near_name(rows.task)):
@@ -196,7 +178,7 @@ def _judged(rows: Rows, path: Path, predicted: Predicted | None, asked: Asked) -
     elsewhere = ""
     if joined.unjoined and (other := _other_set(predicted, rows, asked)) and other.held == other.total:
         elsewhere = other.name
-    return _File(path, predicted.form, len(predicted), joined, judgement, notes, elsewhere)
+    return JudgedFile(path, predicted.form, len(predicted), joined, judgement, notes, elsewhere)
 
 
 def _what_to_give(predicted: Predicted, rows: Rows) -> str:
@@ -228,22 +210,10 @@ def _other_set(predicted: Predicted, rows: Rows, asked: Asked) -> Other | None:
     return other_set(predicted, rows, asked.data) if is_other else None
 
 
-def _ranked(rows: Rows, path: Path) -> _File:
-    matrix, by = read_matrix(path, rows)
-    judged = rules_of(rows.task).judge(rows.task, rows.split, rows.table, {"scores_CI": matrix})
-    every = np.arange(len(rows))
-    joined = Joined(every, every, by, "", 0, 0, 0, 0, 0, (), ())
-    said = f"Recall of the first fold of 1,000 images ({judged.protocol})." if judged.protocol else ""
-    judgement = Judgement(judged.counted, judged.scores, TASKS[rows.task].metric, judged.extra,
-                          {"rank": judged.columns["rank"].take(pa.array(judged.counted))},
-                          tuple(filter(None, [said])))  # fmt: skip
-    return _File(path, "matrix of scores", len(rows), joined, judgement, ())
-
-
 def _scored(
     rows: Rows,
     unit: Unit,
-    file: _File,
+    file: JudgedFile,
     saw: Saw | None,
     control: tuple[str, Judgement] | None,
     first: Scored | None,

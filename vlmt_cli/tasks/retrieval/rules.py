@@ -107,33 +107,79 @@ def judge(task: str, split: str, table: pa.Table, predicted: Mapping[str, Any], 
         return Judged(split, columns["images"], np.arange(captions), scores, extra, columns, protocol, made)
     folds_I = folds_of(pictures, FOLD)
     fold_C = folds_I[image_of_C]
-    counted = np.flatnonzero(fold_C == 0)
     if made:
+        counted = np.flatnonzero(fold_C == 0)
         first = retrieval_ranks(predicted["fold_CI"], image_of_C[counted])
-        ranks = first.image_C, first.caption_I[image_of_C[counted]]
-        known = np.where(fold_C == 0, np.cumsum(fold_C == 0) - 1, -1)
+        folded = Ranks(np.zeros(captions, np.int64), np.zeros(pictures, np.int64))
+        folded.image_C[counted], folded.caption_I[folds_I == 0] = first.image_C, first.caption_I
     else:
         folded = retrieval_ranks(scores_CI, image_of_C, folds_I)
-        first = Ranks(folded.image_C[counted], folded.caption_I[folds_I == 0])
-        ranks = folded.image_C, folded.caption_I[image_of_C]
-        known = np.arange(captions)
-    rows = pa.array(known, mask=known < 0)
+    rows = pa.array(np.arange(captions), mask=folded.image_C == 0)
     columns |= {
-        "score": pa.array(recall(ranks[0], 1)).take(rows),
+        "score": pa.array(recall(folded.image_C, 1)).take(rows),
         "fold": pa.array(fold_C),
-        "fold_rank": pa.array(ranks[0]).take(rows),
-        "fold_caption_rank": pa.array(ranks[1]).take(rows),
+        "fold_rank": pa.array(folded.image_C).take(rows),
+        "fold_caption_rank": pa.array(folded.caption_I[image_of_C]).take(rows),
     }
+    prefix = f"{WHOLE} shortlist {made['k']}" if made else WHOLE
+    counted, scores, extra = _of_folds(whole, folded, fold_C, image_of_C, prefix)
+    return Judged(split, columns["images"], counted, scores, extra, columns, PROTOCOL, made)
+
+
+def judge_ranks(split: str, table: pa.Table) -> Judged:
+    """Score the ranks that ``judge`` put into a file of predictions.
+
+    Args:
+        split: which.
+        table: C captions with ``images``, ``rank`` and ``caption_rank``; of 5,000 images also ``fold``, ``fold_rank``
+            and ``fold_caption_rank``, null outside the first fold where the scores were of a shortlist.
+    """
+    images = one_array(pc.list_element(one_array(table["images"]), 0)).dictionary_encode()
+    image_of_C = images.indices.to_numpy().astype(np.int64)
+
+    def ranks(of_caption: str, of_image: str) -> Ranks:
+        each = [one_array(table[name]).cast(pa.int64()).fill_null(0).to_numpy() for name in (of_caption, of_image)]
+        caption_I = np.zeros(len(images.dictionary), np.int64)
+        caption_I[image_of_C] = each[1]
+        return Ranks(each[0], caption_I)
+
+    whole = ranks("rank", "caption_rank")
+    columns = {name: one_array(table[name]) for name in table.column_names}
+    if "fold" not in table.column_names:
+        scores = recall(whole.image_C, 1)
+        return Judged(split, columns["images"], np.arange(len(table)), scores, _recalls(whole, image_of_C), columns)
+    folded, fold_C = ranks("fold_rank", "fold_caption_rank"), one_array(table["fold"]).to_numpy()
+    prefix = WHOLE if folded.image_C.all() else f"{WHOLE} shortlist"
+    counted, scores, extra = _of_folds(whole, folded, fold_C, image_of_C, prefix)
+    return Judged(split, columns["images"], counted, scores, extra, columns, PROTOCOL)
+
+
+def _of_folds(
+    whole: "Ranks", folded: "Ranks", fold_C: NDArray[np.integer], image_of_C: NDArray[np.int64], prefix: str
+) -> tuple[NDArray[np.int64], ScoreColumn, dict[str, Measure | float]]:
+    """Score the first fold, with all folds and all images beside it.
+
+    Args:
+        whole: ranks among all images.
+        folded: ranks within each fold; 0 where others than the first were not ranked.
+        fold_C, image_of_C: of each caption.
+        prefix: what stands before the names of metrics over all images.
+
+    Returns:
+        Which captions the metric is of, their scores, and further metrics.
+    """
+    counted = np.flatnonzero(fold_C == 0)
+    folds_I = np.zeros(len(folded.caption_I), np.int64)
+    folds_I[image_of_C] = fold_C
+    first = Ranks(folded.image_C[counted], folded.caption_I[folds_I == 0])
     extra = _recalls(first, image_of_C[counted])
-    if not made:
+    if folded.image_C.all():
         weights_C, weights_I = fold_weights(fold_C), fold_weights(folds_I)
         extra["Recall@1 of all folds"] = Measure(recall(folded.image_C, 1), image_of_C, weights_C)
         extra["caption Recall@1 of all folds"] = Measure(recall(folded.caption_I, 1), None, weights_I)
     everything = {"Recall@1": Measure(recall(whole.image_C, 1), image_of_C), **_recalls(whole, image_of_C)}
-    prefix = f"{WHOLE} shortlist {made['k']}" if made else WHOLE
     extra |= {f"{prefix} {name}": measure for name, measure in everything.items()}
-    scores = recall(first.image_C, 1)
-    return Judged(split, columns["images"], counted, scores, extra, columns, PROTOCOL, made)
+    return counted, recall(first.image_C, 1), extra
 
 
 def chance(train: Examples, test: Examples, boxes_of: object) -> float:
