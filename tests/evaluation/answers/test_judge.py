@@ -136,3 +136,19 @@ def test_boxes_overlap_as_computed_one_by_one():
     assert np.abs(np.array(judged.columns["iou"].to_pylist()) - expected).max() < 1e-6
     assert judged.scores.tolist() == [iou > 0.5 for iou in expected]
     assert re.search("75 of 3,000 answers have no box and count as wrong", judged.said[0])
+
+
+@pytest.mark.parametrize(
+    ("task", "form", "given", "right", "stricter"),
+    [
+        ("gqa", "gqa", ["Yes", "yes.", " yes", "no", "yes"], ["yes"] * 5, 3),
+        ("gqa", "llava", ["Yes", "yes.", " yes", "no", "yes"], ["yes"] * 5, 0),  # kits' answers are made so before
+        ("vqa", "vqa", ["Yes", "yes.", "a yes", "no", "yes"], ["yes"] * 5, 2),  # all annotators say the same
+        ("pope", "llava", ["NO", "NOT", "No.", "Yes", "yes"], ["no", "no", "no", "yes", "no"], 2),
+    ],
+)
+def test_what_capitals_and_a_final_period_cost_is_said(task, form, given, right, stricter):
+    judged = scored(task, given, form, targets=pa.array(right))
+    said = f"{stricter} of 5 answers would score more without capitals, outer blanks and a final period"
+    assert any(line.startswith(said) for line in judged.said) == bool(stricter)
+    assert judged.scores.sum() == {"gqa": 4 if form == "llava" else 1, "vqa": 1, "pope": 2}[task]

@@ -30,6 +30,7 @@ _NOWHERE = [-2.0, -2.0, -1.0, -1.0]
 """A box that overlaps none: of an answer that has none."""
 _UNFAIR = 0.1
 """By how much the share of yes may differ between the joined rows and all."""
+_ROUNDING = 1e-6
 _LABEL_WORDS = {"yes": "True", "no": "False"}
 _PUNCTUATION = re.compile(r"[^\w\s]")
 
@@ -73,7 +74,9 @@ def judge(predicted: Predicted, rows: Rows, joined: Joined, boxes: str = text_bo
     table = rows.table.take(pa.array(to)).combine_chunks()
     if rows.kind == YES_NO:
         said = _fairness(predicted, rows, joined, to)
-        return replace(_yes_no(rows, to, table, answers), said=said)
+        judgement = _yes_no(rows, to, table, answers)
+        easier = _yes_no(rows, to, table, _bare_ends(answers))
+        return replace(judgement, said=(*said, *_strict(rows, judgement.scores, easier.scores)))
     if rows.kind == EXACT:
         return _exact(to, table, answers)
     said = ()
@@ -87,8 +90,27 @@ def judge(predicted: Predicted, rows: Rows, joined: Joined, boxes: str = text_bo
         official = predicted.form in ("vqa", "gqa", "vlmt")
         given = {"answer": answers.fill_null("") if official else _short(answers, rows.task)}
     judged = rules_of(rows.task).judge(rows.task, rows.split, table, given)
+    if rows.kind == "vqa":
+        easier = rules_of(rows.task).judge(rows.task, rows.split, table, {"answer": _bare_ends(answers)})
+        said = _strict(rows, judged.scores, easier.scores)
     columns = {name: column for name, column in judged.columns.items() if name in ("answer", "box", "iou", "choice")}
     return Judgement(to[judged.counted], judged.scores, TASKS[rows.task].metric, judged.extra, columns, said)
+
+
+def _bare_ends(answers: pa.Array) -> pa.Array:
+    """Return answers in small letters, without outer blanks and a final period."""
+    return pc.utf8_lower(pc.utf8_trim(answers.fill_null(""), " \t\r\n."))
+
+
+def _strict(rows: Rows, scores: ScoreColumn, easier: ScoreColumn) -> tuple[str, ...]:
+    """Say how many answers the benchmark's own rule counts less for capitals, outer blanks or a final period."""
+    more = int((easier > scores + _ROUNDING).sum())
+    if not more:
+        return ()
+    what = (
+        f"{more:,} of {count(len(scores), 'answer')} would score more without capitals, outer blanks and a final period"
+    )
+    return (f"{what}: {rows.title}'s own rule takes answers as they are, and so does the score.",)
 
 
 def _short(answers: pa.Array, task: str) -> pa.Array:
