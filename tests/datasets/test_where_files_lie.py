@@ -5,13 +5,18 @@ import os
 import zipfile
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
+from handmade import official, write
 
 from vlmt_cli.base.errors import DataError
+from vlmt_cli.datasets.flickr30k_entities import image_sizes
 from vlmt_cli.datasets.official import fingerprint, missing_files, raw_files, sha256_of
 from vlmt_cli.datasets.options import Options
 from vlmt_cli.datasets.prepare import prepare
 from vlmt_cli.datasets.source import find, read_json
+from vlmt_cli.datasets.unread import unread_files
 
 PAIR = {
     "identifier": "dev-0-0-0",
@@ -61,6 +66,34 @@ def test_what_is_unpacked_later_is_the_same_file(tmp_path: Path) -> None:
     assert raw_files(tmp_path, "nlvr2") == [raw / "dev.json"]
     assert fingerprint(tmp_path, "nlvr2")["dev.json"][0] == before["dev.json"][0]
     assert sha256_of(path) == sha256_of(raw / "dev.json")
+
+
+def test_folders_of_an_archive_are_read_as_they_are(tmp_path: Path) -> None:
+    name, files = "flickr30k_entities", official("flickr30k_entities")
+    write(tmp_path / "plain" / "raw" / name, files)
+    raw = write(tmp_path / "zip" / "raw" / name, {"train.txt": files.pop("train.txt")})
+    for folder, others in ((raw / "flickr30k_entities-master", ()), (tmp_path / "zip" / "raw" / "flickr30k", ("a",))):
+        folder.mkdir()
+        with zipfile.ZipFile(folder / "annotations.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            for file, text in files.items():
+                archive.writestr(f"__MACOSX/{file}", b"")
+                archive.writestr(file, text)
+            for file in others:
+                archive.writestr(file, "b")
+    made = [prepare(tmp_path / data, [name], Options())[name].manifest for data in ("plain", "zip")]
+    assert made[0].example_hashes == made[1].example_hashes and made[0].sha256 == made[1].sha256
+    assert made[0].splits["train"] == made[1].splits["train"] > 0
+    keys = pa.array(["flickr30k:10", "flickr30k:99"])
+    sizes = [image_sizes(tmp_path / data / "raw" / name, keys) for data in ("plain", "zip")]
+    np.testing.assert_array_equal(*sizes)
+    [unread] = unread_files(tmp_path / "zip")
+    assert unread.what.startswith("an archive that holds Annotations, Sentences")
+    assert unread.todo == "put it into raw/flickr30k_entities"
+    data = bytearray((archive := raw / "flickr30k_entities-master" / "annotations.zip").read_bytes())
+    data[data.index(b"Annotations/11.xml") + 20] ^= 255
+    archive.write_bytes(data)
+    with pytest.raises(DataError, match=r"Annotations/11.xml: cannot be read from its archive"):
+        prepare(tmp_path / "zip", [name], Options())
 
 
 def test_a_bomb_a_climbing_name_and_a_damaged_archive_are_refused(tmp_path: Path) -> None:

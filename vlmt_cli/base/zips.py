@@ -22,7 +22,7 @@ MOST_GROWTH = 100
 ALWAYS_ALLOWED = 64 << 20
 """Bytes that any file may unpack to."""
 _MOST_MEMBERS = 2_000_000
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError)
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError)
 
 
 def archive_of(path: Path) -> tuple[Path, str] | None:
@@ -45,6 +45,15 @@ def files_in(archive: Path) -> dict[str, str]:
         return {}
 
 
+def folders_in(archive: Path) -> dict[str, str]:
+    """Return the folders of an archive that hold a file: their names, by the last part; the first of a name counts."""
+    try:
+        stat = archive.stat()
+        return _folders(archive, stat.st_size, stat.st_mtime_ns)
+    except OSError:
+        return {}
+
+
 @contextmanager
 def open_member(path: Path) -> Iterator[BinaryIO]:
     """Open a file in an archive for reading.
@@ -63,18 +72,22 @@ def open_member(path: Path) -> Iterator[BinaryIO]:
     try:
         with open_file(archive) as file, zipfile.ZipFile(file) as opened:
             member = opened.getinfo(name)
-            most = max(ALWAYS_ALLOWED, MOST_GROWTH * member.compress_size)
-            if member.file_size > most:
-                todo = "do not trust where it came from; if you do, unpack it"
-                what = f"unpacks to more than {MOST_GROWTH} times its size; annotation files unpack to 3 to 20 times"
-                raise DataError(what, where=path, todo=todo)
+            check_growth(member, path)
             with opened.open(member) as stream:
                 yield cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, stream), 1 << 20))
     except KeyError as error:
         raise DataError(f"holds no file {quoted(name)}", where=archive) from error
-    except _DAMAGE as error:
+    except DAMAGE as error:
         todo = "download the official file again, or unpack it"
         raise DataError(f"cannot be read from its archive ({printable(error)})", where=path, todo=todo) from error
+
+
+def check_growth(member: zipfile.ZipInfo, path: Path) -> None:
+    """Raise a DataError where a file in an archive would unpack to far more than its size there."""
+    if member.file_size > max(ALWAYS_ALLOWED, MOST_GROWTH * member.compress_size):
+        todo = "do not trust where it came from; if you do, unpack it"
+        what = f"unpacks to more than {MOST_GROWTH} times its size; annotation files unpack to 3 to 20 times"
+        raise DataError(what, where=path, todo=todo)
 
 
 def size_of_member(path: Path) -> int:
@@ -85,19 +98,33 @@ def size_of_member(path: Path) -> int:
     try:
         with open_file(archive) as file, zipfile.ZipFile(file) as opened:
             return opened.getinfo(name).file_size
-    except (*_DAMAGE, KeyError) as error:
+    except (*DAMAGE, KeyError) as error:
         todo = "download the official file again"
         raise DataError(f"is not an intact zip archive ({printable(error)})", where=archive, todo=todo) from error
 
 
 @lru_cache(maxsize=64)
+def _folders(archive: Path, size: int, time: int) -> dict[str, str]:
+    folders: dict[str, str] = {}
+    for name in _names(archive):
+        folder = name.rpartition("/")[0]
+        folders.setdefault(folder.rpartition("/")[2], folder)
+    return folders
+
+
+@lru_cache(maxsize=64)
 def _files(archive: Path, size: int, time: int) -> dict[str, str]:
     files: dict[str, str] = {}
+    for name in _names(archive):
+        files.setdefault(name.replace("\\", "/").rpartition("/")[2], name)
+    return files
+
+
+def _names(archive: Path) -> list[str]:
+    """Return the names of an archive's files; none where it cannot be read."""
     try:
         with open_file(archive) as file, zipfile.ZipFile(file) as opened:
-            for name in opened.namelist()[:_MOST_MEMBERS]:
-                if not name.endswith("/") and not name.startswith("__MACOSX/"):
-                    files.setdefault(name.replace("\\", "/").rpartition("/")[2], name)
-    except (*_DAMAGE, DataError):
-        return {}
-    return files
+            names = opened.namelist()[:_MOST_MEMBERS]
+    except (*DAMAGE, DataError):
+        return []
+    return [name for name in names if not name.endswith("/") and not name.startswith("__MACOSX/")]

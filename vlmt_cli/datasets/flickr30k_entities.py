@@ -10,7 +10,8 @@ Annotations/1000092795.xml
 train.txt (val.txt and test.txt alike)
     one image a line
 
-From https://github.com/BryanPlummer/flickr30k_entities. 29,783 / 1,000 / 1,000 images, which is not the Karpathy split.
+From https://github.com/BryanPlummer/flickr30k_entities; its annotations.zip, which holds the two folders, is read as it
+is. 29,783 / 1,000 / 1,000 images, which is not the Karpathy split.
 The extra task of table 5, "Flickr30k grounding". An example is named image#caption#phrase, both counted from 0.
 
 Traps: the number after EN# is a chain: phrases of all five captions that mean the same, which may own several boxes, as
@@ -19,6 +20,7 @@ types, which stay joined: "clothing/bodyparts".
 """
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -28,8 +30,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.folders import open_folder
 from vlmt_cli.base.keys import image_keys
-from vlmt_cli.base.opening import read_file
 from vlmt_cli.base.words import printable
 from vlmt_cli.datasets.options import Options
 from vlmt_cli.datasets.source import check_records, find, read_lines
@@ -37,6 +39,9 @@ from vlmt_cli.datasets.tables import REFERRING, Examples, check_unique, example_
 
 SENTENCES, ANNOTATIONS = "Sentences", "Annotations"
 SPLITS = ("train", "val", "test")
+
+Read = Callable[[str], bytes]
+"""What reads a file of a folder by its name."""
 
 Row = tuple[int, int, float, float, float, float, float, float]
 """Image, chain, a box as it is written, and the image's width and height, 0 where they are not known."""
@@ -72,9 +77,13 @@ def read(raw: Path, options: Options) -> Examples:
                 continue
             names = ids.to_pylist()
             phrases: list[Phrase] = []
-            for number, name in enumerate(names):
-                phrases += _phrases(number, sentences / f"{name}.txt", split, result.notes)
-            boxes = [each for n, name in enumerate(names) for each in _boxes(n, annotations / f"{name}.xml")]
+            with open_folder(sentences) as (_, read_text):
+                for number, name in enumerate(names):
+                    phrases += _phrases(number, sentences / f"{name}.txt", read_text, split, result.notes)
+            with open_folder(annotations) as (_, read_text):
+                boxes = [
+                    each for n, name in enumerate(names) for each in _boxes(n, annotations / f"{name}.xml", read_text)
+                ]
             result.splits[split] = table = _table(path, names, keys, phrases, boxes, is_first, result.notes)
             note(result.notes, f"phrases without a box in {split}, left out", len(phrases) - len(table))
     return result
@@ -135,9 +144,9 @@ def _chain_boxes(boxes: list[Row], first: bool, notes: dict[str, int]) -> tuple[
     return owner[starts], np.hstack([low, high])
 
 
-def _phrases(image: int, path: Path, split: str, notes: dict[str, int]) -> list[Phrase]:
+def _phrases(image: int, path: Path, read_text: Read, split: str, notes: dict[str, int]) -> list[Phrase]:
     phrases_read = []
-    for caption, line in enumerate(_text(path).split("\n")):
+    for caption, line in enumerate(_text(path, read_text).split("\n")):
         phrases = _PHRASE.findall(line)
         if len(phrases) != line.count("[/EN#"):
             raise DataError(
@@ -155,8 +164,8 @@ def _phrases(image: int, path: Path, split: str, notes: dict[str, int]) -> list[
     return phrases_read
 
 
-def _boxes(image: int, path: Path) -> list[Row]:
-    text = _text(path)
+def _boxes(image: int, path: Path, read_text: Read) -> list[Row]:
+    text = _text(path, read_text)
     rows = []
     try:
         if "<!DOCTYPE" in text:  # entities that it defines could grow without end
@@ -187,10 +196,11 @@ def image_sizes(raw: Path, keys: pa.Array) -> NDArray[np.float64] | None:
     if (annotations := find(raw, ANNOTATIONS)) is None:
         return None
     sizes: dict[str, tuple[float, float]] = {}
-    for key in keys.unique().to_pylist():
-        path = annotations / f"{key.removeprefix('flickr30k:')}.xml"
-        rows = _boxes(0, path) if path.exists() else []
-        sizes[key] = (rows[0][6], rows[0][7]) if rows and rows[0][6] and rows[0][7] else (np.nan, np.nan)
+    with open_folder(annotations) as (there, read_text):
+        for key in keys.unique().to_pylist():
+            path = annotations / f"{key.removeprefix('flickr30k:')}.xml"
+            rows = _boxes(0, path, read_text) if path.name in there else []
+            sizes[key] = (rows[0][6], rows[0][7]) if rows and rows[0][6] and rows[0][7] else (np.nan, np.nan)
     return np.array([sizes[key] for key in keys.to_pylist()], np.float64).reshape(-1, 2)
 
 
@@ -203,9 +213,9 @@ def _side(root: ElementTree.Element, name: str) -> float:
     return side if 0 < side < np.inf else 0.0
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, read_text: Read) -> str:
     try:
-        return read_file(path).decode("utf-8-sig").replace("\r\n", "\n")
+        return read_text(path.name).decode("utf-8-sig").replace("\r\n", "\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise DataError(f"cannot be read ({reason})", where=path, todo="download the official files again") from error

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.folders import is_folder, open_folder
 from vlmt_cli.base.opening import open_file
 from vlmt_cli.base.packed import open_packed
 from vlmt_cli.base.zips import archive_of, size_of_member
@@ -66,7 +67,11 @@ def fingerprint(data: Path, name: str) -> dict[str, list[int]]:
 def size_and_time(path: Path) -> tuple[int, int]:
     """Return the size and time of change of a file, in an archive or not, or of all files of a folder together."""
     if inside := archive_of(path):
-        return size_of_member(path), inside[0].stat().st_mtime_ns
+        time = inside[0].stat().st_mtime_ns
+        if not is_folder(path):
+            return size_of_member(path), time
+        with open_folder(path) as (sizes, _):
+            return sum(sizes.values()), time
     stats = [entry.stat() for entry in os.scandir(path)] if path.is_dir() else [path.stat()]
     return sum(stat.st_size for stat in stats), max((stat.st_mtime_ns for stat in stats), default=0)
 
@@ -86,9 +91,15 @@ def sha256_of(path: Path) -> str:
     Raises:
         DataError: it cannot be read.
     """
-    if archive_of(path):
-        return sha256_of_packed(path)
     digest = hashlib.sha256()
+    if archive_of(path):
+        if not is_folder(path):
+            return sha256_of_packed(path)
+        with open_folder(path) as (sizes, read):
+            for name, size in sorted(sizes.items()):
+                digest.update(f"{name}\0{size}\0".encode())
+                digest.update(read(name))
+        return digest.hexdigest()
     try:
         files = sorted(path.iterdir()) if path.is_dir() else [path]
         for file in files:

@@ -21,7 +21,7 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.opening import open_file
 from vlmt_cli.base.packed import open_packed
 from vlmt_cli.base.words import quoted
-from vlmt_cli.base.zips import archive_of, files_in
+from vlmt_cli.base.zips import archive_of, files_in, folders_in
 from vlmt_cli.datasets.decoding import (
     AGAIN,
     Bytes,
@@ -44,7 +44,7 @@ _HEAD = 1 << 16
 
 
 def find(raw: Path, *names: str) -> Path | None:
-    """Return the first of ``names`` in folder ``raw`` that is there, or None.
+    """Return the first of ``names``, of files or folders, in folder ``raw`` that is there, or None.
 
     Plain, or as ``.gz`` beside it; else in a folder of ``raw``, as some archives unpack; else in a zip archive in
     either, whose path then leads into the archive (``base.zips``).
@@ -61,7 +61,7 @@ def find(raw: Path, *names: str) -> Path | None:
     archives = [entry for folder in (raw, *inner) for entry in _entries(folder) if entry.suffix.lower() == ".zip"]
     for name in names:
         for archive in archives:
-            if member := files_in(archive).get(name):
+            if member := files_in(archive).get(name) or folders_in(archive).get(name):
                 return archive / member
     return None
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vlmt_cli.base.image_names import SUFFIXES
 from vlmt_cli.base.words import count
-from vlmt_cli.base.zips import archive_of, files_in
+from vlmt_cli.base.zips import archive_of, files_in, folders_in
 from vlmt_cli.datasets.official import all_datasets, raw_files, raw_folder
 
 _MOST = 100_000
@@ -127,7 +127,7 @@ def _explain_zip(path: Path, homes: dict[str, list[str]], data: Path) -> tuple[s
     files = files_in(path)
     if not files:
         return "a zip archive that is empty or damaged", "download it again"
-    held = [file for file in sorted(files) if file.removesuffix(".gz") in homes]
+    held = [file for file in sorted({*files, *folders_in(path)}) if file.removesuffix(".gz") in homes]
     if not held:
         if any(file.lower().endswith(SUFFIXES) for file in files):
             return "an archive of images, which are not read from here", "unpack it elsewhere for vlmt extract"
