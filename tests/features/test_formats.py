@@ -277,6 +277,28 @@ def test_an_array_and_what_is_known_of_it_beside(tmp_path, open_store):
     assert_packed(open_store(tmp_path / "s"), made)
 
 
+def test_a_file_that_says_it_is_of_another_image_than_its_name_is_left_out(tmp_path, open_store):
+    made = images(7)
+    (tmp_path / "f").mkdir()
+    path = "val2014/COCO_val2014_000000000007.jpg"
+    fields = [{"image_id": "COCO_val2014_000000000011"}, {"image_id": np.array("77")}, {"image_id": 9},
+              {"img_id": b"8"}, {"file_name": path}, {"image_id": np.array([16.0])}, {}]  # fmt: skip
+    for image, more in zip(made, fields, strict=True):
+        name = tmp_path / "f" / f"COCO_train2014_{image.id:012}"
+        if image.id == 12:
+            np.savez(f"{name}.jpg.npz", x=image.features, bbox=image.boxes, image_w=640, image_h=480, **more)
+        elif image.id == 13:
+            np.save(f"{name}.npy", image.features)
+            np.save(f"{name}_info.npy", info(image) | more)
+        else:
+            np.save(f"{name}.npy", info(image) | more | {"features": image.features})
+    packed = pack(tmp_path / "f", tmp_path / "s")
+    assert sum(problem.count for problem in packed.problems.values()) == 4
+    assert {name[-3:] for problem in packed.problems.values() for name in problem.first} == {"jpg", "013", "014", "015"}
+    assert all("and the file names another image" in problem.what for problem in packed.problems.values())
+    assert open_store(tmp_path / "s").keys() == ["coco:11", "coco:16", "coco:17"]
+
+
 @pytest.mark.parametrize("transposed", [False, True])
 def test_npz(tmp_path, open_store, transposed):
     made = images()
@@ -350,6 +372,29 @@ def test_hdf5_of_a_place_an_image(tmp_path, open_store):
     (tmp_path / "train36_imgid2idx.pkl").write_bytes(pickle.dumps(ids))
     assert pack(tmp_path / "train36.hdf5", tmp_path / "s", image_source="coco").problems == {}
     assert_packed(open_store(tmp_path / "s"), made)
+
+
+def test_rows_of_hdf5_without_an_id_and_with_two_are_counted(tmp_path, open_store):
+    made = images(5)
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file["features"], file["boxes"] = padded(made, "features"), padded(made, "boxes")
+        file["boxes"][4] = 0  # filled with zeros, and no image
+        file["widths"], file["heights"] = [i.width for i in made], [i.height for i in made]
+    (tmp_path / "f.json").write_text(json.dumps({"11": 0, "12": 1, "COCO_val2014_000000000013": 1, "14": 2}))
+    packed = pack(tmp_path / "f.h5", tmp_path / "s", image_source="coco")
+    said = {problem.what: (problem.count, problem.first) for problem in packed.problems.values()}
+    assert said == {"row 1 has 2 ids": (2, ["12", "COCO_val2014_000000000013"]),
+                    "nothing says which image the row is": (1, ["row 3"])}  # fmt: skip
+    assert open_store(tmp_path / "s").keys() == ["coco:11", "coco:14"]
+    with h5py.File(tmp_path / "f.h5", "a") as file:
+        file["image_ids"] = [11, 12, 13, 14, 15]
+    (tmp_path / "ids.json").write_text(json.dumps([11, 12, 99, 14]))
+    packed = pack(
+        tmp_path / "f.h5", tmp_path / "t", image_source="coco", options=PackOptions(ids=tmp_path / "ids.json")
+    )
+    assert [problem.what for problem in packed.problems.values()] == [
+        "image_id is 13, and ids.json names another image"
+    ]
 
 
 def test_hdf5_of_a_row_a_region(tmp_path, open_store):

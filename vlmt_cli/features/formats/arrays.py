@@ -11,9 +11,10 @@ COCO_val2014_000000262148.jpg.npz or 262148.npz, by bottom-up-attention.pytorch 
 1000092795.npy, by many
     float32 (34, 2048) alone
 
-Traps: a dict in a .npy is a pickle, read here without running anything. Features without boxes say nothing of where a
-region is: they are refused unless ``--whole-image-boxes`` gives every region the box of the whole image, of which the
-size is not known either, and stands as 1 x 1.
+Traps: ``image_id`` may contradict the file's name, and then nobody knows which image it is. A dict in a .npy is a
+pickle, read here without running anything. Features without boxes say nothing of where a region is: they are refused
+unless ``--whole-image-boxes`` gives every region the box of the whole image, of which the size is not known either, and
+stands as 1 x 1.
 """
 
 import io
@@ -33,7 +34,7 @@ from vlmt_cli.base.arrays import array_of, plain_dtype, shape_of
 from vlmt_cli.base.opening import open_file
 from vlmt_cli.base.pickles import loads
 from vlmt_cli.base.words import printable
-from vlmt_cli.features.formats.authors_lmdb import regions_of
+from vlmt_cli.features.formats.authors_lmdb import check_image, regions_of
 from vlmt_cli.features.formats.entry import Entry, PackOptions, assemble, numbers, pick
 from vlmt_cli.features.record import Regions
 
@@ -61,12 +62,12 @@ def _read(path: Path, whole_image_boxes: bool) -> Regions:
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         raise ValueError(f"cannot be read ({printable(error)})") from error
     if isinstance(content, dict):
-        return _fields(content)
+        return _fields(path, content)
     features = numbers(content, "features")
     beside = path.with_name(f"{path.stem}{_INFO}.npy")
     if beside.exists():
         info = _npy_file(beside)
-        return _fields({**info, "features": features} if isinstance(info, dict) else {"features": features})
+        return _fields(path, {**info, "features": features} if isinstance(info, dict) else {"features": features})
     if not whole_image_boxes:
         raise ValueError(
             f"features of shape {features.shape} without boxes; --whole-image-boxes takes the whole image for each"
@@ -74,7 +75,8 @@ def _read(path: Path, whole_image_boxes: bool) -> Regions:
     return assemble(np.tile(np.array([0, 0, 1, 1], np.float32), (len(features), 1)), features, 1, 1)
 
 
-def _fields(record: dict[str, Any]) -> Regions:
+def _fields(path: Path, record: dict[str, Any]) -> Regions:
+    check_image(path.stem, record, "the file")
     features = pick(record, "features", "feat", "x")
     boxes = pick(record, "bbox", "boxes")
     if isinstance(features, np.ndarray) and isinstance(boxes, np.ndarray) and features.ndim == boxes.ndim == 2:

@@ -16,10 +16,12 @@ them are taken, as the authors' reader does. A pickle is a program: only arrays 
 """
 
 import re
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.pickles import loads
@@ -29,7 +31,9 @@ from vlmt_cli.features.lmdb_file import Lmdb, opened
 from vlmt_cli.features.record import Regions
 
 KEYS = b"keys"
-_NUMBERED = re.compile(r"(?:COCO_[a-z0-9]+_|v7w_)?0*(\d{1,18})(?:\.[A-Za-z]{3,4})?")
+_NUMBERED = re.compile(r"(?:COCO_[A-Za-z0-9]+_|v7w_)?0*(\d{1,18})(?:\.[A-Za-z]{3,4})?")
+_OTHERS = re.compile(r"(?:train|dev|test1|test2)-\d+-\d+-img\d|n\d+(?=\.|$)")
+_IMAGE_FIELDS = ("image_id", "img_id", "imageId", "image_name", "img_name", "image_path", "file_name", "filename")
 
 
 def entries(path: Path, options: PackOptions) -> Generator[Entry]:
@@ -108,19 +112,49 @@ def base_name(key: str) -> str:
 def _read(key: str, value: bytes, where: str) -> Regions:
     record = loads(value, where)
     regions = regions_of(record)
-    stated = pick(record, "image_id")
-    if contradicts(key, stated):
-        raise ValueError(f"image_id is {printable(repr(stated))}, and the key names another image")
+    check_image(key, record, "the key")
     return regions
 
 
-def contradicts(key: str, image_id: Any) -> bool:
-    """Whether a record says that it is of another image than its key.
+def check_image(name: str, record: Mapping[str, Any], what: str) -> None:
+    """Refuse a record that says that it is of another image than its name.
 
     ``COCO_val2014_000000000009`` is ``9``; a number says nothing about ``dev-850-0-img0``.
+
+    Args:
+        name: a key, or a file's name.
+        record: its fields.
+        what: what the name is, for the error.
+
+    Raises:
+        ValueError: they name different images.
     """
-    if not isinstance(image_id, (str, bytes, int)):
-        return False
-    texts = [base_name(readable(text) if isinstance(text, bytes) else str(text)) for text in (key, image_id)]
-    numbers = [_NUMBERED.fullmatch(text) for text in texts]
-    return numbers[0] is not None and numbers[1] is not None and numbers[0][1] != numbers[1][1]
+    named = identity(name)
+    for field in _IMAGE_FIELDS:
+        stated = identity(_one(record.get(field)))
+        if named and stated and named[0] == stated[0] and named[1] != stated[1]:
+            said = _one(record.get(field))
+            raise ValueError(f"{field} is {printable(repr(said))}, and {what} names another image")
+
+
+def _one(value: Any) -> Any:
+    """Return what an array of one element holds, and of numpy's kinds Python's own."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.item() if value.size == 1 else None
+    return value[0] if isinstance(value, (list, tuple)) and len(value) == 1 else value
+
+
+def identity(name: Any) -> tuple[str, str] | None:
+    """Return what tells images apart in a name, and what kind of name that is; None where nothing does."""
+    if isinstance(name, float) and name.is_integer():
+        name = int(name)
+    if isinstance(name, bytes):
+        name = readable(name)
+    if not isinstance(name, (str, int)) or isinstance(name, bool):
+        return None
+    text = base_name(str(name).strip())
+    if numbered := _NUMBERED.fullmatch(text):
+        return "number", numbered[1]
+    if other := _OTHERS.match(text):
+        return "name", other[0]
+    return None

@@ -14,12 +14,14 @@ anybody's
 From https://github.com/hengyuan-hu/bottom-up-attention-vqa and https://cs.stanford.edu/people/dorarad/gqa/download.html.
 
 Traps: the first form does not give images' sizes, but pixels divided by shares of the width do. Rows beyond an image's
-regions are zeros. Which image a row is stands in a pickle or JSON beside the file; ``--ids`` names another.
+regions are zeros, and so may be rows that no id names. Which image a row is stands in a pickle or JSON beside the file;
+``--ids`` names another.
 """
 
 import json
 import re
-from collections.abc import Generator, Mapping
+from collections import defaultdict
+from collections.abc import Container, Generator, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,8 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.opening import check_file, read_file
 from vlmt_cli.base.pickles import read_pickle
 from vlmt_cli.base.words import printable
-from vlmt_cli.features.formats.entry import Entry, PackOptions, assemble, numbers, whole
+from vlmt_cli.features.formats.authors_lmdb import check_image, identity
+from vlmt_cli.features.formats.entry import Entry, PackOptions, assemble, damaged, numbers, whole
 from vlmt_cli.features.record import Regions
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -61,14 +64,48 @@ def entries(path: Path, options: PackOptions) -> Generator[Entry]:
                     datasets = ", ".join(file) or "nothing"
                     raise DataError(f"has no dataset {' or '.join(_NAMES[role])}, but {datasets}", where=path)
             rows = _rows(path, data["ids"], options.ids)
+            ids = defaultdict(set)
+            for name, row, _ in rows:
+                ids[row].add(identity(name) or name)
+            own = {} if options.ids is None or data["ids"] is None else dict(enumerate(data["ids"][()].tolist()))
             for n, (name, row, facts) in enumerate(rows, 1):
-                yield Entry(name, partial(_read, data, row, facts), n / len(rows))
+                share = n / len(rows)
+                if len(ids[row]) > 1:
+                    yield damaged(name, f"row {row} has {len(ids[row])} ids", share)
+                    continue
+                try:
+                    check_image(name, {"image_id": own.get(row)}, options.ids.name if options.ids else "")
+                except ValueError as error:
+                    yield damaged(name, str(error), share)
+                else:
+                    yield Entry(name, partial(_read, data, row, facts), share)
+            for row in _unnamed(data, ids):
+                yield damaged(f"row {row}", "nothing says which image the row is", 1)
     except DataError:
         raise
     except Exception as error:  # of damaged files h5py raises whatever their bytes run into
         raise DataError(
             f"cannot be read as HDF5 ({printable(error, 200)})", where=path, todo="download it again"
         ) from error
+
+
+def _unnamed(data: Mapping[str, h5py.Dataset | None], named: Container[int]) -> Iterator[int]:
+    """Yield the rows that hold regions, and that no id names; what is filled with zeros is no image."""
+    places, boxes, ranges = (
+        data["features"] if data["ranges"] is None else data["ranges"],
+        data["boxes"],
+        data["ranges"],
+    )
+    assert places is not None and boxes is not None
+    for row in range(len(places)):
+        if row not in named:
+            try:
+                place = _place(ranges, row)
+                is_filled = bool(np.any(boxes[place]))
+            except (OSError, ValueError, TypeError, IndexError):
+                is_filled = True  # whatever it holds, no id names it
+            if is_filled:
+                yield row
 
 
 def _dataset(file: h5py.File, names: tuple[str, ...]) -> h5py.Dataset | None:
