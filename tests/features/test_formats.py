@@ -192,7 +192,7 @@ def test_the_real_tsv_keeps_every_box_and_feature(tmp_path, real_data, open_stor
         np.testing.assert_allclose(regions.features.astype("f4"), wanted, rtol=2**-11, atol=2**-25)
 
 
-@pytest.mark.parametrize("form", ["six", "seven", "height first", "header", "python 3"])
+@pytest.mark.parametrize("form", ["six", "seven", "height first", "header", "python 3", "byte order mark"])
 def test_forms_of_the_short_tsv(tmp_path, open_store, form):
     made = images()
     lines = [short_line(image) for image in made]
@@ -201,6 +201,8 @@ def test_forms_of_the_short_tsv(tmp_path, open_store, form):
     if form in ("height first", "header"):
         swapped = {image.id: (str(image.height).encode(), str(image.width).encode()) for image in made}
         lines = [short_line(image, image_w=swapped[image.id][0], image_h=swapped[image.id][1]) for image in made]
+    if form == "byte order mark":
+        lines[0] = b"\xef\xbb\xbf" + lines[0]
     if form == "header":
         lines.insert(0, b"image_id\timage_h\timage_w\tnum_boxes\tboxes\tfeatures\n")
     if form == "python 3":

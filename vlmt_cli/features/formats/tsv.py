@@ -11,11 +11,13 @@ From https://github.com/peteanderson80/bottom-up-attention and https://github.co
 
 Traps: LXMERT has height before width, and so have some tools that wrote the shorter form: it is taken for granted only
 where the first boxes fit. Lines are longer than csv allows. LXMERT keeps the best class a box only: no class scores.
-Python 3 may have written b'...' around base64.
+Python 3 may have written b'...' around base64. A byte order mark may stand before the first line.
 """
 
+from codecs import BOM_UTF8
 from collections.abc import Generator, Sequence
 from functools import partial
+from io import BufferedReader
 from itertools import islice
 from pathlib import Path
 
@@ -36,7 +38,7 @@ _SWAPPED = {"image_w": "image_h", "image_h": "image_w"}
 def entries(path: Path, options: PackOptions) -> Generator[Entry]:
     """Read the file line by line. Raises a DataError when its first line has the fields of neither form."""
     size = max(1, path.stat().st_size)
-    with open_file(path) as file:
+    with _opened(path) as file:
         names, has_header = layout(path)
         if has_header:
             file.readline(_LONGEST)
@@ -48,9 +50,18 @@ def entries(path: Path, options: PackOptions) -> Generator[Entry]:
                 yield Entry(name or f"line {number}", partial(_read, line, names), done / size)
 
 
+def _opened(path: Path) -> BufferedReader:
+    """Open a file behind its byte order mark."""
+    file = open_file(path)
+    if file.read(len(BOM_UTF8)) != BOM_UTF8:
+        file.seek(0)
+    return file
+
+
 def layout(path: Path) -> tuple[Sequence[str], bool]:
     """Return the names of a file's fields, and whether its first line gives them. Raises a DataError."""
-    with open_file(path) as file:
+    with _opened(path) as file:
+        begin = file.tell()
         first = _fields(file.readline(_LONGEST))
         if first and first[0] in (b"image_id", b"img_id"):
             return [name.decode(errors="backslashreplace") for name in first], True
@@ -68,7 +79,7 @@ def layout(path: Path) -> tuple[Sequence[str], bool]:
                 where=path,
                 todo="name the format with --format, or write the names of the fields into its first line",
             )
-        file.seek(0)
+        file.seek(begin)
         names = (*SHORT, "cls_prob")[: len(first)]
         swapped = tuple(_SWAPPED.get(name, name) for name in names)
         fits = {names: 0, swapped: 0}
