@@ -450,13 +450,22 @@ def test_what_is_no_feature_file_is_said(tmp_path):
     (tmp_path / "index.h5").write_bytes(data.replace(b"TREE", b"FREE").replace(b"SNOD", b"SNOW"))
     (tmp_path / "folder").mkdir()
     lmdb.open(str(tmp_path / "empty")).close()
+    (tmp_path / "nothing.tsv").write_bytes(b"")
+    (tmp_path / "a.tsv.gz").write_bytes(b"\x1f\x8b\x08\0")
+    (tmp_path / "pointer").write_text("version https://git-lfs.github.com/spec/v1\n")
+    (tmp_path / "folder2").mkdir()
+    (tmp_path / "folder2" / "train36.hdf5").write_bytes(b"x")
     for name, said in {
         "nothing": "there is no such file",
-        "text": "none of the formats",
+        "text": "none of the formats that are known; name an LMDB, a TSV",
         "few": "its first line has 3 fields",
         "half.h5": "cannot be read as HDF5",
         "index.h5": "cannot be read as HDF5",
         "folder": r"has no \.npy",
+        "folder2": r"name a file in it, such as train36\.hdf5",
+        "nothing.tsv": "is empty; download it again",
+        "a.tsv.gz": "is packed with gzip; unpack it with gunzip",
+        "pointer": "Git LFS pointer, not a file of features; fetch the file itself",
         "empty": "there is no record",
     }.items():
         with pytest.raises(DataError, match=said):
