@@ -78,7 +78,7 @@ ADDRESSES = {
     "https://cdn.org/MME_Benchmark/posters/images/tt0120738.jpg": "mme:posters-images-tt0120738",
     "https://shop.org/pictures/42.jpg": None,
     "https://shop.org/media/41/000000061318.jpg": None,  # a shop's article
-    "https://shop.org/pictures/n14.jpg": None,
+    "https://shop.org/photos/n14.jpg": None,
     "https://shop.org/view?file=COCO_train2014_000000000042.jpg": None,
     "coco/train2017/000000000042.jpg": None,
 }
