@@ -65,8 +65,10 @@ def test_a_benchmark_without_addresses_is_never_said_to_be_compared_with_them(vl
 @pytest.mark.parametrize(
     ("records", "code", "said"),
     [
-        ("", 0, ""),  # what cleaning leaves where every record shows a test image
-        ('[{"image": "ours/a_b.jpg", "conversations": []}]', 0, ""),
+        ("", 3, "there is no record; give the files"),
+        ("[]", 3, "there is no record"),
+        ("{}", 3, "has records without a field"),
+        ('[{"image": "ours/12.jpg", "conversations": []}]', 3, "none of 1 image could be compared"),
         (
             '[{"conversations": [{"from": "human", "value": "<image> What?"}]}]',
             3,
@@ -79,7 +81,47 @@ def test_a_check_that_can_read_no_image_does_not_pass(vlmt, tmp_path, records, c
     (tmp_path / "mix.json").write_text(records)
     got, out, err = vlmt("scan", tmp_path / "mix.json", "--data", tmp_path, "--against", "refcoco", "--check")
     assert got == code and said in err and "None of:" not in out
-    assert vlmt("scan", tmp_path / "mix.json", "--data", tmp_path, "--against", "refcoco")[0] == 0
+    assert vlmt("scan", tmp_path / "mix.json", "--data", tmp_path, "--against", "refcoco")[0] == 3 * (records == "{}")
+
+
+@pytest.mark.parametrize(
+    ("record", "advice", "way"),
+    [
+        ({"image": "ours/12.jpg"}, "--rules what their names mean, such as 'ours/{number}.jpg = coco'", "--rules"),
+        ({"image": "12.jpg"}, "or with --source where all their numbers are of one source", "--source"),
+        ({"image": "https://a.org/b/12.jpg"}, "such as 'a.org/b/{number}.jpg = coco'", "--rules"),
+        ({"image_sha256": "5" * 64}, "give --index a file with the hashes of the benchmarks' images", None),
+    ],
+)
+def test_a_check_of_nothing_says_what_to_do_and_that_helps(vlmt, tmp_path, record, advice, way):
+    (tmp_path / "mix.jsonl").write_text(json.dumps(record) + "\n")
+    arguments = ("scan", tmp_path / "mix.jsonl", "--data", tmp_path, "--against", "pope", "--check")
+    code, _, err = vlmt(*arguments)
+    assert code == 3 and "none of 1 image could be compared" in err and advice in err
+    if way:
+        (tmp_path / "rules").write_text(advice.rpartition("'")[0].rpartition("'")[2])
+        assert vlmt(*arguments, way, tmp_path / "rules" if way == "--rules" else "coco")[0] == 0
+
+
+def test_records_that_cannot_be_read_pass_no_check_and_are_kept(vlmt, tmp_path):
+    good, bad = '{"image": "coco/train2017/000000000030.jpg"}\n', '{"image": "coco/train2017/000000000042.jpg" 1}\n'
+    (tmp_path / "mix.jsonl").write_text(good + bad)
+    arguments = ("scan", tmp_path / "mix.jsonl", "--data", tmp_path, "--against", "pope")
+    code, out, err = vlmt(*arguments, "--check")
+    assert code == 3 and "1 of 2 records could not be read, such as record 1: is not JSON" in err
+    assert "1 record could not be read, and may show any image." in out
+    code, _, err = vlmt(*arguments, "--write", tmp_path / "clean")
+    assert code == 0 and "1 record that could not be read stays as it is" in err
+    assert (tmp_path / "clean" / "mix.jsonl").read_text() == good + bad
+
+
+def test_a_check_compares_an_image_with_every_benchmark_that_it_names(vlmt, tmp_path):
+    (tmp_path / "mix.jsonl").write_text('{"image": "https://a.org/x.jpg"}\n')
+    arguments = ("scan", tmp_path / "mix.jsonl", "--data", tmp_path, "--check", "--against")
+    made = tmp_path / "web.json"
+    made.write_text('[{"image": "mine/1.jpg", "url": "https://b.org/1.jpg"}]')
+    assert vlmt("index", "add", f"web={made}", "--data", tmp_path)[0] == 0
+    assert [vlmt(*arguments, names)[0] for names in ("web", "web,pope", "all")] == [0, 3, 0]
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,8 @@ def conclusion(report: ScanReport) -> str:
     looked += f"{_some(report)}{rest}."
     if unseen := sum(report.unseen.values()):
         looked += f" {count(unseen, 'picture')} could not be compared."
+    if report.damaged:
+        looked += f" {count(report.damaged, 'record')} could not be read, and may show any image."
     if report.to_judge:
         looked += f" {count(report.to_judge, 'picture')} may be a test image: a person must judge."
     if not report.hit_records:
@@ -83,20 +85,6 @@ def _some(report: ScanReport) -> str:
         f", {images:,} of them only with {', '.join(names) if len(names) < 4 else f'{len(names)} of {of} benchmarks'}"
         for names, images in said.items()
     )
-
-
-def unchecked(report: ScanReport) -> str:
-    """Say why no image of a mixture could be read, so that a check of it says nothing; else empty.
-
-    Images without a known name, and a mixture without records, are what cleaning may leave: they pass, and are counted.
-    """
-    if report.compared or report.images:
-        return ""
-    if report.damaged:
-        return f"{report.damaged:,} of its {count(report.records, 'record')} could not be read"
-    if report.unmet:
-        return f"{count(report.unmet, 'record')} with <image> in the text, and no image"
-    return ""
 
 
 def notes(report: ScanReport) -> list[str]:

@@ -52,11 +52,15 @@ def write_mixture(
     uids = {source.path: uids_of(source) for source in sources if source.form == "parquet"}
     subset: dict[Path, NDArray[np.uint64]] = {}
     counts: dict[Path, tuple[int, int]] = {}
+    fewer, whole = 0, 0
     for source, count_of_file in dict(zip(sources, records, strict=True)).items():
         mine = hits.filter(pc.equal(hits["file"], source.name))
-        kept = _kept(source, count_of_file, mine, only_images and FORMS[source.form].can_drop_images(source))
+        can_drop = FORMS[source.form].can_drop_images(source)
+        kept = _kept(source, count_of_file, mine, only_images and can_drop)
         kept = replace(kept, spans=(spans or {}).get(source))
         counts[source.path] = len(kept.records), int(kept.records.sum())
+        fewer += len(kept.images)
+        whole += 0 if can_drop else int((~kept.records).sum())
         FORMS[source.form].write(source, kept, renamed[source.path])
         if (of_file := uids.get(source.path)) is not None:
             subset[source.path] = of_file[kept.records]
@@ -68,7 +72,12 @@ def write_mixture(
     if subset:
         write_subset(list(subset.values()), to / SUBSET)
         written.append(to / SUBSET)
-    return written, f"{count(len(written), 'file')}, without {count(dropped, 'record')}"
+    said = f"{count(len(written), 'file')}, without {count(dropped, 'record')}"
+    if fewer:
+        said += f", and {count(fewer, 'more record')} without the images that hit"
+    if only_images and whole:
+        said += f"; {whole:,} of them went whole, as their form does not let images go alone"
+    return written, said
 
 
 def targets(

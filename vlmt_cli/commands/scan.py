@@ -127,12 +127,14 @@ def scan(
     from vlmt_cli.base.errors import DataError, LeakError, UsageError
     from vlmt_cli.base.file_systems import is_elsewhere
     from vlmt_cli.base.keys import right_source
+    from vlmt_cli.base.words import count
     from vlmt_cli.clean.drivers import Work
     from vlmt_cli.clean.index import choose
     from vlmt_cli.clean.leaks import write_scan_leaks
     from vlmt_cli.clean.own_index import OWN, files_of_benchmarks, known_index
     from vlmt_cli.clean.scan import BORDERLINE_HIT, ready
-    from vlmt_cli.clean.scan_claim import conclusion, markdown, unchecked
+    from vlmt_cli.clean.scan_check import unchecked
+    from vlmt_cli.clean.scan_claim import conclusion, markdown
     from vlmt_cli.clean.scan_drive import Pictures
     from vlmt_cli.clean.scan_report import make_report, refuse_other
     from vlmt_cli.clean.scan_write import targets, write_mixture
@@ -193,9 +195,8 @@ def scan(
         if report.hit_records:
             todo = "take them out with vlmt scan --write DIR"
             raise LeakError(conclusion(report).rstrip("."), todo=todo)
-        if why := unchecked(report):
-            todo = "give the right file, or say what its names mean with --rules or --source"
-            raise DataError(f"nothing was checked: {why}", where=", ".join(mixture), todo=todo)
+        if unsaid := unchecked(report, () if against in (None, "all") else list(report.benchmarks)):
+            raise DataError(f"not checked: {unsaid.why}", where=", ".join(mixture), todo=unsaid.todo)
         return
     results = _write_results(folder, _name_of(mixture), report, hits)
     results.append(
@@ -220,7 +221,9 @@ def scan(
         copies, written = write_mixture(
             mixture, sources, [each.records for each in scanned], hits, write, only_images, form, spans
         )
-        say(f"Written to {write}: {written}")
+        stay = "stays as it is" if report.damaged == 1 else "stay as they are"
+        unread = f"; {count(report.damaged, 'record')} that could not be read {stay}" if report.damaged else ""
+        say(f"Written to {write}: {written}{unread}")
         results += copies
     if croissant:
         indexes = [*([data / OWN] if (data / OWN).exists() else []), *(files or ())]

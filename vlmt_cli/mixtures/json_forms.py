@@ -58,6 +58,8 @@ def read(source: Source, wanted: Wanted) -> Iterator[Batch]:
             rows = Rows(wanted, window.first + len(window))
     if rows.ids:
         yield rows.batch()
+    if not (said or is_known or rows.damaged) and rows.first + len(rows.ids) > 0:
+        raise DataError("has records without a field", where=source.path, todo="give the file that has the records")
     if said and not is_known:
         keys = listed([quoted(key) for key in sorted(said)[:8]])
         todo = f"name the field of the images as one of {', '.join(IMAGE_FIELDS[:6])}"

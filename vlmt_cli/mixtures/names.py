@@ -25,8 +25,10 @@ LONGEST_NAME = 4096
 """Bytes of a name that is looked at; longer ones name no file."""
 _LONGEST_ID = 200
 _MOST_SOURCES = 1_000
-_SUFFIX = r"(?i)\.(?:jpe?g|png|webp|bmp|gif|tiff?|avif|jfif|jpe|jp2)$"
-
+_ENDING = r"\.(?:jpe?g|png|webp|bmp|gif|tiff?|avif|jfif|jpe|jp2)"
+_SUFFIX = rf"(?i){_ENDING}$"
+_BEHIND = rf"(?i)({_ENDING})[?#].*$"
+"""A query behind a name, as in an address, or what Flickr30k's captions have there: ``1000092795.jpg#0``."""
 # Names that say which image they are: what they hold, the pattern, the source, what stands before the id.
 _SPEAKING = (
     ("COCO_", r"^COCO_(?:train|val|test)20[0-9]{2}_0*(?P<id>0|[1-9][0-9]{0,11})(?:_[0-9]+)?$", "coco:"),
@@ -149,6 +151,8 @@ def _named(distinct: pa.Array, root: str, rules: Rules, source: str | None) -> N
     paths = pc.if_else(safe, distinct, None)
     if pc.any(pc.match_substring(paths, "\\"), min_count=0).as_py():
         paths = pc.replace_substring(paths, "\\", "/")
+    if any(pc.any(pc.match_substring(paths, mark), min_count=0).as_py() for mark in "?#"):
+        paths = pc.replace_substring_regex(paths, _BEHIND, r"\1")
     folders, stems = _split(paths)
     keys = rules.keys_of(paths, root)
     keys = _filled(keys, lambda rest: _speaking_keys(stems.filter(rest)))
