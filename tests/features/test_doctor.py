@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from commands.running import run
 from features.official import images
 from features.test_store import META_32
 
@@ -159,6 +160,42 @@ def test_verdicts(tmp_path, open_store, change, verdict):
     found = compare_stores(open_store(one), open_store(other), {"coco:20"})
     assert found.verdict == verdict
     assert (found.shared, found.only_here, found.only_there, found.compared) == (25, 5, 0, 24)
+
+
+@pytest.mark.parametrize(
+    ("more", "verdict", "matched"),
+    [
+        (1, "same features of nearly all regions", 36 / 37),
+        (26, "same features of the regions in both", 36 / 62),
+        (0, "same features", 1),
+    ],
+)
+def test_a_store_with_more_regions_is_none_of_the_same(tmp_path, open_store, capsys, more, verdict, matched):
+    rng = np.random.default_rng(0)
+    corners = np.arange(62)[:, None] * 10.0 + [[0, 0, 8, 8]]
+    features = rng.normal(size=(62, 32)).astype("f4")
+
+    def of(path, count):
+        with StoreWriter(path, msgspec.structs.replace(META_32, feature_width=32)) as writer:
+            for number in range(4):
+                kept = {
+                    "boxes": corners[:count].astype("f4"),
+                    "features": features[:count],
+                    "width": 640,
+                    "height": 640,
+                }
+                writer.put(f"coco:{number}", Regions(**kept))
+        return path
+
+    one, other = of(tmp_path / "few", 36), of(tmp_path / "many", 36 + more)
+    for first, second, shares in ((one, other, (1, matched)), (other, one, (matched, 1))):
+        found = compare_stores(open_store(first), open_store(second), set())
+        assert found.verdict == verdict and (found.matched, found.matched_there) == pytest.approx(shares)
+        assert found.other_counts == (4 if more else 0)
+    assert run("doctor", str(one), str(other)) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert f"Compared: {verdict}. 4 images in both" in out and "100.0% of regions here and" in out
+    assert (f"36.0 regions an image here and {36 + more}.0 there, another number in 4 of 4 images" in out) == (more > 0)
 
 
 def test_widths_may_differ_and_images_too(tmp_path, open_store):

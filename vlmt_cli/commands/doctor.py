@@ -78,6 +78,7 @@ def _show(report: "StoreReport") -> None:
         header = ["dataset", "split", "images", "with features", "share", "without"]
         console.print(table(header, rows, "\nImages of the datasets", left=2))
     if report.comparison:
+        console.print()
         console.print(_comparison(report.comparison))
     for problem in report.problems.values():
         console.print(f"Damaged: {sentence(problem)}", style="yellow")
@@ -86,13 +87,26 @@ def _show(report: "StoreReport") -> None:
 
 
 def _comparison(compared: "Comparison") -> str:
+    from vlmt_cli.base.words import count
+
     images = f"{compared.shared:,} images in both, {compared.only_here:,} only here, {compared.only_there:,} only there"
-    if compared.matched is None:
-        return f"\nCompared: {compared.verdict}; {images}"
+    if compared.matched is None or compared.matched_there is None:
+        return f"Compared: {compared.verdict}; {images}"
     cosine = "; widths differ"
     if compared.cosine is not None:
         cosine = (
             f"; cosine {compared.cosine:.4f}, at least {compared.lowest_cosine:.4f}; lengths x {compared.scale:.3f}"
         )
-    matched = f"{compared.matched:.1%} of regions have a partner, of IoU {compared.iou or 0:.3f}{cosine}"
-    return f"\nCompared: {compared.verdict}. {images}; in {compared.compared:,} of them {matched}"
+    matched = (
+        f"{compared.matched:.1%} of regions here and {compared.matched_there:.1%} there have a partner, of IoU"
+        f" {compared.iou or 0:.3f}{cosine}"
+    )
+    also = ""
+    if compared.other_counts:
+        also = (
+            f"; {compared.regions:.1f} regions an image here and {compared.regions_there:.1f} there, another number in"
+            f" {compared.other_counts:,} of {count(compared.compared, 'image')}"
+        )
+    if compared.classes != compared.classes_there:
+        also += f"; {compared.classes:,} class scores a region here, {compared.classes_there:,} there"
+    return f"Compared: {compared.verdict}. {images}; in {compared.compared:,} of them {matched}{also}"

@@ -1,6 +1,6 @@
 """Are two stores' features the same? Boxes are matched by overlap, then the features of matched regions compared."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -10,7 +10,14 @@ from vlmt_cli.base.boxes import iou_of_arrays
 from vlmt_cli.features.record import Regions
 from vlmt_cli.features.store import FeatureStore
 
-Verdict = Literal["same features", "same boxes, other features", "different", "no shared images"]
+Verdict = Literal[
+    "same features",
+    "same features of nearly all regions",
+    "same features of the regions in both",
+    "same boxes, other features",
+    "different",
+    "no shared images",
+]
 
 MATCHED = 0.5  # the IoU from which two boxes may be the same
 _SAMPLE = 1000
@@ -25,7 +32,10 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         shared, only_here, only_there: images.
         compared: shared images that were looked at, evenly spaced.
-        matched: the share of regions that have a partner, of the store with fewer an image.
+        matched, matched_there: the share of this store's regions, and of the other's, that have a partner.
+        regions, regions_there: of an image, on average.
+        other_counts: compared images of which the two have another number of regions.
+        classes, classes_there: class scores a region.
         iou: mean overlap of partners.
         cosine, lowest_cosine: mean and least cosine of partners' features; None where widths differ.
         scale: mean length of the other's features as a multiple of this one's; None where widths differ.
@@ -37,6 +47,12 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     only_there: int
     compared: int
     matched: float | None = None
+    matched_there: float | None = None
+    regions: float | None = None
+    regions_there: float | None = None
+    other_counts: int = 0
+    classes: int = 0
+    classes_there: int = 0
     iou: float | None = None
     cosine: float | None = None
     lowest_cosine: float | None = None
@@ -47,8 +63,10 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 def compare_stores(store: FeatureStore, other_store: FeatureStore, damaged: set[str]) -> Comparison:
     """Compare two stores on up to 1,000 of the images that both have, without the ``damaged`` ones.
 
-    Same boxes means that 95% of regions have a partner of IoU 0.5 or more, and partners overlap by 0.95 on average;
-    same features means that these also have a mean cosine of 0.999 or more, and lengths within 1%.
+    Partners are boxes of IoU 0.5 or more. Boxes are the same where 95% of the regions of both stores have a partner,
+    and partners overlap by 0.95 on average. Features are the same where partners have a mean cosine of 0.999 or more,
+    and lengths within 1%: of all regions where every one of both stores has a partner, of nearly all from 95%, and of
+    the regions in both where one store has many more.
 
     Raises:
         DataError: a record of ``there`` is damaged.
@@ -56,19 +74,21 @@ def compare_stores(store: FeatureStore, other_store: FeatureStore, damaged: set[
     own_keys, other_keys = set(store.keys()), set(other_store.keys())
     shared = sorted((own_keys & other_keys) - damaged)
     places = np.unique(np.linspace(0, len(shared) - 1, min(len(shared), _SAMPLE)).round().astype(int))
-    counts = {
+    counts: dict[str, Any] = {
         "shared": len(own_keys & other_keys),
         "only_here": len(own_keys - other_keys),
         "only_there": len(other_keys - own_keys),
         "compared": len(places),
+        "classes": store.meta.classes,
+        "classes_there": other_store.meta.classes,
     }
     if not shared:
         return Comparison(**counts, verdict="no shared images")
-    regions, overlaps, cosines, scales = 0, [], [], []
+    sizes, overlaps, cosines, scales = [], [], [], []
     for key in (shared[number] for number in places):
         own, other_regions = store.read(key), other_store.read(key, verify=True)
         rows, partners, iou = match(own, other_regions)
-        regions += min(len(own.boxes), len(other_regions.boxes))
+        sizes.append((len(own.boxes), len(other_regions.boxes)))
         overlaps.append(iou)
         if own.features.shape[1] == other_regions.features.shape[1]:
             a, b = own.features[rows].astype(np.float32), other_regions.features[partners].astype(np.float32)
@@ -76,20 +96,42 @@ def compare_stores(store: FeatureStore, other_store: FeatureStore, damaged: set[
             cosines.append((a * b).sum(1) / np.maximum(lengths[0] * lengths[1], 1e-12))
             scales.append(lengths[1] / np.maximum(lengths[0], 1e-12))
     iou, cosine, scale = (np.concatenate(values) if values else np.empty(0) for values in (overlaps, cosines, scales))
-    matched = len(iou) / regions if regions else 0.0
-    is_same = matched >= _SAME_BOXES and iou.mean() >= _SAME_BOXES
-    has_same_features = (
-        is_same and len(cosine) > 0 and cosine.mean() >= _SAME_COSINE and abs(scale.mean() - 1) <= _SAME_SCALE
-    )
+    totals = np.sum(sizes, axis=0)
+    matched, matched_there = (len(iou) / total if total else 0.0 for total in totals.tolist())
+    smaller = sum(map(min, sizes))
+    overlap = bool(smaller) and len(iou) / smaller >= _SAME_BOXES and iou.mean() >= _SAME_BOXES
+    features = len(cosine) > 0 and cosine.mean() >= _SAME_COSINE and abs(scale.mean() - 1) <= _SAME_SCALE
     return Comparison(
         **counts,
         matched=matched,
+        matched_there=matched_there,
+        regions=float(totals[0] / len(sizes)),
+        regions_there=float(totals[1] / len(sizes)),
+        other_counts=sum(here != there for here, there in sizes),
         iou=_mean(iou),
         cosine=_mean(cosine),
         lowest_cosine=float(cosine.min()) if len(cosine) else None,
         scale=_mean(scale),
-        verdict="same features" if has_same_features else "same boxes, other features" if is_same else "different",
+        verdict=_verdict(min(matched, matched_there), overlap, features),
     )
+
+
+def _verdict(matched: float, overlap: bool, features: bool) -> Verdict:
+    """Say it in words.
+
+    Args:
+        matched: the share of regions that have a partner, of the store of which it is less.
+        overlap: whether the boxes of the store with fewer an image are among those of the other.
+        features: whether partners' features are the same.
+    """
+    if not overlap:
+        return "different"
+    if not features:
+        return "same boxes, other features" if matched >= _SAME_BOXES else "different"
+    if matched == 1:
+        return "same features"
+    nearly = matched >= _SAME_BOXES
+    return "same features of nearly all regions" if nearly else "same features of the regions in both"
 
 
 def match(regions: Regions, other: Regions) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.floating]]:

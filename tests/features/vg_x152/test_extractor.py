@@ -219,8 +219,9 @@ def test_a_store_made_here_and_one_packed_from_the_authors_lmdb_are_the_same(the
     detector = recorded_detector()
     extract(files, tmp_path / "ours", extractor_of(detector, "faithful", batch=2), batch=2)
     report = examine(tmp_path / "ours", other=theirs)
-    assert not report.is_damaged and report.comparison.verdict == "same features"
-    assert (report.comparison.compared, report.comparison.matched) == (2, 1)
+    # Packing leaves the boxes out that are empty or inverted, which random weights make.
+    assert not report.is_damaged and report.comparison.verdict == "same features of the regions in both"
+    assert (report.comparison.compared, report.comparison.matched_there) == (2, 1)
     assert report.comparison.iou > 0.9999 and report.comparison.lowest_cosine > 0.9999
     # Whoever takes the other mode, or another batch, is told.
     for mode in ("correct", "faithful"):
