@@ -1,8 +1,10 @@
 """What commands print, at 80 columns and into a pipe."""
 
+import ast
 import io
 
 import pytest
+from pages import ROOT
 from rich.console import Console
 from rich.text import Text
 
@@ -66,3 +68,17 @@ def test_a_pipe_gets_whole_lines_without_padding(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 5 and "a" * 150 in lines[2] and "b" * 150 in lines[2]
     assert all(line == line.rstrip() for line in lines)
+
+
+def test_no_title_has_a_line_break_which_would_be_printed_as_two_letters():
+    calls = [
+        (path.name, call)
+        for path in sorted((ROOT / "vlmt_cli" / "commands").glob("*.py"))
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "") in ("table", "_show")
+    ]
+    titles = [(name, call.args[:1] if call.func.id == "_show" else call.args[2:3]) for name, call in calls]
+    titles += [(name, [key.value for key in call.keywords if key.arg == "title"]) for name, call in calls]
+    texts = [(name, text.value) for name, some in titles for each in some for text in ast.walk(each)
+             if isinstance(text, ast.Constant) and isinstance(text.value, str)]  # fmt: skip
+    assert len(texts) > 30 and not [(name, text) for name, text in texts if "\n" in text]

@@ -76,7 +76,8 @@ def _show(report: "StoreReport") -> None:
              ", ".join(row.first_missing)] for row in report.coverage
         ]  # fmt: skip
         header = ["dataset", "split", "images", "with features", "share", "without"]
-        console.print(table(header, rows, "\nImages of the datasets", left=2))
+        console.print()
+        console.print(table(header, rows, "Images of the datasets", left=2))
     if report.comparison:
         console.print()
         console.print(_comparison(report.comparison))

@@ -20,7 +20,9 @@ def show_report(report: "ConsistencyReport") -> None:
     from vlmt_cli.commands.show import stdout
 
     console = stdout()
-    for table in _tables(report):
+    for number, table in enumerate(_tables(report)):
+        if number:
+            console.print()
         console.print(table)
     pages = [model.gallery for model in report.models.values() if model.gallery]
     pages += [report.side_by_side] if report.side_by_side else []
@@ -66,7 +68,7 @@ def _tables(report: "ConsistencyReport") -> "list[Table]":
             for difference in report.differences
         ]
         header = ["", "MT-VGC", "unweighted", "kappa"]
-        tables.append(table(header, rows, "\nDifferences in %, on the same pairs"))
+        tables.append(table(header, rows, "Differences in %, on the same pairs"))
     return [*tables, _parts(report, names)]
 
 
@@ -102,7 +104,7 @@ def _parts(report: "ConsistencyReport", names: "Sequence[str]") -> "Table":
     return table(
         ["pairs that share", "", "pairs", *columns],
         rows,
-        "\nConsistency in %, by what question and expression share",
+        "Consistency in %, by what question and expression share",
         left=2,
     )
 
