@@ -49,6 +49,8 @@ WRONG = [
     (3, "runs/all-tasks: there are no metrics", "analyze schedule"),
     (3, "runs/all-tasks: there are no metrics", "analyze affinity"),
     (2, "runs/all-tasks: there is no such checkpoint", "analyze attention coco:9 --text dog"),
+    (2, "--head is of the pictures of --words and --maps", "analyze attention coco:9 --text dog --head 9"),
+    (2, "--layer is of the pictures of --words and --maps", "analyze attention coco:9 --text dog --layer 0"),
     (3, "nothing: no such folder", "extract nothing"),
     (2, "there is no extractor 'pixel'", "extract --extractor pixel"),
     (2, "--gpus and --device cpu exclude each other", "extract --gpus 2 --device cpu"),

@@ -38,10 +38,11 @@ def attention(
     ] = None,
     maps: Annotated[Path | None, typer.Option("--maps", help="PNG of the four kinds of maps (figure 12).")] = None,
     layer: Annotated[
-        int | None, typer.Option("--layer", help="Layer of both pictures, from 0; else the mean of all.")
+        int | None,
+        typer.Option("--layer", help="Layer of the pictures of --words and --maps, from 0; else the mean of all."),
     ] = None,
     head: Annotated[
-        int | None, typer.Option("--head", help="Head of both pictures, from 0; else the mean of all.")
+        int | None, typer.Option("--head", help="Head of these pictures, from 0; else the mean of all.")
     ] = None,
     data: DataFolder = DATA,
     features: Features = None,
@@ -70,6 +71,11 @@ def attention(
 
     if task is not None and task not in TASKS:
         raise UsageError(f"there is no task {task!r}", todo=nearest(task, TASKS))
+    if words is None and maps is None:
+        for option, number in (("--layer", layer), ("--head", head)):
+            if number is not None:
+                what = f"{option} is of the pictures of --words and --maps; the page has every layer and head"
+                raise UsageError(what, todo="leave it out, or name a picture")
     sources = find_photos([photo])[:1]
     check_options(sources, features, detector, backbone, detector_weights)
     model = find_run(model, data) if model else str(runs_folder(data) / "all-tasks")
@@ -107,13 +113,11 @@ def attention(
     picture = read_image(str(path)) if path else None
     shown = None if isinstance(picture, str) else picture
     facts = [model, *([f"as {TASKS[task].title}"] if task else [])]
-    write_attention_page(to, attention_maps, shown, text=text, facts=facts)
-    written = [to]
-    if words is not None:
-        draw_words(words, attention_maps, shown, layer, head)
-        written.append(words)
+    # Pictures of a layer that there is not are refused before anything is written.
     if maps is not None:
         draw_maps(maps, attention_maps, shown, layer, head)
-        written.append(maps)
-    for drawn in written:
+    if words is not None:
+        draw_words(words, attention_maps, shown, layer, head)
+    write_attention_page(to, attention_maps, shown, text=text, facts=facts)
+    for drawn in filter(None, (to, words, maps)):
         stdout().print(str(drawn), soft_wrap=True)
