@@ -1,10 +1,12 @@
 """Files below raw/ that nothing reads are named with what they are and what to do."""
 
+import gzip
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from vlmt_cli.datasets import unread
 from vlmt_cli.datasets.unread import unread_files
 
 FILES = {
@@ -17,7 +19,19 @@ FILES = {
     "coco/coco_karpathy_test.json": "BLIP's form of the Karpathy split; put dataset_coco.json",
     "coco/dataset-coco.json": "perhaps dataset_coco.json (COCO retrieval); rename it",
     "refcoco/finetune_refcoco_test.json": "MDETR's form",
-    "refcoco/refs(google).p": "another split of RefCOCO than is read; leave it",  # RefCOCOg's has the same name
+    # RefCOCOg's has the same name.
+    "refcoco/refs(google).p": "than RefCOCO's, of which refs(unc).p is read; put refs(unc).p here, of the archive",
+    "refcoco/refcoco/refs(google).p": "than RefCOCO's, of which refs(unc).p is read; put refs(unc).p here",
+    "refcoco+/refs(umd).p": "than RefCOCO+'s, of which refs(unc).p is read; put refs(unc).p here",
+    "refcocog/refs(unc).p": "than RefCOCOg's, of which refs(umd).p is read; put refs(umd).p here, of the archive that"
+    " instances.json came in; if it is of another dataset, put it into raw/refcoco or raw/refcoco+",
+    "refs(google).p": "where it is not looked for (RefCOCOg); put it into raw/refcocog",
+    "visual7w/dataset_v7w_telling.json": "Visual7W's telling questions, which are answered in words, not by a box; put",
+    "vqa/OpenEnded_mscoco_train2014_questions.json": "a file of VQA v1 or OK-VQA, which are not among the datasets; d",
+    "vqa/mscoco_train2014_annotations.json": "a file of VQA v1 or OK-VQA",
+    "conceptual_captions/Train-GCC-training.tsv": "perhaps Train_GCC-training.tsv (Conceptual Captions); rename it",
+    "vqa/train2014_obj36.tsv": "features, or a table that is not read; vlmt pack takes features",
+    "a/b/c/d/e/f/g/h/dataset_coco.json": "where it is not looked for (COCO retrieval); put it into raw/coco",
     "nlvr2/nlvr.tar.gz": "an archive that is not read; unpack it here",
     "vqa/notes": "not an official file",
     "\x1b[2J.json": "not an official file",
@@ -29,8 +43,38 @@ def test_what_is_not_read_is_named_with_what_to_do(tmp_path: Path, file: str) ->
     path = tmp_path / "raw" / file
     path.parent.mkdir(parents=True)
     path.write_text("{}")
-    [unread] = unread_files(tmp_path)
-    assert unread.path == file and FILES[file] in f"{unread.what}; {unread.todo}"
+    [said] = unread_files(tmp_path)
+    assert said.path == file and FILES[file] in f"{said.what}; {said.todo}"
+
+
+def test_what_lies_where_another_file_is_read_is_compared_with_it(tmp_path: Path) -> None:
+    raw = tmp_path / "raw" / "nlvr2"
+    (raw / "more").mkdir(parents=True)
+    for name, text in (("test1", "1"), ("test", "22"), ("more/test1", "1"), ("train", "3"), ("dev", "4")):
+        (raw / f"{name}.json").write_text(text)
+    (raw / "train.json.gz").write_bytes(gzip.compress(b"3"))
+    (raw / "dev.json.gz").write_bytes(gzip.compress(b"5")[:-9])
+    (raw / "test2.json").symlink_to(raw / "test2.json")
+    (raw / "readme.md").symlink_to(raw / "nowhere")
+    said = {each.path: f"{each.what}; {each.todo}" for each in unread_files(tmp_path)}
+    another = "another file than nlvr2/{}, which is read in its stead; keep the right one, and remove the other"
+    assert said == {
+        "nlvr2/test.json": another.format("test1.json"),
+        "nlvr2/dev.json.gz": another.format("dev.json"),
+        "nlvr2/more/test1.json": "a second copy of nlvr2/test1.json, which is read; remove one of them",
+        "nlvr2/train.json.gz": "a second copy of nlvr2/train.json, which is read; remove one of them",
+        "nlvr2/test2.json": "a link that leads nowhere; make it lead to the file, or put the file here",
+        "nlvr2/readme.md": "a link that leads nowhere; make it lead to the file, or put the file here",
+    }
+
+
+def test_more_files_than_are_looked_at_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unread, "_MOST", 2)
+    (tmp_path / "raw").mkdir()
+    for name in "abc":
+        (tmp_path / "raw" / name).write_text("")
+    assert [each.path for each in unread_files(tmp_path)] == ["a", "b", "c"]
+    assert unread_files(tmp_path)[-1].what.startswith("more than 2 files that are not read")
 
 
 def test_what_is_read_is_not_named_and_many_images_are_one_line(tmp_path: Path) -> None:

@@ -89,6 +89,9 @@ def test_folders_of_an_archive_are_read_as_they_are(tmp_path: Path) -> None:
     [unread] = unread_files(tmp_path / "zip")
     assert unread.what.startswith("an archive that holds Annotations, Sentences")
     assert unread.todo == "put it into raw/flickr30k_entities"
+    (tmp_path / "plain" / "raw" / name / "Sentences" / "a.txt").symlink_to("nowhere")
+    with pytest.raises(DataError, match=r"Sentences: a file of it cannot be read \(No such file or directory: a.txt\)"):
+        prepare(tmp_path / "plain", [name], Options())
     data = bytearray((archive := raw / "flickr30k_entities-master" / "annotations.zip").read_bytes())
     data[data.index(b"Annotations/11.xml") + 20] ^= 255
     archive.write_bytes(data)

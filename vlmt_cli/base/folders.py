@@ -29,7 +29,7 @@ def open_folder(path: Path) -> Iterator[tuple[dict[str, int], Callable[[str], by
     """
     inside = archive_of(path)
     if inside is None:
-        yield {entry.name: entry.stat().st_size for entry in os.scandir(path)}, lambda name: read_file(path / name)
+        yield {each.name: each.lstat().st_size for each in path.iterdir()}, lambda name: read_file(path / name)
         return
     archive, folder = inside
     todo = "download the official file again, or unpack it"

@@ -9,6 +9,7 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.folders import is_folder, open_folder
 from vlmt_cli.base.opening import open_file
 from vlmt_cli.base.packed import open_packed
+from vlmt_cli.base.words import printable
 from vlmt_cli.base.zips import archive_of, size_of_member
 from vlmt_cli.datasets.source import find
 from vlmt_cli.datasets.table import CROSSWALKS, DATASETS, Dataset
@@ -72,7 +73,11 @@ def size_and_time(path: Path) -> tuple[int, int]:
             return size_of_member(path), time
         with open_folder(path) as (sizes, _):
             return sum(sizes.values()), time
-    stats = [entry.stat() for entry in os.scandir(path)] if path.is_dir() else [path.stat()]
+    try:
+        stats = [entry.stat() for entry in (path.iterdir() if path.is_dir() else [path])]
+    except OSError as error:
+        what = f"a file of it cannot be read ({error.strerror}: {printable(Path(error.filename).name)})"
+        raise DataError(what, where=path, todo="remove that file, or put it there again") from error
     return sum(stat.st_size for stat in stats), max((stat.st_mtime_ns for stat in stats), default=0)
 
 

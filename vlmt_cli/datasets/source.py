@@ -77,8 +77,10 @@ def _entries(folder: Path) -> list[Path]:
 
 @lru_cache(maxsize=256)
 def _listed(folder: Path, time: int) -> list[Path]:
-    kept = [entry for entry in os.scandir(folder) if entry.is_dir() or entry.name.lower().endswith(".zip")]
-    return sorted(Path(entry.path) for entry in kept if not entry.name.startswith("."))
+    with os.scandir(folder) as entries:
+        kept = [Path(entry.path) for entry in entries if not entry.name.startswith(".")]
+    # Path's is_dir says no of a link to itself, of which an entry's raises an error.
+    return sorted(path for path in kept if path.name.lower().endswith(".zip") or path.is_dir())
 
 
 def read_json(path: Path, kind: type[T], notes: Notes | None = None, once: Once | None = None) -> T:

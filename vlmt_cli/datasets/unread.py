@@ -5,17 +5,23 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
+from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.image_names import SUFFIXES
+from vlmt_cli.base.packed import open_packed
 from vlmt_cli.base.words import count
 from vlmt_cli.base.zips import archive_of, files_in, folders_in
 from vlmt_cli.datasets.official import all_datasets, raw_files, raw_folder
+from vlmt_cli.datasets.source import find
+from vlmt_cli.datasets.table import DATASETS
 
 _MOST = 100_000
 """Files that are looked at."""
-_DEEPEST = 6
 _REFER = ("refcoco", "refcoco+", "refcocog")
+_FEATURES = (".lmdb", ".mdb", ".h5", ".hdf5", ".npy", ".npz", ".tsv")
+_CHUNK = 1 << 20
 _ALIKE = 4  # of one folder and reason that are named one by one
 
 # Names that people have: what it is, and what to do.
@@ -34,7 +40,13 @@ _KNOWN = (
     (r"coco_karpathy_.*\.json|flickr30k_(?:train|val|test)\.json", "BLIP's form of the Karpathy split", "put"
      " dataset_coco.json or dataset_flickr30k.json of caption_datasets.zip in its stead"),
     (r"dataset_flickr8k\.json", "Flickr8k, which is not one of the datasets", "leave it, or remove it"),
-    (r"refs\(.*\)\.p", "another split of RefCOCO than is read", "leave it, or set refcocog.split_by"),
+    (r"dataset_v7w_telling\.json", "Visual7W's telling questions, which are answered in words, not by a box", "put"
+     " dataset_v7w_pointing.json of the same toolkit beside it"),
+    (r"(?:OpenEnded|MultipleChoice)_(?:mscoco|abstract).*\.json|(?:mscoco|abstract)_.*_annotations\.json", "a file of"
+     " VQA v1 or OK-VQA, which are not among the datasets", "download VQA v2's, whose names begin with v2_, or leave"
+     " it"),
+    (r"v2_.*_complementary_pairs\.json", "a part of VQA v2 that is not needed", "leave it, or remove it"),
+    (r"vqacp_.*\.json", "VQA-CP, which is not one of the datasets", "leave it, or remove it"),
     (r"(?:region_descriptions|objects|attributes|relationships|scene_graphs|qa_region_mapping).*\.json", "a part of"
      " Visual Genome that is not needed", "leave it, or remove it"),
     (r"person_keypoints_.*|image_info_.*|panoptic_.*|stuff_.*", "a part of COCO that is not needed", "leave it, or"
@@ -43,8 +55,6 @@ _KNOWN = (
     (r".*\.(?:py|ipynb|sh|m)", "a program", "leave it"),
     (r".*\.(?:tar|tgz|tbz2?|txz|7z|rar)(?:\.gz|\.bz2|\.xz)?", "an archive that is not read", "unpack it here"),
     (r".*\.(?:part|crdownload|aria2|download)", "a download that did not end", "download it again"),
-    (r".*\.(?:lmdb|mdb|h5|hdf5|npy|npz|tsv)", "features, or a table that is not read", "vlmt pack takes features; they"
-     " lie elsewhere"),
 )  # fmt: skip
 
 
@@ -66,7 +76,8 @@ def unread_files(data: Path) -> list[Unread]:
             inside = archive_of(path)
             used.add(inside[0] if inside else path)
     grouped: dict[tuple[str, str, str], list[str]] = {}
-    for path in _files(raw, used):
+    files = _files(raw, used)
+    for path in islice(files, _MOST):
         what, todo = _explain(path, raw, data)
         folder = path.parent.relative_to(raw).as_posix()
         grouped.setdefault((folder, what, todo), []).append(path.name)
@@ -77,19 +88,17 @@ def unread_files(data: Path) -> list[Unread]:
             result.append(Unread(f"{here}{min(names)} and {count(len(names) - 1, 'other')}", what, todo))
         else:
             result += [Unread(f"{here}{name}", what, todo) for name in sorted(names)]
+    if more := next(files, None):
+        what = f"more than {_MOST:,} files that are not read; from this one on they were not looked at"
+        result.append(Unread(more.relative_to(raw).as_posix(), what, "put images and features elsewhere"))
     return result
 
 
 def _files(raw: Path, used: set[Path]) -> Iterator[Path]:
-    looked_at = 0
     for here, folders, names in os.walk(raw):
         folder = Path(here)
-        kept = [name for name in sorted(folders) if folder / name not in used and not name.startswith(".")]
-        folders[:] = kept if len(folder.relative_to(raw).parts) < _DEEPEST else []
+        folders[:] = [name for name in sorted(folders) if folder / name not in used and not name.startswith(".")]
         for name in sorted(names):
-            looked_at += 1
-            if looked_at > _MOST:
-                return
             if folder / name not in used and not name.startswith("."):
                 yield folder / name
 
@@ -97,13 +106,17 @@ def _files(raw: Path, used: set[Path]) -> Iterator[Path]:
 def _explain(path: Path, raw: Path, data: Path) -> tuple[str, str]:
     """Say what a file probably is, and what to do about it."""
     name = path.name.removesuffix(".gz")
+    if path.is_symlink() and not path.exists():  # or to itself
+        return "a link that leads nowhere", "make it lead to the file, or put the file here"
     homes = _homes()
-    is_other_split = name.startswith("refs(") and path.parent in {raw_folder(data, each) for each in _REFER}
-    if name in homes and not is_other_split:
+    if name.startswith("refs(") and (others := _explain_references(path, name, data)):
+        return others
+    if name in homes:
         folders = [raw_folder(data, dataset) for dataset in homes[name]]
         near = [folder for folder in folders if folder in path.parents]
-        if near and len(path.relative_to(near[0]).parts) <= 2:
-            return "a second copy of what is read", "remove one of them"
+        read = _read_instead(data, homes[name], name, path)
+        if near and len(path.relative_to(near[0]).parts) <= 2 and read:
+            return _compared(path, read, raw)
         named = " or ".join(dict.fromkeys(f"raw/{folder.name}" for folder in near or folders))
         return (
             f"an official file in a folder where it is not looked for ({_titles(homes[name])})",
@@ -117,10 +130,68 @@ def _explain(path: Path, raw: Path, data: Path) -> tuple[str, str]:
         if re.fullmatch(pattern, name, re.IGNORECASE):
             return what, todo.replace("{split}", name.partition("_")[0])
     # Folders say which dataset is meant, where the name is nearly right.
-    close = difflib.get_close_matches(name[:255], homes, n=1, cutoff=0.75)
+    is_feature = path.suffix.lower() in _FEATURES
+    close = difflib.get_close_matches(name[:255], homes, n=1, cutoff=0.85 if is_feature else 0.75)
     if close:
         return f"perhaps {close[0]} ({_titles(homes[close[0]])})", f"rename it to {close[0]} if it is"
+    if is_feature:
+        return "features, or a table that is not read", "vlmt pack takes features; they lie elsewhere"
     return "not an official file", "vlmt index add NAME=FILE takes benchmarks' files; else leave it, or remove it"
+
+
+def _explain_references(path: Path, name: str, data: Path) -> tuple[str, str] | None:
+    """Say what a file of references below a folder of RefCOCO's is that this dataset does not read; else None."""
+    mine = next((dataset for dataset in _REFER if raw_folder(data, dataset) in path.parents), None)
+    if mine is None or name in (own := _names_of(mine)):
+        return None
+    wanted = next(each for each in own if each.startswith("refs("))
+    title, there = DATASETS[mine].title, find(raw_folder(data, mine), wanted)
+    what = f"references of another split or dataset than {title}'s, of which {wanted} is read"
+    todo = "leave it, or remove it" if there else f"put {wanted} here, of the archive that instances.json came in"
+    others = [f"raw/{raw_folder(data, each).name}" for each in _REFER if name in _names_of(each)]
+    if others and not there and (mine, name) != ("refcoco", "refs(google).p"):  # which RefCOCO has, too
+        todo += f"; if it is of another dataset, put it into {' or '.join(others)}"
+    return what, todo
+
+
+def _names_of(dataset: str) -> list[str]:
+    """Return the names of a dataset's official files, the others that one file goes by among them."""
+    row = all_datasets()[dataset]
+    return [name for names in (*row.files, *row.also) for name in names.split("|")]
+
+
+def _read_instead(data: Path, datasets: list[str], name: str, path: Path) -> Path | None:
+    """Return the file that is read where one of this name could be; None where nothing is."""
+    for dataset in datasets:
+        row, folder = all_datasets()[dataset], raw_folder(data, dataset)
+        groups = [names.split("|") for names in (*row.files, *row.also) if name in names.split("|")]
+        for group in groups:
+            if folder in path.parents and (read := find(folder, *group)):
+                return read
+    return None
+
+
+def _compared(path: Path, read: Path, raw: Path) -> tuple[str, str]:
+    """Say of a file whether it is the same as what is read in its stead."""
+    other = read.relative_to(raw).as_posix()
+    if _is_same(path, read):
+        return f"a second copy of {other}, which is read", "remove one of them"
+    return f"another file than {other}, which is read in its stead", "keep the right one, and remove the other"
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    """Whether two files hold the same, unpacked; what cannot be read is the same as nothing."""
+    packed = [each.suffix == ".gz" or archive_of(each) is not None for each in (path, other)]
+    try:
+        if not any(packed) and path.stat().st_size != other.stat().st_size:
+            return False
+        with open_packed(path) as mine, open_packed(other) as theirs:
+            while (chunk := mine.read(_CHUNK)) == theirs.read(_CHUNK):
+                if not chunk:
+                    return True
+    except (OSError, DataError):
+        pass
+    return False
 
 
 def _explain_zip(path: Path, homes: dict[str, list[str]], data: Path) -> tuple[str, str]:
@@ -140,7 +211,7 @@ def _explain_zip(path: Path, homes: dict[str, list[str]], data: Path) -> tuple[s
     )
     what = f"an archive that holds {', '.join(held[:3])}{' and others' if len(held) > 3 else ''}"
     if here:
-        return f"{what}, which lie beside it already", "leave it, or remove it"
+        return f"{what}, of which others are read that lie unpacked or in another archive", "leave it, or remove it"
     return what, f"put it into {' and '.join(folders)}"
 
 
