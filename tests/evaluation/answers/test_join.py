@@ -177,3 +177,44 @@ def test_questions_of_another_file_are_refused(tmp_path):
     said = [{"question_id": n + 1, "prompt": f"<image>\nQuestion: {each['text']}", "text": "x"}
             for n, each in enumerate(others)]  # fmt: skip
     assert with_questions(predictions(tmp_path, said), path).images.to_pylist() == ["1.jpg"] * 60
+
+
+ENDINGS = """Please answer yes or no.
+Answer the question using a single word or phrase.
+Please answer yes or no. Answer the question using a single word or phrase.
+Please strictly answer Yes or No.
+Answer with the option's letter from the given choices directly.
+When the provided information is insufficient, respond with 'Unanswerable'. Answer the question using a single word.
+Please select the correct answer from the options above.
+Please try to answer the question with short words or phrases if possible.
+Provide a short and direct response.
+Answer:""".splitlines()
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_what_kits_put_behind_a_question_does_not_hinder_a_join(tmp_path, ending):
+    labels = [{**each, "question_id": 99, "text": f"Is there a thing {n % 4}?"} for n, each in enumerate(LABELS)]
+    for between in (" ", "\n", ""):
+        table = [{"index": n, "question": f"<image>\n{each['text']}{between}{ending}", "answer": each["label"],
+                  "image_path": each["image"], "prediction": "Yes"} for n, each in enumerate(labels[::-1])]  # fmt: skip
+        joined = join(predictions(tmp_path, table), rows(tmp_path, labels))
+        assert joined.by == "image and question", between
+        assert joined.rows[joined.predicted.argsort()].tolist() == list(range(60))[::-1]
+
+
+def test_questions_that_differ_in_how_to_answer_alone_are_not_mixed_up(tmp_path):
+    asked = ["Is it red?", "Is it red? Please answer yes or no.", "Does it answer the question", "Does it"]
+    labels = [{"question_id": 99, "image": f"{n // 4}.jpg", "text": asked[n % 4], "label": ["yes", "no"][n % 2]}
+              for n in range(40)]  # fmt: skip
+    table = [{"index": n, "question": each["text"], "image_path": each["image"], "prediction": "Yes"}
+             for n, each in enumerate(labels[:39])]  # fmt: skip
+    with pytest.raises(DataError, match="image and question does not tell rows apart: 10 rows of pope share theirs"):
+        join(predictions(tmp_path, table), rows(tmp_path, labels))
+
+
+def test_where_ids_are_the_kits_own_the_file_of_questions_is_asked_for(tmp_path):
+    labels = [{**each, "text": f"Is there a thing {number % 7}?"} for number, each in enumerate(LABELS)]
+    said = [{"question_id": n + 1, "prompt": f"{each['text']}\nUse a word.", "text": "Yes"}
+            for n, each in enumerate(labels)]  # fmt: skip
+    with pytest.raises(DataError, match=r"; give --questions the file that was asked, which names the image of each"):
+        join(predictions(tmp_path, said), rows(tmp_path, labels[21:41]))

@@ -121,6 +121,9 @@ def _by_order(sides: "_Sides", refused: list[str]) -> Joined:
     if len(predicted) != len(rows) or (refused and agrees is None):
         what = f"its {count(len(predicted), 'prediction')} do not join with the {len(rows):,} rows of {rows.name}"
         todo = "name another split with --benchmark, or give the file with its rows to --rows"
+        if sides.can_be_asked:
+            asked = "give --questions the file that was asked, which names the image of each question"
+            todo = asked if any(" to other questions" in each for each in refused) else f"{asked}; or {todo}"
         reasons = "; ".join(refused) or "it has no ids, and another length"
         raise DataError(f"{what} ({reasons})", where=predicted.path, todo=todo)
     if agrees is not None and agrees.mean() < AGREE:
@@ -195,6 +198,12 @@ class _Sides:
             f"{what}, and it is not said which of them the rows of {self.rows.name} are of",
             f"name the file of --rows after its category, as {printable(named)}, or give the files of all",
         )
+
+    @property
+    def can_be_asked(self) -> bool:
+        """Whether a file of questions could tell which image each prediction is about, as its ids alone do not."""
+        named = pc.invert(pc.starts_with(self._row_image, "row:"))
+        return self.predicted.ids is not None and self._image is None and bool(pc.any(named, min_count=0).as_py())
 
     @property
     def is_category_guessed(self) -> bool:

@@ -13,12 +13,36 @@ NEARLY = 0.5
 """What share of predictions, or of rows where these are fewer, is to be joined."""
 
 
+_HOW = (
+    r"\(?(?:please )?(?:try to )?(?:only |just |strictly |directly |simply )?(?:answer|respond|response|reply"
+    r"|(?:select|choose|give) the (?:correct|best) (?:answer|option)|the best answer is|(?:short|brief) answer"
+    r"|assistant|(?:give|provide) (?:me )?(?:a|an|the|your) [a-z ]{0,40}(?:answer|response))(?: [^?.!:]*)?[.!:)]*"
+    r"|when the provided information is insufficient, respond with ['\"]?unanswerable['\"]?\.?"
+)
+_HOW_ALONE = (
+    r"\(?(?:please )?(?:only |just |strictly )?answer (?:(?:the|this) question )?(?:with )?(?:yes or no"
+    r"|(?:(?:using|in|with) )?(?:a|one) (?:single )?word(?: or (?:a )?(?:short )?phrase)?)[.!:)]*|(?:short )?answer:"
+)
+_ENDINGS = ((rf"([?.!:])\s*(?:(?:{_HOW})\s*)+$", r"\1"), (rf"(?:\s+(?:{_HOW_ALONE}))+$", ""))
+"""What VLMEvalKit, lmms-eval and LLaVA put behind a question: a sentence that says how to answer."""
+
+
 def first_line(texts: pa.Array) -> pa.Array:
-    """Return the first line of N texts in small letters, with single spaces: how to answer stands in a second one."""
+    """Return the question in N prompts, in small letters, with single spaces: the first line, less how to answer."""
+    if pc.any(pc.match_substring(texts, "<image>"), min_count=0).as_py():
+        texts = pc.replace_substring(texts, "<image>", "")
     lines = pc.list_element(pc.split_pattern(pc.utf8_trim_whitespace(texts), "\n", max_splits=1), 0)
     lines = pc.utf8_lower(pc.utf8_trim_whitespace(lines))
     if pc.any(pc.match_substring(lines, "  "), min_count=0).as_py():
         lines = pc.replace_substring_regex(lines, r"\s+", " ")
+    tells_how = pc.match_substring_regex(lines, "answer|respon|reply|assistant|the (?:correct|best) option").fill_null(
+        False
+    )
+    if pc.any(tells_how, min_count=0).as_py():
+        shorter = lines.filter(tells_how)
+        for ending, instead in _ENDINGS:
+            shorter = pc.replace_substring_regex(shorter, ending, instead)
+        lines = pc.replace_with_mask(lines, tells_how, shorter)
     return lines
 
 
