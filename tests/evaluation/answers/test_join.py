@@ -146,11 +146,32 @@ def test_a_category_decides_which_of_the_same_questions_is_answered(tmp_path):
     joined = join(of_a_kit(tmp_path), of_one_file(tmp_path, "coco_pope_popular.json"))
     assert joined.predicted.tolist() == list(range(6, 12)) and joined.rows.tolist() == list(range(6))
     assert (joined.unjoined, joined.elsewhere, joined.doubled) == (12, 12, 0)
-    assert "12 predictions, all of other categories" in " ".join(in_words(joined, 18, "pope"))
+    assert in_words(joined, 18, "pope")[1] == "Without a row: 12 predictions of other categories."
     with pytest.raises(DataError, match=r"the same about the same image in 3 categories.*name the file of --rows"):
         join(of_a_kit(tmp_path), of_one_file(tmp_path, "labels.json"))
     with pytest.raises(DataError, match=r"100% of its categories differ"):
         join(of_a_kit(tmp_path, ASKED[:6]), of_one_file(tmp_path, "coco_pope_popular.json"))
+
+
+def test_what_is_said_of_other_categories_is_true_of_those_alone(tmp_path):
+    many = [{**each, "image": f"{n}-{each['image']}"} for n in range(20) for each in ASKED]
+    of_rows = [each for each in many if each["category"] == "popular"]
+    asked = [
+        {**each, "question_id": n} for n, each in enumerate(of_rows + [each for each in many if each not in of_rows])
+    ]
+    said = [{"index": each["question_id"], "question": each["text"], "image_path": each["image"], "prediction": "yes",
+             "category": each["category"]} for each in asked]  # fmt: skip
+    said[3]["question"] = "Is there an umbrella in the imange?"
+    lost = [{**said[0], "index": 9_999, "image_path": "8.jpg"}]
+    path = tmp_path / "coco_pope_popular.json"
+    path.write_text("".join(json.dumps({**each, "category": None}) + "\n" for each in asked[: len(of_rows)]))
+    joined = join(predictions(tmp_path, said + lost), rows_of_files([path], "pope"))
+    assert joined.by == "question id"
+    _, without, left_out, *_ = in_words(joined, len(said) + 1, "pope")
+    assert without.startswith(
+        "Without a row: 240 predictions of other categories, and 1 more, such as prediction 360 ("
+    )
+    assert left_out.startswith("Left out, as the question or category differs: 1 prediction, such as prediction 3 (")
 
 
 def test_a_sample_that_yes_alone_gives_is_refused(tmp_path):

@@ -392,7 +392,7 @@ class _Sides:
         refused: list[str],
     ) -> Joined:
         """Leave out what disagrees and what is doubled, and count what is missing."""
-        disagreeing = 0 if agrees is None else len(np.setdiff1d(at[~agrees], at[agrees]))
+        disagreeing = at[:0] if agrees is None else np.setdiff1d(at[~agrees], at[agrees])
         if agrees is not None:
             at, to = at[agrees], to[agrees]
         first = np.sort(np.unique(to, return_index=True)[1])
@@ -405,11 +405,8 @@ class _Sides:
             same = pc.equal(answers.take(pa.array(earlier)), answers.take(pa.array(at[again])))
             conflicts = len(again) - int(pc.sum(same.fill_null(True), min_count=0).as_py())
         doubled = len(again)
-        kept = np.zeros(len(self.predicted), bool)
-        kept[at] = True
-        lost = np.flatnonzero(~kept)
+        lost = np.setdiff1d(np.arange(len(self.predicted)), np.concatenate([at, disagreeing]))
         strange = self._is_strange(lost)
-        shown = np.concatenate([lost[strange], lost[~strange]])[:_EXAMPLES]
         at, to = at[first], to[first]
         answered = np.zeros(len(self.rows), bool)
         answered[to] = True
@@ -418,12 +415,13 @@ class _Sides:
             rows=to,
             by=by,
             checked=checked,
-            unjoined=len(lost) - disagreeing,
-            disagreeing=disagreeing,
+            unjoined=len(lost),
+            disagreeing=len(disagreeing),
             doubled=doubled,
             conflicts=conflicts,
             missing=int((self.rows.known & ~answered).sum()),
-            examples=tuple(self._described(number) for number in shown.tolist()),
+            examples=self._described(lost[strange]),
+            differing=self._described(disagreeing),
             refused=tuple(refused),
             elsewhere=int((~strange).sum()),
         )
@@ -433,13 +431,16 @@ class _Sides:
         if self._category is None or self._row_category is None:
             return np.ones(len(lost), bool)
         here = self._row_category.drop_null().unique()
-        strange: NDArray[np.bool_] = pc.is_in(self._category.take(pa.array(lost)), value_set=here).to_numpy(
-            zero_copy_only=False
-        )
+        category = self._category.take(pa.array(lost))
+        is_here = pc.or_(pc.is_in(category, value_set=here), category.is_null())
+        strange: NDArray[np.bool_] = is_here.to_numpy(zero_copy_only=False)
         return strange
 
-    def _described(self, number: int) -> str:
-        """Name one prediction by what it says of its question."""
+    def _described(self, numbers: NDArray[np.int64]) -> tuple[str, ...]:
+        """Name the first of some predictions by what they say of their questions."""
+        return tuple(self._described_one(number) for number in numbers[:_EXAMPLES].tolist())
+
+    def _described_one(self, number: int) -> str:
         said = []
         for column in (self.predicted.ids, self.predicted.categories, self.predicted.images, self._text):
             if column is not None and (value := column[number].as_py()) is not None:

@@ -20,7 +20,8 @@ class Joined:
         disagreeing: predictions whose row says something else, left out.
         doubled: predictions of a row that an earlier one answers, left out; ``conflicts`` of them answer otherwise.
         missing: rows with a right answer, and without a prediction.
-        examples: of predictions without a row, what they say.
+        examples: of predictions without a row that are of the rows' own categories, what they say; and ``differing`` of
+            those whose row says something else.
         refused: what did not join, and why, in sentences.
         elsewhere: how many of ``unjoined`` are of categories that the rows are not of.
     """
@@ -37,6 +38,7 @@ class Joined:
     examples: tuple[str, ...]
     refused: tuple[str, ...]
     elsewhere: int = 0
+    differing: tuple[str, ...] = ()
 
 
 def in_words(joined: Joined, predicted: int, name: str) -> list[str]:
@@ -55,13 +57,14 @@ def in_words(joined: Joined, predicted: int, name: str) -> list[str]:
             0, f"{what}; the score is of the others alone. Are these the benchmark and the file that were asked?"
         )
     if joined.unjoined:
-        examples = "; ".join(joined.examples)
-        part = "all" if joined.elsewhere == joined.unjoined else f"{joined.elsewhere:,} of them"
-        of = f", {part} of other categories" if joined.elsewhere else ""
-        said.append(f"Without a row: {count(joined.unjoined, 'prediction')}{of}, such as {examples}.")
+        lost = (f"{strange:,} more" if joined.elsewhere else count(strange, "prediction")) if strange else ""
+        others = f"{count(joined.elsewhere, 'prediction')} of other categories" if joined.elsewhere else ""
+        lost += f", such as {'; '.join(joined.examples)}" if joined.examples else ""
+        said.append(f"Without a row: {', and '.join(filter(None, [others, lost]))}.")
     if joined.disagreeing:
-        differ = "differ" if " and " in joined.checked else "differs"
-        said.append(f"Left out, as the {joined.checked} {differ}: {count(joined.disagreeing, 'prediction')}.")
+        examples = f", such as {'; '.join(joined.differing)}" if joined.differing else ""
+        what = joined.checked.replace(" and ", " or ")
+        said.append(f"Left out, as the {what} differs: {count(joined.disagreeing, 'prediction')}{examples}.")
     if joined.doubled:
         otherwise = f", {joined.conflicts:,} of them with another answer" if joined.conflicts else ""
         said.append(f"Answered again: {count(joined.doubled, 'row')}{otherwise}; the first answer counts.")

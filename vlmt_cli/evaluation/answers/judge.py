@@ -91,8 +91,8 @@ def judge(predicted: Predicted, rows: Rows, joined: Joined, boxes: str = text_bo
         given = {"answer": answers.fill_null("") if official else _short(answers, rows.task)}
     judged = rules_of(rows.task).judge(rows.task, rows.split, table, given)
     if rows.kind == "vqa":
-        easier = rules_of(rows.task).judge(rows.task, rows.split, table, {"answer": _bare_ends(answers)})
-        said = _strict(rows, judged.scores, easier.scores)
+        bare = rules_of(rows.task).judge(rows.task, rows.split, table, {"answer": _bare_ends(answers)})
+        said = _strict(rows, judged.scores, bare.scores)
     columns = {name: column for name, column in judged.columns.items() if name in ("answer", "box", "iou", "choice")}
     return Judgement(to[judged.counted], judged.scores, TASKS[rows.task].metric, judged.extra, columns, said)
 

@@ -31,6 +31,7 @@ class JoinReport(_Model):
     examples: tuple[str, ...]
     refused: tuple[str, ...]
     elsewhere: NonNegativeInt = 0
+    differing: tuple[str, ...] = ()
 
 
 class TrainingReport(_Model):

@@ -284,6 +284,6 @@ def _scored(
 
 def _join_report(joined: Joined, total: int) -> JoinReport:
     names = ("by", "checked", "unjoined", "disagreeing", "doubled", "conflicts", "missing", "examples", "refused",
-             "elsewhere")  # fmt: skip
+             "elsewhere", "differing")  # fmt: skip
     with_row = len(np.unique(joined.predicted))
     return JoinReport(predictions=total, joined=with_row, **{name: getattr(joined, name) for name in names})
