@@ -86,7 +86,7 @@ def index_of_file(
     images: bool,
     is_scored: bool = True,
     embedder: Embedder | None = None,
-) -> tuple[Index, int]:
+) -> tuple[Index, int, int]:
     """Make an index of one benchmark's file, or of a folder of its images.
 
     Args:
@@ -98,7 +98,8 @@ def index_of_file(
         embedder: a network that embeds the images that it holds, too.
 
     Returns:
-        The index, and how many of the file's images nothing names: neither a name nor an address nor a hash.
+        The index; how many of the file's images nothing names: neither a name nor an address nor a hash; and of how
+        many others the picture that the file holds is damaged.
 
     Raises:
         DataError: it cannot be read, or no image in it can be named.
@@ -111,7 +112,8 @@ def index_of_file(
     if keys.null_count == len(keys):
         example = next((names[0] for names in shown.names if names), "")
         todo = "say with --source what its numbers mean, or hash the images that it holds with --images"
-        raise DataError(f"names no image by a name that is known, such as {example!r}", where=path, todo=todo)
+        such = f", such as {printable(repr(example), 80)}" if example else ""
+        raise DataError(f"names no image by a name that is known{such}", where=path, todo=todo)
     pixels = [[mark for mark in marks if mark.startswith(_PIXELS)] for marks in shown.hashes]
     files = [[mark for mark in marks if not mark.startswith((_PIXELS, _LOOK, _EMBEDDING))] for marks in shown.hashes]
     links = [_outside_links(keys, *each) for each in ((shown.urls, "url"), (files, "file"), (pixels, "pixels"))]
@@ -120,18 +122,23 @@ def index_of_file(
     images_known = pa.concat_tables([image_rows(name, keys), said])
     images_known = images_known.filter(pc.is_valid(images_known["image"]))
     count = len(images_known["image"].unique())
+    unnamed = keys.null_count - shown.damaged
+    lost = [
+        tuple(names) for names, is_known in zip(shown.names, keys.is_valid().to_pylist(), strict=True) if not is_known
+    ]
+    total = count + len({names for names in lost if names}) + sum(not names for names in lost)
     origin = f"{path.name[:200]}{f', split {printable(listed(shown.splits))}' if shown.splits else ''}"
     benchmark = Benchmark(
-        name, _family(name), source=origin, of=count, is_scored=is_scored, coco_split=_coco_split(shown)
+        name, _family(name), source=origin, of=total, is_scored=is_scored, coco_split=_coco_split(shown)
     )
     looks = pa.table(_marked(keys, shown, _LOOK), schema=LOOKS)
     if embedder is None:
-        return make_index({name: benchmark}, images_known, pa.concat_tables(links), looks), keys.null_count
+        return make_index({name: benchmark}, images_known, pa.concat_tables(links), looks), unnamed, shown.damaged
     of, vectors = _marked(keys, shown, _EMBEDDING)
     embeddings = pa.table([pa.repeat(embedder.sha256, len(of)), of, vectors], schema=EMBEDDINGS)
     models = {embedder.sha256: embedder.model}
     index = make_index({name: benchmark}, images_known, pa.concat_tables(links), looks, embeddings, models)
-    return index, keys.null_count
+    return index, unnamed, shown.damaged
 
 
 def files_of_benchmarks(given: Sequence[str]) -> dict[str, str]:

@@ -157,10 +157,13 @@ def _of_file(name: str, path: Path, source: str | None, images: bool, embedder: 
 
     if source and (todo := right_source(source)):
         raise UsageError(f"{source!r} is not a source of images", todo=todo)
-    made, unnamed = index_of_file(name, path, source, images, embedder=embedder)
+    made, unnamed, damaged = index_of_file(name, path, source, images, embedder=embedder)
     if unnamed:
         todo = "" if source else "; if their names are numbers, say with --source what these mean"
         say(f"{name}: {count(unnamed, 'image')} of the file cannot be named, and will not be recognised{todo}.")
+    if damaged:
+        what = count(damaged, "picture")
+        say(f"{name}: {what} of the file cannot be unpacked, and will not be recognised; get the file again.")
     return made
 
 

@@ -25,10 +25,10 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.files import atomic, atomic_folder
 from vlmt_cli.base.opening import check_file, read_file
 from vlmt_cli.base.words import printable, quoted
-from vlmt_cli.mixtures.batch import Batch, Form, Kept, Source, Wanted
+from vlmt_cli.mixtures.batch import Batch, Form, Kept, Source, Wanted, split_field
 from vlmt_cli.mixtures.columns import Roles, roles_of
 from vlmt_cli.mixtures.fewer_images import list_of_images, with_fewer_images
-from vlmt_cli.mixtures.parquet import check_names, intact, no_image_column
+from vlmt_cli.mixtures.parquet import check_names, intact, is_text, no_image_column
 from vlmt_cli.mixtures.rows import batch_of
 from vlmt_cli.mixtures.views import filtered
 
@@ -195,6 +195,25 @@ def _sample(head: pa.RecordBatch | None, schema: pa.Schema, names: list[str]) ->
     return sample
 
 
+def splits(source: Source) -> Iterator[list[str | None]]:
+    """Yield the split of each record: of the folder that it lies in, and as its columns of texts say it."""
+    folders = _splits(source.path) if source.path.is_dir() else []
+    if folders:
+        yield [folder.name for folder in folders for file in _listed(folder) for _ in range(_rows(file))]
+    files = _data_files(source.path)
+    with _opened(files[0]) as (schema, _):
+        names = [name for name in split_field(schema.names) if is_text(schema.field(name).type)]
+    for name in names:
+        said: list[str | None] = []
+        for file in files:
+            with _opened(file) as (schema, batches):
+                has = name in schema.names
+                said += [
+                    each for batch in batches for each in (batch[name].to_pylist() if has else [None] * len(batch))
+                ]
+        yield said
+
+
 def _rows(file: Path) -> int:
     with _opened(file) as (_, batches):
         return sum(batch.num_rows for batch in batches)
@@ -260,4 +279,4 @@ def _json(path: Path) -> dict[str, Any]:
     return value
 
 
-ARROW = Form("Arrow (save_to_disk)", is_form, read, write, can_drop_images)
+ARROW = Form("Arrow (save_to_disk)", is_form, read, write, can_drop_images, splits=splits)

@@ -4,7 +4,7 @@ A mixture is one or more files of one form. A *record* is one row of such a file
 Records are numbered from 0 in each file, in the file's order; packed lists of records count as one.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -160,6 +160,21 @@ def no_companions(path: Path) -> list[Path]:
     return []
 
 
+SPLIT_FIELDS = ("split", "set", "subset", "data_split", "dataset_split", "partition")
+"""What the field that says of which split a record is goes by."""
+
+
+def split_field(names: Iterable[str]) -> list[str]:
+    """Return those of some fields that may say splits, the likelier first."""
+    names = list(names)
+    return [name for field in SPLIT_FIELDS for name in names if name.lower() == field]
+
+
+def says_no_split(source: Source) -> Iterator[list[str | None]]:
+    """Say of a form that its records are of one split."""
+    return iter(())
+
+
 def stays_whole(source: Source) -> bool:
     """Say of a file that its records keep all their images."""
     return False
@@ -187,6 +202,7 @@ class Form:
         companions: the files beside a file that belong to it: they are not a mixture of their own, and ``write`` writes
             them beside ``to``.
         in_parts: cuts a file into parts of about so many bytes, which are read apart and have the same records.
+        splits: of which split each record is, once for each field or folder that may say it.
     """
 
     title: str
@@ -197,6 +213,7 @@ class Form:
     takes_spans: bool = False
     companions: Callable[[Path], list[Path]] = no_companions
     in_parts: Callable[[Source, int], list[Source]] = in_one_part
+    splits: Callable[[Source], Iterator[list[str | None]]] = says_no_split
 
 
 @dataclass(frozen=True)

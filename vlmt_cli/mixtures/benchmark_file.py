@@ -15,34 +15,38 @@ Parquet, Arrow and tar files are read as mixtures are.
 
 import base64
 import binascii
-import csv
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vlmt_cli.base.beginnings import beginning
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.packed import open_packed
-from vlmt_cli.base.words import printable
-from vlmt_cli.mixtures.batch import Source, Wanted
+from vlmt_cli.mixtures.batch import Source, Wanted, split_field
+from vlmt_cli.mixtures.benchmark_records import (
+    NAME_FIELDS,
+    TEXT_FIELDS,
+    URL_FIELDS,
+    header,
+    of_test_splits,
+    records_of,
+    rows_of,
+    tests_among,
+    texts_of,
+)
 from vlmt_cli.mixtures.forms import FORMS
 from vlmt_cli.mixtures.names import keys_of, keys_of_addresses
 
-NAME_FIELDS = (
-    "image", "images", "file_name", "filename", "image_path", "img_path", "img", "image_name", "image_file",
-    "image_source", "image_id", "img_id", "imageId", "imgid", "cocoid", "coco_id", "image_open_images_id",
-    "left_image", "right_image",
-)  # fmt: skip
-URL_FIELDS = ("url", "image_url", "coco_url", "flickr_url", "flickr_original_url", "left_url", "right_url")
-TEXT_FIELDS = (
-    "question", "text", "sent", "sentence", "sentences", "caption", "captions", "expression", "phrase", "query",
-    "hypothesis", "prompt", "raw", "value", "conversations", "answer",
-)  # fmt: skip
+_PICTURE = re.compile(r"data:image/|(?:[/_]9j[/_]|iVBORw0KGgo|R0lGOD|UklGR)[A-Za-z0-9+/_=\s-]{32}")
+"""With what a picture in base64 begins."""
+_SHORT = re.compile(r"[A-Za-z0-9+/_=\s-]*")
+_OF_ADDRESSES = str.maketrans("-_", "+/")
 _LONGEST = 4_096
 _LARGEST = 10**18
 _HEAD = 1 << 16
@@ -59,6 +63,7 @@ class Shown:
         hashes: N lists of ``sha256:...`` and ``md5:...`` of the image's file, and what else ``Marks`` gives.
         texts: N lists of what is said about it.
         splits: to which of the file's splits they belong, where others were left out.
+        damaged: of how many the picture is in the file, and cannot be unpacked: they have neither name nor hash.
     """
 
     names: list[list[str]] = field(default_factory=list)
@@ -66,6 +71,7 @@ class Shown:
     hashes: list[list[str]] = field(default_factory=list)
     texts: list[list[str]] = field(default_factory=list)
     splits: tuple[str, ...] = ()
+    damaged: int = 0
 
     def add(self, names: list[str], urls: list[str], hashes: list[str], texts: list[str]) -> None:
         """Add one image."""
@@ -88,7 +94,7 @@ def read_benchmark(path: Path, marks: Marks | None = None, only_test: bool = Fal
     Args:
         path: the file, plain or ``.gz``, or a folder of a form that is one.
         marks: asked about each image that it holds.
-        only_test: of JSON whose records say their splits, such as Karpathy's or gRefCOCO's, take the test splits alone.
+        only_test: of records that say their splits, such as Karpathy's or gRefCOCO's, take the test splits alone.
 
     Raises:
         DataError: it cannot be read, or says nothing of images.
@@ -102,7 +108,9 @@ def read_benchmark(path: Path, marks: Marks | None = None, only_test: bool = Fal
                 head = file.read(_HEAD)
         is_text = _is_plain(head) and not path.name.removesuffix(".gz").endswith(".csv")
         form = None if is_text else next((name for name, form in FORMS.items() if form.is_form(path, head)), None)
-        shown = _of_form(path, form, marks) if form else _of_text(path, head, marks, only_test)
+        if form is None and (said := beginning(head)):
+            raise DataError(said[0], where=path, todo=said[1])
+        shown = _of_form(path, form, marks, only_test) if form else _of_text(path, head, marks, only_test)
     except FileNotFoundError as error:
         raise DataError("there is no such file", where=path, todo="name a file or folder of the benchmark") from error
     except OSError as error:
@@ -147,14 +155,21 @@ def _is_plain(head: bytes) -> bool:
     return b"\0" not in head and bool(head)
 
 
-def _of_form(path: Path, form: str, marks: Marks | None) -> Shown:
-    shown = Shown()
+def _of_form(path: Path, form: str, marks: Marks | None, only_test: bool) -> Shown:
+    shown, split_of = Shown(), list[str | None]()
+    for values in FORMS[form].splits(Source(path, form)) if only_test else ():
+        if tests := tests_among(values):
+            shown.splits, split_of = tests, values
+            break
     for batch in FORMS[form].read(Source(path, form), Wanted(texts=True, data=marks is not None)):
         texts: list[Any] = batch.texts.to_pylist() if batch.texts is not None else [None] * batch.records
         for row in batch.images.to_pylist():
+            if split_of and split_of[row["record"]] not in shown.splits:
+                continue
             hashes = [f"{kind}:{row[kind]}" for kind in ("sha256", "md5") if row.get(kind)]
             hashes += marks(row["data"]) if marks and row.get("data") else []
             said = [text for text in texts[row["record"] - batch.first] or () if text]
+            shown.damaged += row.get("data") == b"" and not row.get("name") and not row.get("url")
             shown.add(_listed(row.get("name")), _listed(row.get("url")), hashes, said)
     return shown
 
@@ -165,96 +180,98 @@ def _of_text(path: Path, head: bytes, marks: Marks | None, only_test: bool) -> S
     if begins in (b"{", b"["):
         with open_packed(path) as file:
             data = file.read()
-        records: Iterable[dict[str, Any]] = _records(data.removeprefix(b"\xef\xbb\xbf"), path)
+        records: Iterable[dict[str, Any]] = records_of(data.removeprefix(b"\xef\xbb\xbf"), path)
         if only_test:
-            shown.splits = _test_splits(records)
-            records = [record for record in records if not shown.splits or record.get("split") in shown.splits]
+            records, shown.splits = of_test_splits(records)
     elif _is_table(path, head):
-        records = _rows(path)
+        records = rows_of(path)
+        if only_test and split_field(header(head)):
+            records, shown.splits = of_test_splits(records)
     else:
         return _of_list(path)
+    loose = _Loose()
     for record in records:
-        _add(shown, record, marks)
+        _add(shown, record, marks, loose)
+    if marks and loose.fields:
+        _take_loose(shown, loose, marks)
     return shown
 
 
-def _test_splits(records: Iterable[dict[str, Any]]) -> tuple[str, ...]:
-    """Return the splits of records that are of several, of which some are test splits: these; else none."""
-    splits = {split for record in records if isinstance(split := record.get("split"), str)}
-    tests = tuple(sorted(split for split in splits if split.lower().startswith("test")))
-    return tests if len(tests) < len(splits) else ()
+@dataclass
+class _Loose:
+    """What a field of pictures may hold beside them.
+
+    Attributes:
+        fields: fields in which a picture stands, in base64.
+        values: rows with nothing but one short text, or none, in such a field: the row, the field and the text.
+        indexes: what records are called, by which VLMEvalKit names the record whose picture is shown again.
+    """
+
+    fields: set[str] = field(default_factory=set)
+    values: list[tuple[int, str, str]] = field(default_factory=list)
+    indexes: set[str] = field(default_factory=set)
 
 
-def _add(shown: Shown, record: dict[str, Any], marks: Marks | None) -> None:
+def _take_loose(shown: Shown, loose: _Loose, marks: Marks) -> None:
+    """Take short texts in a field of pictures for pictures, which are damaged, or for the index of another record."""
+    again = set()
+    for row, name, value in loose.values:
+        if name not in loose.fields:
+            continue
+        if value in loose.indexes:
+            again.add(row)
+        elif not value or _SHORT.fullmatch(value):
+            shown.names[row] = []
+            data = _unpacked(value)
+            shown.hashes[row] = marks(data) if data else []
+            shown.damaged += not data
+    for column in (shown.names, shown.urls, shown.hashes, shown.texts):
+        column[:] = [each for row, each in enumerate(column) if row not in again]
+
+
+def _add(shown: Shown, record: dict[str, Any], marks: Marks | None, loose: _Loose) -> None:
     """Add the images of one record."""
-    texts = [text for name in TEXT_FIELDS if name in record for text in _texts(record[name])]
+    texts = [text for name in TEXT_FIELDS if name in record for text in texts_of(record[name])]
     urls = [url for name in URL_FIELDS for url in _listed(record.get(name))]
     several = record.get("images")
     if isinstance(several, list) and len(several) > 1:
         for value in several:
-            _add(shown, {"image": value, "texts": texts}, marks)
+            _add(shown, {"image": value, "texts": texts}, marks, loose)
         return
+    if (index := record.get("index")) is not None:
+        loose.indexes.add(str(index))
     names: list[str] = []
     hashes: list[str] = []
+    is_damaged = False
     for name in NAME_FIELDS:
         for value in record[name] if isinstance(record.get(name), list) else [record.get(name)]:
-            value = value.get("path") or value.get("file_name") if isinstance(value, dict) else value
-            if isinstance(value, str) and len(value) > _LONGEST:
-                hashes += _unpacked(value, marks) if marks else []
+            if isinstance(value, dict):
+                value = value.get("path") or value.get("file_name") or value.get("bytes")
+            if isinstance(value, str) and (len(value) > _LONGEST or _PICTURE.match(value)):
+                data = _unpacked(value)
+                loose.fields.add(name)
+                is_damaged |= not data
+                hashes += marks(data) if marks and data else []
             elif isinstance(value, str) or (type(value) is int and abs(value) < _LARGEST):
                 names.append(str(value))
     names += [record["id"]] if not names and isinstance(record.get("id"), str) else []
     has_image = names or urls or hashes or any(name in record for name in NAME_FIELDS)
+    if has_image and not (urls or hashes or is_damaged or len(names) > 1):
+        here = next((name for name in NAME_FIELDS if name in record), None)
+        if here and (not names or record[here] == names[0]):
+            loose.values.append((len(shown), here, names[0] if names else ""))
     if has_image:
+        shown.damaged += is_damaged and not (names or urls or hashes)
         shown.add(names, urls, hashes, [*texts, *record.get("texts", ())])
 
 
-def _unpacked(text: str, marks: Marks) -> list[str]:
+def _unpacked(text: str) -> bytes:
+    """Return the picture in base64, as some write it: with line ends, without padding, for addresses; else nothing."""
+    packed = "".join((text.partition(",")[2] or text).split()).translate(_OF_ADDRESSES).rstrip("=")
     try:
-        return marks(base64.b64decode(text.partition(",")[2] or text, validate=True))
+        return base64.b64decode(packed + "=" * (-len(packed) % 4), validate=True)
     except (binascii.Error, ValueError):
-        return []
-
-
-def _records(data: bytes, path: Path) -> list[dict[str, Any]]:
-    """Return the records of JSON in whichever form: a list, lines, records by id, or COCO's lists side by side."""
-    try:
-        value = msgspec.json.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as whole:
-        try:
-            value = msgspec.json.Decoder().decode_lines(data)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            raise DataError(f"is not valid JSON ({printable(whole)})", where=path) from whole
-    if isinstance(value, dict) and isinstance(value.get("images"), list) and isinstance(value.get("annotations"), list):
-        said: dict[Any, list[str]] = {}
-        for each in value["annotations"]:
-            if isinstance(each, dict) and isinstance(each.get("image_id"), (int, str)):
-                said.setdefault(each["image_id"], []).extend(_texts(each.get("caption")))
-        value = [
-            {"image_id": each.get("id"), **each, "texts": said.get(each.get("id"), [])}
-            if isinstance(each.get("id"), (int, str)) else each
-            for each in value["images"]
-            if isinstance(each, dict)
-        ]  # fmt: skip
-    if isinstance(value, dict) and any(isinstance(value.get(name), (str, int)) for name in NAME_FIELDS):
-        return [value]
-    if isinstance(value, dict):
-        lists = [part for part in value.values() if isinstance(part, list) and part and isinstance(part[0], dict)]
-        value = lists[0] if len(lists) == 1 else list(value.values())
-    flat = [each for part in value for each in (part if isinstance(part, list) else [part])]
-    return [each for each in flat if isinstance(each, dict)] or [
-        {"image": each} for each in flat if isinstance(each, str)
-    ]
-
-
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    csv.field_size_limit(1 << 30)
-    with open_packed(path) as file:
-        lines = (line.decode("utf-8-sig" if not number else "utf-8", "replace") for number, line in enumerate(file))
-        try:
-            yield from csv.DictReader(lines, delimiter="\t")
-        except csv.Error as error:
-            raise DataError(f"is not a table of tab-separated columns ({printable(error)})", where=path) from error
+        return b""
 
 
 def _of_list(path: Path) -> Shown:
@@ -273,14 +290,3 @@ def _of_list(path: Path) -> Shown:
 
 def _listed(value: Any) -> list[str]:
     return [value] if isinstance(value, str) and value else []
-
-
-def _texts(value: Any) -> list[str]:
-    """Return the texts in a field: a string, a list, or records with texts of their own."""
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, list):
-        return [text for each in value for text in _texts(each)]
-    if isinstance(value, dict):
-        return [text for name in TEXT_FIELDS if name in value for text in _texts(value[name])]
-    return []

@@ -29,7 +29,7 @@ from vlmt_cli.base.file_systems import one_line, open_elsewhere
 from vlmt_cli.base.files import atomic
 from vlmt_cli.base.opening import check_file
 from vlmt_cli.base.words import listed, printable, quoted
-from vlmt_cli.mixtures.batch import Batch, Form, Kept, Source, Wanted
+from vlmt_cli.mixtures.batch import Batch, Form, Kept, Source, Wanted, split_field
 from vlmt_cli.mixtures.columns import Roles, leaves, roles_of
 from vlmt_cli.mixtures.fewer_images import list_of_images, with_fewer_images
 from vlmt_cli.mixtures.rows import batch_of
@@ -115,6 +115,21 @@ def in_parts(source: Source, most: int) -> list[Source]:
     if len(starts) == 1:
         return [source]
     return [replace(source, groups=pair) for pair in pairwise([*starts, len(sizes)])]
+
+
+def splits(source: Source) -> Iterator[list[str | None]]:
+    """Yield of each column of texts that may say it the split of each record."""
+    with opened(source) as file, intact(source.name, 0):
+        schema = file.schema_arrow
+        for name in split_field(schema.names):
+            if is_text(schema.field(name).type):
+                yield file.read(columns=[name]).column(name).to_pylist()
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a column is of texts, a dictionary of them included."""
+    kind = kind.value_type if types.is_dictionary(kind) else kind
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
 
 
 def no_image_column(path: Path | str, names: list[str]) -> DataError:
@@ -245,4 +260,4 @@ def _settings(file: pq.ParquetFile) -> dict[str, Any]:
     }
 
 
-PARQUET = Form("Parquet", is_form, read, write, can_drop_images, in_parts=in_parts)
+PARQUET = Form("Parquet", is_form, read, write, can_drop_images, in_parts=in_parts, splits=splits)

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.image_names import SUFFIXES
 from vlmt_cli.base.packed import open_packed
-from vlmt_cli.mixtures.batch import Batch, Damaged, Form, Kept, Source, Wanted
+from vlmt_cli.mixtures.batch import Batch, Damaged, Form, Kept, Source, Wanted, split_field
 from vlmt_cli.mixtures.byte_ranges import merged, write_ranges
 from vlmt_cli.mixtures.columns import Roles, roles_of
 from vlmt_cli.mixtures.parquet import intact, no_image_column
@@ -86,7 +86,7 @@ def read(source: Source, wanted: Wanted) -> Iterator[Batch]:
     layout = _layout_of(source.path)
     for piece in _pieces(source.path, layout):
         with intact(source.path, piece.first):
-            rows, damaged = _parsed(piece, layout, wanted)
+            rows, damaged = _parsed(piece, layout, list(dict.fromkeys(layout.roles.columns(wanted.texts))))
             batch = batch_of(rows, layout.roles, piece.first, wanted)
         if len(rows) != len(piece.ends):
             todo = "correct the quotation marks from there on"
@@ -103,6 +103,17 @@ def write(source: Source, kept: Kept, to: Path) -> None:
     for piece in _pieces(source.path, layout):
         ranges += merged(piece.spans()[kept.records[piece.first : piece.first + len(piece.ends)]])
     write_ranges(source.path, merged(ranges), to)
+
+
+def splits(source: Source) -> Iterator[list[str | None]]:
+    """Yield of each column that may say it the split of each record."""
+    layout = _layout_of(source.path)
+    for name in split_field(layout.names):
+        said: list[str | None] = []
+        for piece in _pieces(source.path, layout):
+            with intact(source.path, piece.first):
+                said += _parsed(piece, layout, [name])[0].column(name).to_pylist()
+        yield said
 
 
 def _layout_of(path: Path) -> _Layout:
@@ -178,8 +189,8 @@ def _pieces(path: Path, layout: _Layout) -> Iterator[_Piece]:
             raise DataError(f"is longer than {_LARGEST:,} bytes", where=f"{path}: record {first}", todo=todo)
 
 
-def _parsed(piece: _Piece, layout: _Layout, wanted: Wanted) -> tuple[pa.RecordBatch, list[Damaged]]:
-    """Take N records apart; a damaged one has nulls."""
+def _parsed(piece: _Piece, layout: _Layout, columns: list[str]) -> tuple[pa.RecordBatch, list[Damaged]]:
+    """Take some columns of N records; a damaged one has nulls."""
     bad: list[pa.csv.InvalidRow] = []
 
     def skipped(row: pa.csv.InvalidRow) -> str:
@@ -198,7 +209,6 @@ def _parsed(piece: _Piece, layout: _Layout, wanted: Wanted) -> tuple[pa.RecordBa
         text.decode()
     except UnicodeDecodeError:
         text = text.decode(errors="replace").encode()
-    columns = list(dict.fromkeys(layout.roles.columns(wanted.texts)))
     table = pa.csv.read_csv(
         pa.BufferReader(text),
         pa.csv.ReadOptions(use_threads=False, block_size=len(text) + 1, column_names=layout.names),
@@ -228,4 +238,4 @@ def _parsed(piece: _Piece, layout: _Layout, wanted: Wanted) -> tuple[pa.RecordBa
     ]
 
 
-TABLE = Form("table (CSV, TSV)", is_form, read, write)
+TABLE = Form("table (CSV, TSV)", is_form, read, write, splits=splits)

@@ -1,0 +1,88 @@
+"""Benchmarks' files: their test splits alone, pictures that are damaged, and files that are something else."""
+
+import base64
+import io
+import json
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from vlmt_cli.base.errors import DataError
+from vlmt_cli.clean.own_index import index_of_file
+from vlmt_cli.mixtures.benchmark_file import hashes_of, read_benchmark
+
+NAMES = [f"COCO_val2014_{number:012d}.jpg" for number in range(6)]
+SPLITS = ["Test", "train", "testB", "train", None, "Test"]
+
+
+def saved(folder, form, **columns):
+    table, path = pa.table(columns), folder / f"x.{form}"
+    if form == "parquet":
+        pq.write_table(table, path)
+    elif form == "csv":
+        pa.csv.write_csv(table, path)
+    elif form == "tsv":
+        rows = [table.column_names, *zip(*table.to_pydict().values(), strict=True)]
+        path.write_text("".join("\t".join(str(each or "") for each in row) + "\n" for row in rows))
+    elif form == "arrow":
+        with pa.ipc.new_file(str(path), table.schema) as writer:
+            writer.write_table(table)
+    else:
+        path.write_text("".join(json.dumps(record) + "\n" for record in table.to_pylist()))
+    return path
+
+
+@pytest.mark.parametrize("form", ["parquet", "arrow", "csv", "tsv", "jsonl"])
+def test_the_test_splits_alone_are_taken_whatever_the_form(tmp_path, form):
+    path = saved(tmp_path, form, file_name=NAMES, question=["q"] * 6, split=SPLITS)
+    shown = read_benchmark(path, only_test=True)
+    assert [names[0] for names in shown.names] == [NAMES[0], NAMES[2], NAMES[5]] and shown.splits == ("Test", "testB")
+    assert len(read_benchmark(path)) == 6
+    kinds = saved(tmp_path, form, file_name=NAMES, question=["q"] * 6, subset=["test of sight", "counting", "x"] * 2)
+    assert len(read_benchmark(kinds, only_test=True)) == 6
+
+
+def test_of_a_saved_dataset_the_folders_are_the_splits(tmp_path):
+    for split, names in (("train", NAMES[:4]), ("test", NAMES[4:])):
+        (folder := tmp_path / "d" / split).mkdir(parents=True)
+        saved(folder, "arrow", file_name=names).rename(folder / "data.arrow")
+        (folder / "state.json").write_text(json.dumps({"_data_files": [{"filename": "data.arrow"}]}))
+    (tmp_path / "d/dataset_dict.json").write_text(json.dumps({"splits": ["train", "test"]}))
+    shown = read_benchmark(tmp_path / "d", only_test=True)
+    assert [names[0] for names in shown.names] == NAMES[4:] and shown.splits == ("test",)
+
+
+def picture(side, color):
+    Image.effect_noise((side, side), 60).convert("RGB").save(file := io.BytesIO(), "PNG" if color else "JPEG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+@pytest.mark.parametrize("form", ["tsv", "jsonl"])
+def test_pictures_that_cannot_be_unpacked_are_counted(tmp_path, form):
+    whole = [picture(9, 0), picture(90, 1), picture(40, 0).rstrip("=").replace("+", "-").replace("/", "_")]
+    bad = ["anVuaw", "", whole[1][:-9] + "%%%", whole[0][:301] + "!"]  # four letters of something, nothing, two cut
+    path = saved(tmp_path, form, index=[str(n + 700) for n in range(8)], image=[*bad, *whole, "705"])
+    marks = []
+    shown = read_benchmark(path, lambda data: marks.append(data) or hashes_of(data))
+    assert (len(shown), shown.damaged, sum(map(bool, shown.hashes))) == (7, 3, 4)
+    assert [len(data) for data in marks] == [len(base64.b64decode(each + "==", "-_")) for each in whole] + [4]
+    index, unnamed, damaged = index_of_file("b", path, None, images=True)
+    assert (unnamed, damaged, index.benchmarks["b"].of, index.known["b"]) == (0, 3, 7, 4)
+
+
+def test_what_is_no_file_of_a_benchmark_is_said_with_what_to_do(tmp_path):
+    record = json.dumps({"image": NAMES[0]})
+    for data, said in {
+        record.encode("utf-16"): "is UTF-16 text; save it as UTF-8",
+        b"PK\x03\x04\0\0": "is a zip archive; unpack it",
+        b"\xfd7zXZ\x00\x01": "is packed with xz; unpack it",
+        b"version https://git-lfs.github.com/spec/v1\nsize 1\n": "a Git LFS pointer; fetch the file itself with",
+        f"{record}\n{{bad\n".encode(): r":2: is not valid JSON .*; correct the line",
+        record[:-3].encode(): "is not valid JSON .*; get the file again",
+    }.items():
+        (tmp_path / "x").write_bytes(data)
+        with pytest.raises(DataError, match=said):
+            read_benchmark(tmp_path / "x")

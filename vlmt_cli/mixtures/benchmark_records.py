@@ -1,0 +1,114 @@
+"""Records of benchmarks' files that are text: which fields of them mean what, JSON and TSV, and their test splits."""
+
+import csv
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.packed import open_packed
+from vlmt_cli.base.words import printable
+from vlmt_cli.mixtures.batch import split_field
+
+NAME_FIELDS = (
+    "image", "images", "file_name", "filename", "image_path", "img_path", "img", "image_name", "image_file",
+    "image_source", "image_id", "img_id", "imageId", "imgid", "cocoid", "coco_id", "image_open_images_id",
+    "left_image", "right_image",
+)  # fmt: skip
+URL_FIELDS = ("url", "image_url", "coco_url", "flickr_url", "flickr_original_url", "left_url", "right_url")
+TEXT_FIELDS = (
+    "question", "text", "sent", "sentence", "sentences", "caption", "captions", "expression", "phrase", "query",
+    "hypothesis", "prompt", "raw", "value", "conversations", "answer",
+)  # fmt: skip
+_UNTESTED = ("train", "val", "dev", "restval", "minival")
+
+
+def of_test_splits(records: Iterable[dict[str, Any]]) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+    """Return the records of test splits, where they say of which split they are, and these splits; else all."""
+    records = list(records)
+    for name in split_field(dict.fromkeys(name for record in records for name in record)):
+        if tests := tests_among(record.get(name) for record in records):
+            return [record for record in records if record.get(name) in tests], tests
+    return records, ()
+
+
+def tests_among(values: Iterable[Any]) -> tuple[str, ...]:
+    """Return the splits of records that are of several, of which some are test splits: these; else none."""
+    splits = {split for split in values if isinstance(split, str) and split}
+    tests = tuple(sorted(split for split in splits if split.lower().startswith("test")))
+    others = splits.difference(tests)
+    # A field such as subset may say something else.
+    return tests if any(split.lower().startswith(_UNTESTED) for split in others) else ()
+
+
+def records_of(data: bytes, path: Path) -> list[dict[str, Any]]:
+    """Return the records of JSON in whichever form: a list, lines, records by id, or COCO's lists side by side."""
+    try:
+        value = msgspec.json.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as whole:
+        try:
+            value = msgspec.json.Decoder().decode_lines(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            raise _not_json(data, path, whole) from whole
+    if isinstance(value, dict) and isinstance(value.get("images"), list) and isinstance(value.get("annotations"), list):
+        said: dict[Any, list[str]] = {}
+        for each in value["annotations"]:
+            if isinstance(each, dict) and isinstance(each.get("image_id"), (int, str)):
+                said.setdefault(each["image_id"], []).extend(texts_of(each.get("caption")))
+        value = [
+            {"image_id": each.get("id"), **each, "texts": said.get(each.get("id"), [])}
+            if isinstance(each.get("id"), (int, str)) else each
+            for each in value["images"]
+            if isinstance(each, dict)
+        ]  # fmt: skip
+    if isinstance(value, dict) and any(isinstance(value.get(name), (str, int)) for name in NAME_FIELDS):
+        return [value]
+    if isinstance(value, dict):
+        lists = [part for part in value.values() if isinstance(part, list) and part and isinstance(part[0], dict)]
+        value = lists[0] if len(lists) == 1 else list(value.values())
+    flat = [each for part in value for each in (part if isinstance(part, list) else [part])]
+    return [each for each in flat if isinstance(each, dict)] or [
+        {"image": each} for each in flat if isinstance(each, str)
+    ]
+
+
+def _not_json(data: bytes, path: Path, whole: Exception) -> DataError:
+    """Say which line of JSON lines is damaged, or where JSON is."""
+    lines = data.split(b"\n")
+    if len(lines) > 1 and lines[0].strip()[-1:] == b"}":
+        for number, line in enumerate(lines, 1):
+            try:
+                msgspec.json.decode(line) if line.strip() else None
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+                what = f"is not valid JSON ({printable(error)})"
+                return DataError(what, where=f"{path}:{number}", todo="correct the line, or get the file again")
+    return DataError(f"is not valid JSON ({printable(whole)})", where=path, todo="get the file again")
+
+
+def header(head: bytes) -> list[str]:
+    """Return the names in the first line of a TSV."""
+    return head.partition(b"\n")[0].decode("utf-8-sig", "replace").rstrip("\r").split("\t")
+
+
+def rows_of(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a TSV. Raises a DataError where it is none."""
+    csv.field_size_limit(1 << 30)
+    with open_packed(path) as file:
+        lines = (line.decode("utf-8-sig" if not number else "utf-8", "replace") for number, line in enumerate(file))
+        try:
+            yield from csv.DictReader(lines, delimiter="\t")
+        except csv.Error as error:
+            raise DataError(f"is not a table of tab-separated columns ({printable(error)})", where=path) from error
+
+
+def texts_of(value: Any) -> list[str]:
+    """Return the texts in a field: a string, a list, or records with texts of their own."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list):
+        return [text for each in value for text in texts_of(each)]
+    if isinstance(value, dict):
+        return [text for name in TEXT_FIELDS if name in value for text in texts_of(value[name])]
+    return []
