@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from commands.running import run
 
 from vlmt_cli.datasets import unread
 from vlmt_cli.datasets.unread import unread_files
@@ -92,3 +93,33 @@ def test_what_is_read_is_not_named_and_many_images_are_one_line(tmp_path: Path) 
     said = {each.path: f"{each.what}; {each.todo}" for each in unread_files(tmp_path)}
     assert said.keys() == {"coco/val2014/0.jpg and 8 others", "caption_datasets.zip"}
     assert said["caption_datasets.zip"].endswith("; put it into raw/coco and raw/flickr30k")
+
+
+def test_of_two_files_under_names_of_one_official_file_both_are_named(tmp_path: Path, capsys) -> None:
+    raw = tmp_path / "raw"
+    for folder in ("snli_ve/inner", "visual7w", "nlvr2", "refcocog"):
+        (raw / folder).mkdir(parents=True)
+    for file in ("snli_ve/snli_ve_dev.jsonl", "snli_ve/snli_ve_dev.jsonl.gz", "snli_ve/inner/snli_ve_dev.jsonl",
+                 "visual7w/dataset_v7w_pointing.json", "visual7w/dataset.json", "refcocog/refs(umd).p",
+                 "refcocog/refs(google).p"):  # fmt: skip
+        (raw / file).write_text("{}")
+    with zipfile.ZipFile(raw / "nlvr2" / "all.zip", "w") as archive:
+        archive.writestr("nlvr2/dev.json", "[]")
+        archive.writestr("nlvr2/test1.json", "{}")
+    (raw / "nlvr2" / "dev.json").write_text("{}")
+    passed = {
+        "snli_ve/snli_ve_dev.jsonl.gz": "snli_ve/snli_ve_dev.jsonl",
+        "snli_ve/inner/snli_ve_dev.jsonl": "snli_ve/snli_ve_dev.jsonl",
+        "visual7w/dataset.json": "visual7w/dataset_v7w_pointing.json",
+        "nlvr2/all.zip/nlvr2/dev.json": "nlvr2/dev.json",  # of an archive of which the rest is read
+    }
+    told = {each.path: each.what for each in unread_files(tmp_path)}
+    assert told.keys() == passed.keys() and all(passed[path] in what for path, what in told.items())
+    assert told["nlvr2/all.zip/nlvr2/dev.json"] == "another file than nlvr2/dev.json, which is read in its stead"
+    for asked in (("--datasets", "snli_ve,visual7w,nlvr2,refcocog"), ("--check",)):
+        run("clean", *asked, "--data", str(tmp_path))
+        err = capsys.readouterr().err
+        assert err.count("Warning: ") == len(passed)
+        assert all(
+            f"{read} is read, and {path} passed over, as both have names of one" in err for path, read in passed.items()
+        )

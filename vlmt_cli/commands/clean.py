@@ -94,7 +94,13 @@ def clean(
         from vlmt_cli.clean.removal import LAST_RELATION
         from vlmt_cli.commands.clean_answer import answer
         from vlmt_cli.commands.clean_check import check as check_split
-        from vlmt_cli.commands.clean_input import names_of, parse_image_list, parse_mixture, require_files
+        from vlmt_cli.commands.clean_input import (
+            names_of,
+            parse_image_list,
+            parse_mixture,
+            require_files,
+            warn_of_copies,
+        )
         from vlmt_cli.commands.clean_question import (
             image_files_of,
             question_of,
@@ -102,6 +108,7 @@ def clean(
             widened,
         )
         from vlmt_cli.datasets.options import Options
+        from vlmt_cli.datasets.table import DATASETS
 
     if identity not in (None, *LAST_RELATION):
         raise UsageError(f"there is no identity {identity!r}", todo=f"choose {' or '.join(LAST_RELATION)}")
@@ -134,6 +141,7 @@ def clean(
         files = image_files_of(folders or [str(data / "images")], verdicts) if near_duplicates else None
         if names or identity or own or lists or files or mixtures:
             refuse_contradiction(to or data / "clean", names, identity, own, lists, files, mixtures)
+        warn_of_copies(data, names or DATASETS)
         check_split(data, to or data / "clean", fast, as_json)
         return
     if dry_run and (to or replace):
@@ -146,6 +154,7 @@ def clean(
         wider = widened(data, to, asked, replace)
         names = wider.datasets
         asked = question_of(names, asked.identity, options, lists, files, wider.mixtures)
+    warn_of_copies(data, names)
     missing = require_files(data, names, available)
     answer(
         data,

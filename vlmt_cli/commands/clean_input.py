@@ -1,5 +1,6 @@
 """What goes into cleaning: datasets, their official files, image lists."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,22 @@ def names_of(datasets: str) -> list[str]:
             raise UsageError(f"there is no dataset {name!r}", todo=todo)
         names += TWELVE if name == "all" else [name]
     return list(dict.fromkeys(names))
+
+
+def warn_of_copies(data: Path, names: Iterable[str]) -> None:
+    """Say where several files are there under the names of one official file, which is read and which passed over."""
+    from vlmt_cli.base.words import printable
+    from vlmt_cli.commands.show import say
+    from vlmt_cli.datasets.official import copies
+    from vlmt_cli.datasets.table import CROSSWALKS
+
+    raw, said = data / "raw", dict[Path, Path]()
+    for name in (*names, *CROSSWALKS):
+        said |= copies(data, name)
+    for path, read in said.items():
+        taken, other = (printable(each.relative_to(raw), 200) for each in (read, path))
+        what = f"{taken} is read, and {other} passed over, as both have names of one official file"
+        say(f"Warning: {what}; remove one of them")
 
 
 def require_files(data: Path, names: list[str], available: bool) -> list[str]:

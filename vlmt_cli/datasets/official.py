@@ -11,7 +11,7 @@ from vlmt_cli.base.opening import open_file
 from vlmt_cli.base.packed import open_packed
 from vlmt_cli.base.words import printable
 from vlmt_cli.base.zips import archive_of, size_of_member
-from vlmt_cli.datasets.source import find
+from vlmt_cli.datasets.source import all_of, find
 from vlmt_cli.datasets.table import CROSSWALKS, DATASETS, Dataset
 
 
@@ -29,6 +29,17 @@ def raw_files(data: Path, name: str) -> list[Path]:
     """Return the official files of a dataset that are there."""
     dataset, folder = all_datasets()[name], raw_folder(data, name)
     return [path for names in (*dataset.files, *dataset.also) if (path := find(folder, *names.split("|")))]
+
+
+def copies(data: Path, name: str) -> dict[Path, Path]:
+    """Return what is passed over where several files are there under the names of one official file of a dataset: plain
+    beside ``.gz``, another of its names, in a folder or an archive. By its path the one that is read in its stead."""
+    dataset, folder = all_datasets()[name], raw_folder(data, name)
+    read, passed = set(raw_files(data, name)), dict[Path, Path]()
+    for names in (*dataset.files, *dataset.also):
+        first, *others = list(all_of(folder, *names.split("|"))) or [folder]
+        passed |= {path: first for path in others if path not in read}
+    return passed
 
 
 def missing_files(data: Path, name: str) -> list[str]:

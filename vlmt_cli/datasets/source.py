@@ -49,21 +49,26 @@ def find(raw: Path, *names: str) -> Path | None:
     Plain, or as ``.gz`` beside it; else in a folder of ``raw``, as some archives unpack; else in a zip archive in
     either, whose path then leads into the archive (``base.zips``).
     """
+    return next(all_of(raw, *names), None)
+
+
+def all_of(raw: Path, *names: str) -> Iterator[Path]:
+    """Give every file or folder that could be meant by ``names``, in the order in which ``find`` looks for them: the
+    first is read, and the others are passed over."""
     for name in names:
         for path in (raw / name, raw / f"{name}.gz"):
             if path.exists():
-                return path
+                yield path
     inner = [entry for entry in _entries(raw) if entry.is_dir()]
     for name in names:
         for path in (folder / each for folder in inner for each in (name, f"{name}.gz")):
             if path.exists():
-                return path
+                yield path
     archives = [entry for folder in (raw, *inner) for entry in _entries(folder) if entry.suffix.lower() == ".zip"]
     for name in names:
         for archive in archives:
             if member := files_in(archive).get(name) or folders_in(archive).get(name):
-                return archive / member
-    return None
+                yield archive / member
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -5,15 +5,16 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.folders import is_folder
 from vlmt_cli.base.image_names import SUFFIXES
 from vlmt_cli.base.packed import open_packed
 from vlmt_cli.base.words import count
 from vlmt_cli.base.zips import archive_of, files_in, folders_in
-from vlmt_cli.datasets.official import all_datasets, raw_files, raw_folder
+from vlmt_cli.datasets.official import all_datasets, copies, raw_files, raw_folder
 from vlmt_cli.datasets.source import find
 from vlmt_cli.datasets.table import DATASETS
 
@@ -71,14 +72,18 @@ def unread_files(data: Path) -> list[Unread]:
     """List what lies below ``raw/`` and is not read; many files of one folder and reason count as one."""
     raw = data / "raw"
     used: set[Path] = set()
+    passed: dict[Path, Path] = {}
     for name in all_datasets():
         for path in raw_files(data, name):
             inside = archive_of(path)
             used.add(inside[0] if inside else path)
+        passed |= copies(data, name)
     grouped: dict[tuple[str, str, str], list[str]] = {}
-    files = _files(raw, used)
+    # Of an archive of which the rest is read.
+    in_used = [path for path in passed if (inside := archive_of(path)) and inside[0] in used]
+    files = chain(in_used, _files(raw, used))
     for path in islice(files, _MOST):
-        what, todo = _explain(path, raw, data)
+        what, todo = _compared(path, passed[path], raw) if path in in_used else _explain(path, raw, data)
         folder = path.parent.relative_to(raw).as_posix()
         grouped.setdefault((folder, what, todo), []).append(path.name)
     result = []
@@ -174,6 +179,8 @@ def _read_instead(data: Path, datasets: list[str], name: str, path: Path) -> Pat
 def _compared(path: Path, read: Path, raw: Path) -> tuple[str, str]:
     """Say of a file whether it is the same as what is read in its stead."""
     other = read.relative_to(raw).as_posix()
+    if is_folder(path):
+        return f"a folder that is passed over, as {other} is read in its stead", "remove one of them"
     if _is_same(path, read):
         return f"a second copy of {other}, which is read", "remove one of them"
     return f"another file than {other}, which is read in its stead", "keep the right one, and remove the other"
