@@ -1,6 +1,8 @@
 """``vlmt vgc --export`` and ``--predictions``: what is written and shown, and what is refused in one line."""
 
 import json
+import shlex
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -62,8 +64,36 @@ def test_each_form_says_how_to_run_it_and_how_to_read_it_back(vlmt, data, tmp_pa
     assert out.startswith("6 questions and 6 expressions about 3 images.\nVLMs' training mixtures usually have GQA's")
     assert {path.name for path in tmp_path.iterdir()} == files | {"README.md"}
     readme = (tmp_path / "README.md").read_text()
-    assert says in readme and "vlmt vgc --pairing gqa-graph --predictions ANSWERS" in readme
+    assert says in readme and f"vlmt vgc --pairing gqa-graph --data {data} --predictions " in readme
     assert "Visual Genome; PHOTOS below" in readme
+
+
+@pytest.mark.parametrize("form", ["llava", "jsonl", "lmms-eval"])
+def test_the_command_that_reads_back_runs_as_it_is_written(vlmt, data, tmp_path, monkeypatch, form):
+    """From the folder in which the kit left its answers, with blanks in the names of the others."""
+    draw_photos(tmp_path / "the photos")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "of gqa").symlink_to(data)
+    out = asked(vlmt, "of gqa", form, "the questions", "--images", "the photos")
+    readme = (tmp_path / "the questions" / "README.md").read_text()
+    command = readme.partition("## Read back")[2].split("```")[1].removeprefix("sh").strip()
+    assert out.splitlines()[-1] == command and str(tmp_path / "the photos") in readme
+    monkeypatch.chdir((tmp_path / "kit").mkdir() or tmp_path / "kit")
+    *words, answers = shlex.split(command)
+    lines = (tmp_path / "the questions" / "questions.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    boxes = {row["question_id"]: "yes" if row["category"] == "question" else "[50, 62, 450, 562]" for row in rows}
+    path = Path(answers.replace("*/*", "MODEL/2026"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if form == "lmms-eval":
+        samples = [{"doc_id": n, "target": row["category"], "filtered_resps": [boxes[row["question_id"]]],
+                    "vgc_answered": {"question_id": row["question_id"]}} for n, row in enumerate(rows)]  # fmt: skip
+        path.write_text("".join(json.dumps(each) + "\n" for each in samples))
+    else:
+        write(path, boxes)
+    [found] = Path().glob(answers)
+    code, out, err = vlmt(*words[1:], found)
+    assert code == 0 and "MT-VGC" in out, err
 
 
 def test_functions_of_the_task_find_photos(vlmt, data, tmp_path, monkeypatch):

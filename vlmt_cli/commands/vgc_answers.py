@@ -128,6 +128,7 @@ def vgc_answers(
 
 def _export(given: OfAnswers, data: Path, to: Path | None) -> None:
     from vlmt_cli.analysis.consistency.exports.asked import QUESTION
+    from vlmt_cli.analysis.consistency.exports.forms import read_back
     from vlmt_cli.analysis.consistency.from_answers import export_questions
     from vlmt_cli.analysis.consistency.pairings import pairing_of
     from vlmt_cli.commands.show import stdout
@@ -148,7 +149,8 @@ def _export(given: OfAnswers, data: Path, to: Path | None) -> None:
             if asked.photos
             else ["Photos were not looked for or are not all there: images have their official names."]
         ),
-        f"Written to {to}; its README.md says how to run them and how to read the answers back.",
+        f"Written to {to}; its README.md says how to run them. To read the answers back:",
+        read_back(given.export or "", asked),
     ]
     for line in lines:
         stdout().print(line, soft_wrap=True)

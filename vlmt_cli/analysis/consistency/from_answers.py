@@ -33,7 +33,7 @@ def export_questions(
     """
     export_of(form)
     texts = pairing_of(pairing).find(data)
-    asked = asked_of(pairing, texts, images or data / "images", images is not None)
+    asked = asked_of(pairing, texts, images or data / "images", images is not None, data)
     write_export(form, folder, asked)
     return asked
 

@@ -1,5 +1,6 @@
 """What a kit asks a model: a row a question or expression, with an id that comes back, its image and a prompt."""
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +28,20 @@ class Asked:
         pairing: their name in ``pairings.PAIRINGS``.
         table: ``question_id``, ``image`` (the photo's name), ``text`` (the prompt) and ``category``, which of the two.
         photos: the folder that the names lead on from; None where the photos were not there.
+        data: the data folder that the pairing's files are in.
+        are_given: whether somebody named the folder of photos.
     """
 
     pairing: str
     table: pa.Table
     photos: Path | None
+    data: Path = Path("data")
+    are_given: bool = False
+
+    @property
+    def shell_photos(self) -> str:
+        """The folder of photos as a word of a shell; PHOTOS where it is not known."""
+        return shlex.quote(str(self.photos)) if self.photos else "PHOTOS"
 
 
 @dataclass(frozen=True)
@@ -42,11 +52,13 @@ class Export:
         title: what people call it.
         write: files into a folder.
         readme: how to run them, in Markdown, for what was written and what photos are called.
+        answers: where the answers are then, as a word of a shell.
     """
 
     title: str
     write: Callable[[Path, Asked], None]
     readme: Callable[[Path, Asked], str]
+    answers: Callable[[Asked], str]
 
 
 def ids_of(table: pa.Table) -> pa.Array:
@@ -63,13 +75,14 @@ def shown_images(texts: Texts) -> pa.Array:
     return pa.concat_arrays([column.combine_chunks() for column in columns])
 
 
-def asked_of(pairing: str, texts: Texts, photos: Path, are_given: bool) -> Asked:
+def asked_of(pairing: str, texts: Texts, photos: Path, are_given: bool, data: Path) -> Asked:
     """Make the rows.
 
     Args:
         pairing, texts: what is asked.
         photos: the folder of photos; ``SOURCE/NAME`` or ``NAME`` below it.
         are_given: whether somebody named that folder, so that all photos must be in it.
+        data: the data folder.
 
     Raises:
         DataError: it lacks photos.
@@ -96,4 +109,4 @@ def asked_of(pairing: str, texts: Texts, photos: Path, are_given: bool) -> Asked
             "category": pa.array([side for side, table in sides for _ in range(len(table))], pa.string()),
         }
     )
-    return Asked(pairing, table, root)
+    return Asked(pairing, table, root, data, are_given)

@@ -1,5 +1,6 @@
 """The forms of export, and the folder that one makes."""
 
+import shlex
 from pathlib import Path
 
 from vlmt_cli.analysis.consistency.exports.asked import EXPRESSION, QUESTION, Asked, Export
@@ -32,10 +33,18 @@ def write_export(form: str, folder: Path, asked: Asked) -> None:
     """
     export = export_of(form)
     export.write(folder, asked)
-    write_text(folder / README, _readme(export, folder, asked))
+    write_text(folder / README, _readme(form, folder.resolve(), asked))
 
 
-def _readme(export: Export, folder: Path, asked: Asked) -> str:
+def read_back(form: str, asked: Asked) -> str:
+    """Return the command that reads the answers back, from wherever they are."""
+    words = ["vlmt", "vgc", "--pairing", asked.pairing, "--data", str(asked.data.resolve())]
+    words += ["--images", str(asked.photos)] if asked.are_given else []
+    return f"{shlex.join(words)} --predictions {export_of(form).answers(asked)}"
+
+
+def _readme(form: str, folder: Path, asked: Asked) -> str:
+    export = EXPORTS[form]
     pairing = PAIRINGS[asked.pairing]
     counts = asked.table["category"].value_counts().to_pylist()
     numbers = {each["values"]: each["counts"] for each in counts}
@@ -58,9 +67,9 @@ prompt: answers are joined by the one and checked by the other.
 ## Read back
 
 ```sh
-vlmt vgc --pairing {asked.pairing} --predictions ANSWERS
+{read_back(form, asked)}
 ```
 
-Several models stand side by side with `--predictions NAME=ANSWERS`, once for each; files of one name are one model's.
+Several models stand side by side with `--predictions NAME=FILE`, once for each; files of one name are one model's.
 Boxes are read by `--boxes`, such as `0-1000` or `pixels:xywh`; by default the form or the boxes themselves tell it.
 """

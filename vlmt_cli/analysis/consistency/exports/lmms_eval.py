@@ -4,6 +4,7 @@ Samples that ``--log_samples`` writes no longer have the row itself, but what a 
 of this task returns the row's id. Its value is how many rows were answered; scores are made when the samples come back.
 """
 
+import shlex
 from pathlib import Path
 
 from vlmt_cli.analysis.consistency.exports.asked import Asked, Export
@@ -30,8 +31,8 @@ def readme(folder: Path, asked: Asked) -> str:
     """Say how to run it."""
     name = task_of(asked.pairing)
     return f"""```sh
-VGC_PHOTOS={asked.photos or "PHOTOS"} python -m lmms_eval --model MODEL --model_args ARGUMENTS --tasks {name} \\
-  --include_path {folder} --batch_size 1 --log_samples --output_path logs
+VGC_PHOTOS={asked.shell_photos} python -m lmms_eval --model MODEL --model_args ARGUMENTS --tasks {name} \\
+  --include_path {shlex.quote(str(folder))} --batch_size 1 --log_samples --output_path logs
 ```
 
 The answers are in `logs/.../..._samples_{name}.jsonl`. {name}.yaml names the rows by their whole path: change it there
@@ -85,4 +86,6 @@ def count(results):
     return len(results)
 '''
 
-LMMS_EVAL = Export("a task folder of lmms-eval", write, readme)
+LMMS_EVAL = Export(
+    "a task folder of lmms-eval", write, readme, lambda asked: f"logs/*/*_samples_{task_of(asked.pairing)}.jsonl"
+)

@@ -12,7 +12,7 @@ import msgspec
 from vlmt_cli.analysis.consistency.exports.asked import Asked, Export
 from vlmt_cli.base.files import write_bytes
 
-QUESTIONS = "questions.jsonl"
+QUESTIONS, ANSWERS = "questions.jsonl", "answers.jsonl"
 
 
 def write(folder: Path, asked: Asked) -> None:
@@ -22,7 +22,7 @@ def write(folder: Path, asked: Asked) -> None:
 
 def readme(folder: Path, asked: Asked) -> str:
     """Say what to do with it."""
-    return f"""Ask the model each `text` of {QUESTIONS} about its `image`, and write a line an answer:
+    return f"""Ask the model each `text` of {QUESTIONS} about its `image`, and write a line an answer to {ANSWERS}:
 
 ```
 {{"question_id": "{asked.table["question_id"][0].as_py()}", "answer": "..."}}
@@ -30,4 +30,4 @@ def readme(folder: Path, asked: Asked) -> str:
 """
 
 
-PLAIN = Export("plain JSON lines", write, readme)
+PLAIN = Export("plain JSON lines", write, readme, lambda asked: ANSWERS)

@@ -10,6 +10,7 @@ takes a table for multiple choice unless its name has ``openended`` in it.
 
 import csv
 import io
+import shlex
 from pathlib import Path
 
 from vlmt_cli.analysis.consistency.exports.asked import Asked, Export
@@ -36,7 +37,7 @@ def readme(folder: Path, asked: Asked) -> str:
     name = _NAME.format(task_of(asked.pairing))
     paths = "" if asked.photos else "First put the photos' folder before each `image_path`.\n\n"
     return f"""{paths}```sh
-cp {folder / name}.tsv ~/LMUData/    # or where LMUData leads
+cp {shlex.quote(str(folder / f"{name}.tsv"))} ~/LMUData/    # or where LMUData leads
 python run.py --data {name} --model MODEL --mode infer
 ```
 
@@ -44,4 +45,9 @@ The answers are in `outputs/MODEL/.../MODEL_{name}.xlsx` (or `.tsv`, `.json`).
 """
 
 
-VLMEVALKIT = Export("VLMEvalKit's table", write, readme)
+def answers(asked: Asked) -> str:
+    """Return where the kit links the newest answers of a model."""
+    return f"outputs/MODEL/MODEL_{_NAME.format(task_of(asked.pairing))}.xlsx"
+
+
+VLMEVALKIT = Export("VLMEvalKit's table", write, readme, answers)
