@@ -149,7 +149,7 @@ def entity(*names, box=None, instead="nobndbox"):
 
 
 def annotation(*objects):
-    return "<annotation><filename>1.jpg</filename><size><width>90</width></size>" + "".join(objects) + "</annotation>"
+    return f"<annotation><filename>a.jpg</filename><size><width>90</width></size>{''.join(objects)}</annotation>"
 
 
 OFFICIAL = {

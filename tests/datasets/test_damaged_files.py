@@ -96,7 +96,8 @@ CASES = {
     "refcoco: an unknown object": (
         "refcoco", refs(REFS[0], REFS[1] | {"ann_id": 999}), r"refs\(unc\).p: \$\[1\]: object 999 is not among"),
     "refcoco: an object of another image": (
-        "refcoco", refs(REFS[0] | {"image_id": 9}), r"refs\(unc\).p: \$\[0\]: object 11 is not among those of image 9"),
+        "refcoco", refs(without(REFS[0] | {"image_id": 9}, "file_name")),
+        r"refs\(unc\).p: \$\[0\]: object 11 is not among those of image 9"),
     "refcoco: a field is missing": (
         "refcoco", refs(REFS[0], without(REFS[1], "ann_id")), r"refs\(unc\).p: \$\[1\]: .*`ann_id`"),
     "refcoco: an id of the wrong type": (
@@ -176,6 +177,39 @@ def test_a_file_without_a_record_is_damaged_whichever_it_is(tmp_path, name):
             with pytest.raises(DataError, match=f"{re.escape(file)}: has no record") as caught:
                 read(name, folder)
             assert caught.value.todo == "download the official file again"
+
+
+OTHER_NAMES = {
+    "coco": (r"json: \$.images\[1\]: .*'COCO_val2014_000000000025.jpg' is not that of coco:42",
+             lambda files: files["dataset_coco.json"]["images"][1].update(filename="COCO_val2014_000000000025.jpg")),
+    "visual7w": (r"json: \$.images\[0\]: the file name 'v7w_7.jpg' is not that of vg:2372205",
+                 lambda files: files["dataset_v7w_pointing.json"]["images"][0].update(filename="v7w_7.jpg")),
+    "refcoco": (r"unc\).p: \$\[1\]: .*25_0.jpg' is not that of coco:9",
+                lambda files: files["refs(unc).p"][1].update(file_name="COCO_train2014_000000000025_0.jpg")),
+    "refcocog": (r"instances.json: \$.images\[0\]: .* is not that of coco:581857",
+                 lambda files: files["instances.json"]["images"][0].update(file_name="000000000025.jpg")),
+    "guesswhat": (r"train.jsonl.gz: line 1: .* is not that of coco:489209",
+                  lambda files: files["guesswhat.train.jsonl.gz"][1]["picture"].update(
+                      file_name="COCO_train2014_000000000025.jpg")),
+    "flickr30k_entities": (r"Annotations/10.xml: is not an intact annotation \(it is of 25.jpg\)",
+                           lambda files: files.update({"Annotations/10.xml": files["Annotations/10.xml"].replace(
+                               "<filename>a", "<filename>25")})),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHER_NAMES)
+def test_a_file_name_of_another_image_than_the_id_is_an_error(damage, name):
+    message, change = OTHER_NAMES[name]
+    files = official(name)
+    change(files)
+    damage(name, files, message)
+
+
+@pytest.mark.parametrize("name", ["a/COCO_train2014_000000000042_7.png", "000000000042.jpg", "7.jpg", "v7w_7.jpg"])
+def test_other_file_names_say_nothing_against_an_id(tmp_path, name):
+    files = official("coco")
+    files["dataset_coco.json"]["images"][1]["filename"] = name
+    assert read("coco", write(tmp_path, files)).splits["train"]["images"][0].as_py() == ["coco:42"]
 
 
 class Evil:

@@ -18,7 +18,7 @@ Traps: older releases of image_data.json say ``id`` for ``image_id``; ``coco_id`
 exceed 32 bits.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -30,6 +30,7 @@ from vlmt_cli.base.addresses import flickr_photos, normal_addresses
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.identity import LINKS, links_table
 from vlmt_cli.base.keys import image_keys
+from vlmt_cli.datasets.names import check_names
 from vlmt_cli.datasets.options import Options
 from vlmt_cli.datasets.source import Int64, find, read_json
 from vlmt_cli.datasets.tables import Examples
@@ -60,6 +61,7 @@ class VgImage(msgspec.Struct, gc=False):
 class CocoImage(msgspec.Struct, gc=False):
     id: Int64
     flickr_url: str | None = None
+    file_name: str | None = None
 
 
 class CocoFile(msgspec.Struct, gc=False):
@@ -105,8 +107,15 @@ def read_coco(raw: Path, options: Options) -> Examples:
     notes: dict[str, int] = {}
     for path in paths:
         images = read_json(path, CocoFile, notes).images
-        tables.append(flickr_links([image.id for image in images], [image.flickr_url for image in images], path))
+        tables.append(links_of(images, path))
     return Examples(links=pa.concat_tables(tables or [LINKS.empty_table()]), notes=notes)
+
+
+def links_of(images: Sequence[CocoImage], path: Path) -> pa.Table:
+    """Link COCO's images to Flickr photos. Raises a DataError where a file name is another image's than the id."""
+    ids = [image.id for image in images]
+    check_names([image.file_name for image in images], image_keys("coco", ids, path), path, "$.images[{}]")
+    return flickr_links(ids, [image.flickr_url for image in images], path)
 
 
 def flickr_links(coco_ids: list[int], flickr_urls: list[str | None], where: Path) -> pa.Table:

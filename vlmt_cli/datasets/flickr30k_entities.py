@@ -171,6 +171,9 @@ def _boxes(image: int, path: Path, read_text: Read) -> list[Row]:
         if "<!DOCTYPE" in text:  # entities that it defines could grow without end
             raise ValueError("a DOCTYPE has no place in it")
         root = ElementTree.fromstring(text)
+        named = (root.findtext("filename") or "").strip().removesuffix(".jpg")
+        if named.isdecimal() and named != path.stem:
+            raise ValueError(f"it is of {named}.jpg")
         width, height = (_side(root, name) for name in ("width", "height"))
         for each in root.iter("object"):
             names = [part.text for part in each if part.tag == "name"]

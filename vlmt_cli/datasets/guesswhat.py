@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.keys import image_keys
 from vlmt_cli.datasets.crosswalks import flickr_links
+from vlmt_cli.datasets.names import check_names
 from vlmt_cli.datasets.options import Options
 from vlmt_cli.datasets.source import Int64, find, json_line_pieces
 from vlmt_cli.datasets.tables import (
@@ -58,6 +59,7 @@ SPLITS = {"train": "train", "val": "valid", "test": "test"}
 
 class Picture(msgspec.Struct, gc=False, frozen=True):
     id: Int64 | None = None
+    file_name: str | None = None
     flickr_url: str | None = None
     width: float | None = None
     height: float | None = None
@@ -118,6 +120,7 @@ def _read(
         notes: where what is odd is counted.
     """
     ids, images, pieces = [], [], []
+    names: list[str | None] = []
     statuses: Counter[str] = Counter()
     for games in json_line_pieces(path, Game, notes, _once):
         record = statuses.total() + np.arange(len(games))
@@ -127,11 +130,13 @@ def _read(
         statuses.update(status)
         won = [number for number, each in enumerate(status) if each == "success"]
         pieces.append(_columns(path, [games[i] for i in won], record[won], notes))
+        names += [game.picture.file_name or game.image.file_name for game in games]
         urls = [game.picture.flickr_url or game.image.flickr_url for game in games]
         pictures |= zip(images[-1].to_pylist(), urls, strict=True)
     all_ids = pa.concat_arrays(ids)
     check_unique(all_ids, path)
     keys = image_keys("coco", pa.concat_arrays(images), path)
+    check_names(names, keys, path, "line {}", 1)
     columns = {name: pa.concat_arrays([piece[name] for piece in pieces]) for name in pieces[0]}
     rows = columns.pop("record")
     return columns | {"example_id": all_ids.take(rows), "images": keys.take(rows)}, keys, statuses

@@ -26,6 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vlmt_cli.base.keys import image_keys
+from vlmt_cli.datasets.names import check_names
 from vlmt_cli.datasets.options import Options
 from vlmt_cli.datasets.pieces import read_columns
 from vlmt_cli.datasets.source import Int64, find
@@ -48,6 +49,7 @@ class Image(msgspec.Struct, gc=False):
 
 class CocoImage(Image, gc=False):
     cocoid: Int64
+    filename: str | None = None
 
 
 class Flickr30kImage(Image, gc=False):
@@ -61,7 +63,9 @@ def read_coco(raw: Path, options: Options) -> Examples:
         return Examples()
     notes: dict[str, int] = {}
     read = _read(path, CocoImage, "cocoid", pa.int64(), notes)
-    return _captions(path, read, image_keys("coco", read["image"], path), notes)
+    keys = image_keys("coco", read["image"], path)
+    check_names(read["name"], keys, path, "$.images[{}]")
+    return _captions(path, read, keys, notes)
 
 
 def read_flickr30k(raw: Path, options: Options) -> Examples:
@@ -76,14 +80,15 @@ def read_flickr30k(raw: Path, options: Options) -> Examples:
 
 
 def _read(
-    path: Path, kind: type[Image], image: str, image_type: pa.DataType, notes: dict[str, int]
+    path: Path, kind: type[CocoImage] | type[Flickr30kImage], image: str, image_type: pa.DataType, notes: dict[str, int]
 ) -> dict[str, pa.Array]:
     """Read columns of N images, named by the field ``image``, and of all their captions."""
 
-    def columns(images: Sequence[Image]) -> dict[str, pa.Array]:
+    def columns(images: Sequence[CocoImage | Flickr30kImage]) -> dict[str, pa.Array]:
         sentences = [sentence for each in images for sentence in each.sentences]
         return {
             "image": pa.array(list(map(attrgetter(image), images)), image_type),
+            "name": pa.array([each.filename for each in images], pa.string()),
             "split": pa.array([each.split for each in images], pa.string()),
             "captions": pa.array([len(each.sentences) for each in images], pa.int64()),
             "sentid": pa.array([each.sentid for each in sentences], pa.int64()),

@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.keys import image_keys
 from vlmt_cli.base.pickles import read_pickle
-from vlmt_cli.datasets.crosswalks import CocoImage, flickr_links
+from vlmt_cli.datasets.crosswalks import CocoImage, links_of
+from vlmt_cli.datasets.names import check_names
 from vlmt_cli.datasets.options import Options
 from vlmt_cli.datasets.source import Int64, find, read_json, typed
 from vlmt_cli.datasets.tables import (
@@ -65,6 +66,7 @@ class Ref(msgspec.Struct, gc=False):
     split: Literal["train", "val", "testA", "testB", "test"]
     sentences: list[Sentence]
     ref_id: Int64 | None = None
+    file_name: str | None = None
 
 
 class Annotation(msgspec.Struct, gc=False):
@@ -184,8 +186,7 @@ def _read(raw: Path, refs_file: str, test_of: str | None = None) -> Examples:
         other_splits, other_images = _splits(other, instances, boxes, is_sound, objects_path, notes)
         splits |= {f"test-{test_of}": other_splits["test"]} if "test" in other_splits else {}
         test_images |= {f"test-{test_of}": other_images["test"]}
-    urls = [image.flickr_url for image in instances.images]
-    links = flickr_links([image.id for image in instances.images], urls, objects_path)
+    links = links_of(instances.images, objects_path)
     return Examples(splits, links=links, notes=notes, test_images=test_images)
 
 
@@ -252,7 +253,10 @@ def _splits(
 
 
 def _refs(path: Path) -> list[Ref]:
-    return typed(path, _plain(read_pickle(path)), list[Ref])
+    refs = typed(path, _plain(read_pickle(path)), list[Ref])
+    keys = image_keys("coco", [ref.image_id for ref in refs], path)
+    check_names([ref.file_name for ref in refs], keys, path, "$[{}]")
+    return refs
 
 
 def _test_images(refs: list[Ref], path: Path) -> dict[str, pa.Array]:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.keys import image_keys
+from vlmt_cli.datasets.names import check_names
 from vlmt_cli.datasets.options import Options
 from vlmt_cli.datasets.source import Int64, find, read_json
 from vlmt_cli.datasets.tables import (
@@ -65,6 +66,7 @@ class Image(msgspec.Struct, gc=False):
     image_id: Int64
     split: Literal["train", "val", "test"]
     qa_pairs: list[Pair]
+    filename: str | None = None
 
 
 class File(msgspec.Struct, gc=False):
@@ -95,6 +97,7 @@ def read(raw: Path, options: Options) -> Examples:
     note(notes, TARGET_DROPPED, int((~has_answer).sum()))
     before = np.take_along_axis(np.cumsum(stays, axis=1), target[:, None], axis=1).ravel() - 1
     keys = image_keys("vg", pa.array([image.image_id for image in file.images], pa.int64()), path)
+    check_names([image.filename for image in file.images], keys, path, "$.images[{}]")
     table = example_table(
         REFERRING,
         path,
