@@ -51,11 +51,25 @@ def test_the_shapes_of_llava(tmp_path):
     assert texts_of(path, "llava")[0] == [turn["value"] for turn in TURNS]
 
 
-def test_images_in_a_field_that_is_not_known_are_missed_aloud(tmp_path):
-    records = [{"pic": "1.jpg", "conversations": TURNS}, {"image": "2.jpg"}, {"id": "<image>"}]
-    path = write(tmp_path / "mix.json", records)
-    assert names_of(path) == [[], ["2.jpg"], []]
-    assert sum(batch.unmet for batch in batches_of(path, "llava")) == 2
+def test_images_in_a_field_that_is_not_known_are_known_by_what_stands_there(tmp_path):
+    data, said = b"\xff\xd8\xff" + bytes(200), [{"from": "human", "value": 'Is "a.jpg"'}]
+    shown = [
+        ({"pic": "1.JPG", "conversations": TURNS}, ["1.JPG"]),
+        ({"media": [{"path": "a b/2.png?x=1"}, {"path": "3.webp"}]}, ["a b/2.png?x=1", "3.webp"]),
+        ({"info": {"name": "4.jpg", "raw": "https://a.org/4.jpg"}}, ["4.jpg"]),  # one image, named twice
+        ({"photo_url": "https://a.org/5", "page_url": "https://a.org/6"}, ["https://a.org/5"]),
+        ({"conversations": [{"from": "human", "value": "Who?", "shows": "7.jpg"}]}, ["7.jpg"]),
+        ([{"image": "8.jpg"}, {"shown": ["9.jpg"]}], ["8.jpg", "9.jpg"]),
+        ({"image": {"<image_00>": "10.jpg"}}, ["10.jpg"]),
+        ({"image": "11.jpg", "source": "12.jpg"}, ["11.jpg"]),
+        ({"conversations": said, "caption": "13.jpg", "id": "14.jpg", "note": "15.jpg is it"}, []),
+        ({"image_str": base64.b64encode(data).decode()}, [None]),
+        ({"id": "<image>", "pic": 5}, []),
+    ]
+    path = write(tmp_path / "mix.json", [record for record, _ in shown])
+    assert names_of(path) == [names for _, names in shown]
+    assert images_of(path, "llava")[-1][2]["sha256"] == hashlib.sha256(data).hexdigest()
+    assert sum(batch.unmet for batch in batches_of(path, "llava")) == 1
 
 
 def test_instructions_without_an_image_are_records_without_one(tmp_path):
@@ -247,7 +261,8 @@ def test_damaged_lines_are_counted_and_kept(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"data": [{"image": "1.jpg"}]}', "names images in no known field; its records have 'data'"),
+        ('{"data": [{"image": "1.jpg"}]}', "whose field 'data' holds the records; write a record a line: jq -c '.["),
+        ('{"a": {"image": "1.jpg"}, "b": {}}', "holds each record under a name, such as 'a'; write a record a line"),
         ('[{"image": "1.jpg"}, {"image": "2', "record 1: is cut off"),
         ('[{"image": "1.jpg"}, {"image": "2.jpg"}', "record 1: is cut off"),
         ('[{"image": "1.jpg"},', "record 1: is cut off"),
@@ -257,7 +272,7 @@ def test_damaged_lines_are_counted_and_kept(tmp_path):
         ('[{"image": "1.jpg"}, 5]', "record 1: is neither an object nor a list"),
         ('[{"image": "1.jpg"}]\n[{"image": "2.jpg"}]', "name it .jsonl"),
         ('[{"image": "1.jpg", "x": ' + "[" * 9999 + "]" * 9999 + "}]", "record 0: is nested too deeply"),
-        ('[{"picture": "1.jpg"}]', "names images in no known field; its records have 'picture'"),
+        ('[{"picture": "1"}]', "names images in no known field; its records have 'picture'"),
         ('[{"image": "' + "a" * 70000 + '"}]', "record 0: its image name has 70,000 characters"),
         ("no JSON\n", "record 0: is not JSON"),
     ],

@@ -90,4 +90,5 @@ def _rule(folder: str, name: str) -> str:
 
 def _rule_of_address(url: str) -> str:
     host, _, path = url.partition("//")[2].partition("?")[0].partition("/")
-    return _rule(f"{host}/{path}".rpartition("/")[0], path) if path else ""
+    is_flickr = host.lower().endswith("flickr.com")  # whose photos the index may know by their ids
+    return _rule(f"{host}/{path}".rpartition("/")[0], path) if path and not is_flickr else ""

@@ -14,7 +14,9 @@ last counts, as for Python. In lines a damaged record is counted, and kept when 
 a damaged record is refused, since no reader of JSON would take it.
 """
 
+import json
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.words import listed, quoted
 from vlmt_cli.mixtures.batch import Batch, Form, Source, Wanted
 from vlmt_cli.mixtures.json_images import IMAGE_FIELDS, TURN_FIELDS
-from vlmt_cli.mixtures.json_records import BOM, Window, windows
+from vlmt_cli.mixtures.json_records import BOM, LINES, Window, windows
 from vlmt_cli.mixtures.json_rows import Rows
 from vlmt_cli.mixtures.json_writing import write
 from vlmt_cli.mixtures.plain_records import PLAIN
@@ -43,8 +45,10 @@ def read(source: Source, wanted: Wanted) -> Iterator[Batch]:
         DataError: it is not JSON, or no record has a field that could name an image.
     """
     is_known, said = False, set[str]()
-    rows = Rows(wanted)
+    rows, only = Rows(wanted), None
     for window in windows(source.path, None if wanted.texts and wanted.texts_of is None else PLAIN):
+        if window.first == 0 and not window.is_array and len(window) == 1:
+            only = bytes(window.records[0])
         rows.add_window(window)
         if rows.damaged and (window.is_array or (window.first == 0 and len(rows.damaged) == len(window))):
             bad = rows.damaged[0]
@@ -56,6 +60,8 @@ def read(source: Source, wanted: Wanted) -> Iterator[Batch]:
         if len(rows.ids) >= _RECORDS:
             yield rows.batch()
             rows = Rows(wanted, window.first + len(window))
+    if only is not None and len(rows.ids) == 1 and rows.first == 0:
+        _refuse_wrapped(only, source.path)
     if rows.ids:
         yield rows.batch()
     if not (said or is_known or rows.damaged) and rows.first + len(rows.ids) > 0:
@@ -64,6 +70,33 @@ def read(source: Source, wanted: Wanted) -> Iterator[Batch]:
         keys = listed([quoted(key) for key in sorted(said)[:8]])
         todo = f"name the field of the images as one of {', '.join(IMAGE_FIELDS[:6])}"
         raise DataError(f"names images in no known field; its records have {keys}", where=source.path, todo=todo)
+
+
+def _refuse_wrapped(text: bytes, path: Path) -> None:
+    """Refuse a file that is one object, in a field of which, or under whose names, all records stand."""
+    try:
+        value = msgspec.json.decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return
+    known = {*IMAGE_FIELDS, *TURN_FIELDS}
+    if not isinstance(value, dict) or path.name.removesuffix(".gz").endswith(LINES) or known & value.keys():
+        return
+    field = next((key for key, part in value.items() if _are_records(part)), None)
+    if field is None and not _are_records(value):
+        return
+    what = f"is one object, whose field {quoted(field)} holds the records" if field is not None else (
+        f"is one object, which holds each record under a name, such as {quoted(next(iter(value)))}")  # fmt: skip
+    within = f".[{json.dumps(field)}][]" if field is not None else ".[]"
+    todo = f"write a record a line: jq -c {shlex.quote(within)} {shlex.quote(str(path))} > records.jsonl"
+    raise DataError(what, where=path, todo=todo)
+
+
+def _are_records(value: object) -> bool:
+    """Whether a list's parts, or what stands under an object's names, are objects with fields that are known."""
+    parts = list(value.values()) if isinstance(value, dict) else value
+    known = {*IMAGE_FIELDS, *TURN_FIELDS}
+    are_objects = isinstance(parts, list) and all(isinstance(part, dict) for part in parts)
+    return are_objects and any(known & part.keys() for part in parts)
 
 
 def keys_of(window: Window) -> set[str]:

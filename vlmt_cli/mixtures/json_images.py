@@ -31,10 +31,12 @@ ESCAPED_MARK = rb"\u003"
 _SHOWING = (*_TURNS, "history", "query", "prompt", "chosen", "rejected", "instruction", "input")
 TURN_FIELDS = (*_TURNS, *_VIDEOS, "query", "response", "chosen", "prompt", "instruction", "output")
 
-_EMBEDDED = ("/9j/", "iVBORw0KGgo", "UklGR", "R0lGOD")
+EMBEDDED = ("/9j/", "iVBORw0KGgo", "UklGR", "R0lGOD")
 """With what the base64 of a JPEG, a PNG, a WebP or a GIF begins."""
 SHORTEST_EMBEDDED = 100
 _RAW = (*_TURNS, *_SAID)
+TEXT_FIELDS = frozenset((*_RAW, *OWN_IDS, *_HASHES, "content", "value", "user", "assistant", "from", "role", "model"))
+"""Fields that hold what is said and what is meant by it, and no image as long as it is a text."""
 Record: Any = msgspec.defstruct(
     "Record",
     [(name, Any, None) for name in (*IMAGE_FIELDS, *OWN_IDS, *_VIDEOS, *_HASHES)]
@@ -67,6 +69,18 @@ def decoded(text: bytes | memoryview) -> list[Any]:
     except ValueError as error:
         raise ValueError(f"is not JSON ({printable(error)})") from error
     return [_from_value(part) for part in _flat(value)]
+
+
+def packed_in(text: bytes) -> list[Any]:
+    """Return the values of a record, or of those that are packed in it, with all their fields."""
+    try:
+        return list(_flat(msgspec.json.decode(text)))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        return list(_flat(json.loads(text)))
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
 
 
 def decoded_names(text: bytes | memoryview) -> str:
@@ -139,7 +153,7 @@ def _beside(record: Any, images: list[Image]) -> list[Image]:
     for name in (*_NAMES, *_IDS):
         value = getattr(record, name)
         if value is not None and value != "" and not isinstance(value, list | dict | bool):
-            image = _image(text_of(value), False)
+            image = image_of(text_of(value), False)
             return [(image[0], image[1] or url, sha256, md5, None)]
     return [(None, url, sha256, md5, None)] if url or sha256 or md5 else []
 
@@ -147,7 +161,7 @@ def _beside(record: Any, images: list[Image]) -> list[Image]:
 def _images(value: Any, wants_data: bool) -> list[Image]:
     """Return the images of a field: names, addresses, data URIs, Hugging Face's structs, and lists of them."""
     if isinstance(value, str):
-        return [_image(value, wants_data)] if value else []
+        return [image_of(value, wants_data)] if value else []
     if isinstance(value, list):
         return [image for part in value for image in _images(part, wants_data)]
     if isinstance(value, dict):
@@ -155,10 +169,11 @@ def _images(value: Any, wants_data: bool) -> list[Image]:
         return _images(parts[0], wants_data) if parts else []
     if value is None or isinstance(value, bool):
         return []
-    return [_image(text_of(value), wants_data)]
+    return [image_of(text_of(value), wants_data)]
 
 
-def _image(name: str, wants_data: bool) -> Image:
+def image_of(name: str, wants_data: bool) -> Image:
+    """Return the image that a name, an address, a data URI or base64 stands for."""
     if ":" in name[:8]:
         if name.startswith(("http://", "https://")):
             return None, _checked(name), None, None, None
@@ -166,7 +181,7 @@ def _image(name: str, wants_data: bool) -> Image:
             return _embedded(name, wants_data)
         if name.startswith("file:"):
             name = unquote(urlsplit(name).path)
-    if len(name) > SHORTEST_EMBEDDED and name.startswith(_EMBEDDED):
+    if len(name) > SHORTEST_EMBEDDED and name.startswith(EMBEDDED):
         return _embedded(name, wants_data)
     return _checked(name), None, None, None, None
 
@@ -208,9 +223,8 @@ def _in_turns(turns: list[Any], wants_data: bool) -> Iterator[Image]:
 
 def _marked(text: str, wants_data: bool) -> list[Image]:
     """Return what stands between ``<img>`` and ``</img>``."""
-    return [
-        _image(part.partition("</img>")[0].strip(), wants_data) for part in text.split("<img>")[1:] if "</img>" in part
-    ]
+    parts = [part for part in text.split("<img>")[1:] if "</img>" in part]
+    return [image_of(part.partition("</img>")[0].strip(), wants_data) for part in parts]
 
 
 def _checked(name: str) -> str:

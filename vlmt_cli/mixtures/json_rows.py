@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from vlmt_cli.mixtures.batch import IMAGES, Batch, Damaged, Wanted
+from vlmt_cli.mixtures.json_elsewhere import images_elsewhere, may_show_images
 from vlmt_cli.mixtures.json_images import (
     OWN_IDS,
     SHORTEST_EMBEDDED,
@@ -13,6 +14,7 @@ from vlmt_cli.mixtures.json_images import (
     decoded,
     images_in,
     names_images,
+    packed_in,
     text_of,
     texts_in,
 )
@@ -65,6 +67,8 @@ class Rows:
         unusual = set() if is_plain and all(written) else {row for row, name in enumerate(names) if not _is_plain(name)}
         to_search = rows_to_search(text, turns).tolist()
         unusual.update(row for row in to_search if names_images(records[row].conversations))
+        bare = ((row, *turns[row].tolist()) for row, name in enumerate(names) if name is None)
+        unusual.update(row for row, start, end in bare if may_show_images(bytes(text[start:end])))
         if self.wanted.texts and self.wanted.texts_of is not None:
             rows = {number - window.first for number in self.wanted.texts_of}
             unusual |= rows & set(range(len(records)))
@@ -86,8 +90,8 @@ class Rows:
         images: list[Image] = []
         own, said = None, []
         try:
-            for part in decoded(text):
-                images += images_in(part, self.wanted.data)
+            for place, part in enumerate(decoded(text)):
+                images += images_in(part, self.wanted.data) or self._elsewhere(text, place)
                 self.videos += sum(len(v) if isinstance(v, list) else v is not None for v in (part.video, part.videos))
                 if own is None:
                     own = next((v for name in OWN_IDS if (v := getattr(part, name)) is not None), None)
@@ -104,6 +108,13 @@ class Rows:
         self.position += range(len(images))
         self.others += [(row, image) for row, image in enumerate(images, len(self.names)) if any(image[1:])]
         self.names += [image[0] for image in images]
+
+    def _elsewhere(self, text: bytes | memoryview, place: int) -> list[Image]:
+        """Return the images of a record, or of one of those packed in it, that no known field shows."""
+        text = bytes(text)
+        if not may_show_images(text):
+            return []
+        return images_elsewhere(packed_in(text)[place], self.wanted.data)
 
     def batch(self) -> Batch:
         """Return the batch of the records that were added."""
