@@ -55,7 +55,11 @@ def test_reads_width_and_height_where_it_is_told_to(tmp_path, form):
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ({"image": "9", "boxes": [[0, 0, 1, 1]]}, "is not an image key"),
+        (
+            {"image": "9", "boxes": [[0, 0, 1, 1]]},
+            "no photo is named .*9.*, and it says not which image it is; write coco:9",
+        ),
+        ({"image": "coco:x", "boxes": [[0, 0, 1, 1]]}, "is not an image key"),
         ({"image": "coco:9", "boxes": [[0, 0, 1, 1]]}, "coco:9 occurs twice"),
         ({"image": "coco:8", "boxes": []}, "coco:8 has no box"),
         ({"image": "coco:8", "boxes": [[0, 0, 1]]}, "boxes"),
@@ -67,6 +71,46 @@ def test_a_bad_line_is_named(tmp_path, row, reason):
     with pytest.raises(DataError, match=reason) as caught:
         read_boxes(path)
     assert "boxes.jsonl:3" in str(caught.value)
+
+
+PHOTOS = [("coco:125870", "train2017/000000125870.jpg"), ("vg:2", "/x/VG_100K/2.jpg"), ("flickr30k:2", "/x/f/2.jpg"),
+          ("mine:000000000042", "own/000000000042.jpg")]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("000000125870.jpg", "coco:125870"),
+        ("000000125870", "coco:125870"),
+        ("COCO_train2014_000000125870.jpg", "coco:125870"),
+        ("/somewhere/coco/train2014/COCO_train2014_000000125870.png?download=1", "coco:125870"),
+        ("http://images.cocodataset.org/train2017/000000125870.jpg", "coco:125870"),
+        ("VG_100K/2.jpg", "vg:2"),
+        ("v7w_2", "vg:2"),
+        ("f/2.jpg", "flickr30k:2"),
+        ("VG_100K_2\\3.jpg", "vg:3"),
+        ("000000000042.jpg", "mine:000000000042"),  # the photo's own name, though COCO's are so
+        ("dev-850-0-img0.png", "nlvr2:dev-850-0-img0"),
+        ("2.jpg", None),  # of two photos
+        ("y/VG_100K/2.png", "vg:2"),
+        ("dog.jpg", None),
+    ],
+)
+def test_a_photo_may_be_named_in_every_official_spelling(tmp_path, name, key):
+    path = write_lines(tmp_path / "boxes.jsonl", rows_of({name: [[0, 0, 1, 1]]}))
+    if key is None:
+        with pytest.raises(DataError, match="says not which image it is"):
+            read_boxes(path, photos=PHOTOS)
+    else:
+        assert read_boxes(path, photos=PHOTOS).keys() == {key}
+
+
+def test_a_number_is_of_the_photos_source_where_they_have_only_one(tmp_path):
+    path = write_lines(tmp_path / "boxes.jsonl", [{"image": 3, "boxes": [[0, 0, 1, 1]]}])
+    assert read_boxes(path, photos=PHOTOS[1:2]).keys() == {"vg:3"}
+    write_lines(path, rows_of({"vg:2": [[0, 0, 1, 1]], "2.jpg": [[0, 0, 1, 1]]}))
+    with pytest.raises(DataError, match=r"boxes.jsonl:2: vg:2 occurs twice"):
+        read_boxes(path, photos=PHOTOS[1:2])
 
 
 def test_files_that_are_none_are_named(tmp_path):

@@ -70,8 +70,9 @@ def extract(
     boxes: Annotated[
         str | None,
         typer.Option(
-            help="Boxes instead of detected ones: FILE.parquet or FILE.jsonl with image and boxes, or a dataset whose"
-            " candidates are taken: visual7w, guesswhat, refcoco, refcoco+, refcocog; candidates for all of them."
+            help="Boxes instead of detected ones: FILE.parquet or FILE.jsonl with image (coco:9, the photo's own name,"
+            " or any official one, with folders or without) and boxes; or a dataset whose candidates are taken:"
+            " visual7w, guesswhat, refcoco, refcoco+, refcocog; candidates for all of them."
         ),
     ] = None,
     box_format: Annotated[
@@ -168,8 +169,9 @@ def extract(
     files: list[File] = []
     skipped: dict[str, str] = {}
     if not merge:
-        given = _boxes(boxes, box_format, data)
+        _check_boxes(boxes, box_format)
         files, skipped = _photos(folders or [str(data / "images")])
+        given = _boxes(boxes, box_format, data, files)
 
     from vlmt_cli.features import shards as parts
 
@@ -272,24 +274,37 @@ def _workers(photos: int, devices: list[str], launcher: str | None) -> int:
     return max(1, min(8, (os.cpu_count() or 1) // len(devices) - 1))
 
 
-def _boxes(boxes: str | None, form: str | None, data: Path) -> "dict[str, BoxArray] | None":
+def _is_file_of_boxes(boxes: str | None) -> bool:
+    from vlmt_cli.features.given_boxes import ALL_CANDIDATES, WITH_CANDIDATES
+
+    return boxes is not None and boxes not in (*WITH_CANDIDATES, ALL_CANDIDATES)
+
+
+def _check_boxes(boxes: str | None, form: str | None) -> None:
     from vlmt_cli.base.errors import UsageError
     from vlmt_cli.base.schema import nearest
-    from vlmt_cli.features.given_boxes import ALL_CANDIDATES, FORMS, WITH_CANDIDATES, candidate_boxes, read_boxes
+    from vlmt_cli.features.given_boxes import ALL_CANDIDATES, FORMS, WITH_CANDIDATES
 
-    is_file = boxes is not None and boxes not in (*WITH_CANDIDATES, ALL_CANDIDATES)
+    is_file = _is_file_of_boxes(boxes)
     if form is not None and not is_file:
         raise UsageError("--box-format describes a file given with --boxes", todo="leave it out")
     if form not in (None, *FORMS):
         raise UsageError(f"there is no box format {form!r}", todo=f"choose {' or '.join(FORMS)}")
-    if boxes is None:
-        return None
-    if is_file and not Path(boxes).suffix and not Path(boxes).exists():
+    if boxes is not None and is_file and not Path(boxes).suffix and not Path(boxes).exists():
         known = (*WITH_CANDIDATES, ALL_CANDIDATES)
         raise UsageError(
             f"there is no file {boxes!r}, and no dataset with boxes of this name", todo=nearest(boxes, known)
         )
-    return read_boxes(Path(boxes), form or FORMS[0]) if is_file else candidate_boxes(data / "examples", boxes)
+
+
+def _boxes(boxes: str | None, form: str | None, data: Path, photos: "list[File]") -> "dict[str, BoxArray] | None":
+    from vlmt_cli.features.given_boxes import FORMS, candidate_boxes, read_boxes
+
+    if boxes is None:
+        return None
+    if _is_file_of_boxes(boxes):
+        return read_boxes(Path(boxes), form or FORMS[0], photos)
+    return candidate_boxes(data / "examples", boxes)
 
 
 def _photos(folders: list[str]) -> "tuple[list[File], dict[str, str]]":

@@ -1,6 +1,7 @@
 """Boxes that are given instead of detected: from a file, or the candidates of a dataset's examples."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,11 +13,11 @@ import pyarrow.parquet as pq
 
 from vlmt_cli.base.boxes import BoxArray, sound_boxes
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.base.keys import check_image_key
 from vlmt_cli.base.opening import check_file, read_file
 from vlmt_cli.base.words import printable
 from vlmt_cli.datasets.clean_command import get_examples
 from vlmt_cli.datasets.table import DATASETS
+from vlmt_cli.features.box_names import keys_of_photos
 
 WITH_CANDIDATES = tuple(name for name, row in DATASETS.items() if row.candidates != "none")
 """The datasets whose examples have candidate boxes."""
@@ -29,31 +30,34 @@ FORMS = ("xyxy", "xywh")
 
 
 class _Line(msgspec.Struct):
-    image: str
+    image: str | int
     boxes: list[tuple[float, float, float, float]]
 
 
-def read_boxes(path: Path, form: str = FORMS[0]) -> dict[str, BoxArray]:
+def read_boxes(path: Path, form: str = FORMS[0], photos: Sequence[tuple[str, str]] = ()) -> dict[str, BoxArray]:
     """Read boxes from a file.
 
     Args:
-        path: Parquet with the columns ``image`` (key) and ``boxes`` (lists of four numbers in pixels), or JSON lines
-            with these fields: ``{"image": "coco:9", "boxes": [[0.5, 1, 20, 30.5]]}``.
+        path: Parquet with the columns ``image`` (a key or a name, ``box_names``) and ``boxes`` (lists of four numbers
+            in pixels), or JSON lines with these fields: ``{"image": "coco:9", "boxes": [[0.5, 1, 20, 30.5]]}``.
         form: ``xyxy``, or ``xywh``. A file does not say which one it has.
+        photos: that are extracted: image key and path.
 
     Returns:
         Image key to (R, 4), ``[x1, y1, x2, y2]``, in the order of the file.
 
     Raises:
-        DataError: the file cannot be read, an image occurs twice or has no box, or most boxes are not of this form.
+        DataError: the file cannot be read, a name says not which image it is, an image occurs twice or has no box, or
+            most boxes are not of this form.
 
     Impossible boxes among the others stay, for ``fit_boxes`` to drop where the size of the photo is known.
     """
     lines = _parquet_lines(path) if path.suffix == ".parquet" else _json_lines(path)
     boxes_of: dict[str, BoxArray] = {}
     sound, impossible, first = 0, 0, ""
-    for where, image, boxes in lines:
-        if check_image_key(image, where) in boxes_of:
+    keys = keys_of_photos([(where, name) for where, name, _ in lines], photos)
+    for image, (where, _, boxes) in zip(keys, lines, strict=True):
+        if image in boxes_of:
             raise DataError(f"{image} occurs twice", where=where)
         if not len(boxes):
             raise DataError(f"{image} has no box", where=where, todo="leave it out")
@@ -156,7 +160,7 @@ def _json_lines(path: Path) -> "list[tuple[str, str, BoxArray]]":
                 raise DataError(printable(error, 200), where=f"{path}:{number}", todo=todo) from error
             with np.errstate(over="ignore"):
                 boxes = np.array(record.boxes, np.float32).reshape(-1, 4)
-            parsed.append((f"{path}:{number}", record.image, boxes))
+            parsed.append((f"{path}:{number}", str(record.image), boxes))
     return parsed
 
 
