@@ -372,6 +372,20 @@ def test_files_without_examples_and_a_folder_that_is_not_there_are_errors(vlmt, 
     assert code == 3 and "there is no such folder" in err and not (tmp_path / "nowhere").exists()
 
 
+def test_files_that_are_not_read_are_named_where_official_ones_are_missing(vlmt, tmp_path):
+    raw = tmp_path / "raw"
+    for name in ("foo.json", "gqa/testdev_all_questions_0.json", "gqa/readme.md", "gqa/b.json", "gqa/c.json"):
+        (raw / name).parent.mkdir(parents=True, exist_ok=True)
+        (raw / name).write_text("{}")
+    said = (
+        "gqa/testdev_all_questions_0.json is there and not read (GQA's unbalanced questions, which are not trained on"
+    )
+    for options in ([], ["--available"]):
+        code, _, err = vlmt("clean", *options, "--data", tmp_path)
+        assert code == 3 and said in err and "foo.json is there" in err and "readme" not in err
+        assert "1 other file is not read (vlmt data status lists them)" in err
+
+
 def test_a_part_of_the_crosswalk_that_is_missing_is_said_with_its_size(vlmt, own_world):
     (own_world / "raw" / "coco" / "instances_train2014.json").unlink()
     pairs = own_world / "raw" / "nlvr2" / "train.json"

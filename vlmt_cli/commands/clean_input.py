@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from vlmt_cli.clean.splits import Split
     from vlmt_cli.datasets.prepared import Prepared
 
-_NAMED = 3  # addresses in one line
+_NAMED = 3  # addresses, or files, in one line
 
 
 def names_of(datasets: str) -> list[str]:
@@ -48,9 +48,10 @@ def warn_of_copies(data: Path, names: Iterable[str]) -> None:
 
 
 def require_files(data: Path, names: list[str], available: bool) -> list[str]:
-    """Return the missing official files, or raise the error that lists them."""
+    """Return the missing official files, or raise the error that lists them; say which files there are not read."""
     from vlmt_cli.base.errors import DataError
     from vlmt_cli.base.words import be, count
+    from vlmt_cli.commands.show import say
     from vlmt_cli.datasets.official import addresses, missing_files
 
     raw = require_raw(data)
@@ -60,12 +61,29 @@ def require_files(data: Path, names: list[str], available: bool) -> list[str]:
         pages = list(dict.fromkeys(origin[file] for file in missing))
         more = f" and {count(len(pages) - _NAMED, 'other address', 'other addresses')}" if len(pages) > _NAMED else ""
         raise DataError(
-            f"{count(len(missing), 'official file')} {be(len(missing))} missing: {', '.join(missing)}",
+            f"{count(len(missing), 'official file')} {be(len(missing))} missing: {', '.join(missing)}"
+            + "".join(f"; {each}" for each in passed_over(data)),
             where=raw,
             todo=f"download {'it' if len(missing) == 1 else 'them'} from {', '.join(pages[:_NAMED])}{more}"
             " (vlmt data status lists the address of each), or take what is there with --available",
         )
+    for each in passed_over(data) if missing else ():
+        say(f"Warning: {each}.")
     return missing
+
+
+def passed_over(data: Path) -> list[str]:
+    """Say of the first files below ``raw/`` that are not read, and should not just be left, what they are."""
+    from vlmt_cli.base.words import be, count, printable
+    from vlmt_cli.datasets.unread import UNKNOWN, unread_files
+
+    unread = [each for each in unread_files(data) if not each.todo.startswith("leave it")]
+    unread.sort(key=lambda each: each.what == UNKNOWN)
+    named = unread[:_NAMED]
+    said = [f"{printable(each.path, 200)} is there and not read ({each.what}; {each.todo})" for each in named]
+    if more := len(unread) - len(named):
+        said.append(f"{count(more, 'other file')} {be(more)} not read (vlmt data status lists them)")
+    return said
 
 
 def require_raw(data: Path) -> Path:

@@ -21,6 +21,7 @@ from vlmt_cli.datasets.table import DATASETS
 _MOST = 100_000
 """Files that are looked at."""
 _REFER = ("refcoco", "refcoco+", "refcocog")
+UNKNOWN = "not an official file"
 _FEATURES = (".lmdb", ".mdb", ".h5", ".hdf5", ".npy", ".npz", ".tsv")
 _CHUNK = 1 << 20
 _ALIKE = 4  # of one folder and reason that are named one by one
@@ -141,7 +142,7 @@ def _explain(path: Path, raw: Path, data: Path) -> tuple[str, str]:
         return f"perhaps {close[0]} ({_titles(homes[close[0]])})", f"rename it to {close[0]} if it is"
     if is_feature:
         return "features, or a table that is not read", "vlmt pack takes features; they lie elsewhere"
-    return "not an official file", "vlmt index add NAME=FILE takes benchmarks' files; else leave it, or remove it"
+    return UNKNOWN, "vlmt index add NAME=FILE takes benchmarks' files; else leave it, or remove it"
 
 
 def _explain_references(path: Path, name: str, data: Path) -> tuple[str, str] | None:
