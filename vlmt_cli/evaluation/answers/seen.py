@@ -107,7 +107,7 @@ def seen_by_scan(rows: Rows, hits: Path, data: Path) -> Saw:
         what = f"the scan did not look for the images of {rows.name}"
         what += f", as far as is known here: {listed(lost)} is of another index" if lost else ""
         raise DataError(what, where=path, todo="scan with --against, or give the mixture to --trained-on")
-    _check_compared(path, report.records, report.images, report.compared)
+    _check_compared(path, "is of a scan that found", report.records, report.images, report.compared)
     unnamed = sum(each.images for each in report.unnamed.values())
     unnamed += sum(each.images for each in partly_compared(report))
     mixture = listed([Path(each.path).name for each in report.mixture[:2]]) + (
@@ -159,7 +159,7 @@ def seen_by_mixture(rows: Rows, mixture: str, data: Path, progress: Progress = l
                 hits, met = scan_batch(batch, index, source.root)
                 tally.add(met)
                 parts.append(hits)
-    _check_compared(mixture, tally.records, tally.images, tally.compared)
+    _check_compared(mixture, "has", tally.records, tally.images, tally.compared)
     hits = all_hits(parts)
     is_hit = pc.is_in(images.flatten(), value_set=hits["image"].combine_chunks().cast(HITS.field("image").type))
     seen = _rows_with(images, is_hit.to_numpy(zero_copy_only=False)) & known
@@ -168,15 +168,15 @@ def seen_by_mixture(rows: Rows, mixture: str, data: Path, progress: Progress = l
     return Saw(seen, known, f"a scan of {Path(mixture).name}", caveats)
 
 
-def _check_compared(where: object, records: int, images: int, compared: int) -> None:
+def _check_compared(where: object, has: str, records: int, images: int, compared: int) -> None:
     """Refuse a mixture of which no image was looked up: it does not tell what training saw."""
     if compared:
         return
-    what = "has no records" if not records else f"has {count(records, 'record')} without an image that is read"
+    what = f"{count(records, 'record')} without an image that is read" if records else "no records"
     if images:
-        what = f"has {count(images, 'image')} of which nothing says which it is"
+        what = f"{count(images, 'image')} of which nothing says which it is"
     todo = "give the model's training data, in a form that vlmt scan reads"
-    raise DataError(f"{what}, so that it does not tell what training saw", where=where, todo=todo)
+    raise DataError(f"{has} {what}, so that it does not tell what training saw", where=where, todo=todo)
 
 
 def seen_by_dataset(rows: Rows, name: str, data: Path) -> Saw:
