@@ -120,6 +120,11 @@ def examples_folder(data: Path, name: str) -> Path:
     return data / "examples" / name
 
 
+def split_tables(folder: Path) -> list[Path]:
+    """Return the tables in a folder of examples that hold a split each, sorted by name."""
+    return [path for path in sorted(folder.glob("*.parquet")) if path.stem not in ("links", TEST_IMAGES)]
+
+
 def read_manifest(folder: Path) -> Manifest:
     """Read the manifest of a folder of example tables. Raises a DataError when it is damaged."""
     path = folder / "manifest.json"

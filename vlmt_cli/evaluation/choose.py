@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.datasets.clean_command import get_examples, more_splits
+from vlmt_cli.datasets.prepared import split_tables
 from vlmt_cli.datasets.table import AMONG_CANDIDATES, TASKS
 from vlmt_cli.features.coverage import images_of
 from vlmt_cli.tasks.groups import rules_of
@@ -126,7 +127,7 @@ def _check_model(checkpoint: "Checkpoint", reader: "RegionReader", task: str) ->
 
 def _choose_splits(data: Path, task: str, split: str | None, submission: bool) -> Choice:
     folder = data / "examples" / task
-    prepared = [path.stem for path in sorted(folder.glob("*.parquet")) if path.stem != "links"]
+    prepared = [path.stem for path in split_tables(folder)]
     if not prepared:
         raise _LacksError("there are no examples", where=folder, todo=get_examples(data, task))
     # "test" is any test set, unless the dataset has one of just this name.

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from vlmt_cli.base.errors import DataError
+from vlmt_cli.datasets.prepared import split_tables
 from vlmt_cli.datasets.tables import check_columns
 
 if TYPE_CHECKING:
@@ -88,9 +89,9 @@ def coverage(keys: pa.Array, data: Path) -> list[Coverage]:
 
 def example_files(data: Path) -> Iterator[tuple[str, str, Path]]:
     """Go through the example tables: dataset, split, file."""
-    for path in sorted((data / "examples").glob("*/*.parquet")):
-        if path.stem != "links":
-            yield path.parent.name, path.stem, path
+    for folder in sorted((data / "examples").glob("*")):
+        for path in split_tables(folder):
+            yield folder.name, path.stem, path
 
 
 def images_of(path: Path) -> pa.ListArray:

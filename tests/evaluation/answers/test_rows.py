@@ -10,6 +10,7 @@ import pytest
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.evaluation.answers.row_files import rows_of_files
 from vlmt_cli.evaluation.answers.rows import rows_of_examples
+from vlmt_cli.features.coverage import example_files
 
 
 def test_lmms_lab_refcoco_has_a_row_a_sentence_and_boxes_of_width_and_height(tmp_path):
@@ -87,5 +88,8 @@ def test_what_is_no_benchmark_is_named(tmp_path):
         rows_of_examples(tmp_path, "vqa:val2014")
     (tmp_path / "examples" / "gqa").mkdir(parents=True)
     pq.write_table(pa.table({"example_id": np.array(["1"])}), tmp_path / "examples" / "gqa" / "val.parquet")
+    for name in ("links", "test_images"):  # these lie beside the splits, and are none
+        pq.write_table(pa.table({"image": ["gqa:n1"]}), tmp_path / "examples" / "gqa" / f"{name}.parquet")
+    assert list(example_files(tmp_path)) == [("gqa", "val", tmp_path / "examples" / "gqa" / "val.parquet")]
     with pytest.raises(UsageError, match="gqa has no split 'tset'; take val, train_balanced and val_balanced"):
         rows_of_examples(tmp_path, "gqa:tset")

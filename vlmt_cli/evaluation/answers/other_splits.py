@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.datasets import refcoco
+from vlmt_cli.datasets.prepared import split_tables
 from vlmt_cli.datasets.table import DATASETS
 from vlmt_cli.evaluation.answers.predicted import Predicted
 from vlmt_cli.evaluation.answers.refer_ids import columns_of
@@ -57,9 +58,7 @@ def _sets(task: str, data: Path) -> Iterator[tuple[str, Mapping[str, pa.Array]]]
     """Yield the prepared splits of a dataset and its whole official sets, with their ids by kind."""
     raw = data / "raw" / (DATASETS[task].folder or task)
     files = refcoco.sentence_ids(raw) if task in REFER else []
-    for path in sorted((data / "examples" / task).glob("*.parquet")):
-        if path.stem == "links":
-            continue
+    for path in split_tables(data / "examples" / task):
         ids = {"sent_id": read_columns(path, ["example_id"])["example_id"].combine_chunks()}
         for table in files:
             part = table.filter(pc.is_in(table["sent_id"], value_set=ids["sent_id"].cast(pa.string())))

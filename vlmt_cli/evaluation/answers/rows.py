@@ -19,6 +19,7 @@ from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.words import listed, quoted
 from vlmt_cli.datasets import flickr30k_entities, gqa, refcoco, vqa
 from vlmt_cli.datasets.clean_command import get_examples, more_splits
+from vlmt_cli.datasets.prepared import split_tables
 from vlmt_cli.datasets.table import DATASETS, TASKS
 from vlmt_cli.tasks.groups import GROUPS, rules_of
 from vlmt_cli.tasks.tables import read_columns
@@ -171,7 +172,7 @@ def rows_of_examples(data: Path, name: str) -> Rows:
         table = WHOLE[task, split](raw, split)
         return Rows(name, task, split, kind_of(task), table, f"the official files below {raw}")
     folder = data / "examples" / task
-    there = sorted(path.stem for path in folder.glob("*.parquet") if path.stem != "links")
+    there = [path.stem for path in split_tables(folder)]
     if not there:
         todo = f"{get_examples(data, task)}, or give the benchmark's file with --rows"
         raise DataError("there are no examples", where=folder, todo=todo)
