@@ -117,6 +117,27 @@ def test_names_addresses_and_base64_in_one_column(tmp_path):
         assert third == {"data": b"\xff\xd8\xff\xe0\x00\x10"} and fourth["data"].startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        (["", None, "a.jpg", "b.png?x=1"], "a.jpg"),
+        ([[], ["a.jpg", "b.jpg"], None, ["c.jpg"]], "a.jpg"),
+        ([[{"path": "a.jpg"}], [], [], [{"path": "b.webp"}]], "a.jpg"),
+        ([b"\xff\xd8\xff\xe0" + bytes(20)] * 4, None),
+        (["/9j/4AAQ" + "A" * 200] * 4, None),
+    ],
+)
+def test_a_column_of_any_name_shows_images_beside_conversations(tmp_path, values, name):
+    turns = [[{"from": "human", "value": "a.jpg"}]] * 4
+    path = parquet(tmp_path / "mix.parquet", {"conversations": turns, "shown": values})
+    assert (name is None) or any(image.get("name") == name for _, _, image in images_of(path, "parquet"))
+    assert images_of(path, "parquet")
+    parquet(path, {"conversations": turns, "shown": [{"file": "a.jpg"}] * 4})
+    with pytest.raises(DataError, match="has no column that names an image"):
+        images_of(path, "parquet")
+    assert images_of(parquet(path, {"conversations": turns, "shown": [{"file": "a"}] * 4}), "parquet") == []
+
+
 def test_bytes_are_not_read_unless_asked_for(tmp_path):
     """Where a column's pages are destroyed, reading the others still works."""
     rows = {"image": pa.array([shown(b"needle" * 99, "a.jpg")], IMAGE)}

@@ -7,6 +7,8 @@ from pathlib import Path
 from vlmt_cli.base.keys import check_image_key
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".jfif", ".jpe", ".jp2")
+EMBEDDED = ("/9j/", "iVBORw0KGgo", "UklGR", "R0lGOD")
+"""With what the base64 of a JPEG, a PNG, a WebP or a GIF begins."""
 _BEGINNINGS = re.compile(
     rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|BM....\0\0\0\0|II\*\0|MM\0\*|....ftypavi[fs]"
     rb"|\0\0\0\x0cjP  ",

@@ -15,14 +15,14 @@ texts      ``conversations``, ``messages``, ``texts``, ``text``, ``caption``, ``
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
-from vlmt_cli.base.image_names import SUFFIXES
+from vlmt_cli.base.image_names import EMBEDDED, SUFFIXES, begins_as_image
 from vlmt_cli.mixtures.views import plain_schema
 
 _IMAGES = re.compile(
@@ -41,7 +41,13 @@ _TEXTS = (
     "conversations conversation messages texts text txt caption captions sentences prompt query question questions"
     " chosen rejected response answer answers"
 ).split()
-_LOOKS_LIKE = {"urls": r"^https?://", "names": rf"(?i)(?:{'|'.join(map(re.escape, SUFFIXES))})$"}
+_LOOKS_LIKE = {
+    "urls": r"^https?://",
+    "names": rf"(?i)(?:{'|'.join(map(re.escape, SUFFIXES))})(?:[?#].*)?$",
+    "images": rf"^(?:data:image/|{'|'.join(EMBEDDED)})",
+}
+_FEW = 100
+"""Rows that are looked at where a value may be an image of megabytes."""
 
 
 @dataclass(frozen=True)
@@ -100,11 +106,14 @@ def roles_of(schema: pa.Schema, sample: Callable[[list[str]], pa.Table]) -> Role
         others = [name for name, kind in kinds.items() if _is_text(kind) and name not in roles.columns(texts=True)]
         return replace(roles, names=_by_content(others, sample)["names"])
     looks = _by_content([name for name, kind in kinds.items() if _is_text(kind)], sample)
-    if looks["urls"] or looks["names"]:
-        return replace(roles, names=looks["names"], urls=looks["urls"])
+    others = [name for name, kind in kinds.items() if name not in roles.texts and _may_hold_images(kind)]
+    images = _images_by_content([*looks["images"], *others], sample)
+    if looks["urls"] or looks["names"] or images:
+        return replace(roles, images=images, names=looks["names"], urls=looks["urls"])
     said = [kinds[name] for name in roles.texts]
     # Text alone: conversations that hold no images themselves, which would be passed over.
-    return roles if any(map(types.is_nested, said)) and not any(map(_holds_images, said)) else None
+    is_text = any(map(types.is_nested, said)) and not any(map(_holds_images, said))
+    return roles if is_text and not _show_images(others, sample) else None
 
 
 def leaves(roles: Roles, paths: Iterable[str], texts: bool, data: bool) -> list[str]:
@@ -120,16 +129,53 @@ def leaves(roles: Roles, paths: Iterable[str], texts: bool, data: bool) -> list[
 
 
 def _by_content(columns: list[str], sample: Callable[[list[str]], pa.Table]) -> dict[str, tuple[str, ...]]:
-    """Say which columns hold addresses, and which the names of image files, in most of their first values."""
-    looks: dict[str, tuple[str, ...]] = {"urls": (), "names": ()}
+    """Say which columns hold addresses, names of image files, or images in base64, in most of their first values."""
+    looks: dict[str, tuple[str, ...]] = {"urls": (), "names": (), "images": ()}
     rows = sample(columns) if columns else pa.table({})
     for column in columns:
         values = rows[column].cast(pa.string()).drop_null()
+        values = values.filter(pc.not_equal(values, ""))
         for role, pattern in _LOOKS_LIKE.items():
             if len(values) and 2 * pc.sum(pc.match_substring_regex(values, pattern)).as_py() > len(values):
                 looks[role] += (column,)
                 break
     return looks
+
+
+def _images_by_content(columns: list[str], sample: Callable[[list[str]], pa.Table]) -> tuple[str, ...]:
+    """Say which columns hold images, in most of their first values: lists of names, bytes, structs with either."""
+    rows = sample(columns).slice(0, _FEW) if columns else pa.table({})
+    shown = {column: [*map(_is_shown, _flat(rows[column].to_pylist()))] for column in columns}
+    return tuple(column for column, shows in shown.items() if 2 * sum(shows) > len(shows))
+
+
+def _flat(values: Iterable[object]) -> Iterator[object]:
+    for value in values:
+        if isinstance(value, list):
+            yield from _flat(value)
+        elif value not in (None, "", b""):
+            yield value
+
+
+def _is_shown(value: object) -> bool:
+    """Whether a value is an image, or names one: bytes, a text, or a struct of Hugging Face's."""
+    if isinstance(value, dict):
+        return any(_is_shown(value.get(name)) for name in ("path", "bytes"))
+    if isinstance(value, bytes):
+        return begins_as_image(value[:16])
+    return isinstance(value, str) and any(re.search(pattern, value) for pattern in _LOOKS_LIKE.values())
+
+
+def _show_images(columns: list[str], sample: Callable[[list[str]], pa.Table]) -> bool:
+    """Whether anything in some columns is an image, or names one, however deep."""
+    rows = sample(columns).slice(0, _FEW) if columns else pa.table({})
+    below: list[object] = rows.to_pylist()
+    while below:
+        value = below.pop()
+        if _is_shown(value):
+            return True
+        below += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return False
 
 
 def _image_features(schema: pa.Schema) -> set[str]:
@@ -149,6 +195,13 @@ def _is_image(name: str, kind: pa.DataType, features: set[str]) -> bool:
         return has_image or (bool(parts & {"bytes", "path"}) and name in features)
     fits = _is_text(item) or types.is_binary(item) or types.is_large_binary(item) or types.is_null(item)
     return fits and (name in features or _IMAGES.fullmatch(name.lower()) is not None)
+
+
+def _may_hold_images(kind: pa.DataType) -> bool:
+    """Whether a column is of bytes, structs, or lists of these or of texts."""
+    if types.is_binary(kind) or types.is_large_binary(kind) or types.is_struct(kind):
+        return True
+    return _item(kind) is not kind and (_is_text(kind.value_type) or _may_hold_images(kind.value_type))
 
 
 def _holds_images(kind: pa.DataType) -> bool:

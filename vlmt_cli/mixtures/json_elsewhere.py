@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from vlmt_cli.base.image_names import SUFFIXES
-from vlmt_cli.mixtures.json_images import EMBEDDED, SHORTEST_EMBEDDED, TEXT_FIELDS, Image, image_of
+from vlmt_cli.base.image_names import EMBEDDED, SUFFIXES
+from vlmt_cli.mixtures.json_images import SHORTEST_EMBEDDED, TEXT_FIELDS, Image, image_of
 
 _LONGEST = 4096
 _ENDING = "|".join(suffix[1:] for suffix in SUFFIXES)

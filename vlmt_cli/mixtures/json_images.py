@@ -9,6 +9,7 @@ from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 import msgspec
 
+from vlmt_cli.base.image_names import EMBEDDED
 from vlmt_cli.base.words import count, printable
 from vlmt_cli.mixtures.rows import LONGEST
 
@@ -31,8 +32,6 @@ ESCAPED_MARK = rb"\u003"
 _SHOWING = (*_TURNS, "history", "query", "prompt", "chosen", "rejected", "instruction", "input")
 TURN_FIELDS = (*_TURNS, *_VIDEOS, "query", "response", "chosen", "prompt", "instruction", "output")
 
-EMBEDDED = ("/9j/", "iVBORw0KGgo", "UklGR", "R0lGOD")
-"""With what the base64 of a JPEG, a PNG, a WebP or a GIF begins."""
 SHORTEST_EMBEDDED = 100
 _RAW = (*_TURNS, *_SAID)
 TEXT_FIELDS = frozenset((*_RAW, *OWN_IDS, *_HASHES, "content", "value", "user", "assistant", "from", "role", "model"))

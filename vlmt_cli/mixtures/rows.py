@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyarrow import types
 
+from vlmt_cli.base.image_names import EMBEDDED
 from vlmt_cli.base.words import printable
 from vlmt_cli.mixtures.batch import IMAGES, Batch, Damaged, Wanted
 from vlmt_cli.mixtures.columns import Roles
@@ -23,8 +24,8 @@ _SPEAKERS = ("from", "role", "source")
 _OFFICIAL = r"(?:^|/)(?:COCO_(?:train|val|test)20\d\d_\d{12}|v7w_\d|0\d{11}(?:\.\w+)?$)|-img[01](?:\.\w+)?$"
 _FILE = rf"(?i)\.(?:jpe?g|png|webp|gif|bmp|tiff?)$|{_OFFICIAL}"
 _ADDRESS = "^https?://"
-# An image in the text itself: base64, with what a JPEG, a PNG, a WebP or a GIF begins with.
-_EMBEDDED = "^(?:data:image/|/9j/|iVBORw0KGgo|UklGR|R0lGOD)"
+_EMBEDDED = f"^(?:data:image/|{'|'.join(EMBEDDED)})"
+"""An image in the text itself: base64."""
 
 Part = dict[str, pa.Array]
 """Some images: ``record``, counted from 0 and ascending, and any of the other columns of ``IMAGES``."""
