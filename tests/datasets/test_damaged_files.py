@@ -113,7 +113,7 @@ CASES = {
         r"instances.json: \$.annotations\[0\].bbox: .*length 4"),
     "refcoco: an unknown category": (
         "refcoco", refs(REFS[0], categories=INSTANCES["categories"][:1]),
-        r"instances.json: \$.annotations\[0\]: category 3 is not defined"),
+        r"instances.json: \$.annotations\[0\]: category 3 is not among the"),
     "refcoco: an object twice": (
         "refcoco", refs(REFS[0], annotations=INSTANCES["annotations"] * 2), r"instances.json: id 12 occurs twice"),
     "visual7w: an unknown box": (

@@ -85,7 +85,10 @@ def read_split(dataset: str, name: str, path: Path, joins: tuple[str, ...] = IDE
     split = Split(dataset, name, role_of(name), table["example_id"].combine_chunks(), images, path, joins)
     if len(split) and (np.diff(split.offsets) < 1).any():
         row = int(np.argmin(np.diff(split.offsets)))
-        raise DataError("the example shows no image", where=f"{path}: {split.ids[row].as_py()}")
+        where = f"{path}: {split.ids[row].as_py()}"
+        raise DataError(
+            "the example shows no image", where=where, todo=f"delete {path.parent} and run vlmt clean again"
+        )
     return split
 
 

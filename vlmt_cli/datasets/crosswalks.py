@@ -30,6 +30,7 @@ from vlmt_cli.base.addresses import flickr_photos, normal_addresses
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.identity import LINKS, links_table
 from vlmt_cli.base.keys import image_keys
+from vlmt_cli.datasets.decoding import CORRECT
 from vlmt_cli.datasets.names import check_names
 from vlmt_cli.datasets.options import Options
 from vlmt_cli.datasets.source import Int64, find, read_json
@@ -78,7 +79,8 @@ def read_vg(raw: Path, options: Options) -> Examples:
     images = read_json(path, list[VgImage], notes, _once_vg)
     ids = [image.image_id if image.image_id is not None else image.id for image in images]
     if None in ids:
-        raise DataError("the image has neither image_id nor id", where=f"{path}: $[{ids.index(None)}]")
+        where = f"{path}: $[{ids.index(None)}]"
+        raise DataError("the image has neither image_id nor id", where=where, todo=CORRECT)
     keys = image_keys("vg", ids, path)
     crosswalk = links_table(keys, _numbered("coco", [image.coco_id for image in images]), "crosswalk")
     photos = links_table(keys, _numbered("flickr", [image.flickr_id for image in images]), "flickr")

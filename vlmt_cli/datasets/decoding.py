@@ -17,6 +17,7 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.words import quoted
 
 AGAIN = "download the official file again"
+CORRECT = f"correct that record, or {AGAIN}"
 Notes = dict[str, int]
 Bytes = memoryview | bytes
 
@@ -106,7 +107,7 @@ def complain(
         what = "is NaN or infinite"
     if what == "Input data was truncated" and re.search(rb"\\u[dD][89a-fA-F]", data):
         what = "is cut short, or a text in it has half of a surrogate pair (\\ud800)"
-    todo = f"correct that record, or {AGAIN}" if isinstance(error, msgspec.ValidationError) else AGAIN
+    todo = CORRECT if isinstance(error, msgspec.ValidationError) else AGAIN
     what = what if what[:2].isupper() else what[0].lower() + what[1:]
     where = ": ".join(part for part in (where, at if at != "$" else "") if part)
     raise DataError(what, where=where, todo=todo) from error

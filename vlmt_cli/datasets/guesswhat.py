@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.keys import image_keys
 from vlmt_cli.datasets.crosswalks import flickr_links
+from vlmt_cli.datasets.decoding import CORRECT
 from vlmt_cli.datasets.names import check_names
 from vlmt_cli.datasets.options import Options
 from vlmt_cli.datasets.source import Int64, find, json_line_pieces
@@ -218,5 +219,6 @@ def _either(
         column = pc.coalesce(column, pa.array(list(map(attrgetter(second), records)), kind))
     if column.null_count:
         missing = line[column.is_null().index(True).as_py()]
-        raise DataError(f"a record has neither {first} nor {second}", where=f"{path}: line {missing + 1}")
+        what = f"a record has neither {first} nor {second}"
+        raise DataError(what, where=f"{path}: line {missing + 1}", todo=CORRECT)
     return column

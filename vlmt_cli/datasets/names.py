@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.words import quoted
+from vlmt_cli.datasets.decoding import CORRECT
 
 # Official names alone: what people named otherwise says nothing.
 _NUMBER = {
@@ -44,5 +45,5 @@ def check_names(
         raise DataError(
             f"the file name {quoted(names[at])} is not that of {keys[at]}, which the record is about",
             where=f"{path}: {record.format(first + at)}",
-            todo="correct that record, or download the official file again",
+            todo=CORRECT,
         )

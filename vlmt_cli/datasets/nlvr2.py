@@ -27,6 +27,7 @@ from vlmt_cli.base.identity import LINKS
 from vlmt_cli.base.keys import image_keys
 from vlmt_cli.base.words import quoted
 from vlmt_cli.datasets.crosswalks import address_links
+from vlmt_cli.datasets.decoding import CORRECT
 from vlmt_cli.datasets.options import Options
 from vlmt_cli.datasets.source import find, read_json_lines
 from vlmt_cli.datasets.tables import VERIFICATION, Examples, check_labels, example_table, lists
@@ -76,9 +77,8 @@ def _images(pairs: list[Pair], path: Path) -> pa.Array:
     stems = pc.struct_field(pc.extract_regex(identifiers, r"^(?P<stem>.+)-\d+$"), "stem")
     if stems.null_count:
         number = stems.is_null().index(True).as_py()
-        raise DataError(
-            f"{quoted(pairs[number].identifier)} does not end in a number", where=f"{path}: line {number + 1}"
-        )
+        what = f"{quoted(pairs[number].identifier)} does not end in a number"
+        raise DataError(what, where=f"{path}: line {number + 1}", todo=CORRECT)
     left, right = (image_keys("nlvr2", pc.binary_join_element_wise(stems, f"img{side}", "-"), path) for side in (0, 1))
     in_turn = np.arange(2 * len(pairs)).reshape(2, -1).T.ravel()
     return pa.concat_arrays([left, right]).take(pa.array(in_turn))
@@ -93,5 +93,6 @@ def submission(ids: list[str], labels: pa.Array, path: Path) -> bytes:
     check_labels(labels, LABELS, path)
     for name in ids:
         if not name or set(name) & set(',"\r\n'):
-            raise DataError(f"{quoted(name)} is not an identifier of NLVR2", where=path)
+            todo = "take the identifiers from NLVR2's own file"
+            raise DataError(f"{quoted(name)} is not an identifier of NLVR2", where=path, todo=todo)
     return "".join(f"{name},{label}\n" for name, label in zip(ids, labels.to_pylist(), strict=True)).encode()

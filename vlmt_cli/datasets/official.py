@@ -11,7 +11,7 @@ from vlmt_cli.base.opening import open_file
 from vlmt_cli.base.packed import open_packed
 from vlmt_cli.base.words import printable
 from vlmt_cli.base.zips import archive_of, size_of_member
-from vlmt_cli.datasets.source import all_of, find
+from vlmt_cli.datasets.source import READABLE, all_of, find
 from vlmt_cli.datasets.table import CROSSWALKS, DATASETS, Dataset
 
 
@@ -126,5 +126,5 @@ def sha256_of(path: Path) -> str:
                     with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
                         digest.update(content)  # at once, as Python's other threads go on meanwhile
     except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror or error})", where=path) from error
+        raise DataError(f"cannot be read ({error.strerror or error})", where=path, todo=READABLE) from error
     return digest.hexdigest()

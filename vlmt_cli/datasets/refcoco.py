@@ -31,6 +31,7 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.keys import image_keys
 from vlmt_cli.base.pickles import read_pickle
 from vlmt_cli.datasets.crosswalks import CocoImage, links_of
+from vlmt_cli.datasets.decoding import CORRECT
 from vlmt_cli.datasets.names import check_names
 from vlmt_cli.datasets.options import Options
 from vlmt_cli.datasets.source import Int64, find, read_json, typed
@@ -292,7 +293,8 @@ def _names(categories: list[Category], objects: list[Annotation], path: Path) ->
     rows = pc.index_in(wanted, pa.array([category.id for category in categories], pa.int64()))
     if rows.null_count:
         number = rows.is_null().index(True).as_py()
-        raise DataError(f"category {wanted[number]} is not defined", where=f"{path}: $.annotations[{number}]")
+        what, where = f"category {wanted[number]} is not among the categories", f"{path}: $.annotations[{number}]"
+        raise DataError(what, where=where, todo=CORRECT)
     return pa.array([category.name for category in categories], pa.string()).take(rows)
 
 
@@ -305,5 +307,6 @@ def _text(refs: list[Ref], path: Path) -> list[str]:
     sentences = [(number, each) for number, ref in enumerate(refs) for each in ref.sentences]
     for number, each in sentences:
         if each.sent is None and each.raw is None:
-            raise DataError(f"sentence {each.sent_id} has neither sent nor raw", where=f"{path}: $[{number}]")
+            what = f"sentence {each.sent_id} has neither sent nor raw"
+            raise DataError(what, where=f"{path}: $[{number}]", todo=CORRECT)
     return [each.sent if each.sent is not None else str(each.raw).lower() for _, each in sentences]

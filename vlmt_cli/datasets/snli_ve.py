@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.keys import image_keys
+from vlmt_cli.datasets.decoding import CORRECT
 from vlmt_cli.datasets.options import Options
 from vlmt_cli.datasets.pieces import read_line_columns
 from vlmt_cli.datasets.source import find
@@ -61,7 +62,8 @@ def _read(path: Path, notes: dict[str, int]) -> pa.Table:
     read = read_line_columns(path, Pair, _columns, notes, _once)
     if read["image"].null_count:
         line = read["image"].is_null().index(True).as_py() + 1
-        raise DataError(f"the pair has neither {' nor '.join(IMAGE_FIELDS)}", where=f"{path}: line {line}")
+        what = f"the pair has neither {' nor '.join(IMAGE_FIELDS)}"
+        raise DataError(what, where=f"{path}: line {line}", todo=CORRECT)
     images = pc.replace_substring_regex(read["image"], r"\.jpg$", "")
     return example_table(
         VERIFICATION,

@@ -40,6 +40,7 @@ T = TypeVar("T")
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 """An integer that fits a column."""
 
+READABLE = "see that you may read it, or put the official file there again"
 _HEAD = 1 << 16
 
 
@@ -273,4 +274,4 @@ def carefully(path: Path) -> Iterator[None]:
         with gc_paused():
             yield
     except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror or error})", where=path) from error
+        raise DataError(f"cannot be read ({error.strerror or error})", where=path, todo=READABLE) from error

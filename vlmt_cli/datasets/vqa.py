@@ -223,6 +223,7 @@ def submission(ids: list[str], answers: pa.Array, path: Path) -> bytes:
     """
     for name in ids:
         if not (name.isascii() and name.isdigit() and int(name) < _LARGEST_ID):
-            raise DataError(f"{name!r} is not a question id of VQA, which is a number", where=path)
+            todo = "take the ids from VQA's own file of questions"
+            raise DataError(f"{name!r} is not a question id of VQA, which is a number", where=path, todo=todo)
     rows = zip(ids, answers.to_pylist(), strict=True)
     return msgspec.json.encode([{"question_id": int(name), "answer": answer} for name, answer in rows])
