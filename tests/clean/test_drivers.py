@@ -17,11 +17,11 @@ from clean.dying import open_or_die
 from vlmt_cli.base.errors import DataError, VlmtError
 from vlmt_cli.base.identity import LINKS
 from vlmt_cli.clean import drivers
-from vlmt_cli.clean.drivers import Work, in_process, in_processes, units_of, whole
+from vlmt_cli.clean.drivers import Work, from_anywhere, in_process, in_processes, units_of, whole
 from vlmt_cli.clean.index import Benchmark, image_rows, make_index
 from vlmt_cli.clean.scan import Tally, ready
 from vlmt_cli.clean.scan_daft import daft_sources, on_daft
-from vlmt_cli.clean.scan_drive import Scanned
+from vlmt_cli.clean.scan_drive import Pictures, Scanned
 from vlmt_cli.clean.scan_kept import Kept, packed, scan_units, unpacked
 from vlmt_cli.clean.scan_shards import read_shards, scan_shard
 from vlmt_cli.mixtures.batch import Source
@@ -151,6 +151,21 @@ class Ranges(http.server.SimpleHTTPRequestHandler):
 
     def log_message(self, *_):
         pass
+
+
+def test_jobs_with_whole_paths_are_merged_with_the_paths_that_were_given(work, pool, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    units = [(number, replace(unit, path=unit.path.relative_to(tmp_path))) for number, unit in pool]
+    work = replace(work, pictures=Pictures(Path("photos"), 1))
+    there, theirs = from_anywhere(work, units)
+    for number in (1, 2):
+        scan_shard(there, theirs, tmp_path / "out", (number, 2), in_process)
+    assert told(read_shards(work, units, tmp_path / "out")) == told(dict(in_process(work, units)))
+    with Kept(tmp_path / "kept", there) as kept:
+        for number, scanned in in_process(there, theirs):
+            kept.add(dict(theirs)[number], scanned)
+        kept.write()
+    assert sorted(Kept(tmp_path / "kept", work).read(units)) == list(range(6))
 
 
 def test_daft_reads_parquet_elsewhere(work, pool):

@@ -10,6 +10,7 @@ import time
 from base64 import b64decode
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 from types import TracebackType
@@ -40,7 +41,8 @@ def way_of(work: Work) -> str:
 
     index = work.index.index
     benchmarks = {name: msgspec.to_builtins(benchmark) for name, benchmark in index.benchmarks.items()}
-    pictures = None if work.pictures is None else str(work.pictures.folder)
+    folder = work.pictures.folder if work.pictures else None
+    pictures = None if work.pictures is None else str(folder and folder.absolute())
     embedded = work.index.embeddings
     network = None if embedded is None else [embedded.load().sha256, *embedded.cosines]
     told = [_VERSION, version("vlmt"), benchmarks, work.rules.patterns, work.source, pictures, network]
@@ -55,6 +57,15 @@ def name_of(unit: Source) -> str:
     state = unit.path.stat() if unit.path.exists() and not unit.origin else None
     changed = None if state is None else (state.st_size, state.st_mtime_ns)
     return json.dumps([unit.name, unit.form, unit.root, unit.groups, changed])
+
+
+def numbers_of(units: Units) -> dict[str, int]:
+    """Return the numbers of units by their names, as they were given and with their whole paths.
+
+    Jobs of a cluster run in other folders, and so have whole paths, whatever was given.
+    """
+    whole = [(number, unit if unit.origin else replace(unit, path=unit.path.absolute())) for number, unit in units]
+    return {name_of(unit): number for number, unit in [*whole, *units]}
 
 
 def packed(scanned: Scanned) -> bytes:
@@ -109,7 +120,7 @@ class Kept:
         """Return those of some units that are complete, by their numbers."""
         if not self._folder.exists():
             return {}
-        numbers = {name_of(unit): number for number, unit in units}
+        numbers = numbers_of(units)
         return {numbers[name]: scanned for name, scanned in kept_in(self._folder, self.way) if name in numbers}
 
     def add(self, unit: Source, scanned: Scanned) -> None:

@@ -13,7 +13,7 @@ from vlmt_cli.clean.drivers import Driver, Units, Work, from_anywhere, in_proces
 from vlmt_cli.clean.index_file import read_index, write_index
 from vlmt_cli.clean.scan import ready
 from vlmt_cli.clean.scan_drive import Pictures, Scanned
-from vlmt_cli.clean.scan_kept import Kept, kept_in, name_of, scan_units
+from vlmt_cli.clean.scan_kept import Kept, kept_in, numbers_of, scan_units
 from vlmt_cli.mixtures.rules import Rules
 
 _DONE = "done"
@@ -53,7 +53,7 @@ def read_shards(work: Work, units: Units, folder: Path) -> dict[int, Scanned]:
     """
     shards = complete_shards(folder, lambda shard: (shard / _DONE).exists())
     way = Kept(folder, work).way
-    names = {name_of(unit): number for number, unit in units}
+    names = numbers_of(units)
     done: dict[int, Scanned] = {}
     for shard in shards:
         again = f"remove it and run --shard {shard.name}/{len(shards)} again"
