@@ -47,6 +47,7 @@ _LINKED = {"coco", "vg", "flickr30k", "nlvr2"}
 _COCO_OF = {"pope": "val2014", "coco": "val2014", "refcoco": "train2014", "refcoco+": "train2014",
             "refcocog": "train2014", "guesswhat": "trainval2014"}  # fmt: skip
 """Benchmarks all of whose COCO images are of 2014's train and val."""
+_NAME_THEM = "give a file to --rows whose records name their images"
 _TRAINED_ON_VAL = ("vqa", "gqa")
 """Datasets whose training set holds most of their official val."""
 _NEARLY_ALL = 0.9
@@ -142,8 +143,7 @@ def seen_by_mixture(rows: Rows, mixture: str, data: Path, progress: Progress = l
     named = keys.filter(pc.invert(_is_unnamed(keys)))
     known = _rows_with(images, ~_is_unnamed(images.flatten()).to_numpy(zero_copy_only=False))
     if not len(named):
-        todo = "give a file to --rows whose records name their images"
-        raise DataError(f"nothing names the images of {rows.name}", todo=todo)
+        raise DataError(f"nothing names the images of {rows.name}", todo=_NAME_THEM)
     links = _links(data, known_index(data if data.is_dir() else None))
     only = make_index({"rows": Benchmark(rows.name, "rows")}, image_rows("rows", named), links)
     index = ready(only, ["rows"])
@@ -207,6 +207,8 @@ def seen_by_dataset(rows: Rows, name: str, data: Path) -> Saw:
     else:
         todo = f"give a mixture's file, {TRAIN2017}, or one of {listed(list(DATASETS))}"
         raise UsageError(f"{quoted(name)} is neither a file nor a dataset", todo=todo)
+    if pc.all(_is_unnamed(images.combine_chunks().flatten())).as_py():
+        raise DataError(f"nothing names the images of {rows.name}", todo=_NAME_THEM)
     if not known.any():
         what = f"nothing tells whether the images of {rows.name}, which {_named_as(images.combine_chunks().flatten())}"
         what += f", are among {title}, which {_named_as(training)}"
