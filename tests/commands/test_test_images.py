@@ -85,6 +85,7 @@ def test_their_copies_are_removed_and_looked_for(tmp_path, vlmt, identity):
     assert report["union"] == ["refcoco", "guesswhat"] and "images without" in str(report["notes"])
     assert vlmt("clean", "--check", *data)[0] == 0
     assert json.loads(vlmt("data", "explain", "coco:9", *data, "--json")[1])[-1]["split"] == "testA-without-examples"
+    assert "testA images alone 1" in vlmt("data", "status", *data)[1]
     # Of a split that was made when the image was no test image, its copy is left.
     write(raw / "refcoco", refs | {"refs(unc).p": Pickle([REFS[0], REFS[2]])})
     assert vlmt(*clean, "--identity", identity, "--replace")[0] == 0

@@ -1,6 +1,7 @@
 """Files below raw/ that nothing reads are named with what they are and what to do."""
 
 import gzip
+import io
 import zipfile
 from pathlib import Path
 
@@ -66,6 +67,25 @@ def test_what_lies_where_another_file_is_read_is_compared_with_it(tmp_path: Path
         "nlvr2/train.json.gz": "a second copy of nlvr2/train.json, which is read; remove one of them",
         "nlvr2/test2.json": "a link that leads nowhere; make it lead to the file, or put the file here",
         "nlvr2/readme.md": "a link that leads nowhere; make it lead to the file, or put the file here",
+    }
+
+
+def test_archives_in_archives_and_too_deep_are_named(tmp_path: Path) -> None:
+    raw = tmp_path / "raw" / "flickr30k_entities"
+    (raw / "a" / "b").mkdir(parents=True)
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.writestr("Sentences/1.txt", "A dog .")
+    for name, files in (("master.zip", ("annotations.zip", "test.txt")), ("other.zip", ("annotations.zip",))):
+        with zipfile.ZipFile(raw / name, "w") as archive:
+            for file in files:
+                archive.writestr(file, inner.getvalue())
+    (raw / "a" / "b" / "annotations.zip").write_bytes(inner.getvalue())
+    said = {each.path.rpartition("entities/")[2]: f"{each.what}; {each.todo}" for each in unread_files(tmp_path)}
+    assert said == {
+        "master.zip/annotations.zip": "an archive in an archive, which is not read; unpack the outer one here",
+        "other.zip": "an archive of archives, which are not read; unpack it here",
+        "a/b/annotations.zip": "an archive that holds Sentences; put it into raw/flickr30k_entities",
     }
 
 

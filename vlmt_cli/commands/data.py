@@ -42,6 +42,7 @@ def status(data: DataFolder = DATA, as_json: Json = False) -> None:
             "optional": optional_files(data, name),
             "addresses": addresses(data, name),
             "splits": examples.manifest.splits if examples else None,
+            "test_images": examples.manifest.test_images if examples else None,
             "links": examples.manifest.links if examples else None,
             "notes": _counted(examples.manifest) if examples else None,
         }
@@ -51,7 +52,9 @@ def status(data: DataFolder = DATA, as_json: Json = False) -> None:
         return
     rows = []
     for name, known in result.items():
-        read = ", ".join(f"{split} {count:,}" for split, count in (known["splits"] or {}).items())
+        parts = [f"{split} {count:,}" for split, count in (known["splits"] or {}).items()]
+        parts += [f"{split} images alone {count:,}" for split, count in (known["test_images"] or {}).items()]
+        read = ", ".join(parts)
         if not all_datasets()[name].group and known["links"]:
             read = f"{known['links']:,} links between images"
         share = f"{known['files'] - len(known['missing'])} of {known['files']}" if known["files"] else ""

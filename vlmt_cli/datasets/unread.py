@@ -82,7 +82,9 @@ def unread_files(data: Path) -> list[Unread]:
     grouped: dict[tuple[str, str, str], list[str]] = {}
     # Of an archive of which the rest is read.
     in_used = [path for path in passed if (inside := archive_of(path)) and inside[0] in used]
-    files = chain(in_used, _files(raw, used))
+    archives = sorted(path for path in used if _is_zip(path.name))
+    nested = [path / member for path in archives for name, member in files_in(path).items() if _is_zip(name)]
+    files = chain(in_used, nested, _files(raw, used))
     for path in islice(files, _MOST):
         what, todo = _compared(path, passed[path], raw) if path in in_used else _explain(path, raw, data)
         folder = path.parent.relative_to(raw).as_posix()
@@ -112,6 +114,8 @@ def _files(raw: Path, used: set[Path]) -> Iterator[Path]:
 def _explain(path: Path, raw: Path, data: Path) -> tuple[str, str]:
     """Say what a file probably is, and what to do about it."""
     name = path.name.removesuffix(".gz")
+    if archive_of(path):
+        return "an archive in an archive, which is not read", "unpack the outer one here"
     if path.is_symlink() and not path.exists():  # or to itself
         return "a link that leads nowhere", "make it lead to the file, or put the file here"
     homes = _homes()
@@ -128,7 +132,7 @@ def _explain(path: Path, raw: Path, data: Path) -> tuple[str, str]:
             f"an official file in a folder where it is not looked for ({_titles(homes[name])})",
             f"put it into {named}",
         )
-    if path.suffix.lower() == ".zip":
+    if _is_zip(path.name):
         return _explain_zip(path, homes, data)
     if name.lower().endswith(SUFFIXES):
         return "images, which are not read from here", "name their folder to vlmt extract"
@@ -208,19 +212,24 @@ def _explain_zip(path: Path, homes: dict[str, list[str]], data: Path) -> tuple[s
         return "a zip archive that is empty or damaged", "download it again"
     held = [file for file in sorted({*files, *folders_in(path)}) if file.removesuffix(".gz") in homes]
     if not held:
+        if any(map(_is_zip, files)):
+            return "an archive of archives, which are not read", "unpack it here"
         if any(file.lower().endswith(SUFFIXES) for file in files):
             return "an archive of images, which are not read from here", "unpack it elsewhere for vlmt extract"
         return "an archive without an official file", "leave it, or remove it"
     folders = dict.fromkeys(
         f"raw/{raw_folder(data, dataset).name}" for file in held for dataset in homes[file.removesuffix(".gz")]
     )
-    here = any(
-        raw_folder(data, dataset) in path.parents for file in held for dataset in homes[file.removesuffix(".gz")]
-    )
+    near = {path.parent, path.parent.parent}  # where archives are looked into
+    here = any(raw_folder(data, dataset) in near for file in held for dataset in homes[file.removesuffix(".gz")])
     what = f"an archive that holds {', '.join(held[:3])}{' and others' if len(held) > 3 else ''}"
     if here:
         return f"{what}, of which others are read that lie unpacked or in another archive", "leave it, or remove it"
     return what, f"put it into {' and '.join(folders)}"
+
+
+def _is_zip(name: str) -> bool:
+    return name.lower().endswith(".zip")
 
 
 def _homes() -> dict[str, list[str]]:
