@@ -2,10 +2,19 @@
 
 import msgspec
 import numpy as np
+from analysis.handmade_runs import make_recipe, write_run
 
 from vlmt_cli.analysis.consistency.pairs import pair_up
+from vlmt_cli.analysis.consistency.report import TakenWeights
 from vlmt_cli.analysis.consistency.vgc import Outcome, measure_vgc
-from vlmt_cli.analysis.overview import consistency_section, models_section, scores_section, seen_section
+from vlmt_cli.analysis.overview import (
+    consistency_section,
+    measured_before,
+    models_section,
+    scores_section,
+    seen_section,
+)
+from vlmt_cli.analysis.run_report import RunReport, _add_consistency
 from vlmt_cli.evaluation.bootstrap import estimate
 from vlmt_cli.evaluation.contamination import contrast
 from vlmt_cli.evaluation.scores import TaskScore, make_scores, write_scores
@@ -74,6 +83,16 @@ def test_consistency_stands_beside_chance_and_its_control(tmp_path):
     assert "<td>by chance within images</td><td>50.0</td>" in body and "<td>above it</td><td>0.0 (" in body
     assert "<td>control: no word shared</td><td>50.0 (" in body
     assert "not exact" not in consistency_section(tmp_path / "vgc.json").intro
+    models["at"]["weights"] = {str(tmp_path / "at"): TakenWeights("last", 50, "iteration 50 of 300")}
+    (tmp_path / "vgc.json").write_bytes(msgspec.json.encode(content))
+    assert "at was unfinished (iteration 50 of 300)." in consistency_section(tmp_path / "vgc.json").intro
+    write_run(tmp_path / "at", make_recipe(tasks=["vqa"]))  # to its end
+    before = f"measured {tmp_path / 'at'} at iteration 50, and its last weights are now those of iteration 300"
+    assert measured_before(tmp_path / "vgc.json") == before
+    report = RunReport()
+    (tmp_path / "vgc.json").rename(tmp_path / "at" / "vgc.json")
+    _add_consistency(report, [tmp_path / "at"], [], {}, tmp_path)
+    assert not report.sections and before in report.lacks[0].what
     content["models"]["at"]["consistency"] = measure_vgc(
         pair_up(["coco:1"], [{"dog": "noun"}], ["coco:1"], [{"dog": "noun"}]), Outcome(np.ones(1), right[:1]), words=0
     )

@@ -25,6 +25,8 @@ from vlmt_cli.evaluation.contamination import in_words
 from vlmt_cli.evaluation.marks import MEANING, images_of, is_leaked, mark_of, marks_explained
 from vlmt_cli.evaluation.run_scores import RunScores, run_scores
 from vlmt_cli.evaluation.scores import Scores, TaskScore
+from vlmt_cli.runs.best import find_weights
+from vlmt_cli.runs.trained import trained_of
 from vlmt_cli.tasks.groups import rules_of
 
 _FEW = 4
@@ -249,8 +251,31 @@ def consistency_section(path: Path) -> Section:
     few = any(
         model["consistency"]["weighted"]["both"]["groups"] < FEWEST_IMAGES for model in content["models"].values()
     )
-    said = [intro, content.get("usually_seen", ""), COVERAGE if few else ""]
+    far = {
+        source: taken["unfinished"]
+        for model in content["models"].values()
+        for source, taken in model.get("weights", {}).items()
+        if taken["unfinished"]
+    }
+    said = [intro, *(f"{source} was unfinished ({at})." for source, at in far.items())]
+    said += [content.get("usually_seen", ""), COVERAGE if few else ""]
     return Section("Consistency", " ".join(filter(None, said)), plain_table(header, lines))
+
+
+def measured_before(path: Path) -> str:
+    """Say of which other weights than its runs have now a ``vgc.json`` is; nothing where it is of these, or where it is
+    not known, as in older files."""
+    content = read_json(path, "make it again with vlmt vgc")
+    for model in content["models"].values():
+        for source, taken in model.get("weights", {}).items():
+            now = trained_of(source, find_weights(source, taken["kind"]))
+            if now and now.iteration != taken["iteration"]:
+                then, kind = taken["iteration"], taken["kind"]
+                return (
+                    f"measured {source} at iteration {then:,}, and its {kind} weights are now those of iteration"
+                    f" {now.iteration:,}"
+                )
+    return ""
 
 
 def _percent(value: Any) -> str:

@@ -234,7 +234,13 @@ def _add_consistency(
     path = next((path for path in candidates if path.is_file()), None)
     able = next((run for run in runs if {"vqa", "refcoco", "refcoco+"} <= set(_tasks(run, scored))), None)
     command = _vlmt("vgc", "--model", able, "--data", data) if able else ""
-    if path:
+    try:
+        before = overview.measured_before(path) if path else ""
+    except (VlmtError, *_UNREADABLE):
+        before = ""  # the section says what is wrong with it
+    if before:
+        report.lacks.append(Lack(f"Consistency: {path} {before}", command))
+    elif path:
         report.add("Consistency", command, lambda: overview.consistency_section(path))
     elif able:
         report.lacks.append(Lack("Consistency", command))

@@ -18,6 +18,7 @@ from vlmt_cli.analysis.consistency.concepts import load_tagger
 from vlmt_cli.analysis.consistency.exports.forms import EXPORTS
 from vlmt_cli.analysis.consistency.from_answers import export_questions, run_answers
 from vlmt_cli.analysis.consistency.names import NamedModel, parse_models
+from vlmt_cli.analysis.consistency.report import TakenWeights
 from vlmt_cli.analysis.consistency.run import run_vgc
 from vlmt_cli.analysis.consistency.texts import find_texts, within
 from vlmt_cli.base.errors import DataError, UsageError
@@ -360,7 +361,13 @@ def test_what_models_can_be_called(tmp_path, monkeypatch):
 def test_what_training_saw_is_said(data, tmp_path):
     shown = pc.unique(find_texts(data).expressions["image"]).to_pylist()
     make_run(tmp_path / "leaky", data, [*shown[:3], "cc:1"])
-    seen = measured(tmp_path / "leaky", data, tmp_path / "to", gallery=0).models["leaky"].seen
+    lines = [{"kind": "start", "iteration": 0, "iterations": 300}, {"kind": "save", "iteration": 50}]
+    (tmp_path / "leaky" / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    report = measured(tmp_path / "leaky", data, tmp_path / "to", gallery=0)
+    taken = {str(tmp_path / "leaky"): TakenWeights("last", 50, "iteration 50 of 300")}
+    assert report.models["leaky"].weights == taken
+    assert any("leaky is unfinished (iteration 50 of 300)" in note for note in report.notes)
+    seen = report.models["leaky"].seen
     assert (seen.images, seen.stages, seen.unknown) == (3, ("all-tasks",), ())
     checkpoint = make_checkpoint(data, lineage=Lineage(stages=(Stage(name="pretrain"),)), images={})
     save_pretrained(tmp_path / "unknown", checkpoint)

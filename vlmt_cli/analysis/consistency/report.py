@@ -1,6 +1,6 @@
 """``vgc.json``: MT-VGC of models, with all that reproducing and checking it needs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -8,9 +8,10 @@ import msgspec
 from vlmt_cli.analysis.consistency.vgc import Consistency, Difference
 from vlmt_cli.base.files import write_bytes
 from vlmt_cli.paper import table
+from vlmt_cli.runs.best import BestOrLast
 
 VGC_FILE = "vgc.json"
-FORMAT = "vlmt vgc 4"
+FORMAT = "vlmt vgc 5"
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,21 @@ class Sight:
 
 
 @dataclass(frozen=True)
+class TakenWeights:
+    """Which weights of a run were measured.
+
+    Attributes:
+        kind: its best or its last.
+        iteration: after which they were taken.
+        unfinished: how far the run was, where it had not come to its end, as ``iteration 50 of 3,000``.
+    """
+
+    kind: BestOrLast
+    iteration: int
+    unfinished: str
+
+
+@dataclass(frozen=True)
 class Measured:
     """One model.
 
@@ -40,6 +56,7 @@ class Measured:
         consistency: MT-VGC and all its parts.
         predictions: the files of what it said.
         gallery: the page of its contradictions, in the report's folder; None where there is none.
+        weights: of each checkpoint that is a run, by its name.
     """
 
     checkpoints: dict[str, str]
@@ -49,6 +66,7 @@ class Measured:
     consistency: Consistency
     predictions: tuple[str, ...]
     gallery: str | None
+    weights: dict[str, TakenWeights] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

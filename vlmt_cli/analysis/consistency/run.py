@@ -28,7 +28,13 @@ from vlmt_cli.analysis.consistency.models import (
 from vlmt_cli.analysis.consistency.names import TASK_SPLITS, NamedModel, find_models, home
 from vlmt_cli.analysis.consistency.outcome import judge_outcome
 from vlmt_cli.analysis.consistency.pairings import VQA_REFCOCO, pair_texts
-from vlmt_cli.analysis.consistency.report import ConsistencyReport, Measured, Sight, write_report
+from vlmt_cli.analysis.consistency.report import (
+    ConsistencyReport,
+    Measured,
+    Sight,
+    TakenWeights,
+    write_report,
+)
 from vlmt_cli.analysis.consistency.texts import Texts, find_texts, singles, within
 from vlmt_cli.analysis.consistency.vgc import DEFAULT_RIGHT, rule_of
 from vlmt_cli.base.progress import Progress
@@ -38,6 +44,7 @@ from vlmt_cli.evaluation.run import tensor_cores
 from vlmt_cli.evaluation.setup import open_model
 from vlmt_cli.features.coverage import examples_with_features
 from vlmt_cli.runs.best import BestOrLast, find_weights
+from vlmt_cli.runs.trained import trained_of
 from vlmt_cli.tasks.process import ALONE, Process
 
 GALLERY = 60
@@ -93,7 +100,9 @@ def run_vgc(
     tasks_of = _tasks_of(models)
     taken = {name: find_weights(name, weights) for name in tasks_of}
     sources = {name: examine_checkpoint(name, tasks, data, features, load) for name, tasks in tasks_of.items()}
+    trained = {name: trained_of(name, weight) for name, weight in taken.items()}
     notes = [f"Of {name}: {weight}" for name, weight in taken.items() if weight.kind]
+    notes += [f"{name} is unfinished ({far})." for name, far in trained.items() if far and not far.finished]
     notes += [note for model in models for note in _untrained(model, sources)]
     if partial:
         texts, left_out = _with_features(texts, sources.values())
@@ -128,6 +137,11 @@ def run_vgc(
             compared.consistency[model.name],
             tuple(str(part.path) for task, name in model.checkpoints.items() for part in parts[name, task]),
             compared.galleries[model.name],
+            {
+                name: TakenWeights(weight.kind, far.iteration, "" if far.finished else str(far))
+                for name, weight in taken.items()
+                if name in model.sources and weight.kind and (far := trained[name])
+            },
         )
         for model in models
     }
