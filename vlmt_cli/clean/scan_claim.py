@@ -93,6 +93,7 @@ def notes(report: ScanReport) -> list[str]:
     if empty := [each.path for each in report.mixture if not each.records]:
         names = ", ".join(quoted(path) for path in empty[:_EXAMPLES])
         said.append(f"{count(len(empty), 'file')} without records (such as {names}).")
+    said += _sampled(report)
     if report.without_image:
         said.append(f"{count(report.without_image, 'record')} without an image.")
     if report.unmet:
@@ -124,6 +125,24 @@ def notes(report: ScanReport) -> list[str]:
     if report.hit_records and not any(each.has_texts for each in report.benchmarks.values()):
         said.append("The index has no texts of these benchmarks: an image that was seen does not mean a seen question.")
     return said
+
+
+def _sampled(report: ScanReport) -> list[str]:
+    """Say of files that their lists sample what training sees of them."""
+    lines = []
+    for each in report.mixture:
+        if each.sampling is None or each.seen_records == each.records:
+            continue
+        what = f"{quoted(each.path)} is sampled by its list ({escaped(each.sampling)}), and all its records are counted"
+        if each.seen_records is None:
+            lines.append(f"{what}: which of them training sees, is drawn at random.")
+        else:
+            hits = f"{each.seen_hit_records or 0:,} of {count(each.hit_records, 'record')} with test images among them"
+            lines.append(f"{what}: training sees {each.seen_records:,} of {each.records:,}, {hits}.")
+    more = (
+        [f"And {len(lines) - _SHOWN:,} further sampled files: report.json lists them."] if len(lines) > _SHOWN else []
+    )
+    return lines[:_SHOWN] + more
 
 
 def _only_partly(each: Partly) -> str:
@@ -198,10 +217,12 @@ def markdown(report: ScanReport) -> str:
     lines += [f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |" for row in rows]
     lines += ["", "## What was passed over, and what the index lacks", ""]
     lines += [f"- {_plain(note)}" for note in [*notes(report), *gaps(report)]] or ["- Nothing."]
-    lines += ["", "## Files", "", "| file | form | records | with test images |", "|---|---|---:|---:|"]
-    lines += [
-        f"| {_plain(each.path)} | {each.form} | {each.records:,} | {each.hit_records:,} |" for each in report.mixture
-    ]
+    is_sampled = any(each.sampling for each in report.mixture)
+    header = ["file", "form", "records", "with test images", *(["sampled"] if is_sampled else [])]
+    lines += ["", "## Files", "", f"| {' | '.join(header)} |", f"|---|---|---:|---:|{'---|' * is_sampled}"]
+    for each in report.mixture:
+        cells = [_plain(each.path), each.form, f"{each.records:,}", f"{each.hit_records:,}"]
+        lines.append(f"| {' | '.join([*cells, *([_plain(each.sampling or '')] if is_sampled else [])])} |")
     return "\n".join(lines) + "\n"
 
 

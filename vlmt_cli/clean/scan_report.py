@@ -28,7 +28,9 @@ class ScannedFile(_Model):
         path: as it was given, or as its list names it.
         form: its key in ``mixtures.forms.FORMS``.
         sampling: how its list samples it.
-        records, hit_records: of it.
+        records, hit_records: of it, all of them.
+        seen_records, seen_hit_records: those of them that training sees, as its list samples it; None where these are
+            drawn at random.
     """
 
     path: str
@@ -36,6 +38,8 @@ class ScannedFile(_Model):
     sampling: str | None
     records: NonNegativeInt
     hit_records: NonNegativeInt
+    seen_records: NonNegativeInt | None = None
+    seen_hit_records: NonNegativeInt | None = None
 
 
 class HitBenchmark(_Model):

@@ -59,6 +59,7 @@ def scan_sources(
     from vlmt_cli.clean.scan_report import ScannedFile
     from vlmt_cli.clean.verdicts import settled
     from vlmt_cli.commands.show import progress
+    from vlmt_cli.mixtures.sampling import seen_records
 
     work = Work(index, rules, source, pictures, spans is not None)
     units, owner = units_of(sources)
@@ -79,9 +80,16 @@ def scan_sources(
         parts.append(hits.set_column(0, "file", pa.array([each.name] * len(hits), pa.string())))
         if spans is not None and file.spans is not None and all(part.spans is not None for part in of_file):
             spans[each] = file.spans
+        seen = seen_records(each.sampling, file.records)
         scanned.append(
             ScannedFile(
-                path=each.name, form=each.form, sampling=each.sampling, records=file.records, hit_records=len(hit)
+                path=each.name,
+                form=each.form,
+                sampling=each.sampling,
+                records=file.records,
+                hit_records=len(hit),
+                seen_records=None if seen is None else len(seen),
+                seen_hit_records=None if seen is None else sum(record in seen for record in hit),
             )
         )
     return scanned, tally, all_hits(parts)
