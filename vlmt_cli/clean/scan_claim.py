@@ -139,10 +139,8 @@ def _sampled(report: ScanReport) -> list[str]:
         else:
             hits = f"{each.seen_hit_records or 0:,} of {count(each.hit_records, 'record')} with test images among them"
             lines.append(f"{what}: training sees {each.seen_records:,} of {each.records:,}, {hits}.")
-    more = (
-        [f"And {len(lines) - _SHOWN:,} further sampled files: report.json lists them."] if len(lines) > _SHOWN else []
-    )
-    return lines[:_SHOWN] + more
+    rest = len(lines) - _SHOWN
+    return lines[:_SHOWN] + ([f"And {rest:,} further sampled files: report.json lists them."] if rest > 0 else [])
 
 
 def _only_partly(each: Partly) -> str:
