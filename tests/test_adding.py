@@ -217,7 +217,7 @@ def test_test_images_are_known_without_annotations(tmp_path):
 @pytest.mark.parametrize(
     ("question", "annotations", "error"),
     [
-        (QUESTION, [], f"question 51 has no annotation in {ANNOTATED}"),
+        (QUESTION, [ANNOTATION | {"question_id": 52}], f"question 51 has no annotation in {ANNOTATED}"),
         (QUESTION | {"image_id": -3}, [ANNOTATION], f"{ASKED}: record 0: 'coco:-3' is not an image key"),
     ],
 )
