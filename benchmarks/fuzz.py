@@ -237,7 +237,8 @@ def readers(folder: Path) -> dict[str, tuple[list[Path], Callable[[], object]]]:
     from vlmt_cli.datasets.official import all_datasets
     from vlmt_cli.datasets.options import Options
     from vlmt_cli.datasets.prepared import read_manifest
-    from vlmt_cli.evaluation.scores import by_task, read_scores
+    from vlmt_cli.evaluation.score_tables import by_task
+    from vlmt_cli.evaluation.scores import read_scores
     from vlmt_cli.runs.best import read_best
     from vlmt_cli.runs.checkpoint import load_checkpoint
     from vlmt_cli.runs.metrics import cut_metrics, first_seed, is_finished, read_metrics

@@ -10,7 +10,8 @@ from analysis.handmade_runs import write_run
 from vlmt_cli.base.errors import VlmtError
 from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.evaluation.bootstrap import Estimate
-from vlmt_cli.evaluation.scores import TaskScore, make_scores, official_split, write_scores
+from vlmt_cli.evaluation.score_tables import official_split
+from vlmt_cli.evaluation.scores import TaskScore, make_scores, write_scores
 from vlmt_cli.runs.metrics import append, read_metrics
 from vlmt_cli.runs.recipe import read_recipe
 

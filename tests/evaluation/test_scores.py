@@ -12,18 +12,8 @@ from vlmt_cli.base.recipes import load_recipe
 from vlmt_cli.datasets.table import TASKS, TWELVE
 from vlmt_cli.evaluation.bootstrap import Estimate, estimate
 from vlmt_cli.evaluation.contamination import contrast
-from vlmt_cli.evaluation.scores import (
-    TaskScore,
-    averages,
-    by_task,
-    comparable_figures,
-    make_scores,
-    official_split,
-    paper_rows,
-    read_scores,
-    table2,
-    write_scores,
-)
+from vlmt_cli.evaluation.score_tables import by_task, comparable_figures, official_split, paper_rows, table2
+from vlmt_cli.evaluation.scores import TaskScore, averages, make_scores, read_scores, write_scores
 from vlmt_cli.paper import table
 from vlmt_cli.runs.recipe import Recipe
 

@@ -17,7 +17,7 @@ from vlmt_cli.base.errors import UsageError
 from vlmt_cli.commands.extract import _photos, read_regions
 from vlmt_cli.evaluation.evaluate import evaluate
 from vlmt_cli.evaluation.predict_photos import Networks, make_extractor
-from vlmt_cli.evaluation.scores import why_not_compared
+from vlmt_cli.evaluation.score_tables import why_not_compared
 from vlmt_cli.evaluation.setup import open_stores
 from vlmt_cli.features.grid import PATCHES, backbone_grid, cell_means, cells, pixels_grid, side_of
 from vlmt_cli.features.pixels import WIDTH

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.recipes import load_recipe, recipes_folder
 from vlmt_cli.datasets.table import GROUPS, TASKS, TWELVE
-from vlmt_cli.evaluation.scores import paper_rows
+from vlmt_cli.evaluation.score_tables import paper_rows
 from vlmt_cli.paper import table
 from vlmt_cli.runs.recipe import (
     RECIPE,

@@ -133,7 +133,7 @@ def _show_rows(rows: "Sequence[Table2Row]", intervals: bool, paper: bool) -> Non
 
     from vlmt_cli.analysis.relations.table2 import seed_mark
     from vlmt_cli.commands.show import stdout, table
-    from vlmt_cli.evaluation.scores import NOTHING, table2_columns
+    from vlmt_cli.evaluation.score_tables import NOTHING, table2_columns
 
     header, keys = table2_columns(name for row in rows for name in row.tasks)
     header += ["\nover ST", "beats\nST in", "\nmodels", "param-\neters"]
@@ -164,7 +164,7 @@ def _show_rows(rows: "Sequence[Table2Row]", intervals: bool, paper: bool) -> Non
 
 def _paper_of(row: str, nothing: str) -> list[str]:
     """Return what the paper has in the last four columns, all of test scores."""
-    from vlmt_cli.evaluation.scores import paper_rows
+    from vlmt_cli.evaluation.score_tables import paper_rows
 
     published = paper_rows()[row]
     return [nothing, nothing, published["models"], published["params"]]
@@ -172,7 +172,8 @@ def _paper_of(row: str, nothing: str) -> list[str]:
 
 def _show_recalls(rows: "Sequence[Table2Row]", paper: bool) -> None:
     from vlmt_cli.analysis.relations.table2 import KS, paper_recalls
-    from vlmt_cli.evaluation.scores import COLUMNS, NOTHING
+    from vlmt_cli.evaluation.score_tables import NOTHING
+    from vlmt_cli.evaluation.scores import COLUMNS
 
     tasks = [task for task in ("coco", "flickr30k") if any(task in row.tasks for row in rows)]
     lines = []
@@ -228,7 +229,8 @@ def _show_notes(
     from vlmt_cli.commands.show import say, stdout
     from vlmt_cli.datasets.table import TWELVE
     from vlmt_cli.evaluation.marks import MEANING
-    from vlmt_cli.evaluation.scores import COLUMNS, official_split
+    from vlmt_cli.evaluation.score_tables import official_split
+    from vlmt_cli.evaluation.scores import COLUMNS
 
     scores = [(task, score) for row in rows for task, score in row.tasks.items()]
     notes = _means_that_compare(rows) if paper else []
@@ -295,7 +297,8 @@ def _sizes(rows: "Sequence[Table2Row]") -> list[str]:
     less."""
     from vlmt_cli.analysis.relations.table2 import other_sizes
     from vlmt_cli.base.words import listed
-    from vlmt_cli.evaluation.scores import COLUMNS, PAPERS_PARAMETERS
+    from vlmt_cli.evaluation.score_tables import PAPERS_PARAMETERS
+    from vlmt_cli.evaluation.scores import COLUMNS
 
     notes = []
     models = [row.parameters / row.models for row in rows if row.parameters is not None]

@@ -163,7 +163,7 @@ def evaluate(
     check_computing(asked := Computing(device, gpus, processes))
     check_gpus(asked)
 
-    from vlmt_cli.evaluation.scores import PAPERS_PARAMETERS, compares
+    from vlmt_cli.evaluation.score_tables import PAPERS_PARAMETERS, compares
 
     options = {
         "source": model, "data": data, "folder": to, "weights": weights, "tasks": tasks, "split": split,
@@ -218,7 +218,7 @@ def _evaluate_here(process: "Process", options: dict[str, Any]) -> "Evaluation |
 def _table(result: "Evaluation", in_full: bool, paper: bool) -> "Table":
     """Lay scores out as the paper's table 2, or in full with a row a metric and its interval."""
     from vlmt_cli.commands.show import table
-    from vlmt_cli.evaluation.scores import by_task, table2
+    from vlmt_cli.evaluation.score_tables import by_task, table2
 
     tasks, title = result.scores.tasks, "Scores in %"
     if in_full:
@@ -243,7 +243,8 @@ def _notes(result: "Evaluation", contaminated: bool, intervals: bool) -> list[st
     """Say what the numbers of the table do not."""
     from vlmt_cli.datasets.table import TASKS
     from vlmt_cli.evaluation.marks import is_leaked, marks_explained
-    from vlmt_cli.evaluation.scores import COLUMNS, concluded, shortlist_explained
+    from vlmt_cli.evaluation.score_tables import concluded, shortlist_explained
+    from vlmt_cli.evaluation.scores import COLUMNS
 
     notes = []
     if (trained := result.scores.trained) and not trained.finished:

@@ -14,7 +14,8 @@ from vlmt_cli.analysis.relations.trunks import (
 from vlmt_cli.commands.show import stdout, table
 from vlmt_cli.commands.sweep_options import NO_PAPER
 from vlmt_cli.evaluation.marks import MEANING, VALIDATION
-from vlmt_cli.evaluation.scores import COLUMNS, NOTHING
+from vlmt_cli.evaluation.score_tables import NOTHING
+from vlmt_cli.evaluation.scores import COLUMNS
 
 GAIN = (
     "AT - ST compares models as their recipes train them: the trunk of an all-tasks model has the updates of all tasks,"

@@ -8,7 +8,8 @@ from vlmt_cli.analysis.relations.ablations import RECIPES, TABLES, ablation_tabl
 from vlmt_cli.base.recipes import load_recipe
 from vlmt_cli.datasets.table import GROUPS, TASKS, TWELVE
 from vlmt_cli.evaluation.bootstrap import Estimate
-from vlmt_cli.evaluation.scores import TaskScore, make_scores, official_split, write_scores
+from vlmt_cli.evaluation.score_tables import official_split
+from vlmt_cli.evaluation.scores import TaskScore, make_scores, write_scores
 from vlmt_cli.runs.recipe import Recipe
 
 # As printed in table 6; its two curriculum averages are swapped there, and these are table 10's.

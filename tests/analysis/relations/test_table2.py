@@ -13,7 +13,8 @@ from vlmt_cli.analysis.schedule.convergence import convergence
 from vlmt_cli.datasets.table import GROUPS, TASKS, TWELVE
 from vlmt_cli.evaluation.bootstrap import Estimate
 from vlmt_cli.evaluation.contamination import Contamination
-from vlmt_cli.evaluation.scores import TaskScore, make_scores, official_split, paper_rows, write_scores
+from vlmt_cli.evaluation.score_tables import official_split, paper_rows
+from vlmt_cli.evaluation.scores import TaskScore, make_scores, write_scores
 
 # What sections 4.1 to 4.4 say of table 2. AT->ST's average is printed as 69.51 there, and as 69.55 in the table; of
 # AT w/o G4 it says 67.96 over G1 to G3.

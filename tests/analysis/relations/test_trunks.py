@@ -13,7 +13,8 @@ from vlmt_cli.commands.trunks_tables import notes, show_trunks, trunks_json
 from vlmt_cli.datasets.table import TASKS, TWELVE
 from vlmt_cli.evaluation.bootstrap import Estimate
 from vlmt_cli.evaluation.contamination import Contamination
-from vlmt_cli.evaluation.scores import TaskScore, make_scores, official_split, write_scores
+from vlmt_cli.evaluation.score_tables import official_split
+from vlmt_cli.evaluation.scores import TaskScore, make_scores, write_scores
 
 ALONE = ("visual7w", "nlvr2")
 

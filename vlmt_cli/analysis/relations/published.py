@@ -8,7 +8,8 @@ from vlmt_cli.analysis.relations.table2 import KS, Score, Table2Row
 from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.evaluation.bootstrap import Estimate
 from vlmt_cli.evaluation.run_scores import run_scores
-from vlmt_cli.evaluation.scores import COLUMNS, NOTHING, TaskScore, compares
+from vlmt_cli.evaluation.score_tables import NOTHING, compares
+from vlmt_cli.evaluation.scores import COLUMNS, TaskScore
 from vlmt_cli.paper import table
 from vlmt_cli.runs.recipe import read_recipe
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from vlmt_cli.base.errors import UsageError
 from vlmt_cli.evaluation.run_scores import run_scores
-from vlmt_cli.evaluation.scores import SCORES_FILE, read_scores, why_not_compared
+from vlmt_cli.evaluation.score_tables import why_not_compared
+from vlmt_cli.evaluation.scores import SCORES_FILE, read_scores
 from vlmt_cli.runs.best import BestOrLast, find_weights
 from vlmt_cli.runs.recipe import read_recipe
 

@@ -16,15 +16,8 @@ from vlmt_cli.datasets.table import TASKS, TWELVE
 from vlmt_cli.evaluation.bootstrap import Estimate, coverage_explained
 from vlmt_cli.evaluation.marks import MEANING, mark_of
 from vlmt_cli.evaluation.run_scores import evaluate_command
-from vlmt_cli.evaluation.scores import (
-    COLUMNS,
-    TaskScore,
-    averages,
-    comparable_figures,
-    compares,
-    official_split,
-    paper_rows,
-)
+from vlmt_cli.evaluation.score_tables import comparable_figures, compares, official_split, paper_rows
+from vlmt_cli.evaluation.scores import COLUMNS, TaskScore, averages
 from vlmt_cli.paper import numbers, table
 
 _RECALLS = {"AT clean": "token per dataset", "AT w/o G4 clean": "AT w/o G4"}

@@ -19,7 +19,8 @@ from vlmt_cli.base.words import count
 from vlmt_cli.datasets.table import TWELVE
 from vlmt_cli.evaluation.marks import MEANING, mark_of
 from vlmt_cli.evaluation.run_scores import run_scores
-from vlmt_cli.evaluation.scores import COLUMNS, TaskScore, compares
+from vlmt_cli.evaluation.score_tables import compares
+from vlmt_cli.evaluation.scores import COLUMNS, TaskScore
 from vlmt_cli.paper import table
 from vlmt_cli.runs.best import BestOrLast
 from vlmt_cli.runs.folders import LINEAGE, trunk_of
