@@ -108,6 +108,8 @@ CASES = {
         r"refs\(unc\).p: \$\[0\]: sentence 4 has neither sent nor raw"),
     "refcoco: a pickle of another kind": ("refcoco", refs() | {"refs(unc).p": pickle.dumps(7)}, "expected `array`"),
     "refcoco: a pickle cut short": ("refcoco", refs() | {"refs(unc).p": pickle.dumps(REFS)[:-9]}, r"intact pickle"),
+    "refcoco: a pickle that is not packed": (
+        "refcoco", {"refs(unc).p.gz": pickle.dumps(REFS), "instances.json": INSTANCES}, r"unc\).p.gz: cannot be read"),
     "refcoco: a box of three": (
         "refcoco", refs(REFS[0], annotations=[INSTANCES["annotations"][0] | {"bbox": [1, 2, 3]}]),
         r"instances.json: \$.annotations\[0\].bbox: .*length 4"),

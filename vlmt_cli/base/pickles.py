@@ -40,9 +40,10 @@ def read_pickle(path: Path) -> Any:
         with open_member(path) if archive_of(path) else open_file(path) as file:
             data = (gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file).read(most + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"cannot be read ({printable(error)})", where=path) from error
+        raise DataError(f"cannot be read ({printable(error)})", where=path, todo=_AGAIN) from error
     if len(data) > most:
-        raise DataError(f"is longer than {most:,} bytes, which a pickle of plain data never is", where=path)
+        what = f"is longer than {most:,} bytes, which a pickle of plain data never is"
+        raise DataError(what, where=path, todo=_AGAIN)
     return loads(data, path)
 
 

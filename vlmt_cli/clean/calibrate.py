@@ -99,7 +99,8 @@ def read_pairs(path: Path) -> list[tuple[str, str]]:
     try:
         lines = read_file(path).decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot be read as pairs of files ({error})", where=path) from error
+        todo = "give a text file with two names of files a line, a tab or comma between them"
+        raise DataError(f"cannot be read as pairs of files ({error})", where=path, todo=todo) from error
     pairs: list[tuple[str, str]] = []
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):

@@ -96,7 +96,8 @@ def sha256_of(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror or error})", where=path) from error
+        todo = "see that it is there, and that you may read it"
+        raise DataError(f"cannot be read ({error.strerror or error})", where=path, todo=todo) from error
 
 
 def files_below(path: Path) -> list[Path]:

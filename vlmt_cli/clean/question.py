@@ -69,7 +69,8 @@ def list_hash(path: Path) -> str:
         with open_file(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror or error})", where=path) from error
+        todo = "see that it is there, and that you may read it"
+        raise DataError(f"cannot be read ({error.strerror or error})", where=path, todo=todo) from error
 
 
 def options_for(datasets: Sequence[str], known: Sequence[str], options: dict[str, Any], files: bool) -> dict[str, Any]:

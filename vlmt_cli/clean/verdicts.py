@@ -50,7 +50,8 @@ def read_verdicts(path: Path) -> Verdicts:
     try:
         text = read_text(path)
     except FileNotFoundError as error:
-        raise DataError(f"cannot be read as verdicts ({error.strerror})", where=path) from error
+        todo = "name the file that the gallery page saved"
+        raise DataError(f"cannot be read as verdicts ({error.strerror})", where=path, todo=todo) from error
     judged: dict[ImagePair, tuple[str, int]] = {}
     for number, line in enumerate(text.splitlines(), 1):
         words = line.partition("#")[0].split()
