@@ -34,7 +34,7 @@ def repository(tmp_path, vlmt):
     (tmp_path / "ids.txt").write_text("25\n")
     code, _, err = vlmt(
         *("index", "add", f"ours={tmp_path / 'ids.txt'}", "--source", "coco"),
-        *("--to", tmp_path / "benchmarks.parquet", "--data", tmp_path / "data"),
+        *("--to", tmp_path / "benchmarks.parquet", "--data", tmp_path),
     )
     assert code == 0, err
     return tmp_path

@@ -90,7 +90,13 @@ def test_a_prompt_that_every_record_has_is_no_text(vlmt, tmp_path: Path) -> None
 
 def test_own_benchmarks_join_the_built_in_ones(vlmt, tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("val2014/COCO_val2014_000000000009.jpg 9\nnobody/knows.jpg\n")
-    _, _, said = vlmt("index", "add", f"refcocog-test={tmp_path / 'list.txt'}", "--data", tmp_path / "data")
+    data = tmp_path / "data"
+    code, _, said = vlmt("index", "add", f"refcocog-test={tmp_path / 'list.txt'}", "--data", data)
+    assert code == 3 and "there is no such folder; name the data folder" in said and not data.exists()
+    code, _, said = vlmt("scan", tmp_path / "list.txt", "--data", data)
+    assert code == 3 and "there is no such folder; name the data folder" in said and not data.exists()
+    data.mkdir()
+    _, _, said = vlmt("index", "add", f"refcocog-test={tmp_path / 'list.txt'}", "--data", data)
     assert "1 image of the file cannot be named" in said
     shown = json.loads(vlmt("index", "--data", tmp_path / "data", "--json")[1])
     assert (shown["refcocog-test"]["known"], shown["coco-test"]["in_coco_train2017"]) == (2_588, 4_407)

@@ -16,6 +16,7 @@ IMAGES = ["coco/train2017/000000318219.jpg", "vg/VG_100K_2/107933.jpg", "elsewhe
 
 
 def arguments(folder, name):
+    (folder / name).mkdir(exist_ok=True)
     return ["scan", f"{folder}/pool", "--data", f"{folder}/{name}", "--against", "refcoco,pope"]
 
 

@@ -33,6 +33,7 @@ from vlmt_cli.commands.options import (
     Weights,
     check_data,
     check_features,
+    check_named,
     grouped,
 )
 
@@ -138,6 +139,7 @@ def evaluate(
             "--gpus": gpus, "--processes": processes, "--device": device != "auto",
             "--batch-size": batch_size != BATCH, "--weights": weights != "best",
         }  # fmt: skip
+        check_named(data)
         evaluate_predictions(given, others, control, data, to, as_json)
         return
     given.check_unused()

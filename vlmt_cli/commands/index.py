@@ -7,7 +7,7 @@ import typer
 
 from vlmt_cli.commands.embedding import Embed, loader
 from vlmt_cli.commands.index_calibrate import calibrate
-from vlmt_cli.commands.options import DATA, DataFolder, DataKeys, Json, RecipeName, check_data
+from vlmt_cli.commands.options import DATA, DataFolder, DataKeys, Json, RecipeName, check_data, check_named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +41,7 @@ def index(context: typer.Context, data: DataFolder = DATA, files: IndexFiles = N
       vlmt index add mybench=questions.jsonl --to mybench.parquet
     """
     if context.invoked_subcommand is None:
+        check_named(data)
         from vlmt_cli.clean.own_index import known_index
 
         _show(known_index(data, files or ()), as_json)
@@ -101,6 +102,7 @@ def add(
     from vlmt_cli.commands.show import say
     from vlmt_cli.datasets.options import Options
 
+    check_named(data)
     pairs = [_parse(each) for each in given]
     own = [name for name, path in pairs if path is None]
     if embed and not any(path and (images or path.is_dir()) for _, path in pairs):

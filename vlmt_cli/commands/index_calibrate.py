@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vlmt_cli.commands.embedding import loader
-from vlmt_cli.commands.options import DATA, DataFolder, Json
+from vlmt_cli.commands.options import DATA, DataFolder, Json, check_named
 
 if TYPE_CHECKING:
     from vlmt_cli.clean.calibrate import Calibration, Curve
@@ -56,6 +56,7 @@ def calibrate(
     from vlmt_cli.clean.own_index import known_index
     from vlmt_cli.commands.show import progress, say
 
+    check_named(data)
     if bool(folders) == bool(pairs):
         raise UsageError("needs folders of images or --pairs", todo="give the one or the other")
     known = read_pairs(pairs) if pairs else []

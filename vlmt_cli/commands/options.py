@@ -157,6 +157,16 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
     return takes_fields
 
 
+def check_named(data: Path) -> None:
+    """Raise a DataError where a data folder is named and missing: a typing error would become a new folder.
+
+    Without a name there need be none, as where only what is built in is asked for.
+    """
+    if data != DATA and not data.is_dir():
+        todo = f"name the data folder with --data or VLMT_DATA, or make it with mkdir {shlex.quote(str(data))}"
+        raise DataError("there is no such folder", where=data, todo=todo)
+
+
 def check_data(data: Path) -> None:
     """Raise a DataError where there is no data folder."""
     if not data.is_dir():

@@ -8,7 +8,7 @@ import typer
 
 from vlmt_cli.commands.embedding import Cosine, Embed, with_embeddings
 from vlmt_cli.commands.index import IndexFiles
-from vlmt_cli.commands.options import DATA, Croissant, DataFolder, Json, Launcher, Sbatch
+from vlmt_cli.commands.options import DATA, Croissant, DataFolder, Json, Launcher, Sbatch, check_named
 from vlmt_cli.commands.scan_ways import Engine, Merge, Ray, Shard, Shards
 
 if TYPE_CHECKING:
@@ -144,6 +144,7 @@ def scan(
     from vlmt_cli.commands.show import say
     from vlmt_cli.mixtures.rules import NO_RULES, read_rules
 
+    check_named(data)
     if check and write:
         raise UsageError("--check and --write exclude each other", todo="leave one of them out")
     if check and croissant:

@@ -26,6 +26,7 @@ from vlmt_cli.commands.options import (
     Partial,
     Weights,
     check_features,
+    check_named,
     grouped,
 )
 from vlmt_cli.commands.vgc_answers import OfAnswers, vgc_answers
@@ -98,6 +99,7 @@ def vgc(
       vlmt vgc --pairing gqa-graph --predictions A=a.jsonl --predictions B=b.jsonl --boxes 0-1000
     """
     if given.export or given.predictions:
+        check_named(data)
         others = {"--model": model, "--features": features, "--gpus": gpus, "--processes": processes}
         vgc_answers(given, others, data, to, tagger, right, partial, gallery, as_json)
         return

@@ -33,7 +33,8 @@ def scanned(tmp_path_factory):
     mixture = [{"id": str(n), "image": name, "conversations": []} for n, name in enumerate(shown)]
     (folder / "mix.json").write_text(json.dumps(mixture))
     assert (
-        run("scan", str(folder / "mix.json"), "--against", "pope", "--out", str(folder / "scan"), "--data", "none") == 0
+        run("scan", str(folder / "mix.json"), "--against", "pope", "--out", str(folder / "scan"), "--data", str(folder))
+        == 0
     )
     return folder, rows_of_files([folder / "labels.jsonl"], "pope"), [*range(19), twin]
 
