@@ -86,6 +86,26 @@ def test_joined_indexes_lose_no_image_and_leave_out_what_their_parts_hold() -> N
     assert "vg:3" in aliases_of(both)["alias"].to_pylist()
 
 
+def test_a_list_that_joins_a_benchmark_keeps_what_is_known_of_it() -> None:
+    known = make_index(
+        {"b-test": Benchmark("B test", "b", "its authors", "MIT", 2, coco_split="val2014", missing=("put x there",))},
+        image_rows("b-test", pa.array(["coco:1", "coco:2"])),
+        LINKS.empty_table(),
+    )
+    other = make_index({"b-test": Benchmark("b-test", "b-test", "ids.txt", of=1)}, *known_rows("coco:3"))
+    joined = join_indexes([known, other, other])
+    said = joined.benchmarks["b-test"]
+    assert (said.title, said.family, said.missing, joined.known) == ("B test", "b", ("put x there",), {"b-test": 3})
+    assert (said.source, said.licence) == ("its authors and ids.txt", "its authors: MIT")
+    official = make_index({"b-test": Benchmark("B", "b", "official files", of=4)}, *known_rows("coco:4"))
+    said = join_indexes([known, other, official]).benchmarks["b-test"]
+    assert (said.title, said.source, said.licence, said.missing) == ("B", "official files", "", ())
+
+
+def known_rows(key: str) -> tuple[pa.Table, pa.Table]:
+    return image_rows("b-test", pa.array([key])), LINKS.empty_table()
+
+
 def test_benchmarks_are_named_alone_by_family_or_all_together() -> None:
     index = builtin_index()
     assert choose(index, "refcoco, pope,coco-val") == ["refcoco-test", "pope", "pope-aokvqa", "pope-gqa", "coco-val"]

@@ -106,6 +106,24 @@ def test_own_benchmarks_join_the_built_in_ones(vlmt, tmp_path: Path) -> None:
     assert "Flickr photos" in said and "are COCO images" not in said
 
 
+def test_an_official_test_file_that_is_not_there_stays_a_gap(vlmt, tmp_path: Path) -> None:
+    (tmp_path / "raw" / "nlvr2").mkdir(parents=True)
+    for number, part in enumerate(("test1", "test2")):
+        name = f"{part}-0-0-img{number}"
+        row = {"identifier": f"{part}-0-0-0", "sentence": "Two dogs.", "label": "True", "left_url": "https://a.org/1"}
+        row |= {
+            "right_url": "https://a.org/2",
+            "directory": 1,
+            "synset": "dog",
+            "query": "dogs",
+            "extra_validations": [],
+        }
+        (tmp_path / "raw" / "nlvr2" / f"{part}.json").write_text(json.dumps(row) + "\n")
+        code, said, err = vlmt("index", "add", "nlvr2", "--data", tmp_path)
+        assert code == 0, f"{err} {name}"
+        assert ("test2 is not in the list; put test2.json below raw/nlvr2 and run" in said) == (part == "test1")
+
+
 def test_a_part_of_a_crosswalk_says_that_it_is_one(vlmt, tmp_path: Path) -> None:
     raw = tmp_path / "raw" / "vg_qa"
     raw.mkdir(parents=True)

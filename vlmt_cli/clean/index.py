@@ -31,6 +31,8 @@ EMBEDDINGS = pa.schema([("model", pa.string()), ("image", pa.string()), ("embedd
 """``model`` by its SHA-256, ``embedding`` as float16 of length 1."""
 ALIASES = pa.schema([("alias", pa.string()), ("benchmark", pa.string()), ("image", pa.string()), ("how", pa.string())])
 
+OFFICIAL = "official files"
+"""The source of a benchmark that was made from them: what is true of it then replaces what others say."""
 AGAIN = "make it again with vlmt index add"
 BENCHMARK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,79}", re.ASCII)
 _MOST_PAIRS = 50_000_000
@@ -136,7 +138,10 @@ def image_rows(benchmark: str, images: pa.Array, texts: pa.Array | None = None) 
 
 
 def join_indexes(indexes: Iterable[Index]) -> Index:
-    """Join indexes; a benchmark of several has the images of all, and what the last says of it."""
+    """Join indexes; a benchmark of several has the images of all.
+
+    What is true of it says the last that was made from official files, or else the first; the sources of all are named.
+    """
     benchmarks: dict[str, Benchmark] = {}
     images, links, looks = [IMAGES.empty_table()], [LINKS.empty_table()], [LOOKS.empty_table()]
     embeddings, models = [EMBEDDINGS.empty_table()], dict[str, EmbeddingModel]()
@@ -150,7 +155,8 @@ def join_indexes(indexes: Iterable[Index]) -> Index:
             before = benchmarks.get(name, benchmark)
             of = None if None in (before.of, benchmark.of) else max(before.of or 0, benchmark.of or 0)
             split = benchmark.coco_split or before.coco_split
-            benchmarks[name] = msgspec.structs.replace(benchmark, of=of, coco_split=split)
+            said = benchmark if benchmark.source == OFFICIAL else _with_source(before, benchmark.source)
+            benchmarks[name] = msgspec.structs.replace(said, of=of, coco_split=split, replaced_by=benchmark.replaced_by)
     replaced = [
         name
         for name, benchmark in benchmarks.items()
@@ -165,6 +171,18 @@ def join_indexes(indexes: Iterable[Index]) -> Index:
         models,
     )
     return without(joined, replaced) if replaced else joined
+
+
+def _with_source(benchmark: Benchmark, source: str) -> Benchmark:
+    """Return what is true of a benchmark of which a further source has images; its licence is that of its own list."""
+    sources = benchmark.source.split(" and ")
+    if not source or source in sources:
+        return benchmark
+    licence = benchmark.licence
+    if licence and len(sources) == 1:
+        licence = f"{benchmark.source}: {licence}"
+    joined = f"{benchmark.source} and {source}" if benchmark.source else source
+    return msgspec.structs.replace(benchmark, source=joined, licence=licence)
 
 
 def without(index: Index, names: Iterable[str]) -> Index:

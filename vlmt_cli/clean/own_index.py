@@ -18,7 +18,7 @@ from vlmt_cli.base.identity import LINKS, links_table, same_image
 from vlmt_cli.base.keys import SOURCES
 from vlmt_cli.base.words import listed, printable
 from vlmt_cli.clean.builtin_index import builtin_index
-from vlmt_cli.clean.index import EMBEDDINGS, LOOKS, Benchmark, Index, image_rows, join_indexes, make_index
+from vlmt_cli.clean.index import EMBEDDINGS, LOOKS, OFFICIAL, Benchmark, Index, image_rows, join_indexes, make_index
 from vlmt_cli.clean.index_file import read_index
 from vlmt_cli.clean.splits import role_of
 from vlmt_cli.clean.texts import hash_texts
@@ -43,12 +43,15 @@ def known_index(data: Path | None = None, given: Sequence[Path] = ()) -> Index:
     return join_indexes([builtin_index(), *(read_index(path) for path in [*own, *given])])
 
 
-def index_of_datasets(examples: Mapping[str, Prepared], val: bool) -> Index:
+def index_of_datasets(
+    examples: Mapping[str, Prepared], val: bool, absent: Mapping[str, Sequence[str]] | None = None
+) -> Index:
     """Make an index of the test sets of official files, and of all identity links that they give.
 
     Args:
         examples: datasets, and crosswalks, as they were read.
         val: whether validation sets join.
+        absent: of some datasets the official test files that are not there, as paths below ``raw``.
     """
     benchmarks: dict[str, Benchmark] = {}
     rows, links = [image_rows("", pa.array([], pa.string()))], [LINKS.empty_table()]
@@ -70,13 +73,21 @@ def index_of_datasets(examples: Mapping[str, Prepared], val: bool) -> Index:
             benchmarks[benchmark] = Benchmark(
                 f"{DATASETS[name].title} {split}",
                 name,
-                source="official files",
+                source=OFFICIAL,
                 of=len(keys.unique()),
                 is_scored=is_test,
                 coco_split=_COCO_SPLITS.get(name) if is_test else None,
+                missing=tuple(_not_there(file, name) for file in (absent or {}).get(name, ())) if is_test else (),
             )
             rows.append(image_rows(benchmark, keys, said))
     return make_index(benchmarks, pa.concat_tables(rows), pa.concat_tables(links))
+
+
+def _not_there(file: str, name: str) -> str:
+    """Say of an official test file that the index does not know its images, and what to do."""
+    folder, _, file = file.rpartition("/")
+    part = file.partition(".")[0]
+    return f"{part} is not in the list; put {file} below raw/{folder} and run vlmt index add {name}"
 
 
 def index_of_file(

@@ -178,7 +178,7 @@ def _of_datasets(data: Path, names: list[str], val: bool, options: "Options") ->
     from vlmt_cli.commands.show import say
     from vlmt_cli.datasets.clean_command import listed_files
     from vlmt_cli.datasets.crosswalks import BUILTIN_REST, IMAGES, VG_FILE
-    from vlmt_cli.datasets.official import addresses, missing_files, raw_files, raw_folder
+    from vlmt_cli.datasets.official import absent_tests, addresses, missing_files, raw_files, raw_folder
     from vlmt_cli.datasets.table import CROSSWALKS, DATASETS
 
     raw = require_raw(data)
@@ -195,7 +195,7 @@ def _of_datasets(data: Path, names: list[str], val: bool, options: "Options") ->
         if "vg_images" in names and BUILTIN_REST in notes:
             where, listed = raw_folder(data, "vg_images") / VG_FILE, count(notes[IMAGES], "image")
             say(f"{where} lists {listed}, and is a part: of the other images of Visual Genome it adds nothing.")
-        return index_of_datasets(examples, val)
+        return index_of_datasets(examples, val, {name: absent_tests(data, name) for name in chosen})
 
 
 def _show(index: "Index", as_json: bool, names: "Sequence[str] | None" = None) -> None:
