@@ -15,7 +15,7 @@ from PIL import Image
 
 from vlmt_cli.base.cluster import read_shard
 from vlmt_cli.base.errors import DataError, UsageError, VlmtError
-from vlmt_cli.commands.extract import _photos
+from vlmt_cli.commands.extract_input import photos_in
 from vlmt_cli.features.extract import extract
 from vlmt_cli.features.extractor import Extractor, network_extractor
 from vlmt_cli.features.pixels import WIDTH, pixels_extractor
@@ -114,7 +114,7 @@ def test_a_photo_without_its_tail_and_a_tiff_are_photos(tmp_path):
     picture.save(folder / "1.jpg")
     (folder / "1.jpg").write_bytes((folder / "1.jpg").read_bytes()[:-20])
     picture.save(folder / "2.tif")
-    photos, failed = _photos([str(folder)])
+    photos, failed = photos_in([str(folder)])
     result = extract(photos, tmp_path / "store", MAKE("cpu"))
     assert (result.written, result.failed, failed) == (2, {}, {})
 
@@ -136,7 +136,7 @@ def test_values_that_are_no_numbers_are_named(files, tmp_path):
 
 SLOW = """
 import sys, time
-from vlmt_cli.commands.extract import _photos
+from vlmt_cli.commands.extract_input import photos_in
 from vlmt_cli.features.extract import extract
 from vlmt_cli.features import store_writer
 from features.test_extract import MAKE

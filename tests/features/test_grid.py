@@ -14,7 +14,7 @@ from PIL import Image
 from transformers import AutoImageProcessor, AutoModel, BitImageProcessorPil, ResNetConfig, ResNetModel
 
 from vlmt_cli.base.errors import UsageError
-from vlmt_cli.commands.extract import _photos, read_regions
+from vlmt_cli.commands.extract_input import photos_in, read_regions
 from vlmt_cli.evaluation.evaluate import evaluate
 from vlmt_cli.evaluation.predict_photos import Networks, make_extractor
 from vlmt_cli.evaluation.score_tables import why_not_compared
@@ -126,7 +126,7 @@ def test_referring_expressions_choose_among_given_boxes_too(trained_world, tmp_p
     keys = {image for path in tables for (image,) in pq.read_table(path)["images"].to_pylist()}
     photos = tmp_path / "photos"
     photos.mkdir()
-    for key, path in _photos([str(trained_world / "images")])[0]:
+    for key, path in photos_in([str(trained_world / "images")])[0]:
         if key in keys:
             shutil.copy(path, photos)
     store, data = tmp_path / "grid", ("--data", str(trained_world))

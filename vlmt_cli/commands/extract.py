@@ -1,6 +1,5 @@
 """``vlmt extract``: photos to region features."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,21 +13,27 @@ from vlmt_cli.commands.devices import (
     check_gpus,
     devices_of,
 )
+from vlmt_cli.commands.extract_input import (
+    BACKBONE,
+    DETECTOR,
+    check_boxes,
+    check_grid,
+    given_boxes,
+    maker,
+    photos_in,
+    read_regions,
+    refuse_unused,
+    store_name,
+    workers_for,
+)
 from vlmt_cli.commands.options import DATA, DataFolder, Json, Launcher, Sbatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from vlmt_cli.base.boxes import BoxArray
     from vlmt_cli.features.extract import Extracted, File
-    from vlmt_cli.features.extractor import Extractor
 
-BACKBONE = "facebook/dinov2-base"
-DETECTOR = "PekingU/rtdetr_r50vd"
 REGIONS = "100"
-LARGEST_GRID = 100
 JOBS = 16
-FEW = 1000  # photos, for which no process is started to decode them
 NAMED = 10  # unreadable photos that are named one by one
 
 
@@ -133,24 +138,24 @@ def extract(
         raise UsageError(f"there is no extractor {extractor!r}", todo="choose detector or pixels")
     most, grid = read_regions(REGIONS if regions is None else regions)
     if grid is not None:
-        _check_grid(grid, extractor, detector, boxes)
+        check_grid(grid, extractor, detector, boxes)
     asked = Computing(device, gpus, launcher=launcher)
     check_computing(asked)
     is_own = extractor == "detector" and detector == vg_x152.X152
     chosen: dict[str, object] = {"--detector": detector, "--regions": grid is None and regions}
     if extractor == "pixels":  # which has nothing for a GPU to do
         on_gpus = {"--gpus": gpus, "--device": device.startswith("cuda")}
-        _refuse(chosen | {"--backbone": backbone} | on_gpus, "the pixels extractor has no use for {}")
+        refuse_unused(chosen | {"--backbone": backbone} | on_gpus, "the pixels extractor has no use for {}")
         asked = Computing("cpu")
     elif boxes is not None:
         chosen["--detector"] = detector and not is_own
-        _refuse(chosen, "--boxes gives the boxes, so that {} changes nothing")
+        refuse_unused(chosen, "--boxes gives the boxes, so that {} changes nothing")
     if launcher is None:
-        _refuse({"--shards": shards}, "{} goes with --launcher")
+        refuse_unused({"--shards": shards}, "{} goes with --launcher")
     if merge:
         others = {"--limit": limit, "a folder": folders, "--batch": batch, "--workers": workers, "--gpus": gpus,
                   "--device": device != "auto", "--box-format": box_format}  # fmt: skip
-        _refuse(others, "--merge takes all photos of the shards as they are, and has no use for {}")
+        refuse_unused(others, "--merge takes all photos of the shards as they are, and has no use for {}")
     check_gpus(asked)
     own = vg_x152.DetectorOptions(weights, config, mode, precision)
     if not is_own:
@@ -169,13 +174,13 @@ def extract(
     files: list[File] = []
     skipped: dict[str, str] = {}
     if not merge:
-        _check_boxes(boxes, box_format)
-        files, skipped = _photos(folders or [str(data / "images")])
-        given = _boxes(boxes, box_format, data, files)
+        check_boxes(boxes, box_format)
+        files, skipped = photos_in(folders or [str(data / "images")])
+        given = given_boxes(boxes, box_format, data, files)
 
     from vlmt_cli.features import shards as parts
 
-    name = vg_x152.store_name(own, boxes) if is_own else _name(extractor, detector, backbone, boxes, grid)
+    name = vg_x152.store_name(own, boxes) if is_own else store_name(extractor, detector, backbone, boxes, grid)
     store = to or data / "features" / name
     if merge:
         with progress("Merging") as update:
@@ -187,9 +192,9 @@ def extract(
     if is_own:
         make = vg_x152.maker(own, boxes is not None, most, batch)
     else:
-        make = _maker(extractor, files, store, detector if boxes is None else None, backbone, most, grid, batch)
+        make = maker(extractor, files, store, detector if boxes is None else None, backbone, most, grid, batch)
     if workers is None:
-        workers = _workers(len(files[:limit]), devices, launcher)
+        workers = workers_for(len(files[:limit]), devices, launcher)
     job = parts.Job(files[:limit], store, make, devices, batch, given, workers)
     with progress("Extracting") as update:
         if launcher:
@@ -202,148 +207,6 @@ def extract(
         store = parts.shard_of(job, number, of).store
         say(f"Shard {number} of {of}; when all are there: vlmt extract --merge --to {to or job.store}")
     _show(store, {"store": str(store), **msgspec.to_builtins(result)}, as_json)
-
-
-def read_regions(text: str) -> tuple[int, int | None]:
-    """Read ``--regions``.
-
-    Returns:
-        How many boxes are detected, and a side of the grid instead of them: 0 for the backbone's own patches, None for
-        no grid.
-
-    Raises:
-        UsageError: it is none of the three.
-    """
-    from vlmt_cli.base.errors import UsageError
-
-    if text == "patches":
-        return 1, 0
-    kind, _, number = text.rpartition(":")
-    value = int(number) if number.isascii() and number.isdecimal() and len(number) < 10 else 0
-    if kind in ("", "grid") and value and not (kind and value > LARGEST_GRID):
-        return (1, value) if kind else (value, None)
-    todo = f"give a number of boxes, grid:N for N x N cells (N from 1 to {LARGEST_GRID}), or patches"
-    raise UsageError(f"--regions cannot be {text!r}", todo=todo)
-
-
-def _refuse(given: Mapping[str, object], why: str) -> None:
-    """Refuse the first option that was given and changes nothing; ``why`` has {} for its name."""
-    from vlmt_cli.base.errors import UsageError
-
-    for name, value in given.items():
-        if value:
-            raise UsageError(why.format(name), todo="leave it out")
-
-
-def _check_grid(side: int, extractor: str, detector: str | None, boxes: str | None) -> None:
-    """Refuse what a grid excludes."""
-    from vlmt_cli.base.errors import UsageError
-
-    if boxes is not None:
-        raise UsageError("--boxes are regions, and a grid's cells are others", todo="leave one of the two out")
-    if extractor == "pixels" and not side:
-        raise UsageError("the pixels extractor has no patches", todo="give a grid, such as --regions grid:10")
-    if extractor == "detector" and detector is not None:
-        raise UsageError("a grid takes no detector", todo="leave --detector out, and name a --backbone of transformers")
-
-
-def _name(extractor: str, detector: str, backbone: str, boxes: str | None, grid: int | None) -> str:
-    """Name the default store."""
-    from vlmt_cli.features.networks import short_name
-
-    cells = None if grid is None else f"grid-{grid}" if grid else "patches"
-    if extractor == "pixels":
-        return "-".join(filter(None, ["pixels", cells or (boxes and Path(boxes).stem)]))
-    return f"{cells or (Path(boxes).stem if boxes else short_name(detector))}+{short_name(backbone)}"
-
-
-def default_store() -> str:
-    """Name the store that the command makes without options."""
-    return f"{Path(DETECTOR).name}+{Path(BACKBONE).name}"
-
-
-def _workers(photos: int, devices: list[str], launcher: str | None) -> int:
-    """Choose how many processes decode for each device, beside the one that runs the extractor.
-
-    A few photos on a CPU are decoded sooner than such a process has started, and a cluster's job on CPUs has one.
-    """
-    import os
-
-    if devices[0] == "cpu" and (photos < FEW or launcher):
-        return 0
-    return max(1, min(8, (os.cpu_count() or 1) // len(devices) - 1))
-
-
-def _is_file_of_boxes(boxes: str | None) -> bool:
-    from vlmt_cli.features.given_boxes import ALL_CANDIDATES, WITH_CANDIDATES
-
-    return boxes is not None and boxes not in (*WITH_CANDIDATES, ALL_CANDIDATES)
-
-
-def _check_boxes(boxes: str | None, form: str | None) -> None:
-    from vlmt_cli.base.errors import UsageError
-    from vlmt_cli.base.schema import nearest
-    from vlmt_cli.features.given_boxes import ALL_CANDIDATES, FORMS, WITH_CANDIDATES
-
-    is_file = _is_file_of_boxes(boxes)
-    if form is not None and not is_file:
-        raise UsageError("--box-format describes a file given with --boxes", todo="leave it out")
-    if form not in (None, *FORMS):
-        raise UsageError(f"there is no box format {form!r}", todo=f"choose {' or '.join(FORMS)}")
-    if boxes is not None and is_file and not Path(boxes).suffix and not Path(boxes).exists():
-        known = (*WITH_CANDIDATES, ALL_CANDIDATES)
-        raise UsageError(
-            f"there is no file {boxes!r}, and no dataset with boxes of this name", todo=nearest(boxes, known)
-        )
-
-
-def _boxes(boxes: str | None, form: str | None, data: Path, photos: "list[File]") -> "dict[str, BoxArray] | None":
-    from vlmt_cli.features.given_boxes import FORMS, candidate_boxes, read_boxes
-
-    if boxes is None:
-        return None
-    if _is_file_of_boxes(boxes):
-        return read_boxes(Path(boxes), form or FORMS[0], photos)
-    return candidate_boxes(data / "examples", boxes)
-
-
-def _photos(folders: list[str]) -> "tuple[list[File], dict[str, str]]":
-    """Find the photos, and what is passed over with the reason."""
-    from vlmt_cli.clean.image_files import NOT_AN_IMAGE, image_files
-
-    files, skipped = image_files(folders)
-    photos = [(file.image, file.path) for file in files]
-    return photos, {skip.path: skip.reason for skip in skipped if skip.reason != NOT_AN_IMAGE}
-
-
-def _maker(
-    extractor: str,
-    files: "list[File]",
-    store: Path,
-    detector: str | None,
-    backbone: str,
-    regions: int,
-    grid: int | None,
-    batch: int,
-) -> "Callable[[str], Extractor]":
-    """Return what makes the extractor in each process."""
-    from functools import partial
-
-    from vlmt_cli.commands.show import say
-    from vlmt_cli.features.extractor import network_extractor
-    from vlmt_cli.features.grid import backbone_grid, pixels_grid
-    from vlmt_cli.features.pixels import pixels_extractor, sample_clusters
-
-    if extractor == "detector" and grid is not None:
-        return partial(backbone_grid, backbone=backbone, side=grid, batch=batch)
-    if extractor == "detector":
-        return partial(network_extractor, detector=detector, backbone=backbone, max_regions=regions, batch=batch)
-    # All stores beside each other share them, so that given boxes get the class scores of proposed ones.
-    path = store.parent / "pixels.clusters.npy"
-    if not path.exists():
-        say(f"Clustering crops of a sample of the photos into {path}")
-    clusters = sample_clusters(path, files)
-    return partial(pixels_extractor, clusters) if grid is None else partial(pixels_grid, clusters, grid)
 
 
 def _complain(result: "Extracted") -> None:

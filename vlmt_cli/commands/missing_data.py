@@ -71,7 +71,7 @@ def missing_data(recipes: "Sequence[Recipe]", data: Path, new: bool = True) -> l
 
 def _detected(stores: Sequence[Path], named: Collection[str | None], data: Path, is_drawn: bool) -> Path:
     """Say which store of detected regions there is, or will be; what a store holds, only its name says here."""
-    from vlmt_cli.commands.extract import default_store
+    from vlmt_cli.commands.extract_input import default_store
 
     names = sorted(path.parent.name for path in stores if "candidates" not in path.parent.name)
     chosen = next((name for name in sorted(filter(None, named))), None)
