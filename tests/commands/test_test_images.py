@@ -74,6 +74,7 @@ def test_their_copies_are_removed_and_looked_for(tmp_path, vlmt, identity):
     raw = tmp_path / "raw"
     write(raw / "coco", {"dataset_coco.json": {"images": [image(n, "train") for n in (9, 7, 489209)]}})
     write(raw / "guesswhat", {"guesswhat.test.jsonl": LOST})
+    write(raw / "refcoco+", {"refs(unc).p": Pickle([{**REFS[1], "image_id": 7000, "file_name": ""}])})
     refs = {"refs(unc).p": SILENT, "instances.json": INSTANCES}
     write(raw / "refcoco", refs)
     data = ("--data", tmp_path)
@@ -82,7 +83,8 @@ def test_their_copies_are_removed_and_looked_for(tmp_path, vlmt, identity):
     report = json.loads((tmp_path / "clean" / "report.json").read_text())
     kept = {f"{split['dataset']} {split['split']}": split["kept"] for split in report["splits"]}
     assert kept["coco train"] == kept["guesswhat test-without-examples"] == kept["refcoco testA-without-examples"] == 1
-    assert report["union"] == ["refcoco", "guesswhat"] and "images without" in str(report["notes"])
+    assert report["union"] == ["refcoco", "refcoco+", "guesswhat"]
+    assert all("images without" in str(report["notes"][name]) for name in report["union"])
     assert vlmt("clean", "--check", *data)[0] == 0
     assert json.loads(vlmt("data", "explain", "coco:9", *data, "--json")[1])[-1]["split"] == "testA-without-examples"
     assert "testA images alone 1" in vlmt("data", "status", *data)[1]

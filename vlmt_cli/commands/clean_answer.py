@@ -94,7 +94,7 @@ def answer(
             warnings=warnings_of(splits, links, examples, asked.datasets, missing),
             texts=texts.result(),
             absent_test_files=[file for name in examples for file in absent_tests(data, name)],
-            notes={name: each.manifest.notes for name, each in examples.items() if each.manifest.splits},
+            notes={name: each.manifest.notes for name, each in examples.items() if each.manifest.has_images},
             near_duplicates=duplicates,
             crosswalk=crosswalk_of(examples, links),
             mixtures=mixtures,

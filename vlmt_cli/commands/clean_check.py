@@ -167,13 +167,15 @@ def _new_files(data: Path, report: "Report", examples: "dict[str, Prepared]", no
     """Say which official files came since the split was made, and which test sets with them."""
     from vlmt_cli.clean.splits import role_of
     from vlmt_cli.datasets.official import raw_folder
+    from vlmt_cli.datasets.prepared import ALONE
 
     known = {(split.dataset, split.split) for split in report.splits}
     added, warnings = now.keys() - report.files.keys(), []
     for name, tables in examples.items():
         folder = raw_folder(data, name).name
         new = [f"raw/{folder}/{file}" for file in tables.manifest.sha256 if f"{folder}/{file}" in added]
-        tests = [split for split in tables.manifest.splits if role_of(split) == "test" and (name, split) not in known]
+        splits = [*tables.manifest.splits, *(f"{split}{ALONE}" for split in tables.manifest.test_images)]
+        tests = [split for split in splits if role_of(split) == "test" and (name, split) not in known]
         too = f"; the test images of {name} {', '.join(tests)} were looked for, too" if tests else ""
         if new:
             warnings.append(f"{', '.join(new)} came after the split was made{too}.")

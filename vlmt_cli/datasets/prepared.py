@@ -68,6 +68,11 @@ class Manifest(msgspec.Struct, frozen=True):
     test_images: dict[str, int] = {}
 
     @property
+    def has_images(self) -> bool:
+        """Whether there are examples, or test images without any; a crosswalk has neither."""
+        return bool(self.splits or self.test_images)
+
+    @property
     def parts(self) -> tuple[str, ...]:
         """The tables that there must be, without ``.parquet``."""
         return (*self.splits, "links", *([TEST_IMAGES] if self.test_images else []))
