@@ -73,7 +73,8 @@ def results(world, tmp_path_factory):
     (folder / "run" / "config.json").write_text("{}")
     records = [{"image": "vg/VG_100K_2/107933.jpg", "conversations": []}, {"conversations": []}]
     (folder / "mix.jsonl").write_text("".join(f"{json.dumps(record)}\n" for record in records))
-    images = pa.table({"image": ["coco/train2014/COCO_train2014_000000410707.jpg", "a.jpg"]})
+    coco = [f"coco/train2014/COCO_train2014_{number:012}.jpg" for number in (410707, 9)]
+    images = pa.table({"image": [*coco, "a.jpg"]})
     pq.write_table(images, folder / "names.parquet")
     rows = pq.read_table(world / "examples" / "refcoco" / "testA.parquet").to_pylist()
     boxes = [{"sent_id": int(row["example_id"]), "box": row["box"]} for row in rows]
