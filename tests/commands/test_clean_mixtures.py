@@ -82,6 +82,8 @@ def test_the_check_looks_at_what_was_written(vlmt, both, tested):
     data, _ = both
     code, out, err = vlmt("clean", "--check", "--data", data)
     assert code == 0 and "3 records of mixtures" in out, err
+    assert "Still open: 1 image of the mixture mix that nothing names." in out.replace("\n", " ")
+    assert json.loads(vlmt("clean", "--check", "--data", data, "--json")[1])["open"]
     path = data / "clean" / "mixtures" / "mix" / "b.jsonl"
     content = path.read_bytes()
     path.write_text(json.dumps({"image": next(iter(tested)), "conversations": []}) + "\n")

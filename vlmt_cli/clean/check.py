@@ -47,6 +47,7 @@ class Checked:
         first: the first leak of each split.
         problems: what else is wrong with it.
         records: how many records of mixtures that were written with it were looked at.
+        open: what of these could not be compared or read.
     """
 
     split_hash: str
@@ -57,6 +58,7 @@ class Checked:
     first: list[Leak]
     problems: list[str] = field(default_factory=list)
     records: int = 0
+    open: list[str] = field(default_factory=list)
 
 
 def check_split(folder: Path, splits: Sequence[Split], links: pa.Table, identity: str) -> tuple[Checked, Overlap]:

@@ -11,6 +11,7 @@ from vlmt_cli.datasets.table import TWELVE
 
 if TYPE_CHECKING:
     from vlmt_cli.clean.report import NearDuplicates, Report
+    from vlmt_cli.clean.scan import Tally
 
 UNUSED = "of an image that no dataset here has"
 # Files passed over for these reasons cannot show an image of the datasets.
@@ -36,7 +37,8 @@ def open_points(report: "Report") -> list[str]:
     - where image files were compared: images of the datasets without a file that could be decoded; files that are
       damaged; files that were passed over, but for those that hold no image and those whose image no dataset has;
       and borderline pairs without a verdict;
-    - images of a mixture that nothing names, and its records that could not be read.
+    - images of a mixture that nothing names, or that were not compared with all test sets; its records that could not
+      be read, or that speak of an image and show none.
 
     Returns:
         Each as part of a sentence, warnings together as the first; empty when nothing stands open.
@@ -51,11 +53,31 @@ def open_points(report: "Report") -> list[str]:
     if outside := [test for test in report.test_images_after if test not in report.union and _left_of(report, test)]:
         points.append(f"test images of {', '.join(outside)} are left, outside the union")
     for each in report.mixtures:
-        if each.unnamed:
-            points.append(f"{count(each.unnamed, 'image')} of the mixture {each.name} that nothing names")
-        if each.damaged:
-            points.append(f"{count(each.damaged, 'record')} of the mixture {each.name} that could not be read")
+        points += _open_in_mixture(each.name, each.unnamed, each.partly, each.damaged, each.unmet)
     return points + (_open_files(report.near_duplicates) if report.near_duplicates else [])
+
+
+def open_in_mixture(name: str, tally: "Tally", partly: int) -> list[str]:
+    """List what stands open of a mixture, as ``open_points`` does.
+
+    Args:
+        name: the mixture's.
+        tally: what its scan met.
+        partly: how many of its images were not compared with all test sets, though they could be looked up.
+    """
+    return _open_in_mixture(name, sum(tally.unnamed.values()), partly, tally.damaged_records, tally.unmet)
+
+
+def _open_in_mixture(name: str, unnamed: int, partly: int, damaged: int, unmet: int) -> list[str]:
+    of = f"of the mixture {name}"
+    alone = f"{of} with an address or a hash alone, not compared with all test sets"
+    said = {
+        f"{count(unnamed, 'image')} {of} that nothing names": unnamed,
+        f"{count(partly, 'image')} {alone}": partly,
+        f"{count(damaged, 'record')} {of} that could not be read": damaged,
+        f"{count(unmet, 'record')} {of} with <image> in the text, and no image": unmet,
+    }
+    return [point for point, number in said.items() if number]
 
 
 def not_looked_for(report: "Report") -> list[str]:
@@ -164,9 +186,10 @@ def mixtures(report: "Report") -> list[str]:
         named = (
             f"; {count(each.unnamed, 'image')} of {each.images:,} {be(each.unnamed)} not named" if each.unnamed else ""
         )
+        partly = f"; {each.partly:,} {be(each.partly)} not compared with all test sets" if each.partly else ""
         said = ", ".join(map(quoted, each.unnamed_examples))
         sentences.append(
             f"Mixture {each.name}: {each.removed:,} of {count(each.records, 'record')} {show}"
-            f"{named}{f' (such as {said})' if named and said else ''}."
+            f"{named}{f' (such as {said})' if named and said else ''}{partly}."
         )
     return sentences

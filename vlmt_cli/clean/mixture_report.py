@@ -27,7 +27,9 @@ class MixtureReport(_Model):
     Attributes:
         records, removed, removed_under_paper_identity: of all its files.
         images, unnamed: images in its records, and those of them that nothing names, with examples.
+        partly: images with an address or a hash alone, and not compared with all test sets.
         damaged: records that could not be read.
+        unmet: records without an image whose text says ``<image>``.
         by_test_set, by_relation: removed records.
         sha256: of the files written, by their path below the mixture's folder; pictures are left out.
         hash: the SHA-256 of the lines "SHA-256, two spaces, path" of these; None where nothing was written.
@@ -41,7 +43,9 @@ class MixtureReport(_Model):
     images: int
     unnamed: int
     unnamed_examples: list[str]
+    partly: int = 0
     damaged: int
+    unmet: int = 0
     by_test_set: dict[str, int]
     by_relation: dict[str, int]
     sha256: dict[str, str] = {}

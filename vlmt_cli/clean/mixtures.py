@@ -40,6 +40,7 @@ class ScannedMixture:
         files: what they have.
         tally: what else was met.
         hits: rows of ``HITS``; benchmarks are test sets.
+        partly: images that were not compared with all test sets, though they could be looked up.
     """
 
     given: Mixture
@@ -47,6 +48,7 @@ class ScannedMixture:
     files: Sequence[ScannedFile]
     tally: Tally
     hits: pa.Table
+    partly: int = 0
 
 
 def index_of_tests(overlap: Overlap, last: str, tests: Collection[str] | None = None) -> ScanIndex:
@@ -128,7 +130,9 @@ def report_of(mixture: ScannedMixture, removing: pa.Table, by_paper: pa.Table) -
         images=mixture.tally.images,
         unnamed=sum(mixture.tally.unnamed.values()),
         unnamed_examples=[name for names in mixture.tally.examples.values() for name in names][:3],
+        partly=mixture.partly,
         damaged=mixture.tally.damaged_records,
+        unmet=mixture.tally.unmet,
         by_test_set=_counted(removing, "benchmark"),
         by_relation={how: n for how in HOW if (n := _counted(removing, "how").get(how))},
     )

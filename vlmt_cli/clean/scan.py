@@ -376,6 +376,14 @@ def _count_unnamed(tally: Tally, is_known: NDArray[np.bool_], folders: pa.Array,
             tally.examples[folder] = mine.unique().slice(0, _EXAMPLES).to_pylist()
 
 
+def partly_compared(tally: Tally, index: ScanIndex) -> int:
+    """Count the images without a name that could be looked up, but not in all benchmarks."""
+    every = index.ways.values()
+    return sum(
+        images for way, images in tally.ways.items() if not all(ways.intersection(way.split("+")) for ways in every)
+    )
+
+
 def hit_images(hits: pa.Table) -> dict[str, int]:
     """Count each benchmark's distinct images among some hits."""
     distinct = hits.group_by(["benchmark", "image"]).aggregate([])

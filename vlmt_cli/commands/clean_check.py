@@ -64,6 +64,7 @@ def check(data: Path, folder: Path, fast: bool, as_json: bool) -> None:
     unprotected = without_tests(not_looked_for(report), checked.tests)  # whose test set may have come since
     names = ", ".join(unprotected)
     unseen = f" Test images of {names} were not looked for{known_to_scan(unprotected)}." if unprotected else ""
+    unseen += f" Still open: {'; '.join(checked.open)}." if checked.open else ""
     if not as_json:
         stdout().print(
             f"Clean: none of {checked.examples:,} kept examples{records} shows a test image of"

@@ -23,6 +23,7 @@ def scan_mixtures(given: "Sequence[Mixture]", overlap: "Overlap", last: str, fol
         folder: of the split, in which none of them may lie.
     """
     from vlmt_cli.clean.mixtures import ScannedMixture, index_of_tests, refuse_inside
+    from vlmt_cli.clean.scan import partly_compared
     from vlmt_cli.commands.scan_sources import scan_sources
     from vlmt_cli.mixtures.opening import sources_of
     from vlmt_cli.mixtures.rules import NO_RULES
@@ -34,7 +35,7 @@ def scan_mixtures(given: "Sequence[Mixture]", overlap: "Overlap", last: str, fol
         sources = sources_of(each.path)
         refuse_inside(each, sources, folder)
         files, tally, hits = scan_sources(sources, index, NO_RULES, each.source)
-        scanned.append(ScannedMixture(each, sources, files, tally, hits))
+        scanned.append(ScannedMixture(each, sources, files, tally, hits, partly_compared(tally, index)))
     return scanned
 
 
@@ -48,9 +49,11 @@ def check_mixtures(checked: "Checked", folder: Path, report: "Report", overlap: 
 
     from vlmt_cli.base.errors import DataError
     from vlmt_cli.clean.check import Leak
+    from vlmt_cli.clean.claim import open_in_mixture
     from vlmt_cli.clean.mixture_report import FOLDER
     from vlmt_cli.clean.mixtures import hashes_below, index_of_tests, written_sources
     from vlmt_cli.clean.removal import LAST_RELATION
+    from vlmt_cli.clean.scan import partly_compared
     from vlmt_cli.commands.scan_sources import scan_sources
     from vlmt_cli.mixtures.rules import NO_RULES
 
@@ -65,7 +68,7 @@ def check_mixtures(checked: "Checked", folder: Path, report: "Report", overlap: 
             problems.append(f"{where / changed[0]} is not what was written with the split")
         try:
             sources = written_sources(folder, each)
-            files, _, hits = scan_sources(sources, index, NO_RULES, sources_of_names.get(each.name))
+            files, tally, hits = scan_sources(sources, index, NO_RULES, sources_of_names.get(each.name))
         except DataError as error:
             problems.append(f"{error.where} {error.what}")
         else:
@@ -77,6 +80,7 @@ def check_mixtures(checked: "Checked", folder: Path, report: "Report", overlap: 
                 checked,
                 leaks=checked.leaks + leaks,
                 records=checked.records + sum(file.records for file in files),
+                open=[*checked.open, *open_in_mixture(each.name, tally, partly_compared(tally, index))],
             )
         checked = replace(checked, first=[*checked.first, *found], problems=[*checked.problems, *problems])
     return checked
