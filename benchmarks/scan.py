@@ -147,7 +147,7 @@ def measure(only: str, path: Path) -> dict[str, float]:
             from vlmt_cli.app import app
 
             before, out = 0.0, path.with_name("scanned")
-            folders = ("--write", out / "clean", "--out", out, "--data", path.with_name("nowhere"))
+            folders = ("--write", out / "clean", "--out", out, "--data", path.parent)
             with contextlib.redirect_stdout(io.StringIO()):
                 app(["scan", str(path), *map(str, folders)], standalone_mode=False)
         else:
