@@ -152,3 +152,14 @@ def test_what_capitals_and_a_final_period_cost_is_said(task, form, given, right,
     said = f"{stricter} of 5 answers would score more without capitals, outer blanks and a final period"
     assert any(line.startswith(said) for line in judged.said) == bool(stricter)
     assert judged.scores.sum() == {"gqa": 4 if form == "llava" else 1, "vqa": 1, "pope": 2}[task]
+
+
+def test_answers_that_are_null_or_empty_are_counted_and_how_they_count_is_said():
+    said, right = ["yes", None, " ", "no"], pa.array(["yes", "yes", "no", "no"])
+    judged = scored("vqa", said, targets=right)
+    assert judged.said[0] == "Warning: 2 of 4 predictions have no answer, and count as wrong."
+    assert judged.scores.tolist() == [1, 0, 0, 1]
+    judged = scored("pope", said, targets=right)
+    assert judged.said[0] == "Warning: 2 of 4 predictions have no answer, and are read as yes, by the benchmark's rule."
+    assert "no answer" in scored("mme", said, targets=right).said[0]
+    assert not any("no answer" in line for line in scored("gqa", ["yes"] * 4, targets=right).said)

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from vlmt_cli.base.errors import DataError, UsageError
-from vlmt_cli.evaluation.answers.text_boxes import boxes_in, parse_convention, read_boxes
+from vlmt_cli.evaluation.answers.text_boxes import boxes_in, in_words, parse_convention, read_boxes
 
 SAID = {
     "[135, 114, 1016, 672]": [135, 114, 1016, 672],
@@ -46,6 +46,7 @@ WRITE = {
     "pixels:xyxy": lambda boxes, sizes: boxes,
     "pixels:xywh": lambda boxes, sizes: np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]]),
     "0-1:xyxy": lambda boxes, sizes: boxes / np.tile(sizes, 2),
+    "0-100:xyxy": lambda boxes, sizes: np.round(100 * boxes / np.tile(sizes, 2)),
     "0-1000:xyxy": lambda boxes, sizes: np.round(1000 * boxes / np.tile(sizes, 2)),
     "0-1000:xywh": lambda boxes, sizes: WRITE["pixels:xywh"](np.round(1000 * boxes / np.tile(sizes, 2)), sizes),
 }
@@ -60,7 +61,7 @@ def test_the_data_tell_the_convention_and_how_many_boxes_disagree(convention, si
     written[3] = np.nan
     read = read_boxes(written, sizes, "auto", "file")
     assert (read.convention, read.decided, read.without, read.against) == (convention, True, 1, 3)
-    assert np.abs(read.corners[4:] - boxes[4:]).max() < 2
+    assert np.abs(read.corners[4:] - boxes[4:]).max() < (max(side) / 100 if convention == "0-100:xyxy" else 2)
 
 
 def test_what_the_data_do_not_tell_is_asked():
@@ -82,7 +83,21 @@ def test_a_stated_convention_is_taken_whatever_the_data_show():
     assert located.convention == "loc1024:yxyx" and located.corners.tolist() == [[0, 240, 160, 480]]
 
 
-@pytest.mark.parametrize("text", ["percent", "pixels:xxyy", "0-100", ""])
+@pytest.mark.parametrize(
+    ("written", "stated", "rather"),
+    [("0-100:xyxy", "pixels", "0-100"), ("0-1:xyxy", "pixels", "0-1"), ("0-100:xyxy", "0-1000", "0-100"),
+     ("0-1000:xyxy", "pixels", "0-1000"), ("pixels:xyxy", "0-1000", "pixels"), ("pixels:xyxy", "pixels", ""),
+     ("0-1000:xyxy", "loc1024:xyxy", ""), ("0-1000:xyxy", "0-1000", "")],
+)  # fmt: skip
+def test_boxes_that_contradict_what_is_stated_are_warned_of_with_their_number(written, stated, rather):
+    boxes, sizes = drawn(np.random.default_rng(4))
+    read = read_boxes(WRITE[written](boxes, sizes), sizes, stated, "file")
+    assert (read.rather, read.within) == (rather, 400 if rather else 0)
+    warning = f"boxes lie {'in their images' if rather == 'pixels' else 'within ' + rather.replace('-', ' to ')}"
+    assert (f"Warning: 400 of 400 {warning}" in in_words(read, 400)) == bool(rather)
+
+
+@pytest.mark.parametrize("text", ["percent", "pixels:xxyy", "0-10", ""])
 def test_an_unknown_convention_is_refused(text):
     with pytest.raises(UsageError, match="there is no convention"):
         parse_convention(text)

@@ -70,6 +70,28 @@ def judge(predicted: Predicted, rows: Rows, joined: Joined, boxes: str = text_bo
     """
     known = rows.known[joined.rows]
     at, to = joined.predicted[known], joined.rows[known]
+    judged = _by_rule(predicted, rows, joined, at, to, boxes)
+    return replace(judged, said=(*_unanswered(predicted.answers.take(pa.array(at)), rows), *judged.said))
+
+
+def _unanswered(answers: pa.Array, rows: Rows) -> tuple[str, ...]:
+    """Say how many answers are null or empty, where no other sentence counts them, and how they count."""
+    if rows.kind in ("referring", "verification"):
+        return ()
+    nothing = pc.sum(pc.equal(pc.utf8_trim_whitespace(answers.fill_null("")), ""), min_count=0).as_py()
+    if not nothing:
+        return ()
+    is_pope = rows.kind == YES_NO and rows.task != "mme"
+    counts = ("is", "are") if is_pope else ("counts", "count")
+    how = "read as yes, by the benchmark's rule" if is_pope else "as wrong"
+    what = f"{nothing:,} of {count(len(answers), 'prediction')}"
+    return (f"Warning: {what} {'has' if nothing == 1 else 'have'} no answer, and {counts[nothing > 1]} {how}.",)
+
+
+def _by_rule(
+    predicted: Predicted, rows: Rows, joined: Joined, at: NDArray[np.int64], to: NDArray[np.int64], boxes: str
+) -> Judgement:
+    """Score M predictions by the rule of the benchmark's kind."""
     answers = predicted.answers.take(pa.array(at))
     table = rows.table.take(pa.array(to)).combine_chunks()
     if rows.kind == YES_NO:
@@ -222,7 +244,9 @@ def _of_boxes(
         numbers = pc.struct_field(pc.extract_regex(answers, r"^\s*(?P<number>[0-9]{1,6})\s*\.?\s*$"), "number")
         if numbers.null_count < len(numbers) / 2:
             choice = numbers.cast(pa.int32()).fill_null(-1)
-            return {"choice": choice.to_pylist(), "box": [_NOWHERE] * len(at)}, ()
+            lost = count(numbers.null_count, "answer names", "answers name")
+            said = (f"{lost} no candidate, and count as wrong.",) if numbers.null_count else ()
+            return {"choice": choice.to_pylist(), "box": [_NOWHERE] * len(at)}, said
     if predicted.boxes is not None:
         corners, is_loc = predicted.boxes[at], False
     else:
@@ -233,7 +257,7 @@ def _of_boxes(
     if convention == text_boxes.AUTO and stated:
         convention = stated.replace("?", text_boxes.AUTO)
     sizes = _taken(predicted.sizes, at)
-    if sizes is None and not convention.startswith("pixels"):
+    if sizes is None and predicted.form != "vlmt":
         sizes = _taken(rows.find_sizes(), to)
     read = text_boxes.read_boxes(corners, sizes, convention, predicted.path, is_loc)
     if read.shares and not _right_is_shares(table):

@@ -1,6 +1,6 @@
 """Boxes in what a model says, and the convention that they are in.
 
-[x1, y1, x2, y2] of numbers from 0 to 1, from 0 to 1000, or of pixels; {"bbox_2d": [135, 114, 1016, 672]};
+[x1, y1, x2, y2] of numbers from 0 to 1, 0 to 100 or 0 to 1000, or of pixels; {"bbox_2d": [135, 114, 1016, 672]};
 <box>(102, 31), (344, 988)</box>; <loc0123><loc0045><loc0678><loc0999>, which is y1, x1, y2, x2 of 1024
 
 A convention is a unit and an order: ``0-1000:xyxy``. Where it is to be told from the data, it is that under which the
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.words import count, listed, quoted
 
-Unit = Literal["pixels", "0-1", "0-1000", "loc1024"]
-UNITS: dict[str, float | None] = {"pixels": None, "0-1": 1.0, "0-1000": 1000.0, "loc1024": 1024.0}
+Unit = Literal["pixels", "0-1", "0-100", "0-1000", "loc1024"]
+UNITS: dict[str, float | None] = {"pixels": None, "0-1": 1.0, "0-100": 100.0, "0-1000": 1000.0, "loc1024": 1024.0}
 """The largest number of a side; of pixels it is the image's own."""
 ORDERS = ("xyxy", "xywh", "yxyx")
 AUTO = "auto"
@@ -42,6 +42,10 @@ _MARGIN = 15.0
 """By how much the logarithm of one unit's likelihood must exceed another's to be taken."""
 
 
+_CLEARLY = 0.25
+"""The same for each box, where another unit was stated: loc1024 is no clear case against 0 to 1000."""
+
+
 @dataclass(frozen=True)
 class Read:
     """N boxes as they were read.
@@ -53,6 +57,8 @@ class Read:
         without: answers without a box.
         against: boxes that contradict the convention.
         shares: whether corners are shares of the image's sides.
+        rather: the unit that the boxes would be told to be, where another was stated and contradicts them; else empty.
+        within: how many boxes lie within that.
     """
 
     corners: NDArray[np.float64]
@@ -61,6 +67,8 @@ class Read:
     without: int
     against: int
     shares: bool
+    rather: str = ""
+    within: int = 0
 
 
 def parse_convention(text: str) -> tuple[str, str | None]:
@@ -128,7 +136,8 @@ def read_boxes(
     corners = np.full(numbers.shape, np.nan)
     corners[known] = _corners(numbers[known], unit, order, of_sizes)
     against = int(_contradict(corners[known], of_sizes).sum())
-    return Read(corners, f"{unit}:{order}", decided, int((~known).sum()), against, shares)
+    rather, within = ("", 0) if decided else _rather(numbers[known], _some(sizes, known), unit, order)
+    return Read(corners, f"{unit}:{order}", decided, int((~known).sum()), against, shares, rather, within)
 
 
 def in_words(read: Read, total: int) -> str:
@@ -136,9 +145,12 @@ def in_words(read: Read, total: int) -> str:
     how = "Told from the boxes, they are" if read.decided else "Boxes are read as"
     against = count(read.against, "box contradicts it", "boxes contradict it")
     said = f"{how} {read.convention.replace(':', ', ')}; {against}"
-    return said + (
-        f", and {read.without:,} of {total:,} answers have no box and count as wrong." if read.without else "."
-    )
+    said += f", and {read.without:,} of {total:,} answers have no box and count as wrong." if read.without else "."
+    if not read.rather:
+        return said
+    where = "in their images" if read.rather == "pixels" else f"within {read.rather.replace('-', ' to ')}"
+    todo = f"if that is what they are, give --boxes {read.rather}"
+    return f"Warning: {read.within:,} of {total - read.without:,} boxes lie {where}: {todo}. {said}"
 
 
 def _some(sizes: NDArray[np.float64] | None, known: NDArray[np.bool_]) -> NDArray[np.float64] | None:
@@ -173,9 +185,7 @@ def _decide(
     """
     if not len(numbers):
         raise DataError("has no boxes", where=where, todo="look at its answers")
-    spaces = {unit: np.full((len(numbers), 2), side) for unit, side in (("0-1", 1.0), ("0-1000", 1000.0))}
-    if sizes is not None and (sizes > 1).any():  # else right boxes are shares, and pixels mean nothing
-        spaces["pixels"] = sizes
+    spaces = _spaces(len(numbers), sizes)
     orders = {unit: order or _order(numbers, space) for unit, space in spaces.items()}
     likely = {unit: _likelihood(numbers, space, orders[unit]) for unit, space in spaces.items()}
     best = max(likely, key=lambda unit: likely[unit])
@@ -183,13 +193,41 @@ def _decide(
         # More than noise lies beyond 1000: these are pixels.
         if (numbers.max(1) > 1000 * (1 + _TOLERANCE)).mean() > _NOISE:
             return "pixels", order or _order(numbers, np.full((len(numbers), 2), np.inf))
-        what = "has boxes of pixels or of 0 to 1000, which cannot be told apart without the images' sizes"
-        raise DataError(what, where=where, todo="say it with --boxes pixels or --boxes 0-1000")
+        unit = best.replace("-", " to ")
+        what = f"has boxes of pixels or of {unit}, which cannot be told apart without the images' sizes"
+        raise DataError(what, where=where, todo=f"say it with --boxes pixels or --boxes {best}")
     close = [unit for unit, value in likely.items() if value > likely[best] - _MARGIN]
     if len(close) > 1:
         what = f"has boxes that may be {listed(close)}: {count(len(numbers), 'box', 'boxes')} do not tell"
         raise DataError(what, where=where, todo=f"say it with --boxes {' or --boxes '.join(close)}")
     return best, orders[best]
+
+
+def _rather(numbers: NDArray[np.float64], sizes: NDArray[np.float64] | None, unit: str, order: str) -> tuple[str, int]:
+    """Return the unit that N boxes are likelier to be in than in the one that is stated, and how many lie within it."""
+    if not len(numbers):
+        return "", 0
+    spaces = _spaces(len(numbers), sizes)
+    sides = UNITS[unit] or _FARTHEST  # pixels of images whose sizes are not known
+    stated = spaces.get(unit, np.full((len(numbers), 2), sides))
+    orders = {other: order if other == unit else _order(numbers, space) for other, space in spaces.items()}
+    likely = {other: _likelihood(numbers, space, orders[other]) for other, space in spaces.items()}
+    best = max(likely, key=lambda other: likely[other])
+    if best == unit or likely[best] <= _likelihood(numbers, stated, order) + max(_MARGIN, _CLEARLY * len(numbers)):
+        return "", 0
+    if unit == "pixels" and sizes is None and best == "0-1000":
+        return "", 0  # so pixels of most images do
+    space = spaces[best]
+    return best, int((~_contradict(_corners(numbers, "pixels", orders[best], space), space)).sum())
+
+
+def _spaces(count: int, sizes: NDArray[np.float64] | None) -> dict[str, NDArray[np.float64]]:
+    """Return by unit the width and height of the space that N boxes lie in."""
+    sides = (("0-1", 1.0), ("0-100", 100.0), ("0-1000", 1000.0))
+    spaces = {unit: np.full((count, 2), side) for unit, side in sides}
+    if sizes is not None and (sizes > 1).any():  # else right boxes are shares, and pixels mean nothing
+        spaces["pixels"] = sizes
+    return spaces
 
 
 def _order(numbers: NDArray[np.float64], space: NDArray[np.float64]) -> str:
