@@ -77,6 +77,10 @@ def test_weights_go_in_with_their_meaning_and_come_out_bit_for_bit(vlmt, files, 
     again = ["--config", files / "back.bin.json", *options(files)[2:]]
     assert vlmt("convert", files / "back.bin", files / "again", *again)[0] == 0
     assert load_checkpoint(files / "again").config == checkpoint.config
+    if target == "run":
+        again = ["--config", files / "run" / "config.json", *options(files)[2:]]
+        code, _, err = vlmt("convert", files / "back.bin", files / "ours", *again)
+        assert code == 0 and load_checkpoint(files / "ours").config == checkpoint.config, err
 
 
 def test_the_report_for_people(vlmt, files):

@@ -128,7 +128,7 @@ def _load(
     from vlmt_cli.base.errors import DataError, UsageError
     from vlmt_cli.features.tensor_files import read_safetensors
     from vlmt_cli.runs.authors_weights import authors_state, import_weights, read_answers, read_config
-    from vlmt_cli.runs.checkpoint import from_content, is_ours, load_checkpoint
+    from vlmt_cli.runs.checkpoint import from_content, is_ours, load_checkpoint, without_format
     from vlmt_cli.runs.library_weights import import_folder, import_uniter, is_uniter, library_folder
     from vlmt_cli.runs.tensors import read_torch
     from vlmt_cli.runs.tokenizer import read_tokenizer
@@ -155,7 +155,7 @@ def _load(
     values = None
     if config is not None:
         try:
-            values = read_json(config)
+            values = without_format(read_json(config), config)
         except FileNotFoundError as error:
             raise DataError("there is no such file", where=config) from error
     if is_uniter(state):

@@ -137,11 +137,20 @@ def from_pretrained(source: str | Path, partial: bool = False) -> Checkpoint:
 
 
 def _read_config(path: Path) -> Any:
-    """Return the config that a file holds, without the checkpoint's format, which tells a newer vlmt's."""
+    """Return the config that a run's file holds."""
     values = _read_json(path)
     if isinstance(values, dict) and "model_type" in values and "trunk" not in values:
         todo = "turn it into a checkpoint with vlmt convert"
         raise UsageError(f"is a model of transformers ({printable(str(values['model_type']))})", where=path, todo=todo)
+    return without_format(values, path)
+
+
+def without_format(values: Any, path: Path) -> Any:
+    """Return a config without the checkpoint's format, which stands in a run's file, and tells a newer vlmt's.
+
+    Raises:
+        DataError: it is a newer vlmt's.
+    """
     check_version(version_of(values) or 1, version_of({"format": FORMAT}) or 1, path)
     return {key: value for key, value in values.items() if key != "format"} if isinstance(values, dict) else values
 
