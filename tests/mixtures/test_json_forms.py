@@ -64,7 +64,7 @@ def test_images_in_a_field_that_is_not_known_are_known_by_what_stands_there(tmp_
         ({"image": "11.jpg", "source": "12.jpg"}, ["11.jpg"]),
         ({"conversations": said, "caption": "13.jpg", "id": "14.jpg", "note": "15.jpg is it"}, []),
         ({"image_str": base64.b64encode(data).decode()}, [None]),
-        ({"id": "<image>", "pic": 5}, []),
+        ({"id": "<image>", "shown": 5}, []),
     ]
     path = write(tmp_path / "mix.json", [record for record, _ in shown])
     assert names_of(path) == [names for _, names in shown]
@@ -109,6 +109,53 @@ def test_base64_without_a_head_and_base64_that_is_damaged(tmp_path):
     path = write(tmp_path / "mix.json", [{"image": base64.b64encode(data).decode()}, bad])
     (_, _, first), (_, _, second) = images_of(path, "llava")
     assert (first["sha256"], second) == (hashlib.sha256(data).hexdigest(), {})
+
+
+N, H = "coco/train2017/000000000009.jpg", "coco/train2017/000000000042.jpg"
+U, F = "http://images.cocodataset.org/train2017/000000000042.jpg", "https://live.staticflickr.com/1/7_ab.jpg"
+
+
+@pytest.mark.parametrize(
+    ("record", "shown"),
+    [
+        *[({key: H}, [H]) for key in ("Image", "imgs", "path", "image_paths", "imagePath", "photo", "Img-Path")],
+        ({"image": N, "image2": H}, [N, H]),
+        ({"image_1": N, "image_2": H, "image_id": 7}, [N, H]),
+        ({"left_image": N, "right_image": H}, [N, H]),
+        ({"left_url": F, "right_url": U}, [F, U]),
+        ({"images": [N], "messages": [], "rejected_images": [H]}, [N, H]),
+        ({"image_path": [N, H]}, [N, H]),
+        ({"image_id": [9, 42]}, ["9", "42"]),
+        ({"image": "0.png", "file_name": H}, [("0.png", H)]),
+        ({"image": "0.png", "image_id": H, "coco_url": U, "flickr_url": F}, [("0.png", U, H, F)]),
+        ({"image": "0.png", "url": "http://m.org/1", "coco_url": U}, [("0.png", "http://m.org/1", U)]),
+        ({"file_name": "0.jpg", "image_source": H}, [(H, "0.jpg")]),
+        ({"images": ["0.png", "1.png"], "image_path": [N, H]}, [("0.png", N), ("1.png", H)]),
+        ({"images": ["0.png", "1.png"], "file_name": H}, ["0.png", "1.png"]),
+        ({"image": "0.png", "image_url": H}, [("0.png", H)]),
+        ({"coco_url": H}, [H]),
+        ({"image": {"id": 9, "file_name": "0.jpg", "coco_url": U, "flickr_url": F}}, [("0.jpg", U, F)]),
+        ({"messages": [{"content": [{"type": "image", "image_path": H}]}]}, [H]),
+        ({"messages": [{"content": [{"type": "image", "file_name": H, "image_url": {"url": U}}]}]}, [(H, U)]),
+        ({"messages": [{"content": {"type": "image", "image": H}}]}, [H]),
+        ({"messages": [{"content": [{"type": "image", "source": {"type": "url", "url": U}}]}]}, [U]),
+        ({"identifier": "dev-850-0-1", "left_url": F, "right_url": U}, [("dev-850-0-img0", F), ("dev-850-0-img1", U)]),
+        ({"identifier": "dev-850-0-1", "sentence": "x"}, ["dev-850-0-img0", "dev-850-0-img1"]),
+        ({"image": True, "photo": None, "page_url": "http://a.org/7", "image_width": 3, "conversations": []}, []),
+    ],
+)  # fmt: skip
+def test_every_field_that_names_an_image_is_read(tmp_path, record, shown):
+    for name in ("mix.json", "mix.jsonl"):
+        images = images_of(write(tmp_path / name, [record]), "records")
+        said = [tuple(filter(None, (each.get("name"), each.get("url"), *each.get("also", ())))) for *_, each in images]
+        assert said == [each if isinstance(each, tuple) else (each,) for each in shown]
+
+
+def test_bytes_of_an_image_in_base64_are_known_by_their_hash(tmp_path):
+    data = b"\xff\xd8\xff" + bytes(200)
+    for key in ("bytes", "data", "image_base64"):
+        path = write(tmp_path / "mix.json", [{"image": {key: base64.b64encode(data).decode(), "path": None}}])
+        assert [each["sha256"] for *_, each in images_of(path, "llava")] == [hashlib.sha256(data).hexdigest()]
 
 
 def test_images_whose_letters_are_written_as_escapes(tmp_path):
@@ -272,7 +319,7 @@ def test_damaged_lines_are_counted_and_kept(tmp_path):
         ('[{"image": "1.jpg"}, 5]', "record 1: is neither an object nor a list"),
         ('[{"image": "1.jpg"}]\n[{"image": "2.jpg"}]', "name it .jsonl"),
         ('[{"image": "1.jpg", "x": ' + "[" * 9999 + "]" * 9999 + "}]", "record 0: is nested too deeply"),
-        ('[{"picture": "1"}]', "names images in no known field; its records have 'picture'"),
+        ('[{"shown": "1"}]', "names images in no known field; its records have 'shown'"),
         ('[{"image": "' + "a" * 70000 + '"}]', "record 0: its image name has 70,000 characters"),
         ("no JSON\n", "record 0: is not JSON"),
     ],

@@ -138,6 +138,56 @@ def test_a_column_of_any_name_shows_images_beside_conversations(tmp_path, values
     assert images_of(parquet(path, {"conversations": turns, "shown": [{"file": "a"}] * 4}), "parquet") == []
 
 
+N, H = "coco/train2017/000000000009.jpg", "coco/train2017/000000000042.jpg"
+U, F = "http://images.cocodataset.org/train2017/000000000042.jpg", "https://live.staticflickr.com/1/7_ab.jpg"
+TURNS = [{"from": "human", "value": f"<img>{H}</img>What?"}, {"from": "gpt", "value": "A dog."}]
+BLOCK = {"type": "image_url", "image_url": {"url": U}}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        *[{key: H} for key in ("Image", "imgs", "path", "image_paths", "imagePath", "photo", "image_id")],
+        {"image": N, "Image": H},
+        {"images": [[N], [H]]},
+        {"images": [[[N], []], [[H]]]},
+        {"image": N, "image2": H, "image_id": "x7"},
+        {"left_url": F, "right_url": U},
+        {"image_1": "a.png", "image_2": "1.png", "url_2": U},
+        {"image": "a.png", "file_name": "1.png", "coco_url": U, "flickr_url": F},
+        {"image": "a.png", "image_url": H},
+        {"coco_url": H},
+        {"url": [U, F], "coco_url": [F, H]},
+        {"image": {"bytes": None, "path": "a.png", "file_name": H, "coco_url": U}},
+        {"image": {"url": U}},
+        {"image_url": {"url": U}},
+        {"image_id": 42.0},
+        {"image": "a.png", "image_id": 42.0},
+        {"conversations": TURNS},
+        {"conversations": json.dumps(TURNS)},
+        {"messages": [{"role": "user", "content": [BLOCK]}]},
+        {"prompt": f"<img>{H}</img>What?"},
+    ],
+)
+def test_a_table_says_what_the_same_records_say_in_json(tmp_path, row):
+    other = {key: value if isinstance(value, (dict, str)) else None for key, value in row.items()}
+    file = parquet(tmp_path / "a.parquet", {key: [value, other[key], None] for key, value in row.items()})
+    (tmp_path / "a.jsonl").write_text(f"{json.dumps(row)}\n{json.dumps(other)}\n{{}}\n")
+    said = [
+        [(*at, {image.get("name"), image.get("url"), *image.get("also", ())}) for *at, image in images_of(path, form)]
+        for path, form in ((file, "parquet"), (tmp_path / "a.jsonl", "records"))
+    ]
+    assert said[0] and said[0] == said[1]
+
+
+def test_turns_that_cannot_be_read_are_damaged_records(tmp_path):
+    turns = [{"role": "user", "content": [BLOCK]}]
+    rows = {"messages": [json.dumps(turns), '[{"image', f"<img>{'x' * 70_000}</img>"]}
+    file = parquet(tmp_path / "a.parquet", rows)
+    assert images_of(file, "parquet") == [(0, 0, {"url": U})]
+    assert [reason[:26] for reason in damaged_of(file, "parquet").values()] == ["its messages cannot be rea"] * 2
+
+
 def test_bytes_are_not_read_unless_asked_for(tmp_path):
     """Where a column's pages are destroyed, reading the others still works."""
     rows = {"image": pa.array([shown(b"needle" * 99, "a.jpg")], IMAGE)}
@@ -196,10 +246,6 @@ def test_what_is_wrong_is_said_in_one_line_and_nothing_is_written(tmp_path):
 
     with pytest.raises(DataError, match=r"no column that names an image \(its columns: x and y\); name the column"):
         images_of(parquet(tmp_path / "x", {"x": [1], "y": ["a"]}), "parquet")
-    block = {"type": "image_url", "image_url": {"url": "http://a/1.jpg"}}
-    inside = {"messages": [[{"role": "user", "content": [block]}]]}  # would be text without an image
-    with pytest.raises(DataError, match=r"no column that names an image \(its columns: messages\)"):
-        images_of(parquet(tmp_path / "inside", inside), "parquet")
     latin = pa.array([b"\xe9.jpg"], pa.binary()).view(pa.string())
     with pytest.raises(DataError, match=r"record 0: .*UTF"):
         images_of(parquet(tmp_path / "latin", {"file_name": latin}), "parquet")

@@ -22,6 +22,7 @@ IMAGES = pa.schema(
         ("sha256", pa.string()),  # of the image's file, 64 small hexadecimal digits
         ("md5", pa.string()),  # of the image's file, 32 small hexadecimal digits
         ("data", pa.binary()),  # the image's file, where ``Wanted.data`` asks for it
+        ("also", pa.list_(pa.string())),  # its further names and addresses
     ]
 )
 """A batch's images: ``record``, ``position``, and whichever of the other columns the file has.

@@ -16,12 +16,14 @@ MARKS = ("<image", "<img", "<|image", "<|vision")
 
 def list_of_images(schema: pa.Schema, roles: Roles | None) -> str | None:
     """Return the column whose lists hold the images of a table; None where no image of them can go."""
-    if roles is None or len(roles.images) != 1:
+    if roles is None or len(roles.images) != 1 or roles.turns:
         return None
     beside = [*roles.names, *roles.urls, *roles.sha256, *roles.md5]
     is_alone = not any(types.is_nested(schema.field(name).type) for name in beside)
     column = roles.images[0]
-    return column if is_alone and types.is_list(schema.field(column).type) else None
+    kind = schema.field(column).type
+    is_list = types.is_list(kind) and not (types.is_list(kind.value_type) or types.is_large_list(kind.value_type))
+    return column if is_alone and is_list else None
 
 
 def with_fewer_images(rows: pa.RecordBatch, column: str, first: int, images: dict[int, list[int]]) -> pa.RecordBatch:

@@ -29,10 +29,10 @@ from vlmt_cli.base.words import count, printable
 from vlmt_cli.mixtures import json_records, json_writing
 from vlmt_cli.mixtures.batch import Batch, Damaged, Form, Kept, Source, Wanted
 from vlmt_cli.mixtures.byte_ranges import merged, size_of, write_ranges
+from vlmt_cli.mixtures.image_fields import LONGEST, is_official
 from vlmt_cli.mixtures.json_images import decoded_names
 from vlmt_cli.mixtures.json_records import BOM
 from vlmt_cli.mixtures.json_values import Spans
-from vlmt_cli.mixtures.rows import LONGEST, is_official
 
 _BLOCK = 4 << 20
 _NPY = b"\x93NUMPY"

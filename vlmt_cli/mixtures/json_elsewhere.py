@@ -54,7 +54,7 @@ def _images(value: Any, name: str, wants_data: bool, depth: int) -> Iterator[Ima
         ]
         names, urls = [image for image in own if image[0]], [image for image in own if image[1]]
         if len(own) == 2 and names and urls:  # one image, named twice
-            own = [(names[0][0], urls[0][1], None, None, None)]
+            own = [Image(names[0].name, urls[0].url)]
         yield from own
         for key, part in value.items():
             if not isinstance(part, str):

@@ -25,7 +25,7 @@ import msgspec
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.words import listed, quoted
 from vlmt_cli.mixtures.batch import Batch, Form, Source, Wanted
-from vlmt_cli.mixtures.json_images import IMAGE_FIELDS, TURN_FIELDS
+from vlmt_cli.mixtures.json_images import FIELDS, TURN_FIELDS
 from vlmt_cli.mixtures.json_records import BOM, LINES, Window, windows
 from vlmt_cli.mixtures.json_rows import Rows
 from vlmt_cli.mixtures.json_writing import write
@@ -56,7 +56,7 @@ def read(source: Source, wanted: Wanted) -> Iterator[Batch]:
             raise DataError(bad.reason, where=where, todo="correct it, or get the file again")
         if not is_known:
             said = keys_of(window)
-            is_known = bool(rows.names or said & {*IMAGE_FIELDS, *TURN_FIELDS})
+            is_known = bool(rows.names or any(map(_is_known, said)))
         if len(rows.ids) >= _RECORDS:
             yield rows.batch()
             rows = Rows(wanted, window.first + len(window))
@@ -68,7 +68,7 @@ def read(source: Source, wanted: Wanted) -> Iterator[Batch]:
         raise DataError("has records without a field", where=source.path, todo="give the file that has the records")
     if said and not is_known:
         keys = listed([quoted(key) for key in sorted(said)[:8]])
-        todo = f"name the field of the images as one of {', '.join(IMAGE_FIELDS[:6])}"
+        todo = "name the field of the images as one of image, images, image_path, file_name, url, image_id"
         raise DataError(f"names images in no known field; its records have {keys}", where=source.path, todo=todo)
 
 
@@ -78,8 +78,7 @@ def _refuse_wrapped(text: bytes, path: Path) -> None:
         value = msgspec.json.decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return
-    known = {*IMAGE_FIELDS, *TURN_FIELDS}
-    if not isinstance(value, dict) or path.name.removesuffix(".gz").endswith(LINES) or known & value.keys():
+    if not isinstance(value, dict) or path.name.removesuffix(".gz").endswith(LINES) or any(map(_is_known, value)):
         return
     field = next((key for key, part in value.items() if _are_records(part)), None)
     if field is None and not _are_records(value):
@@ -94,9 +93,13 @@ def _refuse_wrapped(text: bytes, path: Path) -> None:
 def _are_records(value: object) -> bool:
     """Whether a list's parts, or what stands under an object's names, are objects with fields that are known."""
     parts = list(value.values()) if isinstance(value, dict) else value
-    known = {*IMAGE_FIELDS, *TURN_FIELDS}
-    are_objects = isinstance(parts, list) and all(isinstance(part, dict) for part in parts)
-    return are_objects and any(known & part.keys() for part in parts)
+    if not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):
+        return False
+    return any(_is_known(key) for part in parts for key in part)
+
+
+def _is_known(field: str) -> bool:
+    return FIELDS[field] is not None or field in TURN_FIELDS
 
 
 def keys_of(window: Window) -> set[str]:

@@ -3,20 +3,29 @@
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 import msgspec
 
 from vlmt_cli.base.image_names import EMBEDDED
 from vlmt_cli.base.words import count, printable
-from vlmt_cli.mixtures.rows import LONGEST
+from vlmt_cli.mixtures.image_fields import (
+    IDS,
+    IMAGES,
+    LONGEST,
+    MD5,
+    NAMES,
+    SHA256,
+    URLS,
+    Field,
+    field_of,
+    is_official,
+)
+from vlmt_cli.mixtures.json_values import as_value
 
-_LISTS = ("image", "images")
-_NAMES = ("image_path", "img_path", "image_file", "file_name", "filename", "img", "image_name", "image_source")
-_URLS = ("image_url", "url", "URL", "coco_url", "flickr_url")
-_IDS = ("image_id", "imageId", "img_id", "cocoid")
 OWN_IDS = ("id", "question_id", "questionId", "uid")
 _TURNS = ("conversations", "messages", "conversation")
 _SAID = (
@@ -24,33 +33,57 @@ _SAID = (
     *("text", "caption", "question", "answer", "sent", "expression", "instruction", "input", "output", "label"),
 )
 _VIDEOS = ("video", "videos")
-_INSIDE = ("path", "image", "url", "image_url", "file_name", "value", "data")
-_HASHES = ("sha256", "image_sha256", "md5", "image_md5")
-IMAGE_FIELDS = (*_LISTS, *_NAMES, *_URLS, *_IDS)
+_INSIDE = ("value", "data", "source", "bytes")
+"""Where the image itself may stand within the object that is an image."""
 ESCAPED_MARK = rb"\u003"
 """How every ``<`` begins that an encoder has escaped; those that escape it escape all."""
 _SHOWING = (*_TURNS, "history", "query", "prompt", "chosen", "rejected", "instruction", "input")
 TURN_FIELDS = (*_TURNS, *_VIDEOS, "query", "response", "chosen", "prompt", "instruction", "output")
 
 SHORTEST_EMBEDDED = 100
+_ADDRESS = re.compile(r"\s*(?:https?:)?//", re.IGNORECASE)
+_PAIR = re.compile(r"((?:train|dev|test[12])-\d+-\d+)-\d+", re.ASCII)
 _RAW = (*_TURNS, *_SAID)
-TEXT_FIELDS = frozenset((*_RAW, *OWN_IDS, *_HASHES, "content", "value", "user", "assistant", "from", "role", "model"))
-"""Fields that hold what is said and what is meant by it, and no image as long as it is a text."""
-Record: Any = msgspec.defstruct(
-    "Record",
-    [(name, Any, None) for name in (*IMAGE_FIELDS, *OWN_IDS, *_VIDEOS, *_HASHES)]
-    + [(name, msgspec.Raw, msgspec.UNSET) for name in _RAW],
-    gc=False,
+TEXT_FIELDS = frozenset(
+    (*_RAW, *OWN_IDS, SHA256, MD5, "content", "value", "user", "assistant", "from", "role", "model")
 )
-"""The fields of a record that are read; what is said in it stays JSON until it is asked for."""
+"""Fields that hold what is said and what is meant by it, and no image as long as it is a text."""
+_SHOWS, _PAIRS = "shows", "pairs"
+_HASHES = {SHA256: 64, MD5: 32}
+_OF_IMAGES = (IMAGES, NAMES, URLS, IDS, SHA256, MD5)
+
+Record = dict[str, Any]
+"""A record's fields by their names; what stands in them stays JSON until it is asked for."""
+_DECODER = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[dict[str, msgspec.Raw]])
 
 
-_DECODER = msgspec.json.Decoder(Record | list[Record])
-Image = tuple[str | None, str | None, str | None, str | None, bytes | None]
-"""Name, address, SHA-256, MD5, and the file."""
+class Image(NamedTuple):
+    """An image as a record names it: its name, address, hashes, file, and further names and addresses."""
+
+    name: str | None = None
+    url: str | None = None
+    sha256: str | None = None
+    md5: str | None = None
+    data: bytes | None = None
+    also: tuple[str, ...] = ()
 
 
-def decoded(text: bytes | memoryview) -> list[Any]:
+class _Fields(dict[str, Field | None]):
+    """What fields say of images, by their names; each name is looked at once."""
+
+    def __missing__(self, name: str) -> Field | None:
+        if len(self) > _MOST_NAMES:
+            self.clear()
+        kind = _SHOWS if name in _SHOWING else _PAIRS if name == "identifier" else None
+        self[name] = Field(kind, "") if kind else field_of(name)
+        return self[name]
+
+
+_MOST_NAMES = 10_000
+FIELDS = _Fields()
+
+
+def decoded(text: bytes | memoryview) -> list[Record]:
     """Return a record, or those that are packed in it.
 
     Raises:
@@ -67,7 +100,7 @@ def decoded(text: bytes | memoryview) -> list[Any]:
         raise ValueError("is nested too deeply") from None
     except ValueError as error:
         raise ValueError(f"is not JSON ({printable(error)})") from error
-    return [_from_value(part) for part in _flat(value)]
+    return [_record(part) for part in _flat(value)]
 
 
 def packed_in(text: bytes) -> list[Any]:
@@ -94,26 +127,51 @@ def decoded_names(text: bytes | memoryview) -> str:
     return _checked(text_of(value))
 
 
-def texts_in(record: Any) -> list[str]:
+def texts_in(record: Record) -> list[str]:
     """Return what a record says, turn by turn."""
-    return [text for name in _RAW for text in _strings(_value(getattr(record, name)))]
+    return [text for name in _RAW if name in record for text in _strings(as_value(record[name]))]
 
 
-def images_in(record: Any, wants_data: bool = False) -> list[Image]:
+def own_id(record: Record) -> str | None:
+    """Return a record's own id; None where it has none."""
+    for name in OWN_IDS:
+        if name in record and (value := as_value(record[name])) is not None:
+            return text_of(value)
+    return None
+
+
+def videos_in(record: Record) -> int:
+    """Count the videos that a record shows."""
+    values = [as_value(record[name]) for name in _VIDEOS if name in record]
+    return sum(len(value) if isinstance(value, list) else value is not None for value in values)
+
+
+def images_in(record: Record, wants_data: bool = False) -> list[Image]:
     """Return the images that a record shows.
 
     Raises:
         ValueError: a name is longer than any could be, or not text.
     """
-    images = []
-    for value in (record.image, record.images):
-        if value is not None:
-            images += _images(value, wants_data)
-    for name in _SHOWING:
-        said = getattr(record, name)
-        if said is not msgspec.UNSET and names_images(said):
-            images += [image for image in _in_said(_value(said), wants_data) if image not in images]
-    return _beside(record, images)
+    try:
+        fields: list[tuple[Field, Any]] = []
+        said: dict[str, Any] = {}
+        for name, raw in record.items():
+            field = FIELDS[name]
+            if field is None:
+                continue
+            if field.kind is _SHOWS:
+                if names_images(raw):
+                    said[name] = raw
+            elif field.kind is _PAIRS:
+                fields += _pair(as_value(raw))
+            else:
+                fields.append((field, as_value(raw)))
+        images = _shown(fields, wants_data) if fields else []
+        for name in sorted(said, key=_SHOWING.index):
+            images += [image for image in _in_said(as_value(said[name]), wants_data) if image not in images]
+        return images
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
 
 
 def names_images(turns: Any) -> bool:
@@ -122,7 +180,8 @@ def names_images(turns: Any) -> bool:
         return True
     # Few turns have more than their list's bracket and the mark <image>; single letters are counted much faster.
     text = bytes(turns)
-    if text.count(b"[") > 1 and b'"image' in text and (b'"image"' in text or b'"image_url"' in text):
+    is_nested = text.count(b"[") > 1 or b'": {' in text or b'":{' in text
+    if is_nested and b'"image' in text:
         return True
     first = text.find(b"<")
     if first < 0:
@@ -130,31 +189,82 @@ def names_images(turns: Any) -> bool:
     return not (text.startswith(b"<image", first) and text.count(b"<") == 1) and b"<img>" in text
 
 
-def _beside(record: Any, images: list[Image]) -> list[Image]:
-    """Give a single image, or a record without one, what stands beside it."""
+def _pair(value: Any) -> list[tuple[Field, Any]]:
+    """Return the names of NLVR2's two images by the identifier of its record."""
+    match = _PAIR.fullmatch(value) if isinstance(value, str) else None
+    sides = enumerate(("left", "right")) if match else ()
+    return [(Field(NAMES, side), f"{match[1]}-img{number}") for number, side in sides if match]
+
+
+def _shown(fields: list[tuple[Field, Any]], wants_data: bool) -> list[Image]:
+    """Return the images that some fields say: those of each slot, and what stands beside them."""
+    if len(fields) == 1 and fields[0][0].kind is IMAGES:
+        return _images(fields[0][1], wants_data)
+    slots: dict[str, tuple[list[Image], list[tuple[str, Any]]]] = {}
+    for (kind, slot), value in fields:
+        if slot not in slots:
+            slots[slot] = [], []
+        if kind is IMAGES:
+            slots[slot][0].extend(_images(value, wants_data))
+        elif value is not None and value != "" and value is not True and value is not False:
+            slots[slot][1].append((kind, value))
+    if len(slots) == 1:
+        return _with(*slots.popitem()[1], wants_data)
+    images, beside = slots.get("", ([], []))
+    if beside and not images:
+        # Of which of several images it is said cannot be told.
+        shown = [each for slot, each in slots.items() if slot and (each[0] or each[1])]
+        if len(shown) == 1 and len(shown[0][0]) <= 1:
+            shown[0][1].extend(beside)
+        if shown:
+            beside.clear()
+    return [image for each in slots.values() for image in _with(*each, wants_data)]
+
+
+def _with(images: list[Image], beside: list[tuple[str, Any]], wants_data: bool) -> list[Image]:
+    """Give images what stands beside them: a list's values by position, a single value where there is one image."""
+    if not beside:
+        return images
+    for kind, values in beside:
+        if isinstance(values, list):
+            said = [_said(kind, value, wants_data) for value in values]
+            images = [joined(image, said[n]) if n < len(said) else image for n, image in enumerate(images)]
+            images += [each for each in said[len(images) :] if each is not None]
     if len(images) > 1:
         return images
-    url = sha256 = md5 = None
-    for name in _URLS:
-        value = getattr(record, name)
-        if isinstance(value, str) and value:
-            url = _checked(value)
-            break
-    for value in (record.sha256, record.image_sha256):
-        sha256 = sha256 or (value.lower() if isinstance(value, str) and len(value) == 64 else None)
-    for value in (record.md5, record.image_md5):
-        md5 = md5 or (value.lower() if isinstance(value, str) and len(value) == 32 else None)
-    if images:
-        if url is None and sha256 is None and md5 is None:
-            return images
-        had = images[0]
-        return [(had[0], had[1] or url, had[2] or sha256, had[3] or md5, had[4])]
-    for name in (*_NAMES, *_IDS):
-        value = getattr(record, name)
-        if value is not None and value != "" and not isinstance(value, list | dict | bool):
-            image = image_of(text_of(value), False)
-            return [(image[0], image[1] or url, sha256, md5, None)]
-    return [(None, url, sha256, md5, None)] if url or sha256 or md5 else []
+    every = [each for kind, value in beside if type(value) is not list and (each := _said(kind, value, wants_data))]
+    if len(every) > 1 and not images:
+        # A name that says by itself which image it is comes first.
+        every.sort(key=lambda each: not (each.name and is_official(each.name)))
+    image = images[0] if images else None
+    for each in every:
+        image = each if image is None else joined(image, each)
+    return [] if image is None else [image]
+
+
+def _said(kind: str, value: Any, wants_data: bool) -> Image | None:
+    """Return what a value beside an image says of it; None where that is nothing."""
+    if kind in _HASHES:
+        is_hash = isinstance(value, str) and len(value) == _HASHES[kind]
+        return Image(**{kind: value.lower()}) if is_hash else None
+    if type(value) is str:
+        return image_of(value, wants_data)
+    if type(value) is int:
+        return Image(str(value))
+    images = _images(value, wants_data)
+    return images[0] if images else None
+
+
+def joined(image: Image, other: Image | None) -> Image:
+    """Give an image what else is said of it; a second name or address is said also."""
+    if other is None:
+        return image
+    name, url, sha256, md5, data, also = image
+    if other.name is not None and other.name != name:
+        name, also = (name, (*also, other.name)) if name else (other.name, also)
+    if other.url is not None and other.url != url:
+        url, also = (url, (*also, other.url)) if url else (other.url, also)
+    return Image(name, url, sha256 or other.sha256, md5 or other.md5, data or other.data, also + other.also)
 
 
 def _images(value: Any, wants_data: bool) -> list[Image]:
@@ -164,8 +274,9 @@ def _images(value: Any, wants_data: bool) -> list[Image]:
     if isinstance(value, list):
         return [image for part in value for image in _images(part, wants_data)]
     if isinstance(value, dict):
-        parts = [value[key] for key in _INSIDE if value.get(key)]
-        return _images(parts[0], wants_data) if parts else []
+        fields = [(field, part) for name, part in value.items() if (field := FIELDS[name]) and field.kind in _OF_IMAGES]
+        inside = next(([(Field(IMAGES, ""), value[name])] for name in _INSIDE if value.get(name)), [])
+        return _shown([*inside, *fields], wants_data) if inside or fields else []
     if value is None or isinstance(value, bool):
         return []
     return [image_of(text_of(value), wants_data)]
@@ -173,16 +284,16 @@ def _images(value: Any, wants_data: bool) -> list[Image]:
 
 def image_of(name: str, wants_data: bool) -> Image:
     """Return the image that a name, an address, a data URI or base64 stands for."""
-    if ":" in name[:8]:
-        if name.startswith(("http://", "https://")):
-            return None, _checked(name), None, None, None
+    if ":" in name[:8] or name.startswith("//"):
+        if _ADDRESS.match(name):
+            return Image(url=_checked(name))
         if name.startswith("data:"):
             return _embedded(name, wants_data)
         if name.startswith("file:"):
             name = unquote(urlsplit(name).path)
     if len(name) > SHORTEST_EMBEDDED and name.startswith(EMBEDDED):
         return _embedded(name, wants_data)
-    return _checked(name), None, None, None, None
+    return Image(_checked(name))
 
 
 def _embedded(text: str, wants_data: bool) -> Image:
@@ -192,9 +303,9 @@ def _embedded(text: str, wants_data: bool) -> Image:
         is_packed = head.endswith(";base64")
         data = base64.b64decode("".join(content.split()), validate=True) if is_packed else unquote_to_bytes(content)
     except ValueError:
-        return None, None, None, None, None
+        return Image()
     hashes = hashlib.sha256(data).hexdigest(), hashlib.md5(data, usedforsecurity=False).hexdigest()
-    return None, None, *hashes, data if wants_data else None
+    return Image(None, None, *hashes, data if wants_data else None)
 
 
 def _in_said(value: Any, wants_data: bool) -> Iterator[Image]:
@@ -216,14 +327,16 @@ def _in_turns(turns: list[Any], wants_data: bool) -> Iterator[Image]:
             if isinstance(part, str):
                 yield from _marked(part, wants_data)
             elif isinstance(part, dict) and str(part.get("type", "image")).startswith(("image", "input_image")):
-                keys = ("image_url", "image", "value", "url", "path", "source")
-                yield from next((_images(part[key], wants_data) for key in keys if part.get(key)), [])
+                yield from _images(part, wants_data)
 
 
 def _marked(text: str, wants_data: bool) -> list[Image]:
     """Return what stands between ``<img>`` and ``</img>``."""
-    parts = [part for part in text.split("<img>")[1:] if "</img>" in part]
-    return [image_of(part.partition("</img>")[0].strip(), wants_data) for part in parts]
+    return [
+        image_of(part.partition("</img>")[0].strip(), wants_data)
+        for part in text.split("<img>")[1:]
+        if "</img>" in part
+    ]
 
 
 def _checked(name: str) -> str:
@@ -239,15 +352,17 @@ def _whole(text: str) -> str:
 
 def text_of(value: Any) -> str:
     """Write out an id; floats that are whole numbers, as pandas writes ids, without their point."""
+    if type(value) is int:
+        return str(value)
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return _whole(value) if isinstance(value, str) else json.dumps(value)
 
 
-def _from_value(value: Any) -> Any:
+def _record(value: Any) -> Record:
     if not isinstance(value, dict):
         raise ValueError(f"is neither an object nor a list of objects: '{printable(json.dumps(value))}'")
-    return Record(**{name: value[name] for name in Record.__struct_fields__ if name in value})
+    return value
 
 
 def _flat(value: Any) -> Iterator[Any]:
@@ -257,21 +372,6 @@ def _flat(value: Any) -> Iterator[Any]:
             yield from _flat(part)
     else:
         yield value
-
-
-def _value(raw: Any) -> Any:
-    """Decode what was left as JSON."""
-    if raw is msgspec.UNSET:
-        return None
-    if not isinstance(raw, msgspec.Raw):
-        return raw
-    try:
-        return msgspec.json.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        try:
-            return json.loads(bytes(raw).decode(errors="replace"))
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"is not JSON ({printable(error)})") from error
 
 
 def _strings(value: Any) -> list[str]:

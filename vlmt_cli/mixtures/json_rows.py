@@ -1,6 +1,7 @@
 """Records in JSON gathered into a batch: their ids, the images that they show, where they stand."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -8,15 +9,15 @@ import pyarrow as pa
 from vlmt_cli.mixtures.batch import IMAGES, Batch, Damaged, Wanted
 from vlmt_cli.mixtures.json_elsewhere import images_elsewhere, may_show_images
 from vlmt_cli.mixtures.json_images import (
-    OWN_IDS,
     SHORTEST_EMBEDDED,
     Image,
     decoded,
     images_in,
     names_images,
+    own_id,
     packed_in,
-    text_of,
     texts_in,
+    videos_in,
 )
 from vlmt_cli.mixtures.json_records import Window
 from vlmt_cli.mixtures.json_values import Spans
@@ -92,9 +93,8 @@ class Rows:
         try:
             for place, part in enumerate(decoded(text)):
                 images += images_in(part, self.wanted.data) or self._elsewhere(text, place)
-                self.videos += sum(len(v) if isinstance(v, list) else v is not None for v in (part.video, part.videos))
-                if own is None:
-                    own = next((v for name in OWN_IDS if (v := getattr(part, name)) is not None), None)
+                self.videos += videos_in(part)
+                own = own_id(part) if own is None else own
                 if self.wanted.texts and (self.wanted.texts_of is None or number in self.wanted.texts_of):
                     said += texts_in(part)
         except ValueError as error:
@@ -102,7 +102,7 @@ class Rows:
             self.damaged.append(Damaged(number, str(error)))
         else:
             self.unmet += not images and _MARK in bytes(text)
-        self.ids.append(None if own is None else text_of(own))
+        self.ids.append(own)
         self.texts.append(said)
         self.record += [number] * len(images)
         self.position += range(len(images))
@@ -123,10 +123,10 @@ class Rows:
             "position": pa.array(self.position, pa.int32()),
             "name": pa.array(self.names, pa.string()),
         }
-        for number, kind in enumerate(("url", "sha256", "md5", "data") if self.others else (), 1):
-            values: list[str | bytes | None] = [None] * len(self.names)
+        for number, kind in enumerate(("url", "sha256", "md5", "data", "also") if self.others else (), 1):
+            values: list[Any] = [None] * len(self.names)
             for row, image in self.others:
-                values[row] = image[number]
+                values[row] = image[number] or None
             if any(value is not None for value in values):
                 arrays[kind] = pa.array(values, IMAGES.field(kind).type)
         return Batch(

@@ -1,9 +1,11 @@
 """Where values of JSON text begin and end, by its quotation marks and brackets alone."""
 
+import json
 import re
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -74,6 +76,23 @@ def located(data: bytearray, start: int, records: Sequence[Any]) -> Spans:
 
 def after_space(data: bytearray | memoryview, at: int) -> int:
     return _SPACE.match(data, at).end()  # type: ignore[union-attr]
+
+
+def as_value(raw: Any) -> Any:
+    """Decode what was left as JSON; what is not JSON any more is returned.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    if not isinstance(raw, msgspec.Raw):
+        return raw
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        try:
+            return json.loads(bytes(raw).decode(errors="replace"))
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"is not JSON ({printable(error)})") from error
 
 
 def spans_table(pairs: list[tuple[int, int]]) -> Spans:

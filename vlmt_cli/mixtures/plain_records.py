@@ -73,10 +73,10 @@ def rows_to_search(text: memoryview, turns: Spans) -> NDArray[np.int64]:
     """Return which records' turns may name images themselves.
 
     Nearly all turns are one list of objects with texts, and have one ``<``, that of ``<image>``. Others have a list
-    within, behind a key, as blocks of content are; ``<img>``; or no ``<`` but an escaped one.
+    or an object within, behind a key, as blocks of content are; ``<img>``; or no ``<`` but an escaped one.
     """
     letters = np.frombuffer(text, np.uint8)
-    at = _where(letters, b"[<")
+    at = _where(letters, b"[{<")
     is_mark = letters[at] == ord("<")
     marks, lists = at[is_mark], at[~is_mark]
     # A key ends with a quotation mark; behind it stand a colon and white space, which is taken to be anything below it.
@@ -94,14 +94,14 @@ def rows_to_search(text: memoryview, turns: Spans) -> NDArray[np.int64]:
 
 
 def _where(letters: NDArray[np.uint8], wanted: bytes) -> NDArray[np.int64]:
-    """Return where one of two letters stands."""
-    first, second = wanted
+    """Return where one of some letters stands."""
     parts = []
-    is_first, is_second = np.empty(_CHUNK, bool), np.empty(_CHUNK, bool)
+    is_first, is_other = np.empty(_CHUNK, bool), np.empty(_CHUNK, bool)
     for start in range(0, len(letters), _CHUNK):
         part = letters[start : start + _CHUNK]
-        either = np.equal(part, first, out=is_first[: len(part)])
-        either |= np.equal(part, second, out=is_second[: len(part)])
+        either = np.equal(part, wanted[0], out=is_first[: len(part)])
+        for other in wanted[1:]:
+            either |= np.equal(part, other, out=is_other[: len(part)])
         parts.append(np.flatnonzero(either) + start)
     return np.concatenate(parts)
 

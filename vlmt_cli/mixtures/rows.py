@@ -1,8 +1,8 @@
 """The records of a batch of a table's rows: Arrow in, Arrow out, and no Python for a single row."""
 
 import base64
-import re
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -13,17 +13,16 @@ from pyarrow import types
 from vlmt_cli.base.image_names import EMBEDDED
 from vlmt_cli.base.words import printable
 from vlmt_cli.mixtures.batch import IMAGES, Batch, Damaged, Wanted
-from vlmt_cli.mixtures.columns import Roles
+from vlmt_cli.mixtures.columns import INSIDE, Roles
+from vlmt_cli.mixtures.image_fields import IMAGES as IMAGE_FIELDS
+from vlmt_cli.mixtures.image_fields import LONGEST, MD5, OFFICIAL, SHA256, URLS, field_of
+from vlmt_cli.mixtures.json_images import Image, images_in
 from vlmt_cli.mixtures.views import without_views
 
-LONGEST = 1 << 16
-"""Bytes of a name or an address; a record with a longer one is damaged."""
-
 _SPEAKERS = ("from", "role", "source")
-# Names that say by themselves which image they are.
-_OFFICIAL = r"(?:^|/)(?:COCO_(?:train|val|test)20\d\d_\d{12}|v7w_\d|0\d{11}(?:\.\w+)?$)|-img[01](?:\.\w+)?$"
-_FILE = rf"(?i)\.(?:jpe?g|png|webp|gif|bmp|tiff?)$|{_OFFICIAL}"
-_ADDRESS = "^https?://"
+_FILE = rf"(?i)\.(?:jpe?g|png|webp|gif|bmp|tiff?)$|{OFFICIAL}"
+_ADDRESS = r"(?i)^\s*(?:https?:)?//"
+_FILLS = {URLS: "url", SHA256: "sha256", MD5: "md5"}
 _EMBEDDED = f"^(?:data:image/|{'|'.join(EMBEDDED)})"
 """An image in the text itself: base64."""
 
@@ -45,12 +44,13 @@ def batch_of(rows: pa.RecordBatch, roles: Roles, first: int, wanted: Wanted) -> 
     """
     n, rows = rows.num_rows, without_views(rows)
     columns = {name: rows.column(name) for name in rows.schema.names}
-    shown = _images(n, columns, roles, wanted)
-    damaged = _too_long(shown)
+    damaged: dict[int, str] = {}
+    shown = _images(n, columns, roles, wanted, damaged)
+    damaged |= _too_long(shown)
     if damaged:
         good = pa.array(~np.isin(shown["record"].to_numpy(), list(damaged)))
         shown = {name: column.filter(good) for name, column in shown.items()}
-    for name in ("name", "url"):
+    for name in ("name", "url", "also"):
         if name in shown:
             shown[name].validate(full=True)
     shown["record"] = pc.add(shown["record"], pa.scalar(first, pa.int64()))
@@ -65,72 +65,181 @@ def batch_of(rows: pa.RecordBatch, roles: Roles, first: int, wanted: Wanted) -> 
     )
 
 
-def is_official(name: str) -> bool:
-    """Whether a name says by itself which image it is."""
-    return re.search(_OFFICIAL, name) is not None
-
-
-def _images(n: int, columns: dict[str, pa.Array], roles: Roles, wanted: Wanted) -> Part:
-    """Return the images of N rows."""
-    parts = [_inside(columns[name], wanted) for name in roles.images]
-    beside = {"name": roles.names, "url": roles.urls, "sha256": roles.sha256, "md5": roles.md5}
+def _images(n: int, columns: dict[str, pa.Array], roles: Roles, wanted: Wanted, damaged: dict[int, str]) -> Part:
+    """Return the images of N rows; adds the records that cannot be read to those that are damaged."""
+    parts, slots = [], list(dict.fromkeys(map(roles.slot, roles.images)))
+    for slot in slots:
+        part = _together([_inside(columns[name], wanted) for name in roles.images if roles.slot(name) == slot])
+        beside = _beside_of(roles, slot)
+        parts.append(_with_beside(part, beside, columns, n) if len(slots) > 1 and any(beside.values()) else part)
+    parts += [_in_turns(name, columns[name], wanted, damaged) for name in roles.turns]
+    beside = _beside_of(roles, "")
     # A record without an image of its own shows what its name or address beside it says.
     bare = np.zeros(n, bool)
-    for name in (*roles.names, *roles.urls):
+    for name in (*beside["name"], *beside["url"]):
         bare |= pc.is_valid(columns[name]).to_numpy(zero_copy_only=False)
     for part in parts:
         bare[part["record"].to_numpy()] = False
     parts.append({"record": pa.array(np.flatnonzero(bare))})
     shown = _together([part for part in parts if len(part["record"])] or parts[:1])
     owner = shown["record"].to_numpy()
-    is_first = np.diff(owner, prepend=-1) != 0
-    position, is_single = np.zeros(len(owner), np.int64), np.ones(len(owner), bool)
-    if not is_first.all():
-        row = np.arange(len(owner))
-        position = row - np.maximum.accumulate(np.where(is_first, row, 0))
-        is_single = (np.bincount(owner, minlength=n) == 1)[owner]
-    shown["position"] = pa.array(position, pa.int32())
-    for kind, names in beside.items():
-        values = [shown[kind]] if kind in shown else []
-        values += [_beside(columns[name], owner, position, is_single, n) for name in names]
-        values = [value for value in values if value.null_count < len(value)]
-        if values:
-            shown[kind] = _best(values) if kind == "name" else _first(values)
-    if "url" in shown:
-        shown["url"] = _decoded(shown["url"])
+    shown["position"] = pa.array(_positions(owner), pa.int32())
+    shown = _with_beside(shown, beside, columns, n)
     for kind, length in (("sha256", 64), ("md5", 32)):
         if kind in shown:
             shown[kind] = _hashes(shown[kind], length)
     unnamed = "name" not in shown or shown["name"].null_count > 0
     if roles.ids and unnamed and "url" not in shown and len(owner):
-        ids = _beside(columns[roles.ids[0]], owner, position, is_single, n)
+        ids = _beside(columns[roles.ids[0]], owner, n)
         ids = pc.if_else(pc.match_substring_regex(ids, _FILE), ids, None)
         shown["name"] = _first([shown["name"], ids] if "name" in shown else [ids])
     return shown
 
 
+def _beside_of(roles: Roles, slot: str) -> dict[str, list[str]]:
+    """Return the columns that say more of the images of a slot, by the column of ``IMAGES`` that they fill."""
+    every = {"name": roles.names, "url": roles.urls, "sha256": roles.sha256, "md5": roles.md5}
+    return {
+        kind: [name for name in names if name not in roles.images and roles.slot(name) == slot]
+        for kind, names in every.items()
+    }
+
+
+def _positions(owner: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return which of its record's images each image is, from 0, by their records."""
+    is_first = np.diff(owner, prepend=-1) != 0
+    if is_first.all():
+        return np.zeros(len(owner), np.int64)
+    row = np.arange(len(owner))
+    return row - np.maximum.accumulate(np.where(is_first, row, 0))
+
+
+def _with_beside(shown: Part, beside: Mapping[str, Sequence[str]], columns: dict[str, pa.Array], n: int) -> Part:
+    """Give images what stands beside them; further names and addresses are said also."""
+    owner = shown["record"].to_numpy()
+    said: dict[str, list[pa.Array]] = {kind: [shown[kind]] if kind in shown else [] for kind in beside}
+    for kind, names in beside.items():
+        for name in names:
+            values = _beside(columns[name], owner, n)
+            if kind in ("name", "url"):
+                for of, part in _apart(kind, values).items():
+                    said[of].append(part)
+            elif values.null_count < len(values):
+                said[kind].append(values)
+    also = [shown["also"]] if "also" in shown else []
+    for kind, every in said.items():
+        every = [values for values in every if values.null_count < len(values)]
+        if every:
+            shown[kind] = _best(every) if kind == "name" else _first(every)
+        if len(every) > 1 and kind in ("name", "url"):
+            also += [_others(values, shown[kind]) for values in every]
+    also = [values for values in also if values.null_count < len(values)]
+    if also:
+        shown["also"] = _lists(also)
+    if "url" in shown:
+        shown["url"] = _decoded(shown["url"])
+    return shown
+
+
+def _apart(kind: str, values: pa.Array) -> dict[str, pa.Array]:
+    """Tell names and addresses apart in a column of one of them; nearly all hold that alone."""
+    is_other = _per_value(values, lambda texts: pc.match_substring(texts, "//"))
+    if kind == "url":
+        is_other = pc.invert(is_other)
+    if not pc.any(is_other, min_count=0).as_py():
+        return {kind: values} if values.null_count < len(values) else {}
+    is_url = _per_value(values, lambda texts: pc.match_substring_regex(texts, _ADDRESS))
+    values = _decoded(values)
+    return {"name": pc.if_else(is_url, None, values), "url": pc.if_else(is_url, values, None)}
+
+
+def _others(values: pa.Array, first: pa.Array) -> pa.Array:
+    """Return the values that are others than the first; a number alone beside an official name says nothing more."""
+    values, first = _decoded(values), _decoded(first)
+    is_number = pc.and_(
+        pc.match_substring_regex(values, r"^[0-9]+(?:\.\w+)?$"), pc.match_substring_regex(first, OFFICIAL)
+    )
+    is_same = pc.or_kleene(pc.equal(values, first), is_number)
+    return pc.if_else(is_same, None, values)
+
+
+def _lists(every: list[pa.Array]) -> pa.Array:
+    """Join values, and lists of them, N each, into N lists without nulls and without repetitions next to each other."""
+    owners, values = [], []
+    for column in every:
+        owner = np.arange(len(column))
+        if _is_list(column.type):
+            owner, column = np.asarray(pc.list_parent_indices(column), np.int64), column.flatten()
+        is_valid = column.is_valid().to_numpy(zero_copy_only=False)
+        owners.append(owner[is_valid])
+        values.append(column.drop_null().cast(pa.string()))
+    owner, joined = np.concatenate(owners), pa.concat_arrays(values)
+    order = np.argsort(owner, kind="stable")
+    lengths = np.bincount(owner, minlength=len(every[0]))
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
+    return pa.ListArray.from_arrays(offsets, joined.take(pa.array(order)))
+
+
+def _in_turns(name: str, column: pa.Array, wanted: Wanted, damaged: dict[int, str]) -> Part:
+    """Return the images that N turns name themselves: blocks of content, and ``<img>`` marks."""
+    record = np.arange(len(column))
+    if _is_text(column.type):
+        column = _decoded(column)
+        may_be = pc.match_substring_regex(column, r'<img>|"image').fill_null(False)
+        record, column = record[may_be.to_numpy(zero_copy_only=False)], column.filter(may_be)
+    rows: list[tuple[int, Image]] = []
+    for number, value in zip(record.tolist(), column.to_pylist(), strict=True):
+        try:
+            is_json = isinstance(value, str) and value.lstrip().startswith(("[", "{"))
+            said = json.loads(value) if is_json else value
+            rows += [(number, image) for image in images_in({name.lower(): said}, wanted.data)]
+        except (ValueError, RecursionError) as error:
+            damaged[number] = f"its {printable(name, 40)} cannot be read ({printable(error, 80)})"
+    part = {"record": pa.array([number for number, _ in rows], pa.int64())}
+    for kind, values in zip(Image._fields, zip(*(image for _, image in rows), strict=True), strict=False):
+        if any(values):
+            part[kind] = pa.array([value or None for value in values], IMAGES.field(kind).type)
+    return part
+
+
 def _inside(column: pa.Array, wanted: Wanted) -> Part:
     """Return the images of a column of images: structs, strings or bytes, or lists of them."""
-    if _is_list(column.type):
-        lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy().astype(np.int64)
-        record, values = np.repeat(np.arange(len(column)), lengths), column.flatten()
-    else:
-        record, values = np.arange(len(column)), column
+    record, values = np.arange(len(column)), column
+    while _is_list(values.type):
+        lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy().astype(np.int64)
+        record, values = np.repeat(record, lengths), values.flatten()
     if values.null_count:
         record, values = record[pc.is_valid(values).to_numpy(zero_copy_only=False)], values.drop_null()
     part: Part = {"record": pa.array(record, pa.int64())}
     if types.is_struct(values.type):
-        fields = {field.name: values.field(number) for number, field in enumerate(values.type)}
-        path, data = fields.get("path"), fields.get("bytes")
-    elif types.is_binary(values.type) or types.is_large_binary(values.type):
-        path, data = None, values
-    else:
-        path, data = values, None
-    if path is not None and path.null_count < len(path):
-        part |= _named(_text(path), wanted)
-    if data is not None and wanted.data:
-        part["data"] = data.cast(pa.binary())
-    return part
+        return _of_structs(part, values, wanted)
+    if types.is_binary(values.type) or types.is_large_binary(values.type):
+        return part | ({"data": values.cast(pa.binary())} if wanted.data else {})
+    return part | (_named(_text(values), wanted) if values.null_count < len(values) else {})
+
+
+def _of_structs(part: Part, values: pa.Array, wanted: Wanted) -> Part:
+    """Add what N structs say of the images that they are: their file, and whatever names it."""
+    inner = {each.name: values.field(number) for number, each in enumerate(values.type)}
+    said: dict[str, list[str]] = {"name": [], "url": [], "sha256": [], "md5": []}
+    for name in list(inner):
+        kind, field = inner[name].type, field_of(name)
+        if name in INSIDE and (types.is_binary(kind) or types.is_large_binary(kind)):
+            if wanted.data:
+                part["data"] = inner[name].cast(pa.binary())
+        elif types.is_struct(kind) and field is not None and field.kind in (URLS, IMAGE_FIELDS):
+            more = _of_structs({"record": part["record"]}, inner[name], wanted)
+            for other in said:
+                if other in more:
+                    inner[f"{name}.{other}"] = more[other]
+                    said[other].append(f"{name}.{other}")
+        elif (name in INSIDE or field is not None) and _is_said(kind) and inner[name].null_count < len(values):
+            said[_FILLS.get(field.kind, "name") if field else "name"].append(name)
+    first = next((name for name in said["name"] if name == "path"), next(iter(said["name"]), None))
+    if first is not None and not _is_number(inner[first].type):
+        part |= _named(_text(inner[first]), wanted)
+        said["name"].remove(first)
+    return _with_beside(part, said, inner, 0) if any(said.values()) else part
 
 
 def _named(values: pa.Array, wanted: Wanted) -> Part:
@@ -167,12 +276,20 @@ def _together(parts: list[Part]) -> Part:
     return joined
 
 
-def _beside(
-    column: pa.Array, owner: NDArray[np.int64], position: NDArray[np.int64], is_single: NDArray[np.bool_], n: int
-) -> pa.Array:
-    """Give images what stands beside them: a list's by position, a single value where the record has one image."""
+def _beside(column: pa.Array, owner: NDArray[np.int64], n: int) -> pa.Array:
+    """Give images what stands beside them: a list's by position, a single value where the record has one image.
+
+    Args:
+        column: of N rows, or of the images themselves.
+        owner: the row of each image.
+        n: N; 0 where the column's values are the images'.
+    """
+    if not n:
+        return _text(column)
+    is_single = (np.bincount(owner, minlength=n) == 1)[owner]
     if _is_list(column.type):
         lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy().astype(np.int64)
+        position = _positions(owner)
         at = (np.cumsum(lengths) - lengths)[owner] + position
         return _text(column.flatten()).take(pa.array(at, mask=position >= lengths[owner]))
     values = _text(column)
@@ -186,7 +303,7 @@ def _best(candidates: list[pa.Array]) -> pa.Array:
     if len(candidates) == 1:
         return candidates[0]
     candidates = [_decoded(values) for values in candidates]
-    official = [pc.if_else(pc.match_substring_regex(values, _OFFICIAL), values, None) for values in candidates]
+    official = [pc.if_else(pc.match_substring_regex(values, OFFICIAL), values, None) for values in candidates]
     return _first(official + candidates)
 
 
@@ -246,9 +363,11 @@ def _per_value(values: pa.Array, function: Callable[[pa.Array], pa.Array]) -> pa
 
 
 def _text(column: pa.Array) -> pa.Array:
-    """Return strings; those of a dictionary stay there, and integers are written out."""
+    """Return strings; those of a dictionary stay there, and numbers are written out, whole ones without a point."""
     if types.is_dictionary(column.type):
         return column.cast(pa.dictionary(column.type.index_type, pa.string()))
+    if types.is_floating(column.type):
+        return pc.replace_substring_regex(column.cast(pa.float64()).cast(pa.string()), r"\.0*$", "")
     return column.cast(pa.string())
 
 
@@ -258,6 +377,14 @@ def _decoded(column: pa.Array) -> pa.Array:
 
 def _is_list(kind: pa.DataType) -> bool:
     return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(types.is_integer(kind) or types.is_floating(kind))
+
+
+def _is_said(kind: pa.DataType) -> bool:
+    return _is_text(kind) or _is_number(kind)
 
 
 def _is_text(kind: pa.DataType) -> bool:
