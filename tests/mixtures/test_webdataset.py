@@ -66,7 +66,7 @@ def test_records_of_several_members(tmp_path):
         (0, 0, {"url": "http://a/1.jpg", "sha256": "a" * 64}),  # its name is a counter
         (1, 0, {"name": "sub/COCO_val2014_000000262148.left.jpg"}),
         (1, 1, {"name": "sub/COCO_val2014_000000262148.right.JPG"}),
-        (2, 0, {"name": "coco/train2017/000000000009.jpg"}),
+        (2, 0, {"name": "coco/train2017/000000000009.jpg", "also": ["x.png"]}),
     ]
     assert [image["data"] for _, _, image in images_of(file, "webdataset", data=True)] == [
         b"one",
@@ -158,6 +158,22 @@ def test_records_of_one_stem_are_not_joined(tmp_path):
     write_kept(file, "webdataset", [True, True, True], tmp_path / "b.tar")
     with pytest.raises(DataError, match="record 2: has the stem of record 0, 'a'"):
         write_kept(file, "webdataset", [True, False, True], tmp_path / "b.tar")
+
+
+def test_json_members_say_what_such_records_say_alone(tmp_path):
+    url, name = "http://images.cocodataset.org/train2017/000000000042.jpg", "coco/train2017/000000000042.jpg"
+    said = [{"coco_url": url}, {"Image_Path": name}, [{"image": name}], {"url": "http://a/1", "coco_url": url}]
+    said += [{"conversations": [{"from": "human", "value": f"<img>{name}</img>"}]}, {"images": ["x.png", name]}]
+    members = [member(f"{n}.json", json.dumps(each).encode()) for n, each in enumerate(said)]
+    pictures = [
+        member(f"{n}.{part}", b"x") for n in range(len(said)) for part in (("a.jpg", "b.jpg") if n == 5 else ["jpg"])
+    ]
+    order = sorted([*members, *pictures], key=lambda each: each[0].name)
+    images = images_of(tar(tmp_path / "a.tar", order), "webdataset")
+    assert [record for record, _, _ in images] == [0, 1, 2, 3, 4, 5, 5]
+    shown = [{each.get("name"), each.get("url"), *each.get("also", ())} for _, _, each in images]
+    wanted = [url, name, name, url, name, "x.png", name]
+    assert all(each in had for each, had in zip(wanted, shown, strict=True))
 
 
 def test_json_members_that_are_none(tmp_path):

@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -23,6 +22,7 @@ from vlmt_cli.base.words import quoted
 from vlmt_cli.mixtures.batch import IMAGES, Batch, Damaged, Form, Kept, Source, Wanted
 from vlmt_cli.mixtures.byte_ranges import merged, write_ranges
 from vlmt_cli.mixtures.image_fields import LONGEST, is_official
+from vlmt_cli.mixtures.json_images import Image, images_in, joined
 from vlmt_cli.mixtures.tar_file import BLOCK, RECORD, Member, Tar, opened
 
 _PARTS = re.compile(r"((?:.*/|)[^.]+)[.]([^/]*)", re.DOTALL)
@@ -35,20 +35,15 @@ _LARGEST_IMAGE = 1 << 30
 _RECORDS = 1 << 14
 _BYTES = 64 << 20
 """Records and bytes of a batch, at most about."""
-_FIELDS = {
-    "name": ("file_name", "filename", "image_path", "image", "path", "original_filename", "image_id"),
-    "url": ("url", "URL", "image_url", "original_url"),
-    "sha256": ("sha256", "image_sha256"),
-    "md5": ("md5", "image_md5"),
-}
-_HASHES = {"sha256": re.compile(r"[0-9a-f]{64}"), "md5": re.compile(r"[0-9a-f]{32}")}
 
 
 @dataclass
 class _Record:
     key: str
-    images: list[dict[str, Any]] = field(default_factory=list)
-    beside: dict[str, Any] = field(default_factory=dict)
+    images: list[Image] = field(default_factory=list)
+    said: list[Image] = field(default_factory=list)
+    url: str | None = None
+    is_counter: bool = False
     texts: list[str] = field(default_factory=list)
     videos: int = 0
     problem: str | None = None
@@ -134,12 +129,12 @@ def _add(record: _Record, suffix: str, member: Member, tar: Tar, wanted: Wanted)
             record.problem = f"{quoted(member.name)} has {member.size:,} bytes"
         else:
             data = tar.data(member) if wanted.data else None
-            record.images.append({"name": member.name, "data": data})
+            record.images.append(Image(member.name, data=data))
             return member.size if data is not None else 0
     elif last == "json":
         _add_json(record, member, tar, wanted)
     elif last == "url" and member.size <= LONGEST:
-        record.beside.setdefault("url", tar.data(member).decode(errors="replace").strip())
+        record.url = tar.data(member).decode(errors="replace").strip()
     elif last in _TEXTS and wanted.texts and member.size <= _LARGEST_JSON:
         record.texts.append(tar.data(member).decode(errors="replace"))
         return member.size
@@ -157,16 +152,16 @@ def _add_json(record: _Record, member: Member, tar: Tar, wanted: Wanted) -> None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         record.problem = f"{quoted(member.name)} is not JSON ({error})"
         return
+    parts = [part for part in (said if isinstance(said, list) else [said]) if isinstance(part, dict)]
+    try:
+        record.said += [image for part in parts for image in images_in(part, wanted.data)]
+    except ValueError as error:
+        record.problem = f"{quoted(member.name)}: {error}"
     if not isinstance(said, dict):
         return
-    for kind, names in _FIELDS.items():
-        values = [value for name in names if isinstance(value := said.get(name), str) and len(value) <= LONGEST]
-        if kind in _HASHES:
-            values = [value.lower() for value in values if _HASHES[kind].fullmatch(value.lower())]
-        if values:
-            record.beside[kind] = values[0]
     # The names of files that img2dataset writes are counters, and say nothing of the image.
-    record.beside["is_counter"] = "url" in record.beside and said.get("key") == record.key.rpartition("/")[2]
+    has_url = record.url is not None or any(image.url for image in record.said)
+    record.is_counter = has_url and said.get("key") == record.key.rpartition("/")[2]
     if wanted.texts:
         record.texts += [said[name] for name in ("caption", "text") if isinstance(said.get(name), str)]
         turns = said.get("conversations", said.get("messages"))
@@ -175,23 +170,28 @@ def _add_json(record: _Record, member: Member, tar: Tar, wanted: Wanted) -> None
         record.texts += [text for text in spoken if isinstance(text, str)]
 
 
-def _images(record: _Record) -> list[dict[str, Any]]:
-    """Return the images of a record; what stands beside a single image is said of it."""
-    beside = {kind: value for kind, value in record.beside.items() if kind in _FIELDS}
-    if not record.images:
-        return [beside] if "url" in beside else []
-    if len(record.images) == 1:
-        image = record.images[0]
-        name = None if record.beside.get("is_counter") else image["name"]
-        if "name" in beside and (name is None or (is_official(beside["name"]) and not is_official(name))):
-            name = beside["name"]
-        return [beside | {"name": name, "data": image["data"]}]
-    return record.images
+def _images(record: _Record) -> list[Image]:
+    """Return the images of a record, with what its JSON says of them."""
+    said, shown = record.said, record.images
+    if record.url:
+        said = [joined(said[0] if said else Image(), Image(url=record.url)), *said[1:]]
+    if record.is_counter and len(shown) == 1:
+        shown = [shown[0]._replace(name=None)]
+    if not shown:
+        return said
+    return [_with(*each) for each in zip(shown, said, strict=True)] if len(said) == len(shown) else shown
+
+
+def _with(image: Image, said: Image) -> Image:
+    """Add what is said of an image; a name that says by itself which image it is comes first."""
+    if said.name and is_official(said.name) and not (image.name and is_official(image.name)):
+        image, said = image._replace(name=said.name), said._replace(name=image.name)
+    return joined(image, said)
 
 
 def _batch(first: int, records: list[_Record], wanted: Wanted) -> Batch:
     rows = [
-        {"record": first + number, "position": position, **image}
+        {"record": first + number, "position": position, **image._asdict()}
         for number, record in enumerate(records)
         if record.problem is None
         for position, image in enumerate(_images(record))
