@@ -14,6 +14,7 @@ from mixtures.files import MAKERS
 
 from vlmt_cli.base.identity import LINKS, links_table
 from vlmt_cli.clean.builtin_index import builtin_index
+from vlmt_cli.clean.image_lists import image_list
 from vlmt_cli.clean.index import Benchmark, image_rows, make_index
 from vlmt_cli.clean.scan import HITS, ready, scan_batch
 from vlmt_cli.clean.scan_claim import compared_with, conclusion, without_hit
@@ -193,6 +194,36 @@ def test_what_has_no_name_is_counted_by_folder_and_foreign_sources_apart(index, 
     assert tally.other_sources == {"ocrvqa": 1}
     assert (tally.records, tally.images, tally.without_image) == (len(NAMES) + 2, len(NAMES) + 1, 1)
     assert tally.compared == tally.images - 2
+
+
+def test_every_name_and_address_beside_an_image_is_tried(index, tmp_path):
+    mirror, seven, photo, other = ("http://m.org/1.jpg", *list(URLS)[1::-1], "coco/train2017/000000000008.jpg")
+    rows = [
+        {"image": "0.png", "url": mirror, "coco_url": seven},
+        {"image": "0.png", "coco_url": mirror, "flickr_url": photo},
+        {"image": other, "flickr_url": photo},
+        {"image": other, "coco_url": seven},
+        {"image": "0.png", "file_name": "vg/VG_100K_2/70.jpg"},
+        {"image": "a.png", "image_id": 7},
+        {"image": other, "image_id": 7},
+        {"image": other, "url": mirror, "coco_url": other},
+    ]
+    shown = ["coco:7", "flickr30k:555", "flickr30k:555", "coco:7", "coco:7", "coco:7", None, None]
+    (tmp_path / "a.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    names = sorted({name for row in rows for name in row})
+    columns = {name: [None if (value := row.get(name)) is None else str(value) for row in rows] for name in names}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    truth = [(number, key) for number, key in enumerate(shown) if key]
+    for name in ("a.jsonl", "a.parquet"):
+        sources = sources_of(str(tmp_path / name))
+        _, tally, hits = scan_sources(sources, index, NO_RULES, "coco")
+        assert [(row["record"], row["image"]) for row in hits.to_pylist()] == truth
+        assert (tally.images, sum(tally.ways.values()), len(tally.unnamed)) == (8, 8, 0)
+    split = image_list("mine", "train", str(tmp_path / "a.parquet"), "coco")
+    listed = dict(zip(split.ids.to_pylist(), split.images.to_pylist(), strict=True))
+    wanted = {"0": "coco:7", "1": "flickr:555", "2": "flickr:555", "3": "coco:7", "4": "vg:70", "5": "coco:7"}
+    assert {number: key in listed[number] for number, key in wanted.items()} == dict.fromkeys(wanted, True)
+    assert split.unnamed == 0 and listed["6"] == ["coco:8"]
 
 
 def test_an_image_without_a_name_is_compared_only_with_benchmarks_that_have_such(tmp_path):

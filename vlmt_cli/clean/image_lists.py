@@ -19,6 +19,7 @@ from vlmt_cli.clean.croissant import files_below
 from vlmt_cli.clean.question import list_hash
 from vlmt_cli.clean.scan_write import lists_of
 from vlmt_cli.clean.splits import ROLES, Split, image_split
+from vlmt_cli.mixtures.also import differing, said_also
 from vlmt_cli.mixtures.batch import Batch, Source, Wanted, column_of, names_and_addresses
 from vlmt_cli.mixtures.benchmark_file import keys_of_shown, read_benchmark
 from vlmt_cli.mixtures.forms import FORMS
@@ -92,17 +93,26 @@ def _sources(given: str) -> list[Source]:
 
 def _records(name: str, role: str, given: str, sources: list[Source], source: str | None) -> Split:
     """Take the records of a mixture that show an image with a name as examples, by their number in their file."""
-    parts, lengths = [], [np.zeros(1, np.int64)]
+    parts: list[tuple[pa.Array, ...]] = []
+    lengths = [np.zeros(1, np.int64)]
     for each in sources:
         for batch in _batches(each):
             keys, names = _named(batch, each.root, source)
-            known = pc.is_valid(keys)
-            shown = column_of(batch.images, "record").filter(known.slice(0, batch.images.num_rows))
-            records, count = np.unique(shown.to_numpy(), return_counts=True)
+            record = column_of(batch.images, "record").to_numpy()
+            own = keys.slice(0, len(record))
+            told = own if source is None else _named(batch, each.root, None)[0].slice(0, len(record))
+            of, also = said_also(batch.images, told, each.root, source=source)
+            addressed = differing(_keys_of_addresses(names_and_addresses(batch.images)[1]), own)
+            further = pc.coalesce(pa.nulls(len(of), pa.string()), *also.values())
+            images = pa.concat_arrays([own, addressed, further])
+            shown = np.concatenate([record, record, record[of]])[images.is_valid().to_numpy(False)]
+            records, count = np.unique(shown, return_counts=True)
             ids = pa.array(records).cast(pa.string())
             if len(sources) > 1:
                 ids = pc.binary_join_element_wise(str(each.path), ids, ":")
-            parts.append((ids, keys.filter(known), names.filter(pc.is_null(keys))))
+            known = of[further.is_valid().to_numpy(False)]
+            unnamed = names.filter(pa.array(pc.is_null(keys).to_numpy(False) & ~np.isin(np.arange(len(keys)), known)))
+            parts.append((ids, images.drop_null().take(pa.array(np.argsort(shown, kind="stable"))), unnamed))
             lengths.append(count)
     ids, images, unnamed = _joined(parts, 3)
     offsets = pa.array(np.cumsum(np.concatenate(lengths)), pa.int32())
@@ -126,10 +136,13 @@ def _named(batch: Batch, root: str, source: str | None) -> tuple[pa.Array, pa.Ar
     """
     names, addresses = names_and_addresses(batch.images)
     keys = keys_of(names, root, source=source).keys
-    said = [keys_of_addresses(addresses), flickr_photos(addresses), normal_addresses(addresses)]
     damaged = pa.array([f"record {each.record}, which {each.reason}" for each in batch.damaged], pa.string())
-    keys = pa.concat_arrays([pc.coalesce(keys, *said), pa.nulls(len(damaged), pa.string())])
+    keys = pa.concat_arrays([pc.coalesce(keys, _keys_of_addresses(addresses)), pa.nulls(len(damaged), pa.string())])
     return keys, pa.concat_arrays([pc.coalesce(names, addresses), damaged])
+
+
+def _keys_of_addresses(addresses: pa.Array) -> pa.Array:
+    return pc.coalesce(keys_of_addresses(addresses), flickr_photos(addresses), normal_addresses(addresses))
 
 
 def _counted(split: Split, given: str, unnamed: pa.Array) -> Split:

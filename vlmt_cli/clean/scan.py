@@ -22,6 +22,7 @@ from vlmt_cli.clean.index import Index, aliases_of
 from vlmt_cli.clean.lookup import Lookup
 from vlmt_cli.clean.texts import hash_parts
 from vlmt_cli.datasets.options import NearDuplicateOptions
+from vlmt_cli.mixtures.also import differing, first_of, said_also
 from vlmt_cli.mixtures.batch import Batch, Damaged, column_of, names_and_addresses
 from vlmt_cli.mixtures.names import keys_of, keys_of_addresses
 from vlmt_cli.mixtures.rules import NO_RULES, Rules
@@ -234,12 +235,20 @@ def scan_batch(
     hashes = [pc.binary_join_element_wise(kind, column_of(images, kind), ":") for kind in kinds]
     keys, by_address = named.keys, []
     if addresses.null_count < len(addresses):
-        keys = pc.coalesce(keys, keys_of_addresses(addresses, rules))
-        by_address = [flickr_photos(addresses), normal_addresses(addresses)]
+        official = keys_of_addresses(addresses, rules)
+        keys = pc.coalesce(keys, official)
+        by_address = [flickr_photos(addresses), normal_addresses(addresses), differing(official, keys)]
     written = pc.coalesce(names, addresses, *hashes)
+    told = keys if source is None else keys_of(names, root, rules).keys
+    of, also = said_also(images, told, root, rules, source)
+    if len(of):
+        keys = pc.coalesce(keys, first_of(of, also[NAME], len(keys)))
     looked_up = [keys, *hashes, *by_address]
-    ways = [NAME, *kinds, *(("flickr", "url") if by_address else ())]
+    ways = [NAME, *kinds, *(("flickr", "url", "official") if by_address else ())]
     has = {way: column.is_valid().to_numpy(zero_copy_only=False) for way, column in zip(ways, looked_up, strict=True)}
+    has.pop("official", None)  # of what has a key
+    for way, column in also.items():
+        has.setdefault(way, np.zeros(len(keys), bool))[of[column.is_valid().to_numpy(zero_copy_only=False)]] = True
     compared = None
     if "data" in images.schema.names:
         from vlmt_cli.clean.scan_pictures import compare_pictures  # decoders, which a scan of names does not need
@@ -248,6 +257,9 @@ def scan_batch(
         has[PICTURE] = compared.decoded
         looked_up += [compared.sha256, compared.md5, compared.pixels]
     matches = [index.lookup.matches(column) for column in looked_up if column.null_count < len(column)]
+    for column in also.values():
+        rows, positions = index.lookup.matches(column)
+        matches.append((of[rows], positions))
     row = np.concatenate([np.empty(0, np.int64), *(rows for rows, _ in matches)])
     alias = np.concatenate([np.empty(0, np.int64), *(positions for _, positions in matches)])
     distance, cosine = np.full(len(row), -1), np.full(len(row), np.nan, np.float32)
