@@ -25,6 +25,8 @@ def runs(tmp_path):
     write_run(folder / "sweep" / "inner", make_recipe(tasks=["vqa"]))
     write_run(folder / "damaged", make_recipe(tasks=["vqa"]))
     (folder / "damaged" / "scores.json").write_text("{")
+    write_run(folder / "torn" / "best", make_recipe(tasks=["vqa"])).joinpath("validation.json").write_text("{")
+    write_run(folder / "torn", make_recipe(tasks=["vqa"]))
     (folder / "notes.txt").write_text("")
     (folder / "pair" / "vgc.json").write_text('{"models": {}}')
     (folder / "pair" / "affinity.png").write_text(HOSTILE)
@@ -38,8 +40,8 @@ def test_a_page_of_foreign_runs(runs, tmp_path, capsys):
     told = json.loads(out)
     assert [path.rpartition("runs/")[2] for path in told["runs"]] == [HOSTILE, "pair"]
     reasons = {passed["path"].rpartition("/")[2]: passed["reason"] for passed in told["passed_over"]}
-    assert reasons.keys() == {"sweep", "damaged", "notes.txt"} and reasons["notes.txt"] == "not a folder"
-    assert "folder of runs" in reasons["sweep"] and "scores.json" in reasons["damaged"] and "Passed over 3 of 5" in err
+    assert reasons.keys() == {"sweep", "damaged", "notes.txt", "torn"} and reasons["notes.txt"] == "not a folder"
+    assert "folder of runs" in reasons["sweep"] and "scores.json" in reasons["damaged"] and "Passed over 4 of 6" in err
     text = page.read_text()
     assert "<script" not in text and "&lt;script&gt;" in text and "*†</b>" in text
     assert "Seen and unseen" in told["sections"] and text.count("<section") == len(told["sections"]) + 1

@@ -192,6 +192,11 @@ def test_a_store_with_more_regions_is_none_of_the_same(tmp_path, open_store, cap
         found = compare_stores(open_store(first), open_store(second), set())
         assert found.verdict == verdict and (found.matched, found.matched_there) == pytest.approx(shares)
         assert found.other_counts == (4 if more else 0)
+    with StoreWriter(tmp_path / "more", msgspec.structs.replace(META_32, feature_width=32)) as writer:
+        for number in range(5):
+            writer.put(f"coco:{number}", FeatureStore(one).read("coco:0"))
+    assert run("doctor", str(one), str(tmp_path / "more")) == 0
+    assert "Compared: same features, in the images of both. 4 images in both, 0 only here, 1" in capsys.readouterr().out
     assert run("doctor", str(one), str(other)) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert f"Compared: {verdict}. 4 images in both" in out and "100.0% of regions here and" in out

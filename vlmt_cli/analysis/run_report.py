@@ -16,7 +16,7 @@ from vlmt_cli.base.errors import VlmtError
 from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.evaluation.marks import is_leaked
 from vlmt_cli.evaluation.run_scores import RunScores, run_scores
-from vlmt_cli.evaluation.scores import SCORES_FILE, Scores, read_scores
+from vlmt_cli.evaluation.scores import SCORES_FILE, Scores
 from vlmt_cli.runs.folders import CONFIG, data_option
 from vlmt_cli.runs.recipe import RECIPE, read_recipe
 
@@ -80,8 +80,7 @@ def _damage(run: Path) -> str:
     try:
         if (run / RECIPE).is_file():
             read_recipe(run)
-        if (run / SCORES_FILE).is_file():
-            read_scores(run)
+        run_scores(run)
     except (VlmtError, OSError) as error:
         return str(error)
     return ""

@@ -110,4 +110,5 @@ def _comparison(compared: "Comparison") -> str:
         )
     if compared.classes != compared.classes_there:
         also += f"; {compared.classes:,} class scores a region here, {compared.classes_there:,} there"
-    return f"Compared: {compared.verdict}. {images}; in {compared.compared:,} of them {matched}{also}"
+    where = ", in the images of both" if compared.only_here or compared.only_there else ""
+    return f"Compared: {compared.verdict}{where}. {images}; in {compared.compared:,} of them {matched}{also}"
