@@ -53,6 +53,17 @@ def test_lines_of_metadata(tmp_path):
     }
 
 
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
+def test_metadata_without_a_record_beside_images_is_refused(tmp_path, kind):
+    folder = folder_of(tmp_path / "a", {f"metadata.{kind}": b"file_name,text\n" if kind == "csv" else b"\n"})
+    if kind == "parquet":
+        pq.write_table(pa.table({"file_name": pa.array([], pa.string())}), folder / "metadata.parquet")
+    assert images_of(folder, "image_folder") == []
+    folder_of(folder, {"sub/2.png": b"two"})
+    with pytest.raises(DataError, match=rf"metadata\.{kind}: has no record, and images lie beside it, such as 'sub/2"):
+        images_of(folder, "image_folder")
+
+
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_tables_of_metadata(tmp_path, kind):
     folder = folder_of(tmp_path / "a", {**FILES, "metadata.csv": b"file_name,text\n1.jpg,a\n3.jpg,b\n"})

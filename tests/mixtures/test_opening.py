@@ -219,6 +219,14 @@ def test_coco_json(tmp_path, order):
         assert json.loads((tmp_path / "out.json").read_text())["images"] == []
 
 
+def test_in_coco_json_an_id_is_a_name_of_its_image(tmp_path):
+    path, official = tmp_path / "coco.json", "COCO_train2014_000000000009.jpg"
+    images = [{"id": 42}, {"id": "7", "file_name": "a.jpg"}, {"id": 9, "file_name": official}]
+    path.write_text(json.dumps({"images": images, "annotations": []}))
+    shown = [{"name": "42"}, {"name": "a.jpg", "also": ["7"]}, {"name": official}]
+    assert images_of(path, "coco") == [(number, 0, each) for number, each in enumerate(shown)]
+
+
 @pytest.mark.skipif(not REAL.is_dir(), reason="VLMT_REAL_DATA has no mixtures")
 def test_real_lists_are_recognised():
     for name, form in {

@@ -3,8 +3,9 @@
     {"info": {...}, "images": [{"id": 9, "file_name": "COCO_train2014_000000000009.jpg", "flickr_url": ...}, ...],
      "annotations": [{"image_id": 9, "caption": "..."}, ...], "categories": [...]}
 
-Written back, an image that is not kept goes, and with it every entry of ``annotations`` with its id; all else stays
-byte for byte. The file is held in memory.
+An image's id is one of its names, which says which it is where a source is given for numbers. Written back, an image that
+is not kept goes, and with it every entry of ``annotations`` with its id; all else stays byte for byte. The file is held in
+memory.
 """
 
 import re
@@ -56,7 +57,7 @@ def read(source: Source, wanted: Wanted) -> Iterator[Batch]:
     """
     data, spans = _parts(source.path)
     records = [data[start:stop] for start, stop in spans["images"].tolist()]
-    rows = Rows(wanted)
+    rows = Rows(wanted, are_images=True)
     rows.add_window(Window(0, True, lambda: (records, spans["images"])))
     if rows.damaged:
         bad = rows.damaged[0]

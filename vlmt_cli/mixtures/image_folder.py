@@ -102,10 +102,21 @@ def _records(source: Source, wanted: Wanted) -> Iterator[Batch]:
         return _files(source.path, wanted)
     inner = replace(source, path=metadata)
     if metadata.suffix == ".csv":
-        return table.read(inner, replace(wanted, data=False))
+        return _some(table.read(inner, replace(wanted, data=False)), source.path, metadata)
     if metadata.suffix == ".parquet":
-        return parquet.read(inner, replace(wanted, data=False))
-    return _lines(metadata, wanted)
+        return _some(parquet.read(inner, replace(wanted, data=False)), source.path, metadata)
+    return _some(_lines(metadata, wanted), source.path, metadata)
+
+
+def _some(batches: Iterator[Batch], folder: Path, metadata: Path) -> Iterator[Batch]:
+    """Refuse a table without a record beside image files, all of which would be passed over."""
+    records = 0
+    for batch in batches:
+        records += batch.records
+        yield batch
+    if not records and (image := next(_images_below(folder), None)) is not None:
+        todo = "remove it where the images are meant, or get it again"
+        raise DataError(f"has no record, and images lie beside it, such as {quoted(image)}", where=metadata, todo=todo)
 
 
 def _files(folder: Path, wanted: Wanted) -> Iterator[Batch]:

@@ -267,6 +267,11 @@ def joined(image: Image, other: Image | None) -> Image:
     return Image(name, url, sha256 or other.sha256, md5 or other.md5, data or other.data, also + other.also)
 
 
+def with_id(image: Image, own: str) -> Image:
+    """Give an image its id; one that its name says is no other."""
+    return image if image.name and is_official(image.name) else joined(image, Image(own))
+
+
 def _images(value: Any, wants_data: bool) -> list[Image]:
     """Return the images of a field: names, addresses, data URIs, Hugging Face's structs, and lists of them."""
     if isinstance(value, str):

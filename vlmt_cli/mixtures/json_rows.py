@@ -18,6 +18,7 @@ from vlmt_cli.mixtures.json_images import (
     packed_in,
     texts_in,
     videos_in,
+    with_id,
 )
 from vlmt_cli.mixtures.json_records import Window
 from vlmt_cli.mixtures.json_values import Spans
@@ -28,10 +29,11 @@ _MARK = b"<image>"
 
 @dataclass
 class Rows:
-    """The records and images of a batch that is being read."""
+    """The records and images of a batch that is being read; ``are_images`` where a record's own id is its image's."""
 
     wanted: Wanted
     first: int = 0
+    are_images: bool = False
     record: list[int] = field(default_factory=list)
     position: list[int] = field(default_factory=list)
     names: list[str | None] = field(default_factory=list)
@@ -97,6 +99,8 @@ class Rows:
                 own = own_id(part) if own is None else own
                 if self.wanted.texts and (self.wanted.texts_of is None or number in self.wanted.texts_of):
                     said += texts_in(part)
+            if self.are_images and own is not None and len(images) < 2:
+                images = [with_id(images[0] if images else Image(), own)]
         except ValueError as error:
             images = []
             self.damaged.append(Damaged(number, str(error)))
