@@ -3,9 +3,9 @@
     {"info": {...}, "images": [{"id": 9, "file_name": "COCO_train2014_000000000009.jpg", "flickr_url": ...}, ...],
      "annotations": [{"image_id": 9, "caption": "..."}, ...], "categories": [...]}
 
-An image's id is one of its names, which says which it is where a source is given for numbers. Written back, an image that
-is not kept goes, and with it every entry of ``annotations`` with its id; all else stays byte for byte. The file is held in
-memory.
+An image's id is one of its names, which says which it is where a source is given for numbers. Written back, an image
+that is not kept goes, and with it every entry of ``annotations`` with its id; all else stays byte for byte. The file is
+held in memory.
 """
 
 import re
