@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -217,6 +218,32 @@ def test_coco_json(tmp_path, order):
         assert json.loads((tmp_path / "out.json").read_text()) == stays
         write_kept(path, "coco", [False] * 4, tmp_path / "out.json")
         assert json.loads((tmp_path / "out.json").read_text())["images"] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("json_path: " + "[" * 60_000, "is nested too deeply"),
+        ("json_path: a\n" + "# more\n" * 50_000, "has 350,013 bytes, too many for a list in YAML; write it as several"),
+        ("- json_path: a\n  json_path: b\n", "the key 'json_path' stands twice"),
+        ("a0: [1, 1]\n" + "".join(f"a{n}: &a{n} [{f'*a{n - 1}, ' * 9 if n > 1 else 1}]\n" for n in range(1, 30))
+         + "json_path: a\n", "holds more than 100,000 values"),
+        ("datasets:\n  - path: a.jsonl\n    type: chat_template\n", "is no list of .*give the files of records"),
+    ],
+)  # fmt: skip
+def test_yaml_is_refused_at_once_and_with_what_to_do(tmp_path, text, said):
+    (tmp_path / "mix.yaml").write_text(text)
+    begin = time.process_time()
+    with pytest.raises(DataError, match=said):
+        sources_of(str(tmp_path / "mix.yaml"))
+    assert time.process_time() - begin < 2
+
+
+def test_a_list_may_have_aliases(tmp_path):
+    (tmp_path / "a.json").write_text('[{"image": "a.jpg"}]')
+    text = "first: &first\n  json_path: a.json\n  sampling_strategy: all\ndatasets:\n- *first\n- <<: *first\n  x: 1\n"
+    (tmp_path / "mix.yaml").write_text(text)
+    assert [source.path.name for source in sources_of(str(tmp_path / "mix.yaml"))] == ["a.json"] * 2
 
 
 def test_in_coco_json_an_id_is_a_name_of_its_image(tmp_path):

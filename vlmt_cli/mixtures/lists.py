@@ -26,8 +26,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from vlmt_cli.base.documents import parse_yaml, read_text
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.files import write_text
 from vlmt_cli.base.image_names import SUFFIXES
@@ -37,7 +36,9 @@ from vlmt_cli.mixtures.batch import ListForm, Source
 from vlmt_cli.mixtures.json_values import value_end
 
 _MOST_LIST = 64 << 20
-_YAML = (".yaml", ".yml")
+_MOST_YAML = 1 << 18
+"""Bytes of a list; YAML is read at 100 kB/s."""
+YAML = (".yaml", ".yml")
 _PATHS = {
     "internvl": "annotation",
     "onevision": "json_path",
@@ -56,7 +57,7 @@ def _is_form(kind: str, path: Path, head: bytes) -> bool:
     field = _PATHS[kind].encode()
     if path.is_dir() or b"\0" in head:
         return False
-    if path.suffix in _YAML:
+    if path.suffix in YAML:
         return field + b":" in head and (kind != "llamafactory1" or b"source:" in head)
     if path.suffix != ".json" or not head.lstrip().startswith((b"{", b"[")) or b'"%b"' % field not in head:
         return False
@@ -178,23 +179,16 @@ def _loaded(path: Path) -> Any:
         raise DataError("there is no such file", where=path) from error
     if len(data) > _MOST_LIST:
         raise DataError(f"has {len(data):,} bytes, too many for a list", where=path, todo="give the mixture itself")
+    if path.suffix in YAML:
+        if len(data) > _MOST_YAML:
+            todo = "write it as several lists, or give the files that it names"
+            raise DataError(f"has {len(data):,} bytes, too many for a list in YAML", where=path, todo=todo)
+        return parse_yaml(read_text(path), path)
     try:
-        return _yaml(data) if path.suffix in _YAML else json.loads(data)
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
         what = " ".join(str(error).split())
-        raise DataError(
-            f"is not {'YAML' if path.suffix in _YAML else 'JSON'} ({printable(what, 200)})",
-            where=path,
-            todo="correct it",
-        ) from error
-
-
-def _yaml(data: bytes) -> Any:
-    """Load YAML without its aliases, which can make a small file fill the memory."""
-    for token in yaml.scan(data):
-        if isinstance(token, yaml.AliasToken):
-            raise ValueError("it has an alias, *" + str(token.value))
-    return yaml.safe_load(data)
+        raise DataError(f"is not JSON ({printable(what, 200)})", where=path, todo="correct it") from error
 
 
 def _sampling(kind: str, name: str, entry: dict[str, Any]) -> str | None:

@@ -19,6 +19,7 @@ from vlmt_cli.mixtures.batch import Form, ListForm, Source
 from vlmt_cli.mixtures.datacomp import SUBSET
 from vlmt_cli.mixtures.forms import FORMS, LISTS
 from vlmt_cli.mixtures.json_records import LINES
+from vlmt_cli.mixtures.lists import YAML
 
 _HEAD = 1 << 16
 _RECORDS = (".json", *LINES, ".parquet", ".arrow", ".tar", ".tgz", ".csv", ".tsv", ".npy")
@@ -96,6 +97,9 @@ def form_of(path: Path) -> str:
     for name, form in every.items():
         if form.is_form(path, head):
             return name
+    if path.suffix in YAML:
+        what = "is no list of files of records that is known: those have json_path, annotation_path, or path and source"
+        raise DataError(what, where=path, todo="give the files of records that it names by themselves")
     todo = f"say what it is with --form {', '.join(FORMS)}"
     raise DataError("is not a mixture of a known form", where=path, todo=todo)
 
