@@ -30,6 +30,7 @@ def test_a_trunk_trains_and_is_scored(kind, tasks, trained_world, tmp_path, monk
     assert run("pretrain", "--scale", "mini", "--run", begun, *options, *at) == 0
     train = ("train", "--task", ",".join(tasks), "--scale", "mini", "--run", str(folder))
     assert run(*train, *options, *at) == 0
+    assert "no row of the paper's tables: --set or --limit changed model.trunk, training." in capsys.readouterr().err
     stages = load_checkpoint(folder).lineage.stages
     assert [stage.name for stage in stages] == [f"pretrain-{kind}", kind]
     assert "trunk" in stages[-1].beginning.taken and all(name.startswith("heads") for name in stages[-1].beginning.new)

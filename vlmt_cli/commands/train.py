@@ -146,6 +146,7 @@ def launch(name: str, folder: str, over: dict[str, Any], options: TrainingOption
     from vlmt_cli.base.processes import is_first
     from vlmt_cli.commands import obstacles
     from vlmt_cli.commands.devices import Computing, check_computing, devices_of, gpus_surely_missing, kind_of
+    from vlmt_cli.commands.show import say
     from vlmt_cli.commands.training_display import show_training
     from vlmt_cli.runs.folders import find_run, settle
     from vlmt_cli.runs.recipe import load_training
@@ -176,6 +177,8 @@ def launch(name: str, folder: str, over: dict[str, Any], options: TrainingOption
     if asked.asked_gpus and options.launcher != "slurm" and gpus_surely_missing():
         in_the_way.insert(0, obstacles.no_gpus(asked.asked_gpus))
     obstacles.refuse(in_the_way, options.data, options.scale)
+    if recipe.changed and recipe.reproduces and is_first() and not options.resume:
+        say(f"It stands for no row of the paper's tables: --set or --limit changed {', '.join(recipe.changed)}")
 
     from vlmt_cli.evaluation.processes import Devices
     from vlmt_cli.training.cluster import train_on_cluster
