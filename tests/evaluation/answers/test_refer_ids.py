@@ -64,6 +64,13 @@ def test_a_box_of_an_object_is_for_all_of_its_expressions(tmp_path, kind):
     assert joined.rows.tolist() == SHUFFLED and joined.by == f"{kind} and expression"
 
 
+def test_boxes_of_an_object_that_differ_are_conflicts(tmp_path):
+    again = [{**each, "bbox": [0, 0, 9, 9]} for each in said([0, 2], "ref_id")]
+    given = predictions(tmp_path, [*said(range(0, 80, 2), "ref_id"), *again, *said([4], "ref_id")])
+    joined = join(given, rows(tmp_path))
+    assert (joined.doubled, joined.conflicts) == (6, 4)
+
+
 def test_ids_of_a_field_that_does_not_say_the_kind(tmp_path):
     with pytest.raises(DataError, match=r"fit .* as sent_id and ref_id, with different answers.*name their field"):
         join(predictions(tmp_path, said(range(0, 80, 2), id="ref_id")), rows(tmp_path))
@@ -84,6 +91,9 @@ def test_a_field_that_says_another_kind_than_its_ids_are_of(tmp_path):
     turned = [{**each, "expression": SENTENCES[n - 2]["sent"]} for n, each in enumerate(said(range(80), "sent_id"))]
     with pytest.raises(DataError, match="another order than refcoco:testA"):
         join(predictions(tmp_path, turned), rows(tmp_path))
+    with pytest.raises(DataError, match="fit refcoco:testA as sent_id and ref_id, with different answers"):
+        join(predictions(tmp_path, said(range(0, 80, 2), sent_id="ref_id")), rows(tmp_path))
+    assert join(predictions(tmp_path, said(range(50), "sent_id")), rows(tmp_path)).by == "sent_id"  # a part of them
     with pytest.raises(DataError, match="no ann_id is an ann_id of refcoco:testA"):
         join(predictions(tmp_path, said(range(0, 80, 2), ann_id="ref_id")), rows(tmp_path))
 

@@ -32,7 +32,8 @@ def by_refer_ids(sides: Sides, refused: list[str]) -> tuple[Led | None, list[Led
     if rows.raw is not None and ("sent_id" in columns or columns.keys() == {""}):
         # Ids of sentences are at hand, and others take seconds.
         said, chosen = led_by({"sent_id": ids})
-    if chosen[0] is None or (chosen[0].agrees is None and columns.keys() != {"sent_id"}):
+    by = chosen[0]
+    if by is None or (by.agrees is None and (columns.keys() != {"sent_id"} or by.covers < AGREE)):
         said, chosen = led_by(rows.find_ids())
     led = [each for each in said if not isinstance(each, str)]
     sides.has_own_ids = any(each.is_stated and each.fits for each in led)

@@ -110,6 +110,8 @@ def _by_order(sides: "Sides", refused: list[str]) -> Joined:
         if sides.can_be_asked:
             asked = "give --questions the file that was asked, which names the image of each question"
             todo = asked if any(" to other questions" in each for each in refused) else f"{asked}; or {todo}"
+        if rows.has_refer_ids:
+            todo += "; or name the image, and the expression, in each record"
         reasons = "; ".join(refused) or "it has no ids, and another length"
         raise DataError(f"{what} ({reasons})", where=predicted.path, todo=todo)
     if agrees is not None and agrees.mean() < AGREE:

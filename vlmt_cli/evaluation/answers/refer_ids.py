@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from vlmt_cli.evaluation.answers.keys import AGREE, NEARLY, first_line, keys_of_all
 from vlmt_cli.evaluation.answers.predicted import Predicted
 
+_FEW = 20
 _OTHER = "question id"
 """Ids of neither kind, as a benchmark's file has them."""
 
@@ -31,9 +32,10 @@ class Led:
     Attributes:
         by: the kind, and how several sentences of an id are told apart, in words.
         at, to: (M,) predictions and their rows; a prediction may have several.
-        found: how many predictions have a row.
+        found: how many predictions have a row; ``has_all``, whether all do.
         fits: whether they are many.
         agrees, checked: as ``_Sides.agree`` says; None where nothing compares.
+        covers: the share of the rows' ids of the kind that predictions have.
         stated: the kind that the field says; empty where it says none.
         is_stated: whether it is this one.
         is_contradicted: whether the file's other ids lead elsewhere.
@@ -43,9 +45,11 @@ class Led:
     at: NDArray[np.int64]
     to: NDArray[np.int64]
     found: int
+    has_all: bool
     fits: bool
     agrees: NDArray[np.bool_] | None
     checked: str
+    covers: float
     stated: str
     is_stated: bool
     is_contradicted: bool
@@ -80,7 +84,8 @@ def leads(
         row_texts: M first lines.
         agree: ``_Sides.agree``.
     """
-    columns = columns_of(predicted)
+    columns = {kind: _bare(each) for kind, each in columns_of(predicted).items()}
+    ids, row_ids = {kind: _bare(each) for kind, each in ids.items()}, _bare(row_ids)
     texts = None if predicted.texts is None else first_line(predicted.texts)
     theirs = dict(ids) if "sent_id" in ids else {_OTHER: row_ids, **ids}
     for stated, ours in columns.items():
@@ -97,9 +102,19 @@ def leads(
             agrees, checked = agree(at, to, kind)
             kinds = pc.count_distinct(keys).as_py()
             yield Led(
-                kind + how, at, to, found, found >= NEARLY * min(len(predicted), kinds), agrees, checked,
-                stated, stated == kind, _differ(columns, ids, stated, at, to),
-            )  # fmt: skip
+                by=kind + how,
+                at=at,
+                to=to,
+                found=found,
+                has_all=found == len(predicted),
+                fits=found >= NEARLY * min(len(predicted), kinds),
+                agrees=agrees,
+                checked=checked,
+                covers=pc.count_distinct(keys.take(pa.array(to))).as_py() / kinds,
+                stated=stated,
+                is_stated=stated == kind,
+                is_contradicted=_differ(columns, ids, stated, at, to),
+            )
 
 
 def choose(led: list[Led], boxes: pa.Array | None) -> tuple[Led | None, list[Led], list[str]]:
@@ -117,6 +132,9 @@ def choose(led: list[Led], boxes: pa.Array | None) -> tuple[Led | None, list[Led
     proven = [each for each in agreeing if each.agrees is not None]
     stated = [each for each in agreeing if each.is_stated and (each.agrees is not None or not each.is_contradicted)]
     if chosen := next((each for each in stated if each.fits), None):
+        better = [each for each in agreeing if each.stated == chosen.stated and _fits_whole(each)]
+        if chosen.agrees is None and chosen.covers < AGREE and better:
+            return None, [], [chosen.by, *(each.by for each in better)]
         return chosen, [], []
     usable = [each for each in proven if each.fits]
     if not usable:  # ids of a field that says another kind need proof
@@ -128,6 +146,16 @@ def choose(led: list[Led], boxes: pa.Array | None) -> tuple[Led | None, list[Led
         return None, [*stated, *(each for each in proven if not each.is_stated)], []
     differing = [each.by for each in usable if not _have_same_answers(each, usable[0], boxes)]
     return (None, [], [usable[0].by, *differing]) if differing else (usable[0], [], [])
+
+
+def _fits_whole(led: Led) -> bool:
+    """Whether the ids of a field that states another kind are all ids of this kind, which chance does not make."""
+    return not led.is_stated and led.covers == 1 and led.has_all and len(led.at) > _FEW
+
+
+def _bare(ids: pa.Array) -> pa.Array:
+    """Return ids without leading zeros."""
+    return pc.utf8_ltrim(ids.cast(pa.string()), "0")
 
 
 def _pairs(

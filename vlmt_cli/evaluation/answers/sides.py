@@ -246,9 +246,7 @@ class Sides:
         if len(again):
             answer_of = dict(zip(to[first].tolist(), at[first].tolist(), strict=True))
             earlier = [answer_of[each] for each in to[again].tolist()]
-            answers = self.predicted.answers
-            same = pc.equal(answers.take(pa.array(earlier)), answers.take(pa.array(at[again])))
-            conflicts = len(again) - int(pc.sum(same.fill_null(True), min_count=0).as_py())
+            conflicts = int((~self._answer_alike(np.array(earlier), at[again])).sum())
         doubled = len(again)
         lost = np.setdiff1d(np.arange(len(self.predicted)), np.concatenate([at, disagreeing]))
         strange = self._is_strange(lost)
@@ -269,6 +267,18 @@ class Sides:
             differing=self._described(disagreeing),
             refused=tuple(refused),
             elsewhere=int((~strange).sum()),
+        )
+
+    def _answer_alike(self, some: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether the first and the second of each pair of predictions answer the same."""
+        answers, boxes = self.predicted.answers, self.predicted.boxes
+        ours, theirs = (answers.take(pa.array(each)) for each in (some, others))
+        same = pc.or_(pc.equal(ours, theirs).fill_null(False), pc.and_(ours.is_null(), theirs.is_null()))
+        alike: NDArray[np.bool_] = same.to_numpy(zero_copy_only=False)
+        if boxes is None:
+            return alike
+        return np.asarray(
+            alike & ((boxes[some] == boxes[others]) | np.isnan(boxes[some]) & np.isnan(boxes[others])).all(1)
         )
 
     def _is_strange(self, lost: NDArray[np.int64]) -> NDArray[np.bool_]:
