@@ -4,9 +4,9 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, UnidentifiedImageError
 
-from vlmt_cli.base.images import is_image, open_image, read_image
+from vlmt_cli.base.images import is_image, open_image, read_image, why_unreadable
 from vlmt_cli.clean.greys import looks_of_image
 from vlmt_cli.clean.looks import distances
 
@@ -76,3 +76,6 @@ def test_a_format_whose_decoder_starts_other_programs_is_not_opened(tmp_path):
     path = tmp_path / "1.jpg"
     path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n")
     assert not is_image(str(path)) and "cannot identify" in read_image(str(path))
+    with pytest.raises(UnidentifiedImageError) as error:
+        Image.open(io.BytesIO(path.read_bytes()), formats=["JPEG"])
+    assert why_unreadable(error.value, "1.jpg") == "cannot identify image file"  # and no address in memory

@@ -41,6 +41,8 @@ MOST_LOST = 0.05
 _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "QOI")
 _BLOCK, _SHARP = 8, 2
 """Pixels of a JPEG's blocks, over which it smears edges; and over which resizing does."""
+_OBJECT = re.compile(r" ?<[^<>]* object at 0x[0-9a-fA-F]+>")
+"""What Pillow calls a file that is not on disk."""
 _END_OF_JPEG = b"\xff\xd9"
 _MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")  # not within the coded pixels, which hold ff00 and ffd0 to ffd7 only
 
@@ -211,7 +213,7 @@ def why_unreadable(error: Exception, path: str) -> str:
     """Put what a decoder raised into a few words."""
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return f"more than {Image.MAX_IMAGE_PIXELS:,} pixels"
-    words = str(error) or type(error).__name__
+    words = _OBJECT.sub("", str(error)) or type(error).__name__
     return " ".join(words.replace(f"file {path!r}", "file").replace(repr(path), "file").split())
 
 
