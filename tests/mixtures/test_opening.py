@@ -6,11 +6,14 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from mixtures.files import MAKERS
 from mixtures.records import damaged_of, images_of, texts_of, write_kept
 
 from vlmt_cli.base.errors import DataError
+from vlmt_cli.mixtures.batch import Wanted
 from vlmt_cli.mixtures.forms import FORMS, LISTS
 from vlmt_cli.mixtures.opening import form_of, sources_of
 
@@ -57,6 +60,26 @@ def test_lists_of_mixtures(tmp_path, name, text, form, root, sampling):
     assert (again.path, again.root, again.sampling) == (new, root, sampling)
     assert ('"length": 3' in (tmp_path / "out" / name).read_text()) == (form == "internvl")
     assert ("# here" in path.read_text()) == ("# here" in (tmp_path / "out" / name).read_text())
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.parquet", "a.csv"])
+def test_a_list_says_what_the_field_of_images_is_called(tmp_path, name):
+    rows = [{"seen": "coco/7", "image": "b.jpg", "conversations": [{"from": "human", "value": "c.jpg"}]}] * 2
+    if name == "a.parquet":
+        pq.write_table(pa.Table.from_pylist([{**row, "image": 5} for row in rows]), tmp_path / name)
+    elif name == "a.csv":
+        (tmp_path / name).write_text("seen,file_name\ncoco/7,b.jpg\ncoco/7,b.jpg\n")
+    else:
+        (tmp_path / name).write_text(json.dumps(rows))
+    for columns, shown in (
+        ({"images": "seen"}, True),
+        ({"images": ["seen"]}, False),
+        ({"videos": "seen"}, False),
+    ):
+        (tmp_path / "info.json").write_text(json.dumps({"mine": {"file_name": name, "columns": columns}}))
+        (source,) = sources_of(str(tmp_path / "info.json"))
+        (batch,) = FORMS[source.form].read(source, Wanted())
+        assert ("coco/7" in batch.images.column("name").to_pylist()) == shown
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,10 @@ class _Model(BaseModel):
 
 
 class CleanedFile(_Model):
-    """A file of records: where it was, its form, what stands before its images' names, and where it was written."""
+    """A file of records: where it was, its form, what stands before its images' names, and where it was written.
+
+    ``fields`` is what its list calls the fields of its images.
+    """
 
     path: str
     form: str
@@ -19,6 +22,7 @@ class CleanedFile(_Model):
     records: int
     removed: int
     written: str | None = None
+    fields: tuple[str, ...] = ()
 
 
 class MixtureReport(_Model):

@@ -119,6 +119,7 @@ def report_of(mixture: ScannedMixture, removing: pa.Table, by_paper: pa.Table) -
                 path=file.path,
                 form=file.form,
                 root=source.root,
+                fields=source.fields,
                 records=file.records,
                 removed=per_file.get(file.path, 0),
             )
@@ -199,7 +200,7 @@ def hash_of_files(sha256: dict[str, str]) -> str:
 def written_sources(folder: Path, report: MixtureReport) -> list[Source]:
     """Return the files that were written of a mixture in a split's folder."""
     return [
-        Source(folder / FOLDER / report.name / file.written, file.form, file.root)
+        Source(folder / FOLDER / report.name / file.written, file.form, file.root, fields=file.fields)
         for file in report.files
         if file.written
     ]

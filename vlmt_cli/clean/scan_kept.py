@@ -32,7 +32,7 @@ EVERY = 30.0
 _ROWS = pa.schema([("unit", pa.string()), ("scanned", pa.large_binary())])
 _WAY = b"vlmt_scan"
 _MET = b"vlmt_met"
-_VERSION = 2
+_VERSION = 3
 
 
 def way_of(work: Work) -> str:
@@ -56,7 +56,7 @@ def name_of(unit: Source) -> str:
     """Return what tells a unit from others, and from the same file before it was changed."""
     state = unit.path.stat() if unit.path.exists() and not unit.origin else None
     changed = None if state is None else (state.st_size, state.st_mtime_ns)
-    return json.dumps([unit.name, unit.form, unit.root, unit.groups, changed])
+    return json.dumps([unit.name, unit.form, unit.root, unit.groups, unit.fields, changed])
 
 
 def numbers_of(units: Units) -> dict[str, int]:

@@ -60,6 +60,7 @@ class Source:
         origin: where it was copied from for this run; None where ``path`` is its own.
         groups: the first and last (exclusive) of its row groups that are read; None for all of the file.
         opens: opens ``origin`` where it lies; None for pyarrow's file systems and fsspec.
+        fields: what the list that names it calls the fields of its images.
     """
 
     path: Path
@@ -70,6 +71,7 @@ class Source:
     origin: str | None = None
     groups: tuple[int, int] | None = None
     opens: Callable[[str], pa.NativeFile] | None = None
+    fields: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

@@ -165,6 +165,26 @@ def _says_images(values: pa.ChunkedArray) -> bool:
     return _is_text(kind) and bool(pc.any(pc.match_substring_regex(values, _MARKS), min_count=0).as_py())
 
 
+def with_fields(roles: Roles | None, fields: Sequence[str], names: Sequence[str]) -> Roles | None:
+    """Return roles with the columns of images that a list of mixtures names, as far as the table has them."""
+    named = tuple(name for name in fields if name in names)
+    if not named:
+        return roles
+    roles = roles or Roles()
+
+    def others(columns: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name for name in columns if name not in named)
+
+    return replace(
+        roles,
+        images=named + others(roles.images),
+        names=others(roles.names),
+        urls=others(roles.urls),
+        texts=others(roles.texts),
+        turns=others(roles.turns),
+    )
+
+
 def leaves(roles: Roles, paths: Iterable[str], texts: bool, data: bool) -> list[str]:
     """Return those of a Parquet file's column paths that hold what is wanted: of images' structs all but the files."""
     paths = list(paths)

@@ -45,7 +45,8 @@ def read(source: Source, wanted: Wanted) -> Iterator[Batch]:
         DataError: it is not JSON, or no record has a field that could name an image.
     """
     is_known, said = False, set[str]()
-    rows, only = Rows(wanted), None
+    fields = tuple(name for name in source.fields if not _is_known(name))
+    rows, only = Rows(wanted, fields=fields), None
     for window in windows(source.path, None if wanted.texts and wanted.texts_of is None else PLAIN):
         if window.first == 0 and not window.is_array and len(window) == 1:
             only = bytes(window.records[0])
@@ -59,7 +60,7 @@ def read(source: Source, wanted: Wanted) -> Iterator[Batch]:
             is_known = bool(rows.names or any(map(_is_known, said)))
         if len(rows.ids) >= _RECORDS:
             yield rows.batch()
-            rows = Rows(wanted, window.first + len(window))
+            rows = Rows(wanted, window.first + len(window), fields=fields)
     if only is not None and len(rows.ids) == 1 and rows.first == 0:
         _refuse_wrapped(only, source.path)
     if rows.ids:

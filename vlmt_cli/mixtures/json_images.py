@@ -199,13 +199,13 @@ def _pair(value: Any) -> list[tuple[Field, Any]]:
 def _shown(fields: list[tuple[Field, Any]], wants_data: bool) -> list[Image]:
     """Return the images that some fields say: those of each slot, and what stands beside them."""
     if len(fields) == 1 and fields[0][0].kind is IMAGES:
-        return _images(fields[0][1], wants_data)
+        return images_of(fields[0][1], wants_data)
     slots: dict[str, tuple[list[Image], list[tuple[str, Any]]]] = {}
     for (kind, slot), value in fields:
         if slot not in slots:
             slots[slot] = [], []
         if kind is IMAGES:
-            slots[slot][0].extend(_images(value, wants_data))
+            slots[slot][0].extend(images_of(value, wants_data))
         elif value is not None and value != "" and value is not True and value is not False:
             slots[slot][1].append((kind, value))
     if len(slots) == 1:
@@ -251,7 +251,7 @@ def _said(kind: str, value: Any, wants_data: bool) -> Image | None:
         return image_of(value, wants_data)
     if type(value) is int:
         return Image(str(value))
-    images = _images(value, wants_data)
+    images = images_of(value, wants_data)
     return images[0] if images else None
 
 
@@ -272,12 +272,12 @@ def with_id(image: Image, own: str) -> Image:
     return image if image.name and is_official(image.name) else joined(image, Image(own))
 
 
-def _images(value: Any, wants_data: bool) -> list[Image]:
+def images_of(value: Any, wants_data: bool) -> list[Image]:
     """Return the images of a field: names, addresses, data URIs, Hugging Face's structs, and lists of them."""
     if isinstance(value, str):
         return [image_of(value, wants_data)] if value else []
     if isinstance(value, list):
-        return [image for part in value for image in _images(part, wants_data)]
+        return [image for part in value for image in images_of(part, wants_data)]
     if isinstance(value, dict):
         fields = [(field, part) for name, part in value.items() if (field := FIELDS[name]) and field.kind in _OF_IMAGES]
         inside = next(([(Field(IMAGES, ""), value[name])] for name in _INSIDE if value.get(name)), [])
@@ -332,7 +332,7 @@ def _in_turns(turns: list[Any], wants_data: bool) -> Iterator[Image]:
             if isinstance(part, str):
                 yield from _marked(part, wants_data)
             elif isinstance(part, dict) and str(part.get("type", "image")).startswith(("image", "input_image")):
-                yield from _images(part, wants_data)
+                yield from images_of(part, wants_data)
 
 
 def _marked(text: str, wants_data: bool) -> list[Image]:

@@ -13,6 +13,7 @@ from vlmt_cli.mixtures.json_images import (
     Image,
     decoded,
     images_in,
+    images_of,
     names_images,
     own_id,
     packed_in,
@@ -34,6 +35,7 @@ class Rows:
     wanted: Wanted
     first: int = 0
     are_images: bool = False
+    fields: tuple[str, ...] = ()  # of images, as the list that names the file calls them
     record: list[int] = field(default_factory=list)
     position: list[int] = field(default_factory=list)
     names: list[str | None] = field(default_factory=list)
@@ -94,7 +96,9 @@ class Rows:
         own, said = None, []
         try:
             for place, part in enumerate(decoded(text)):
-                images += images_in(part, self.wanted.data) or self._elsewhere(text, place)
+                shown = self._in_fields(text, place) if self.fields else []
+                shown += [image for image in images_in(part, self.wanted.data) if image not in shown]
+                images += shown or self._elsewhere(text, place)
                 self.videos += videos_in(part)
                 own = own_id(part) if own is None else own
                 if self.wanted.texts and (self.wanted.texts_of is None or number in self.wanted.texts_of):
@@ -112,6 +116,11 @@ class Rows:
         self.position += range(len(images))
         self.others += [(row, image) for row, image in enumerate(images, len(self.names)) if any(image[1:])]
         self.names += [image[0] for image in images]
+
+    def _in_fields(self, text: bytes | memoryview, place: int) -> list[Image]:
+        """Return the images of a record, or of one of those packed in it, in the fields that a list names."""
+        record = packed_in(bytes(text))[place]
+        return [image for name in self.fields for image in images_of(record.get(name), self.wanted.data)]
 
     def _elsewhere(self, text: bytes | memoryview, place: int) -> list[Image]:
         """Return the images of a record, or of one of those packed in it, that no known field shows."""

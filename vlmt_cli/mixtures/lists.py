@@ -9,7 +9,7 @@ OneVision (YAML)
 Qwen (JSON or YAML; a dict by name, or a list of such entries and of names as in ``name%50``)
     {"cambrian_737k%50": {"annotation_path": "cambrian_737k.json", "data_path": "images/"}}
 LLaMA-Factory (dataset_info.json)
-    {"mllm_demo": {"file_name": "mllm_demo.json", "formatting": "sharegpt", ...}}
+    {"mllm_demo": {"file_name": "mllm_demo.json", "formatting": "sharegpt", "columns": {"images": "pics"}, ...}}
 LLaMA-Factory, version 1 (YAML)
     multimodal_demo:
       path: data/v1_multimodal_demo.jsonl
@@ -84,7 +84,7 @@ def _members(kind: str, path: Path) -> list[Source]:
         if member is None:
             missing.append((name, listed))
         else:
-            members.append(Source(member, "", root, _sampling(kind, name, entry), path))
+            members.append(Source(member, "", root, _sampling(kind, name, entry), path, fields=_fields(kind, entry)))
     if missing:
         raise _not_there(path, missing, len(entries))
     return members
@@ -189,6 +189,13 @@ def _loaded(path: Path) -> Any:
     except (ValueError, RecursionError) as error:
         what = " ".join(str(error).split())
         raise DataError(f"is not JSON ({printable(what, 200)})", where=path, todo="correct it") from error
+
+
+def _fields(kind: str, entry: dict[str, Any]) -> tuple[str, ...]:
+    """Return what LLaMA-Factory's ``columns`` call the fields of images."""
+    columns = entry.get("columns") if kind.startswith("llamafactory") else None
+    named = columns.get("images") if isinstance(columns, dict) else None
+    return (named,) if isinstance(named, str) and named else ()
 
 
 def _sampling(kind: str, name: str, entry: dict[str, Any]) -> str | None:

@@ -6,6 +6,7 @@ What a file is, its content says; ``form`` overrules it. Lists are followed, and
 import glob
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from vlmt_cli.base.beginnings import beginning
@@ -233,7 +234,7 @@ def _members(path: Path, form: str, above: tuple[Path, ...]) -> list[Source]:
         if name in LISTS:
             sources += _members(member.path, name, (*above, here))
         else:
-            sources.append(Source(member.path, name, member.root, member.sampling, member.member_of))
+            sources.append(replace(member, form=name))
     return sources
 
 

@@ -30,7 +30,7 @@ from vlmt_cli.base.files import atomic
 from vlmt_cli.base.opening import check_file
 from vlmt_cli.base.words import listed, printable, quoted
 from vlmt_cli.mixtures.batch import Batch, Form, Kept, Source, Wanted, split_field
-from vlmt_cli.mixtures.columns import Roles, leaves, roles_of
+from vlmt_cli.mixtures.columns import Roles, leaves, roles_of, with_fields
 from vlmt_cli.mixtures.fewer_images import list_of_images, with_fewer_images
 from vlmt_cli.mixtures.rows import batch_of
 from vlmt_cli.mixtures.views import filtered, parquet_schema
@@ -58,7 +58,7 @@ def read(source: Source, wanted: Wanted) -> Iterator[Batch]:
     path = source.name
     with opened(source) as file:
         with intact(path, 0):
-            roles = _roles(file, path)
+            roles = _roles(file, path, source.fields)
             paths = [file.schema.column(column).path for column in range(len(file.schema))]
             columns = leaves(roles, paths, wanted.texts, wanted.data)
         groups = None if source.groups is None else range(*source.groups)
@@ -74,7 +74,9 @@ def write(source: Source, kept: Kept, to: Path) -> None:
     with opened(source) as file, atomic(to) as temporary:
         with intact(source.path, 0):
             schema, settings = parquet_schema(file.schema_arrow), _settings(file)
-            column = list_of_images(file.schema_arrow, _roles(file, source.name)) if kept.images else None
+            column = (
+                list_of_images(file.schema_arrow, _roles(file, source.name, source.fields)) if kept.images else None
+            )
         with pq.ParquetWriter(temporary, schema, **settings) as writer:
             first = 0
             for group in range(file.metadata.num_row_groups):
@@ -97,7 +99,7 @@ def write(source: Source, kept: Kept, to: Path) -> None:
 def can_drop_images(source: Source) -> bool:
     """Whether all images of a record stand in one list, alone."""
     with opened(source) as file, intact(source.name, 0):
-        return list_of_images(file.schema_arrow, _roles(file, source.name)) is not None
+        return list_of_images(file.schema_arrow, _roles(file, source.name, source.fields)) is not None
 
 
 def in_parts(source: Source, most: int) -> list[Source]:
@@ -185,14 +187,14 @@ def opened(source: Source) -> Iterator[pq.ParquetFile]:
         yield file
 
 
-def _roles(file: pq.ParquetFile, path: str) -> Roles:
+def _roles(file: pq.ParquetFile, path: str, fields: Sequence[str] = ()) -> Roles:
     def sample(columns: list[str]) -> pa.Table:
         rows = file.iter_batches(_SAMPLE, columns=columns)
         schema = pa.schema([file.schema_arrow.field(name) for name in columns])
         return pa.Table.from_batches([batch.select(columns) for batch in islice(rows, 1)], schema)
 
     check_names(path, file.schema_arrow)
-    if roles := roles_of(file.schema_arrow, sample):
+    if roles := with_fields(roles_of(file.schema_arrow, sample), fields, file.schema_arrow.names):
         return roles
     raise no_image_column(path, file.schema_arrow.names)
 

@@ -28,7 +28,7 @@ from vlmt_cli.base.image_names import SUFFIXES
 from vlmt_cli.base.packed import open_packed
 from vlmt_cli.mixtures.batch import Batch, Damaged, Form, Kept, Source, Wanted, split_field
 from vlmt_cli.mixtures.byte_ranges import merged, write_ranges
-from vlmt_cli.mixtures.columns import Roles, roles_of
+from vlmt_cli.mixtures.columns import Roles, roles_of, with_fields
 from vlmt_cli.mixtures.parquet import intact, no_image_column
 from vlmt_cli.mixtures.rows import batch_of
 from vlmt_cli.mixtures.table_records import RowForms, records_in, row_forms
@@ -84,6 +84,7 @@ def read(source: Source, wanted: Wanted) -> Iterator[Batch]:
         DataError: it has no column that names an image, or cannot be read as a table.
     """
     layout = _layout_of(source.path)
+    layout = replace(layout, roles=with_fields(layout.roles, source.fields, layout.names) or layout.roles)
     for piece in _pieces(source.path, layout):
         with intact(source.path, piece.first):
             rows, damaged = _parsed(piece, layout, list(dict.fromkeys(layout.roles.columns(wanted.texts))))
