@@ -67,8 +67,8 @@ def photos(real_data, tmp_path_factory):
         picture.thumbnail((400, 400), reducing_gap=2.0)
         pictures[path.stem] = picture
         picture.save(folder / f"{path.stem}.jpg", quality=95)
-    index, unnamed, _ = index_of_file("bench", folder, None, images=True)
-    assert len(pictures) == 64 and not unnamed
+    index, lost = index_of_file("bench", folder, None, images=True)
+    assert len(pictures) == 64 and not lost.unnamed
     return pictures, ready(index, ["bench"])
 
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.clean.own_index import index_of_file
+from vlmt_cli.clean.own_index import Lost, index_of_file
 from vlmt_cli.mixtures.benchmark_file import hashes_of, read_benchmark
 
 NAMES = [f"COCO_val2014_{number:012d}.jpg" for number in range(6)]
@@ -67,10 +67,21 @@ def test_pictures_that_cannot_be_unpacked_are_counted(tmp_path, form):
     path = saved(tmp_path, form, index=[str(n + 700) for n in range(8)], image=[*bad, *whole, "705"])
     marks = []
     shown = read_benchmark(path, lambda data: marks.append(data) or hashes_of(data))
-    assert (len(shown), shown.damaged, sum(map(bool, shown.hashes))) == (7, 3, 4)
+    assert (len(shown), sum(shown.damaged), sum(map(bool, shown.hashes))) == (7, 3, 4)
     assert [len(data) for data in marks] == [len(base64.b64decode(each + "==", "-_")) for each in whole] + [4]
-    index, unnamed, damaged = index_of_file("b", path, None, images=True)
-    assert (unnamed, damaged, index.benchmarks["b"].of, index.known["b"]) == (0, 3, 7, 4)
+    index, lost = index_of_file("b", path, None, images=True)
+    assert (lost, index.benchmarks["b"].of, index.known["b"]) == (Lost(0, 0, 3), 7, 4)
+
+
+def test_a_name_beside_pictures_is_a_name(tmp_path):
+    values = [picture(30, 0), NAMES[3], NAMES[4][:-4], "images/x.png", "17", {"bytes": "@@@", "path": None}, "@@@"]
+    path = tmp_path / "x.jsonl"
+    path.write_text("".join(json.dumps({"id": f"q{n}", "image": each}) + "\n" for n, each in enumerate(values)))
+    index, lost = index_of_file("b", path, None, images=True)
+    assert (lost, index.known["b"]) == (Lost(2, 1, 2), 3)
+    path.write_text(json.dumps({"image": "%" * 5_000}))
+    with pytest.raises(DataError, match="has no picture that can be unpacked; get the file again"):
+        index_of_file("b", path, None, images=True)
 
 
 def test_what_is_no_file_of_a_benchmark_is_said_with_what_to_do(tmp_path):

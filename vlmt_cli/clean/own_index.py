@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -90,6 +91,27 @@ def _not_there(file: str, name: str) -> str:
     return f"{part} is not in the list; put {file} below raw/{folder} and run vlmt index add {name}"
 
 
+class Lost(NamedTuple):
+    """Which images of a benchmark's file are not in an index.
+
+    Attributes:
+        unnamed: how many nothing names: neither a name nor an address nor a hash.
+        numbers: how many of these have a number.
+        damaged: of how many others the picture that the file holds cannot be unpacked.
+    """
+
+    unnamed: int
+    numbers: int
+    damaged: int
+
+
+def _lost(keys: pa.Array, shown: Shown) -> Lost:
+    rows = [row for row, is_known in enumerate(keys.is_valid().to_pylist()) if not is_known]
+    unnamed = [row for row in rows if not shown.damaged[row]]
+    numbers = sum(any(name.isdigit() for name in shown.names[row]) for row in unnamed)
+    return Lost(len(unnamed), numbers, len(rows) - len(unnamed))
+
+
 def index_of_file(
     name: str,
     path: Path,
@@ -97,7 +119,7 @@ def index_of_file(
     images: bool,
     is_scored: bool = True,
     embedder: Embedder | None = None,
-) -> tuple[Index, int, int]:
+) -> tuple[Index, Lost]:
     """Make an index of one benchmark's file, or of a folder of its images.
 
     Args:
@@ -109,8 +131,7 @@ def index_of_file(
         embedder: a network that embeds the images that it holds, too.
 
     Returns:
-        The index; how many of the file's images nothing names: neither a name nor an address nor a hash; and of how
-        many others the picture that the file holds is damaged.
+        The index, and which of the file's images are not in it.
 
     Raises:
         DataError: it cannot be read, or no image in it can be named.
@@ -121,6 +142,8 @@ def index_of_file(
     shown = read_benchmark(path, marks, only_test=is_scored)
     keys = _keys_of(name, shown, path, source)
     if keys.null_count == len(keys):
+        if all(shown.damaged):
+            raise DataError("has no picture that can be unpacked", where=path, todo="get the file again")
         example = next((names[0] for names in shown.names if names), "")
         todo = "say with --source what its numbers mean, or hash the images that it holds with --images"
         such = f", such as {printable(repr(example), 80)}" if example else ""
@@ -133,23 +156,23 @@ def index_of_file(
     images_known = pa.concat_tables([image_rows(name, keys), said])
     images_known = images_known.filter(pc.is_valid(images_known["image"]))
     count = len(images_known["image"].unique())
-    unnamed = keys.null_count - shown.damaged
     lost = [
         tuple(names) for names, is_known in zip(shown.names, keys.is_valid().to_pylist(), strict=True) if not is_known
     ]
     total = count + len({names for names in lost if names}) + sum(not names for names in lost)
+    gone = _lost(keys, shown)
     origin = f"{path.name[:200]}{f', split {printable(listed(shown.splits))}' if shown.splits else ''}"
     benchmark = Benchmark(
         name, _family(name), source=origin, of=total, is_scored=is_scored, coco_split=_coco_split(shown)
     )
     looks = pa.table(_marked(keys, shown, _LOOK), schema=LOOKS)
     if embedder is None:
-        return make_index({name: benchmark}, images_known, pa.concat_tables(links), looks), unnamed, shown.damaged
+        return make_index({name: benchmark}, images_known, pa.concat_tables(links), looks), gone
     of, vectors = _marked(keys, shown, _EMBEDDING)
     embeddings = pa.table([pa.repeat(embedder.sha256, len(of)), of, vectors], schema=EMBEDDINGS)
     models = {embedder.sha256: embedder.model}
     index = make_index({name: benchmark}, images_known, pa.concat_tables(links), looks, embeddings, models)
-    return index, unnamed, shown.damaged
+    return index, gone
 
 
 def files_of_benchmarks(given: Sequence[str]) -> dict[str, str]:

@@ -159,9 +159,9 @@ def _of_file(name: str, path: Path, source: str | None, images: bool, embedder: 
 
     if source and (todo := right_source(source)):
         raise UsageError(f"{source!r} is not a source of images", todo=todo)
-    made, unnamed, damaged = index_of_file(name, path, source, images, embedder=embedder)
+    made, (unnamed, numbers, damaged) = index_of_file(name, path, source, images, embedder=embedder)
     if unnamed:
-        todo = "" if source else "; if their names are numbers, say with --source what these mean"
+        todo = "" if source or not numbers else "; say with --source what the numbers mean that name them"
         say(f"{name}: {count(unnamed, 'image')} of the file cannot be named, and will not be recognised{todo}.")
     if damaged:
         what = count(damaged, "picture")

@@ -45,7 +45,6 @@ from vlmt_cli.mixtures.names import keys_of, keys_of_addresses
 
 _PICTURE = re.compile(r"data:image/|(?:[/_]9j[/_]|iVBORw0KGgo|R0lGOD|UklGR)[A-Za-z0-9+/_=\s-]{32}")
 """With what a picture in base64 begins."""
-_SHORT = re.compile(r"[A-Za-z0-9+/_=\s-]*")
 _OF_ADDRESSES = str.maketrans("-_", "+/")
 _LONGEST = 4_096
 _LARGEST = 10**18
@@ -63,7 +62,7 @@ class Shown:
         hashes: N lists of ``sha256:...`` and ``md5:...`` of the image's file, and what else ``Marks`` gives.
         texts: N lists of what is said about it.
         splits: to which of the file's splits they belong, where others were left out.
-        damaged: of how many the picture is in the file, and cannot be unpacked: they have neither name nor hash.
+        damaged: of N, whether the picture is in the file, and cannot be unpacked.
     """
 
     names: list[list[str]] = field(default_factory=list)
@@ -71,10 +70,13 @@ class Shown:
     hashes: list[list[str]] = field(default_factory=list)
     texts: list[list[str]] = field(default_factory=list)
     splits: tuple[str, ...] = ()
-    damaged: int = 0
+    damaged: list[bool] = field(default_factory=list)
 
-    def add(self, names: list[str], urls: list[str], hashes: list[str], texts: list[str]) -> None:
+    def add(
+        self, names: list[str], urls: list[str], hashes: list[str], texts: list[str], is_damaged: bool = False
+    ) -> None:
         """Add one image."""
+        self.damaged.append(is_damaged)
         for column, values in zip(
             (self.names, self.urls, self.hashes, self.texts), (names, urls, hashes, texts), strict=True
         ):
@@ -169,8 +171,7 @@ def _of_form(path: Path, form: str, marks: Marks | None, only_test: bool) -> Sho
             hashes = [f"{kind}:{row[kind]}" for kind in ("sha256", "md5") if row.get(kind)]
             hashes += marks(row["data"]) if marks and row.get("data") else []
             said = [text for text in texts[row["record"] - batch.first] or () if text]
-            shown.damaged += row.get("data") == b"" and not row.get("name") and not row.get("url")
-            shown.add(_listed(row.get("name")), _listed(row.get("url")), hashes, said)
+            shown.add(_listed(row.get("name")), _listed(row.get("url")), hashes, said, row.get("data") == b"")
     return shown
 
 
@@ -215,17 +216,18 @@ class _Loose:
 def _take_loose(shown: Shown, loose: _Loose, marks: Marks) -> None:
     """Take short texts in a field of pictures for pictures, which are damaged, or for the index of another record."""
     again = set()
-    for row, name, value in loose.values:
-        if name not in loose.fields:
-            continue
+    values = [each for each in loose.values if each[1] in loose.fields]
+    is_name = keys_of(pa.array([value for _, _, value in values], pa.string())).keys.is_valid().to_pylist()
+    for (row, _, value), is_known in zip(values, is_name, strict=True):
         if value in loose.indexes:
             again.add(row)
-        elif not value or _SHORT.fullmatch(value):
+        elif not (is_known or "." in value or value.isdigit()):  # names end in what they are, or are numbers
             shown.names[row] = []
             data = _unpacked(value)
             shown.hashes[row] = marks(data) if data else []
-            shown.damaged += not data
-    for column in (shown.names, shown.urls, shown.hashes, shown.texts):
+            shown.damaged[row] = not data
+    columns: tuple[list[Any], ...] = (shown.names, shown.urls, shown.hashes, shown.texts, shown.damaged)
+    for column in columns:
         column[:] = [each for row, each in enumerate(column) if row not in again]
 
 
@@ -242,6 +244,7 @@ def _add(shown: Shown, record: dict[str, Any], marks: Marks | None, loose: _Loos
         loose.indexes.add(str(index))
     names: list[str] = []
     hashes: list[str] = []
+    of_field: list[tuple[str, str]] = []
     is_damaged = False
     for name in NAME_FIELDS:
         for value in record[name] if isinstance(record.get(name), list) else [record.get(name)]:
@@ -254,15 +257,14 @@ def _add(shown: Shown, record: dict[str, Any], marks: Marks | None, loose: _Loos
                 hashes += marks(data) if marks and data else []
             elif isinstance(value, str) or (type(value) is int and abs(value) < _LARGEST):
                 names.append(str(value))
+                of_field.append((name, str(value)))
     names += [record["id"]] if not names and isinstance(record.get("id"), str) else []
     has_image = names or urls or hashes or any(name in record for name in NAME_FIELDS)
-    if has_image and not (urls or hashes or is_damaged or len(names) > 1):
-        here = next((name for name in NAME_FIELDS if name in record), None)
-        if here and (not names or record[here] == names[0]):
-            loose.values.append((len(shown), here, names[0] if names else ""))
+    if has_image and not (urls or hashes or is_damaged or len(of_field) > 1):
+        of_field = of_field or [(name, "") for name in NAME_FIELDS if name in record][:1]
+        loose.values += [(len(shown), *each) for each in of_field]
     if has_image:
-        shown.damaged += is_damaged and not (names or urls or hashes)
-        shown.add(names, urls, hashes, [*texts, *record.get("texts", ())])
+        shown.add(names, urls, hashes, [*texts, *record.get("texts", ())], is_damaged and not hashes)
 
 
 def _unpacked(text: str) -> bytes:
