@@ -262,6 +262,20 @@ def test_yaml_is_refused_at_once_and_with_what_to_do(tmp_path, text, said):
     assert time.process_time() - begin < 2
 
 
+def test_a_list_of_images_with_a_line_that_names_none(tmp_path):
+    path, names = tmp_path / "a.txt", "coco:9\nCOCO:42\n\n# more\ncoco:7\n"
+    path.write_text(names)
+    with pytest.raises(DataError, match=r"form \(line 2, 'COCO:42', names no image\); .* --form image_list, which"):
+        sources_of(str(path))
+    path.write_text("see below\ncoco/train2017/000000000042.jpg\n")
+    assert [source.form for source in sources_of(str(path), "image_list")] == ["image_list"]  # it could be a table, too
+    path.write_text("9.0\n42.0\n")
+    np.save(tmp_path / "a.npy", np.array([9.0, 42.0]))
+    for each in (path, tmp_path / "a.npy"):
+        (source,) = sources_of(str(each))
+        assert [image["name"] for _, _, image in images_of(source.path, source.form)] == ["9", "42"]
+
+
 def test_a_list_may_have_aliases(tmp_path):
     (tmp_path / "a.json").write_text('[{"image": "a.jpg"}]')
     text = "first: &first\n  json_path: a.json\n  sampling_strategy: all\ndatasets:\n- *first\n- <<: *first\n  x: 1\n"

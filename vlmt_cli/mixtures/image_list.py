@@ -38,8 +38,11 @@ _BLOCK = 4 << 20
 _NPY = b"\x93NUMPY"
 _ADDRESS = re.compile(r"https?://")
 _ENDS = tuple(suffix.encode() for suffix in SUFFIXES)
-_NAME = re.compile(r"\d+|[0-9a-f]{16}|[a-z][a-z0-9_]*:[\w.-]+|https?://\S+", re.ASCII)
+_FIRST = 20
+"""Lines that tell whether a text is a list."""
+_NAME = re.compile(r"\d+(?:\.0+)?|[0-9a-f]{16}|[a-z][a-z0-9_]*:[\w.-]+|https?://\S+", re.ASCII)
 """What a name without a suffix looks like: an id, an image key, an address."""
+_FLOAT = re.compile(r"(\d+)\.0+", re.ASCII)
 _JSON = re.compile(rb"\[\s*[\"\d\]]")
 
 
@@ -52,11 +55,23 @@ def is_form(path: Path, head: bytes) -> bool:
         return True
     if b"\0" in head or text[:1] in (b"", b"<", b"{", b"["):
         return False
-    every = [line.strip() for line in text.splitlines()[:20] if line.strip()]
-    lines = [line for line in every if not line.startswith(b"#")]
-    if not lines:
+    if not _first_lines(head):
         return path.suffix == ".txt"  # what is left of a list all of whose records went
-    return all(_looks_named(_column(line).decode(errors="replace")) for line in lines)
+    return unnamed_line(head) is None
+
+
+def unnamed_line(head: bytes) -> tuple[int, str] | None:
+    """Return the number, from 1, of the first line of a text that names no image, and the line; None where all do."""
+    lines = ((number, line, _column(line).decode(errors="replace")) for number, line in _first_lines(head))
+    return next(
+        ((number, line.decode(errors="replace")) for number, line, name in lines if not _looks_named(name)), None
+    )
+
+
+def _first_lines(head: bytes) -> list[tuple[int, bytes]]:
+    """Return the first lines of a text that are neither blank nor comments, with their numbers from 1."""
+    lines = [(number, line.strip()) for number, line in enumerate(head.removeprefix(BOM).splitlines()[:_FIRST], 1)]
+    return [(number, line) for number, line in lines if line and not line.startswith(b"#")]
 
 
 def _column(line: bytes) -> bytes:
@@ -80,7 +95,7 @@ def read(source: Source, wanted: Wanted) -> Iterator[Batch]:
     """
     kind = _kind(source.path)
     if kind == "npy":
-        values = [str(value).encode(errors="replace") for value in _array(source.path).tolist()]
+        values = [_whole(str(value)).encode(errors="replace") for value in _array(source.path).tolist()]
         names = [value.decode(errors="replace") for value in values]  # numpy lets any number be a letter
         yield _batch(0, names, [], wanted)
     elif kind == "json":
@@ -100,7 +115,7 @@ def read(source: Source, wanted: Wanted) -> Iterator[Batch]:
                 try:
                     if b"\r" in line.strip():
                         raise ValueError("has several lines in one, as carriage returns alone end them")
-                    name = _column(line).decode()
+                    name = _whole(_column(line).decode())
                     if len(name) > LONGEST or "\0" in name:
                         raise ValueError(f"has a name of {count(len(name), 'character')}: '{printable(name, 40)}'")
                     names.append(name)
@@ -114,6 +129,12 @@ def read(source: Source, wanted: Wanted) -> Iterator[Batch]:
                 )
             yield _batch(first, names, damaged, wanted)
             first += len(names)
+
+
+def _whole(name: str) -> str:
+    """Write an id without the point that pandas gives it."""
+    match = _FLOAT.fullmatch(name) if name.endswith("0") else None
+    return match[1] if match else name
 
 
 def write(source: Source, kept: Kept, to: Path) -> None:
@@ -157,7 +178,8 @@ def _array(path: Path) -> NDArray[np.generic]:
     if values.dtype == np.dtype("u8,u8"):
         todo = "scan the tables of its metadata, with --write for another subset"
         raise DataError("is a subset of DataComp, whose uids name no image", where=path, todo=todo)
-    if values.ndim != 1 or values.dtype.kind not in "iuU":
+    are_ids = values.dtype.kind in "iuU" or (values.dtype.kind == "f" and bool(np.all(values == np.floor(values))))
+    if values.ndim != 1 or not are_ids:
         todo = "save it again as one row of integers or strings"
         raise DataError(f"is an array of {values.dtype} and shape {values.shape}", where=path, todo=todo)
     return values  # type: ignore[no-any-return]

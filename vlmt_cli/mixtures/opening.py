@@ -19,6 +19,7 @@ from vlmt_cli.mixtures.arrow_folder import DESCRIPTIONS
 from vlmt_cli.mixtures.batch import Form, ListForm, Source
 from vlmt_cli.mixtures.datacomp import SUBSET
 from vlmt_cli.mixtures.forms import FORMS, LISTS
+from vlmt_cli.mixtures.image_list import unnamed_line
 from vlmt_cli.mixtures.json_records import LINES
 from vlmt_cli.mixtures.lists import YAML
 
@@ -31,8 +32,10 @@ _LISTS = (".yaml", ".yml", ".txt")
 """How files end that may list files of records, or images."""
 _KINDS = {"image_folder": ("images", "the images are"), "arrow": ("a saved dataset", "that dataset is")}
 """Forms of folders, in words."""
-_ALIKE = dict.fromkeys(("coco", "llava", "messages", "records", *LISTS), "JSON") | dict.fromkeys(
-    ("webdataset", "img2dataset"), "tar"
+_ALIKE = (
+    dict.fromkeys(("coco", "llava", "messages", "records", *LISTS), "JSON")
+    | dict.fromkeys(("webdataset", "img2dataset"), "tar")
+    | dict.fromkeys(("table", "image_list"), "text")
 )
 """Forms that a file may be of at once."""
 _LONGEST = 1000
@@ -101,8 +104,11 @@ def form_of(path: Path) -> str:
     if path.suffix in YAML:
         what = "is no list of files of records that is known: those have json_path, annotation_path, or path and source"
         raise DataError(what, where=path, todo="give the files of records that it names by themselves")
-    todo = f"say what it is with --form {', '.join(FORMS)}"
-    raise DataError("is not a mixture of a known form", where=path, todo=todo)
+    todo, what = f"say what it is with --form {', '.join(FORMS)}", "is not a mixture of a known form"
+    if not path.is_dir() and head.lstrip()[:1] not in (b"{", b"[", b"<") and (line := unnamed_line(head)):
+        todo = f"if it is a list of images, say --form image_list, which counts that line; otherwise {todo}"
+        what += f" (line {line[0]}, {quoted(line[1])}, names no image)"
+    raise DataError(what, where=path, todo=todo)
 
 
 def paths_of(given: str, form: str | None = None) -> list[Path]:
