@@ -170,9 +170,19 @@ def test_a_record_whose_text_has_marks_for_its_images_goes_as_a_whole(index, tmp
     table = pa.table({"images": pa.array([images] * 2, pa.list_(struct)), "texts": said})
     pq.write_table(table, tmp_path / "mix.parquet")
     hits, sources = scan([tmp_path / "mix.parquet"], index), sources_of(str(tmp_path / "mix.parquet"))
-    write_mixture([str(tmp_path / "mix.parquet")], sources, [2], hits, tmp_path / "clean", only_images=True)
+    given = [str(tmp_path / "mix.parquet")]
+    _, said = write_mixture(given, sources, [2], hits, tmp_path / "clean", only_images=True)
+    assert said == "1 file, without 1 record, and 1 more record without the images that hit"
     (left,) = pq.read_table(tmp_path / "clean" / "mix.parquet")["images"].to_pylist()
     assert left == [images[0], images[1], images[3]]
+
+
+def test_whole_records_that_go_for_an_image_are_said(index, tmp_path):
+    names = ["COCO_val2014_000000000009.jpg", "private/1.jpg"]
+    (tmp_path / "mix.json").write_text(json.dumps([record(0, names), record(1, names[1:])]))
+    hits, sources = scan([tmp_path / "mix.json"], index), sources_of(str(tmp_path / "mix.json"))
+    _, said = write_mixture([str(tmp_path / "mix.json")], sources, [2], hits, tmp_path / "clean", only_images=True)
+    assert said == "1 file, without 1 record; 1 of them went whole, as their form does not let images go alone"
 
 
 def test_a_text_that_the_benchmark_asks_is_told_from_its_image_alone(index, tmp_path):

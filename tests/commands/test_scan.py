@@ -132,7 +132,9 @@ def test_a_check_compares_an_image_with_every_benchmark_that_it_names(vlmt, tmp_
     made = tmp_path / "web.json"
     made.write_text('[{"image": "mine/1.jpg", "url": "https://b.org/1.jpg"}]')
     assert vlmt("index", "add", f"web={made}", "--data", tmp_path)[0] == 0
-    assert [vlmt(*arguments, names)[0] for names in ("web", "web,pope", "all")] == [0, 3, 0]
+    assert [vlmt(*arguments, names)[0] for names in ("web", "web,pope", "all")] == [0, 3, 3]
+    own = ("index", "add", f"mine={made}", "--to", tmp_path / "own.parquet", "--data", tmp_path)
+    assert vlmt(*own)[0] == 0 and vlmt(*arguments[:-1], "--index", tmp_path / "own.parquet")[0] == 0
 
 
 @pytest.mark.parametrize(

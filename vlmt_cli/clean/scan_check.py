@@ -5,7 +5,7 @@ where nothing was compared, nor where a record could not be read: any such recor
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -27,12 +27,12 @@ class Unchecked(NamedTuple):
     todo: str
 
 
-def unchecked(report: ScanReport, asked: Sequence[str] = ()) -> Unchecked | None:
+def unchecked(report: ScanReport, asked: Collection[str] | None = None) -> Unchecked | None:
     """Say why a check that met no test image says nothing; None where it says something.
 
     Args:
         report: of the scan.
-        asked: benchmarks that were asked for by name: each must have been compared with an image, if there are any.
+        asked: the benchmarks each of which must have been compared with an image, if there are any; None for all.
     """
     if not report.records:
         return Unchecked("there is no record", "give the files that have its records")
@@ -45,11 +45,15 @@ def unchecked(report: ScanReport, asked: Sequence[str] = ()) -> Unchecked | None
         return Unchecked(what, "call the field of their images image or images")
     if report.images and not report.compared:
         return Unchecked(f"none of {count(report.images, 'image')} could be compared", _cure(report))
-    if report.images and (open_ones := [name for name in asked if not compared_with(report, name)]):
+    if report.images and (open_ones := _not_compared(report, asked)):
         names = listed(open_ones[:_FEW]) if len(open_ones) <= _FEW else f"{', '.join(open_ones[:_FEW])} and others"
         what = f"none of {count(report.images, 'image')} could be compared with {names}"
-        return Unchecked(what, f"{_cure(report)}; or leave out of --against what cannot be compared")
+        return Unchecked(what, f"{_cure(report)}; or name with --against what can be compared")
     return None
+
+
+def _not_compared(report: ScanReport, asked: Collection[str] | None) -> list[str]:
+    return [name for name in report.benchmarks if (asked is None or name in asked) and not compared_with(report, name)]
 
 
 def _cure(report: ScanReport) -> str:
