@@ -276,6 +276,25 @@ def test_a_list_of_mixtures_is_written_with_its_members(index, tmp_path):
         assert not len(scan([clean / "mix.yaml"], index))
 
 
+def test_a_list_that_names_a_folder_means_the_files_in_it(index, tmp_path):
+    names = ["COCO_val2014_000000000007.jpg", "coco/train2017/000000000009.jpg"]
+    (tmp_path / "in" / "x" / "images").mkdir(parents=True)
+    (tmp_path / "in" / "x" / "images" / "a.jpg").write_bytes(b"\xff\xd8\xff")
+    for number, name in enumerate(names):
+        rows = [{"messages": [], "images": [name]}, {"messages": []}]
+        (tmp_path / "in" / "x" / f"{number}.json").write_text(json.dumps(rows))
+    for where in ("in/list.json", "in/x/list.json"):
+        path = tmp_path / where
+        path.write_text(json.dumps({"d": {"file_name": "x"}}))
+        sources, hits = sources_of(str(path)), scan([path], index)
+        assert [source.path.name for source in sources] == ["0.json", "1.json"] and len(hits) == 2
+        write_mixture([str(path)], sources, [2, 2], hits, tmp_path / "out")
+        (again,) = (tmp_path / "out").rglob("list.json")
+        assert len(sources_of(str(again))) == 2 and not len(scan([again], index))
+        path.unlink()
+        again.unlink()
+
+
 def test_the_published_figures_come_out_of_the_real_lists(real_data, tmp_path):
     lists = real_data / "lists"
     val2017 = set((lists / "coco_val2017.txt").read_text().split())

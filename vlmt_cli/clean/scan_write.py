@@ -65,7 +65,7 @@ def write_mixture(
         if (of_file := uids.get(source.path)) is not None:
             subset[source.path] = of_file[kept.records]
     for path in reversed(lists):  # a list in a list is written before it
-        members = {member.path: renamed[member.path] for member in LISTS[lists[path]].members(path)}
+        members = {member.path: _new_place(member.path, renamed) for member in LISTS[lists[path]].members(path)}
         LISTS[lists[path]].write(path, members, renamed[path], counts)
     dropped = sum(before - after for before, after in counts.values())
     written = list(renamed.values())
@@ -103,6 +103,14 @@ def targets(
     return to, lists, renamed
 
 
+def _new_place(path: Path, renamed: dict[Path, Path]) -> Path:
+    """Return where a file is written, or a folder of such files."""
+    if path in renamed:
+        return renamed[path]
+    inner = next(each for each in renamed if path in each.parents)
+    return renamed[inner].parents[len(inner.relative_to(path).parts) - 1]
+
+
 def _kept(source: Source, records: int, hits: pa.Table, may_lose_images: bool) -> Kept:
     """Say which records of a file stay, and which of their images."""
     stays = np.ones(records, bool)
@@ -132,5 +140,5 @@ def lists_of(given: str, form: str | None) -> dict[Path, str]:
         if name in LISTS:
             lists[path] = name
             for member in LISTS[name].members(path):
-                lists |= lists_of(str(member.path), None)
+                lists |= {} if member.path.is_dir() else lists_of(str(member.path), None)
     return lists

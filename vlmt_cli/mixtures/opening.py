@@ -236,12 +236,23 @@ def _members(path: Path, form: str, above: tuple[Path, ...]) -> list[Source]:
     if not members:
         raise DataError("names no file of records here", where=path, todo="add one, or say another form with --form")
     for member in members:
-        name = form_of(member.path)
-        if name in LISTS:
-            sources += _members(member.path, name, (*above, here))
-        else:
-            sources.append(replace(member, form=name))
+        for each in _meant_by(member.path):
+            name = form_of(each)
+            if name in LISTS:
+                sources += _members(each, name, (*above, here))
+            else:
+                sources.append(replace(member, path=each, form=name))
     return sources
+
+
+def _meant_by(path: Path) -> list[Path]:
+    """Return what a list means that names a path: of a folder all files of records in it, or the folder itself."""
+    if not path.is_dir() or FORMS["arrow"].is_form(path, b""):
+        return [path]
+    files = [each for each in sorted(path.iterdir()) if each.is_file() and not each.name.startswith(".")]
+    files = [each for each in files if _is_of_records(each.name) and not _is_list(each)]
+    companions = {companion for each in files for companion in _companions(each)}
+    return [each for each in files if each not in companions] or _below(path)
 
 
 def _head(path: Path) -> bytes:
