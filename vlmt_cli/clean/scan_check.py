@@ -48,7 +48,7 @@ def unchecked(report: ScanReport, asked: Collection[str] | None = None) -> Unche
     if report.images and (open_ones := _not_compared(report, asked)):
         names = listed(open_ones[:_FEW]) if len(open_ones) <= _FEW else f"{', '.join(open_ones[:_FEW])} and others"
         what = f"none of {count(report.images, 'image')} could be compared with {names}"
-        return Unchecked(what, f"{_cure(report)}; or name with --against what can be compared")
+        return Unchecked(what, f"name with --against what can be compared, or {_cure(report)}")
     return None
 
 
@@ -74,7 +74,7 @@ def _cure(report: ScanReport) -> str:
             ways = [f"give --index a file with the benchmarks' pictures, of {_PICTURES}"]
         elif "hash" in some.by:
             ways = [f"give --index a file with the hashes of the benchmarks' images, of {_PICTURES}"]
-        elif rule := next((rule for url in some.examples if (rule := _rule_of_address(url))), ""):
+        elif len(rules := {_rule_of_address(url) for url in some.examples}) == 1 and (rule := rules.pop()):
             ways.insert(0, f"say with --rules what their addresses mean, such as {quoted(rule)}")
         cures.append((some.images, ", or ".join(ways)))
     return max(cures, key=lambda cure: cure[0])[1] if cures else by_pictures
