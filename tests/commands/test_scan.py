@@ -190,10 +190,16 @@ def test_a_scan_for_less_replaces_no_results(vlmt, mixture, tmp_path):
 
 def test_rules_name_what_private_folders_hold(vlmt, tmp_path):
     (tmp_path / "mix.jsonl").write_text(json.dumps({"id": "a", "image": "team/410707.jpg"}) + "\n")
-    (tmp_path / "rules.txt").write_text("team/{number}.jpg = coco\n")
-    arguments = ("scan", tmp_path / "mix.jsonl", "--data", tmp_path, "--against", "refcoco", "--json")
-    assert json.loads(vlmt(*arguments)[1])["hit_records"] == 0
-    assert json.loads(vlmt(*arguments, "--rules", tmp_path / "rules.txt")[1])["hit_records"] == 1
+    arguments = ("scan", tmp_path / "mix.jsonl", "--data", tmp_path, "--against", "refcoco")
+    assert json.loads(vlmt(*arguments, "--json")[1])["hit_records"] == 0
+    for rule in ("team/{number}.jpg = coco", "team\\{number}.jpg = coco", ".\\team\\{number}.jpg = coco"):
+        (tmp_path / "rules.txt").write_text(f"{rule}\nother/{{id}}.jpg = ours\nteams/*{{number}}.jpg = vg\n")
+        _, out, _ = vlmt(*arguments, "--json", "--rules", tmp_path / "rules.txt")
+        report = json.loads(out)
+        assert report["hit_records"] == 1
+        assert report["idle_rules"] == ["other/{id}.jpg = ours", "teams/*{number}.jpg = vg"]
+    said = " ".join(vlmt(*arguments, "--rules", tmp_path / "rules.txt")[1].split())
+    assert "Rules that fit no name: 'other/{id}.jpg = ours', 'teams/*{number}.jpg = vg'. A pattern is the end" in said
 
 
 def sha256(path):

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from vlmt_cli.base.addresses import flickr_photos, normal_addresses
+from vlmt_cli.base.addresses import flickr_photos, normal_addresses, paths_of
 from vlmt_cli.clean.index import Index, aliases_of
 from vlmt_cli.clean.lookup import Lookup
 from vlmt_cli.clean.texts import hash_parts
@@ -170,6 +170,7 @@ class Tally:
         other_sources: images by their source, where no benchmark of the index has images of it.
         unnamed: images by the folder of their names, where neither the name nor anything else tells which they are.
         examples: of these, by folder, the first names.
+        rules: of the user that fit any name, as they are written.
     """
 
     records: int = 0
@@ -188,6 +189,7 @@ class Tally:
     other_sources: Counter[str] = field(default_factory=Counter)
     unnamed: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
+    rules: list[str] = field(default_factory=list)
 
     def add(self, other: "Tally") -> None:
         """Add what another part of the mixture had."""
@@ -207,6 +209,7 @@ class Tally:
         self.other_sources += other.other_sources
         self.unnamed += other.unnamed
         self.ways += other.ways
+        self.rules += [rule for rule in other.rules if rule not in self.rules]
         for mine, theirs in ((self.examples, other.examples), (self.way_examples, other.way_examples)):
             for kind, names in theirs.items():
                 had = mine.setdefault(kind, [])
@@ -298,6 +301,9 @@ def scan_batch(
     if root:
         folders = pc.utf8_rtrim(pc.binary_join_element_wise(root.rstrip("/"), folders, "/"), "/")
     tally = _tally(batch, index, keys)
+    if rules.written:
+        paths = [*rules.fitting(names, root), *rules.fitting(paths_of(addresses))]
+        tally.rules = list(dict.fromkeys(paths))
     _count_ways(tally, index, has, written)
     _count_unnamed(tally, np.any(list(has.values()), axis=0), folders, names)
     if compared:

@@ -122,6 +122,11 @@ def notes(report: ScanReport) -> list[str]:
         said.append(f"Not named, and not compared: {count(each.images, 'image')} in {where} (such as {examples}).")
     if len(report.unnamed) > _SHOWN:
         said.append(f"Not named, in {len(report.unnamed) - _SHOWN:,} further folders: report.json lists them.")
+    if report.idle_rules:
+        rules = ", ".join(quoted(rule) for rule in report.idle_rules[:_EXAMPLES])
+        more = f" and {len(report.idle_rules) - _EXAMPLES:,} more" if len(report.idle_rules) > _EXAMPLES else ""
+        fit = "Rules that fit" if len(report.idle_rules) > 1 else "A rule that fits"
+        said.append(f"{fit} no name: {rules}{more}. A pattern is the end of a path, whole folders at a time.")
     if report.hit_records and not any(each.has_texts for each in report.benchmarks.values()):
         said.append("The index has no texts of these benchmarks: an image that was seen does not mean a seen question.")
     return said

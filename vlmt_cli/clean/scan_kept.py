@@ -32,7 +32,7 @@ EVERY = 30.0
 _ROWS = pa.schema([("unit", pa.string()), ("scanned", pa.large_binary())])
 _WAY = b"vlmt_scan"
 _MET = b"vlmt_met"
-_VERSION = 3
+_VERSION = 4
 
 
 def way_of(work: Work) -> str:
@@ -45,7 +45,7 @@ def way_of(work: Work) -> str:
     pictures = None if work.pictures is None else str(folder and folder.absolute())
     embedded = work.index.embeddings
     network = None if embedded is None else [embedded.load().sha256, *embedded.cosines]
-    told = [_VERSION, version("vlmt"), benchmarks, work.rules.patterns, work.source, pictures, network]
+    told = [_VERSION, version("vlmt"), benchmarks, work.rules.written, work.source, pictures, network]
     digest = hashlib.sha256(json.dumps(told).encode())
     for table in (index.images, index.links, index.looks, index.embeddings):
         digest.update(_stream(table.combine_chunks()))

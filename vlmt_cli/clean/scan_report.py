@@ -12,6 +12,7 @@ from vlmt_cli.base.documents import read_json
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.clean.index_gaps import gaps_of
 from vlmt_cli.clean.scan import BORDERLINE_HIT, IMAGE_AND_TEXT, WAYS, ScanIndex, Tally, hit_images
+from vlmt_cli.mixtures.rules import NO_RULES, Rules
 
 SCAN_VERSION = 3
 _EXAMPLES = 3
@@ -97,6 +98,7 @@ class ScanReport(_Model):
         to_judge: pairs of a picture and a test image that look alike, and that a person must judge.
         other_sources: images of sources that none of the benchmarks uses.
         unnamed: images that nothing names, by folder.
+        idle_rules: of the user that fit no name, as they are written.
         benchmarks: by name.
     """
 
@@ -120,6 +122,7 @@ class ScanReport(_Model):
     to_judge: NonNegativeInt = 0
     other_sources: dict[str, int]
     unnamed: dict[str, Unnamed]
+    idle_rules: tuple[str, ...] = ()
     benchmarks: dict[str, HitBenchmark]
 
 
@@ -130,6 +133,7 @@ def make_report(
     index: ScanIndex,
     given: Sequence[str] = (),
     pictures: bool = False,
+    rules: Rules = NO_RULES,
 ) -> ScanReport:
     """Put the report of a scan together.
 
@@ -138,6 +142,7 @@ def make_report(
         index: that was looked in.
         given: what was scanned, as absolute paths.
         pictures: whether pictures were compared.
+        rules: of the user.
     """
     is_borderline = pc.equal(hits["how"], BORDERLINE_HIT)
     to_judge, hits = hits.filter(is_borderline), hits.filter(pc.invert(is_borderline))
@@ -182,6 +187,7 @@ def make_report(
             folder: Unnamed(images=images, examples=tuple(tally.examples[folder]))
             for folder, images in tally.unnamed.most_common()
         },
+        idle_rules=tuple(rule for rule in rules.written if rule not in tally.rules),
         benchmarks=benchmarks,
     )
 

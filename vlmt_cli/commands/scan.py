@@ -185,7 +185,7 @@ def scan(
     scanned, tally, all_hits = scan_sources(
         sources, wanted, own_rules, source, spans if write else None, pictures, judged, scan_units
     )
-    report = make_report(scanned, tally, all_hits, wanted, named, images)
+    report = make_report(scanned, tally, all_hits, wanted, named, images, own_rules)
     hits = all_hits.filter(pc.not_equal(all_hits["how"], BORDERLINE_HIT))
     if as_json:
         print(report.model_dump_json(indent=2))

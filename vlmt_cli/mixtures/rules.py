@@ -9,7 +9,7 @@
 
 A pattern is the end of a path, whole folders at a time. ``{number}`` is the image's number, whose leading zeros do not
 count; ``{id}`` is an id of letters, digits and ``. _ -``; ``*`` is whatever stands within a name. The source stands
-behind ``=``. The first rule that fits a name decides.
+behind ``=``. The first rule that fits a name decides. Backslashes divide folders, as slashes do.
 """
 
 import re
@@ -32,21 +32,36 @@ _TODO = "write it as folder/{number}.jpg = coco"
 
 @dataclass(frozen=True)
 class Rules:
-    """Patterns of names in their order, as regular expressions with a group ``id``, each with its source."""
+    """Patterns of names in their order, as regular expressions with a group ``id``, each with its source.
+
+    ``written`` has each rule as it stands in the file.
+    """
 
     patterns: tuple[tuple[str, str], ...] = ()
+    written: tuple[str, ...] = ()
 
     def keys_of(self, paths: pa.Array, root: str = "") -> pa.Array:
         """Name the images of N paths below ``root``; null where no rule fits."""
         keys = pa.nulls(len(paths), pa.string())
         if not self.patterns:
             return keys
-        whole = pc.binary_join_element_wise(f"{root.rstrip('/')}/", paths, "")
+        whole = _whole(paths, root)
         for pattern, source in self.patterns:
             ids = pc.struct_field(pc.extract_regex(whole, pattern), "id")
             ids = pc.if_else(pc.match_substring_regex(ids, r"\.\.|\.$"), None, ids)
             keys = pc.coalesce(keys, pc.binary_join_element_wise(source, ids, ":"))
         return keys
+
+    def fitting(self, paths: pa.Array, root: str = "") -> list[str]:
+        """Return the rules, as they are written, that fit any of N paths below ``root``."""
+        whole = _whole(pc.unique(paths), root)
+        fits = (pc.any(pc.match_substring_regex(whole, pattern), min_count=0).as_py() for pattern, _ in self.patterns)
+        return [written for written, each in zip(self.written, fits, strict=False) if each]
+
+
+def _whole(paths: pa.Array, root: str) -> pa.Array:
+    root = root.replace("\\", "/").rstrip("/")
+    return pc.binary_join_element_wise(f"{root}/", pc.replace_substring(paths, "\\", "/"), "")
 
 
 NO_RULES = Rules()
@@ -67,10 +82,11 @@ def read_rules(path: Path) -> Rules:
         reason = error.strerror if isinstance(error, OSError) else "no UTF-8 text"
         raise DataError(f"cannot be read as rules ({reason})", where=path) from error
     numbered = ((number, line.partition("#")[0].strip()) for number, line in enumerate(lines, 1))
-    rules = tuple(_rule(line, f"{path}:{number}") for number, line in numbered if line)
+    written = [(line, f"{path}:{number}") for number, line in numbered if line]
+    rules = tuple(_rule(*each) for each in written)
     if len(rules) > _MOST_RULES:
         raise DataError(f"has more than {_MOST_RULES:,} rules", where=path, todo="use * where rules are alike")
-    return Rules(rules)
+    return Rules(rules, tuple(line for line, _ in written))
 
 
 def _rule(line: str, where: str) -> tuple[str, str]:
@@ -79,7 +95,7 @@ def _rule(line: str, where: str) -> tuple[str, str]:
         raise DataError(f"{quoted(line)} is not a rule", where=where, todo=_TODO)
     if todo := right_source(source):
         raise DataError(f"{quoted(source)} is not a source of images", where=where, todo=todo)
-    parts = re.split(r"(\{[^}]*\}|\*)", pattern.removeprefix("/"))
+    parts = re.split(r"(\{[^}]*\}|\*)", pattern.replace("\\", "/").removeprefix("./").removeprefix("/"))
     if unknown := [part for part in parts[1::2] if part not in _PARTS]:
         raise DataError(f"{quoted(unknown[0])} means nothing in a rule", where=where, todo="write {number}, {id} or *")
     named = [part for part in parts[1::2] if part != "*"]
