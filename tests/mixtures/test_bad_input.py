@@ -1,5 +1,7 @@
 """Damaged and hostile files of every form are refused in one line, or counted; nothing is lost or half-written."""
 
+import gzip
+
 import pytest
 from mixtures.files import MAKERS
 from mixtures.records import damaged_of, ids_of, images_of, write_kept
@@ -62,3 +64,16 @@ def test_nothing_is_lost_silently(tmp_path, kind, what):
         assert not list(tmp_path.glob("out/*"))
     outside = {name: data for name, data in files_of(tmp_path).items() if not name.startswith("out")}
     assert outside == before
+
+
+def test_a_packed_file_that_is_cut_or_none_is_said_with_what_to_do(tmp_path):
+    data = b'[{"image": "coco/1.jpg"}]' * 99
+    for name, content, said in (
+        ("a.json.gz", gzip.compress(data)[:-20], "is not an intact .gz file .*; get the file again, or pack it again"),
+        ("a.json.gz", data, "is not packed with gzip, as its name says; name it a.json$"),
+        ("a.tgz", data, "is not packed with gzip, as its name says; name it a.tar$"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(DataError, match=f"{name}: {said}"):
+            form_of(tmp_path / name)
+            names_of(tmp_path / name, "records")

@@ -36,8 +36,17 @@ def open_packed(path: Path) -> Iterator[BinaryIO]:
         try:
             yield cast(BinaryIO, io.BufferedReader(_Unpacked(file, path), 1 << 20))
         except (EOFError, _DAMAGED, igzip.BadGzipFile) as error:
-            todo = "download the official file again"
-            raise DataError(f"is not an intact .gz file ({error})", where=path, todo=todo) from error
+            raise _damaged(path, file, error) from error
+
+
+def _damaged(path: Path, file: BinaryIO, error: Exception) -> DataError:
+    """Say what is wrong with a file that is named as a packed one."""
+    file.seek(0)
+    if (head := file.read(2)) and head != b"\x1f\x8b":
+        name = path.name.removesuffix(".gz") if path.suffix == ".gz" else f"{path.stem}.tar"
+        return DataError("is not packed with gzip, as its name says", where=path, todo=f"name it {name}")
+    todo = "get the file again, or pack it again where it was made"
+    return DataError(f"is not an intact {path.suffix} file ({error})", where=path, todo=todo)
 
 
 class _Unpacked(io.RawIOBase):
