@@ -45,7 +45,7 @@ def test_what_is_left_out_is_a_warning_and_nothing_at_all_an_error(vlmt, tsv, tm
     tsv.write_bytes(tsv.read_bytes() + bad)
     code, _, err = vlmt("pack", tsv, tmp_path / "s", "--source", "coco")
     assert code == 0
-    assert "Warning: 1 records left out" in err and ": 14" in err and "Warning: the extractor is not known" in err
+    assert "Warning: 1 record left out" in err and ": 14" in err and "Warning: the extractor is not known" in err
     tsv.write_bytes(bad)
     code, _, err = vlmt("pack", tsv, tmp_path / "t", "--source", "coco")
     assert code == 3 and "nothing can be packed: 1 x" in err and err.count("\n") == 1

@@ -14,7 +14,7 @@ from vlmt_cli.analysis.relations.sweep_plan import SweepPlan, make_sweep_plan, w
 from vlmt_cli.analysis.relations.sweep_scores import is_scored
 from vlmt_cli.base.cluster import read_launcher
 from vlmt_cli.base.errors import DataError, UsageError
-from vlmt_cli.base.words import duration
+from vlmt_cli.base.words import be, count, duration
 from vlmt_cli.commands import obstacles
 from vlmt_cli.commands.devices import Computing, check_computing, check_gpus, devices_of, kind_of
 from vlmt_cli.commands.missing_data import missing_data
@@ -105,12 +105,14 @@ def sweep(
             todo_text += f", and they lack what they read: {what}; {first}{obstacles.command((), ['--yes', *more])}"
         elif more:
             todo_text += f", or what this machine can: {obstacles.command((), ['--yes', *more])}"
-        raise DataError(f"none of {len(needed)} runs is there", where=options.folder / name, todo=todo_text)
+        raise DataError(f"none of {count(len(needed), 'run')} is there", where=options.folder / name, todo=todo_text)
     if todo:
-        say(f"{len(todo)} of {len(needed)} runs are missing; --yes trains them, about {duration(plan.total)}")
+        some = f"{len(todo)} of {count(len(needed), 'run')} {be(len(todo))}"
+        say(f"{some} missing; --yes trains them, about {duration(plan.total)}")
     if unscored:
-        be = "has" if len(unscored) == 1 else "have"
-        say(f"{len(unscored)} of {len(needed)} runs {be} no test scores; --yes scores them, and compares by these")
+        have = "has" if len(unscored) == 1 else "have"
+        some = f"{len(unscored)} of {count(len(needed), 'run')} {have}"
+        say(f"{some} no test scores; --yes scores them, and compares by these")
         say_stale((run.folder for run in unscored), options.data)
     return runs
 
@@ -174,8 +176,7 @@ def _may_train(plan: SweepPlan, todo: Sequence[Found], yes: bool) -> bool:
         return False
     if plan.total <= ASK_ABOVE:
         return True
-    runs = f"{len(todo)} run{'s' if len(todo) > 1 else ''}"
-    return typer.confirm(f"Train {runs}, about {duration(plan.total)} ({plan.how})?", err=True)
+    return typer.confirm(f"Train {count(len(todo), 'run')}, about {duration(plan.total)} ({plan.how})?", err=True)
 
 
 def _show_plan(plan: SweepPlan, name: str, as_json: bool) -> None:
@@ -203,7 +204,7 @@ def _show_plan(plan: SweepPlan, name: str, as_json: bool) -> None:
         time = duration(seconds) if planned.state != "finished" else ""
         rows.append([planned.wanted.name, state, str(planned.wanted.seed), f"{iterations:,}", time])
     done = sum(run.state == "finished" for run in plan.runs)
-    title = f"{name}: {done} of {len(plan.runs)} runs are finished"
+    title = f"{name}: {done} of {count(len(plan.runs), 'run')} {be(done)} finished"
     stdout().print(table(["run", "state", "seed", "iterations", "about"], rows, title, left=2))
     if done < len(plan.runs):
         at_a_time = f", {plan.parallel} at a time" if plan.parallel > 1 else ""

@@ -67,7 +67,7 @@ def check(data: Path, folder: Path, fast: bool, as_json: bool) -> None:
     unseen += f" Still open: {'; '.join(checked.open)}." if checked.open else ""
     if not as_json:
         stdout().print(
-            f"Clean: none of {checked.examples:,} kept examples{records} shows a test image of"
+            f"Clean: none of {count(checked.examples, 'kept example')}{records} shows a test image of"
             f" {', '.join(checked.tests) or 'no dataset'}, under {checked.identity} identity.{unseen}{trusted}"
             f" Split hash {checked.split_hash}.",
         )
@@ -217,11 +217,13 @@ def _changed_lists(question: "CleanQuestion") -> list[str]:
 
 def _leak(folder: Path, leaks: int, first: "list[Leak]", todo: str) -> Exception:
     from vlmt_cli.base.errors import LeakError
+    from vlmt_cli.base.words import count
 
     row = first[0]
+    kind = "record" if row.split == "mixture" else "example"
     which = "one" if row.test_image == row.image else f"{row.test_image}"
     return LeakError(
-        f"{leaks:,} kept {'records' if row.split == 'mixture' else 'examples'} show test images, the first of them"
+        f"{count(leaks, f'kept {kind}')} {'shows' if leaks == 1 else 'show'} test images, the first of them"
         f" {row.dataset} {row.split} {row.example_id}"
         f" ({row.image}, which is {which} of {row.test_set}'s test set)",
         where=folder,

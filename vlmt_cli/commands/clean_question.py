@@ -173,10 +173,11 @@ def command_of(asked: "CleanQuestion", available: bool, to: Path | None = None) 
 def _other_question(data: Path, target: Path, previous: "ExistingSplit", different: list[str]) -> Exception:
     """Return the error that says in what a question differs, and which split its answer would replace."""
     from vlmt_cli.base.errors import UsageError
+    from vlmt_cli.base.words import count
 
     runs = _runs_trained_on(previous.split_hash, data)
     named = f"{', '.join(runs[:3])}{', ...' if runs[3:] else ''}"
-    trained = f", which {len(runs)} {'run was' if len(runs) == 1 else 'runs were'} trained on ({named})" if runs else ""
+    trained = f", which {count(len(runs), 'run was', 'runs were')} trained on ({named})" if runs else ""
     what = f"holds split {previous.split_hash[:16]}{trained}, and this command {', '.join(different)}"
     number = 2
     while (free := target.with_name(f"{target.name}-{number}")).exists():

@@ -27,6 +27,7 @@ def status(data: DataFolder = DATA, as_json: Json = False) -> None:
     import json
     from dataclasses import asdict
 
+    from vlmt_cli.base.words import count
     from vlmt_cli.commands.show import stdout, table
     from vlmt_cli.datasets.official import addresses, all_datasets, missing_files, optional_files
     from vlmt_cli.datasets.prepared import prepared
@@ -52,11 +53,11 @@ def status(data: DataFolder = DATA, as_json: Json = False) -> None:
         return
     rows = []
     for name, known in result.items():
-        parts = [f"{split} {count:,}" for split, count in (known["splits"] or {}).items()]
-        parts += [f"{split} images alone {count:,}" for split, count in (known["test_images"] or {}).items()]
+        parts = [f"{split} {number:,}" for split, number in (known["splits"] or {}).items()]
+        parts += [f"{split} images alone {number:,}" for split, number in (known["test_images"] or {}).items()]
         read = ", ".join(parts)
         if not all_datasets()[name].group and known["links"]:
-            read = f"{known['links']:,} links between images"
+            read = f"{count(known['links'], 'link')} between images"
         share = f"{known['files'] - len(known['missing'])} of {known['files']}" if known["files"] else ""
         rows.append([name, share, read or "not read yet"])
     console = stdout()
@@ -150,7 +151,7 @@ def show(
 
 
 def _show_examples(
-    path: Path, what: str, labels: Sequence[str], count: int, as_json: bool, notes: dict[str, int]
+    path: Path, what: str, labels: Sequence[str], most: int, as_json: bool, notes: dict[str, int]
 ) -> None:
     import json
 
@@ -158,13 +159,13 @@ def _show_examples(
     import pyarrow.parquet as pq
 
     from vlmt_cli.base.errors import DataError
-    from vlmt_cli.base.words import printable
+    from vlmt_cli.base.words import count, printable
     from vlmt_cli.commands.show import stdout
     from vlmt_cli.datasets.tables import check_columns
 
     try:
         file = pq.ParquetFile(path)
-        batches = [next(file.iter_batches(batch_size=count))] if file.metadata.num_rows else []
+        batches = [next(file.iter_batches(batch_size=most))] if file.metadata.num_rows else []
     except (OSError, pa.ArrowException) as error:
         todo = f"delete {path.parent} and run the command again"
         raise DataError(f"is damaged ({printable(error)})", where=path, todo=todo) from error
@@ -175,7 +176,7 @@ def _show_examples(
         print(json.dumps(rows, indent=2))
         return
     console = stdout()
-    console.print(f"{what}: {file.metadata.num_rows:,} examples", style="bold")
+    console.print(f"{what}: {count(file.metadata.num_rows, 'example')}", style="bold")
     for note, number in notes.items():
         console.print(f"  {printable(note, 200)}: {number:,}", soft_wrap=True)
     for row in rows:

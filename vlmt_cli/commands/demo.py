@@ -43,6 +43,7 @@ def demo(
       vlmt demo --folder small --scale 0.3 --no-analyses
     """
     from vlmt_cli.base.claims import claimed
+    from vlmt_cli.base.words import be, count
     from vlmt_cli.commands.demo_steps import Steps
     from vlmt_cli.commands.show import say
 
@@ -51,7 +52,7 @@ def demo(
     with claimed(folder, "wait until it has ended, or name another folder with --folder"):
         steps = Steps(folder, {"seed": seed, "scale": scale, "iterations": iterations})
         if steps.done:
-            say(f"Resuming {folder}: {len(steps.done)} steps are complete")
+            say(f"Resuming {folder}: {count(len(steps.done), 'step')} {be(len(steps.done))} complete")
         _draw(steps, scale, seed)
         _prepare(steps)
         _train(steps, iterations)

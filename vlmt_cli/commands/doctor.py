@@ -90,7 +90,10 @@ def _show(report: "StoreReport") -> None:
 def _comparison(compared: "Comparison") -> str:
     from vlmt_cli.base.words import count
 
-    images = f"{compared.shared:,} images in both, {compared.only_here:,} only here, {compared.only_there:,} only there"
+    images = (
+        f"{count(compared.shared, 'image')} in both, {compared.only_here:,} only here,"
+        f" {compared.only_there:,} only there"
+    )
     if compared.matched is None or compared.matched_there is None:
         return f"Compared: {compared.verdict}; {images}"
     cosine = "; widths differ"
@@ -109,6 +112,6 @@ def _comparison(compared: "Comparison") -> str:
             f" {compared.other_counts:,} of {count(compared.compared, 'image')}"
         )
     if compared.classes != compared.classes_there:
-        also += f"; {compared.classes:,} class scores a region here, {compared.classes_there:,} there"
+        also += f"; {count(compared.classes, 'class score')} a region here, {compared.classes_there:,} there"
     where = ", in the images of both" if compared.only_here or compared.only_there else ""
     return f"Compared: {compared.verdict}{where}. {images}; in {compared.compared:,} of them {matched}{also}"

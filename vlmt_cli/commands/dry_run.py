@@ -68,7 +68,7 @@ def _check_store(store: str | None, data: Path) -> None:
 def _show(cost: "Cost", name: str, trunk: str, as_json: bool) -> None:
     import json
 
-    from vlmt_cli.base.words import size
+    from vlmt_cli.base.words import count, size
     from vlmt_cli.commands.show import stdout, table
 
     if as_json:
@@ -90,7 +90,7 @@ def _show(cost: "Cost", name: str, trunk: str, as_json: bool) -> None:
         rows.append([task, *cells, _span(each, _HOUR, 2)])
     header = ["task", "from", "examples", "batch", "updates", "seconds per update", "validations", "hours of updates"]
     print_ = stdout().print
-    title = f"{name} with {trunk}, {cost.how} for {cost.device}: {cost.iterations:,} iterations"
+    title = f"{name} with {trunk}, {cost.how} for {cost.device}: {count(cost.iterations, 'iteration')}"
     print_(table(header, rows, title, left=2))
     print_(f"In all: {_spoken(cost.total)}, of them {_spoken(cost.saving)} for checkpoints")
     print_(f"Memory a device: {'; '.join(f'{name} {size(value)}' for name, value in cost.memory.items() if value)}")

@@ -148,6 +148,7 @@ def evaluate(
     if shortlist and only_1k:
         what = "--shortlist is for more than the thousand images that --coco-1k scores"
         raise UsageError(what, todo="leave one of them out")
+    from vlmt_cli.base.words import count
     from vlmt_cli.commands.show import stdout
     from vlmt_cli.evaluation.question import named_tasks
     from vlmt_cli.runs.folders import check_checkpoint, find_run
@@ -183,9 +184,8 @@ def evaluate(
     in_full = intervals or contaminated or bool(limit) or bool(shortlist) or not _fits_as_table2(result, paper)
     console.print(_table(result, in_full, paper))
     if limit:
-        console.print(
-            f"Scores of at most the first {limit:,} examples of each split: a quick test, not a result to report."
-        )
+        what = f"Scores of at most the first {count(limit, 'example')} of each split"
+        console.print(f"{what}: a quick test, not a result to report.")
     if shortlist and not any(score.shortlist for score in result.scores.tasks.values()):
         console.print(
             "--shortlist had nothing to shorten, as no split has more than a thousand images: all pairs were scored."

@@ -213,6 +213,7 @@ def _complain(result: "Extracted") -> None:
     """Name the photos that have no regions, and count the boxes that were impossible."""
     from vlmt_cli.base.boxes import changes
     from vlmt_cli.base.errors import DataError
+    from vlmt_cli.base.words import count
     from vlmt_cli.commands.show import say
 
     for path, reason in list(result.failed.items())[:NAMED]:
@@ -223,7 +224,7 @@ def _complain(result: "Extracted") -> None:
         say(f"Warning: of the given boxes, {change}")
     if result.failed and not result.images:
         path, reason = next(iter(result.failed.items()))
-        raise DataError(f"none of {len(result.failed):,} photos has regions ({reason})", where=path)
+        raise DataError(f"no regions in {count(len(result.failed), 'photo')} ({reason})", where=path)
 
 
 def _show(store: Path, result: dict[str, object], as_json: bool) -> None:

@@ -69,6 +69,7 @@ def pack(
 
     from vlmt_cli.base.errors import DataError, UsageError
     from vlmt_cli.base.keys import SOURCES
+    from vlmt_cli.base.words import count
     from vlmt_cli.commands.show import progress, say, stdout
 
     if hard_negatives and store is not None:
@@ -109,13 +110,13 @@ def pack(
         print(json.dumps({**asdict(packed), "meta": msgspec.to_builtins(packed.meta)}, indent=2))
     else:
         meta = packed.meta
-        scores = f" and {meta.classes:,} class scores" if meta.classes else ""
+        scores = f" and {count(meta.classes, 'class score')}" if meta.classes else ""
         stdout().print(
-            f"{store}: {packed.images:,} images packed, {packed.there:,} already there, {meta.images:,} in all;"
-            f" {meta.feature_width:,} features{scores} a region, by {meta.extractor}. Checksum {meta.checksum}",
+            f"{store}: {count(packed.images, 'image')} packed, {packed.there:,} already there, {meta.images:,} in all;"
+            f" {count(meta.feature_width, 'feature')}{scores} a region, by {meta.extractor}. Checksum {meta.checksum}",
         )
         if packed.captions:
-            stdout().print(f"{packed.captions:,} captions: {beside(store, 'captions.parquet')}")
+            stdout().print(f"{count(packed.captions, 'caption')}: {beside(store, 'captions.parquet')}")
     if packed.meta.extractor == UNKNOWN:
         say("Warning: the extractor is not known; --extractor NAME lets runs refuse the features of another one.")
     if packed.mended:
@@ -123,7 +124,7 @@ def pack(
         say(f"Warning: impossible boxes were mended, in images: {kinds}")
     if left_out := sum(problem.count for problem in packed.problems.values()):
         kinds = "; ".join(sentence(problem) for problem in packed.problems.values())
-        say(f"Warning: {left_out:,} records left out, named in {beside(store, 'problems.jsonl')}: {kinds}")
+        say(f"Warning: {count(left_out, 'record')} left out, named in {beside(store, 'problems.jsonl')}: {kinds}")
 
 
 def _hard_negatives(store: Path, data: Path, neighbours: int, partial: bool, as_json: bool) -> None:

@@ -46,7 +46,7 @@ def report(
         what = f"there is no run to report{f' ({why})' if why else ''}"
         raise DataError(what, where=None if run else folder, todo="name folders that vlmt train made")
     if passed:
-        say(f"Passed over {len(passed)} of {len(named)} paths:")
+        say(f"Passed over {len(passed)} of {count(len(named), 'path')}:")
         for path, reason in passed.items():
             say(f"  {path}: {reason}")
     if (found := data_of(runs, data)) != data:

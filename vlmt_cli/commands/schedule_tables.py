@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from vlmt_cli.analysis.schedule import runs as schedules
 from vlmt_cli.analysis.schedule.schedule import Schedule, Setting, Totals
+from vlmt_cli.base.words import count
 from vlmt_cli.commands.show import stdout, table
 from vlmt_cli.evaluation.scores import COLUMNS
 
@@ -22,7 +23,7 @@ def show_tasks(mine: Schedule, logged: Mapping[str, Totals]) -> None:
         for name, totals in logged.items()
     ]
     header = ["task", "examples", "updates", "of iterations", "stops", "first after", "at the end"]
-    stdout().print(table(header, rows, f"{mine.run}: {mine.iterations:,} iterations"))
+    stdout().print(table(header, rows, f"{mine.run}: {count(mine.iterations, 'iteration')}"))
 
 
 def show_replays(mine: Schedule, own: Setting, replayed: Mapping[Setting, Mapping[str, Totals]]) -> None:

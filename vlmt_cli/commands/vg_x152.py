@@ -75,6 +75,7 @@ def maker(options: DetectorOptions, has_boxes: bool, regions: int, batch: int) -
     """
     from functools import partial
 
+    from vlmt_cli.base.words import count
     from vlmt_cli.commands.show import say
     from vlmt_cli.features.vg_x152.extractor import vg_x152_extractor
     from vlmt_cli.features.vg_x152.weights import read_released
@@ -84,7 +85,8 @@ def maker(options: DetectorOptions, has_boxes: bool, regions: int, batch: int) -
     released = read_released(options.weights, options.config)
     say(f"Config: {released.config_file or 'the known values, as there is no file beside the weights'}")
     if released.surplus:
-        say(f"Passed over {len(released.surplus)} tensors of the attribute head: {', '.join(released.surplus)}")
+        surplus = f"{count(len(released.surplus), 'tensor')} of the attribute head: {', '.join(released.surplus)}"
+        say(f"Passed over {surplus}")
     return partial(
         vg_x152_extractor,
         weights=options.weights.absolute(),

@@ -131,6 +131,7 @@ def _export(given: OfAnswers, data: Path, to: Path | None) -> None:
     from vlmt_cli.analysis.consistency.exports.forms import read_back
     from vlmt_cli.analysis.consistency.from_answers import export_questions
     from vlmt_cli.analysis.consistency.pairings import pairing_of
+    from vlmt_cli.base.words import count
     from vlmt_cli.commands.show import stdout
 
     if to is None:
@@ -141,8 +142,8 @@ def _export(given: OfAnswers, data: Path, to: Path | None) -> None:
     table = asked.table
     questions = table["category"].to_pylist().count(QUESTION)
     lines = [
-        f"{questions:,} questions and {len(table) - questions:,} expressions about"
-        f" {len(table['image'].unique()):,} images.",
+        f"{count(questions, 'question')} and {count(len(table) - questions, 'expression')} about"
+        f" {count(len(table['image'].unique()), 'image')}.",
         pairing_of(given.pairing).seen,
         *(
             []

@@ -113,12 +113,14 @@ def _remarks(report: "ConsistencyReport") -> list[str]:
     """Say what the numbers are of, and what they do not show."""
     from vlmt_cli.analysis.consistency.pairings import PAIRINGS, VQA_REFCOCO
     from vlmt_cli.analysis.consistency.vgc import COVERAGE, FEWEST_IMAGES
+    from vlmt_cli.base.words import count
     from vlmt_cli.evaluation.marks import LEAKED, UNKNOWN
 
     first = next(iter(report.models.values())).consistency
     lines = [
-        f"{first.questions:,} questions and {first.expressions:,} expressions about {first.images:,} images make"
-        f" {first.pairs:,} pairs, of which {first.overlapping:,} share a noun or adjective by {report.tagger}."
+        f"{count(first.questions, 'question')} and {count(first.expressions, 'expression')} about"
+        f" {count(first.images, 'image')} make {count(first.pairs, 'pair')}, of which"
+        f" {first.overlapping:,} share a noun or adjective by {report.tagger}."
     ]
     for name, model in report.models.items():
         if model.seen.images:
