@@ -45,6 +45,16 @@ def test_the_test_splits_alone_are_taken_whatever_the_form(tmp_path, form):
     assert len(read_benchmark(kinds, only_test=True)) == 6
 
 
+def test_fields_are_those_of_all_forms(tmp_path):
+    rows = [{"Image": NAMES[0]}, {"image_1": NAMES[1], "image_2": NAMES[2], "question": "q"}]
+    rows += [{"left_url": "http://a/1", "right_url": "http://a/2"}, {"imagePath": NAMES[3], "image_id": 3}]
+    path = tmp_path / "x.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    shown = read_benchmark(path)
+    assert shown.names == [[NAMES[0]], [NAMES[1]], [NAMES[2]], [], [], [NAMES[3], "3"]]
+    assert shown.urls[3:5] == [["http://a/1"], ["http://a/2"]] and shown.texts[1:3] == [["q"], ["q"]]
+
+
 def test_of_a_saved_dataset_the_folders_are_the_splits(tmp_path):
     for split, names in (("train", NAMES[:4]), ("test", NAMES[4:])):
         (folder := tmp_path / "d" / split).mkdir(parents=True)

@@ -33,6 +33,7 @@ from vlmt_cli.mixtures.benchmark_records import (
     NAME_FIELDS,
     TEXT_FIELDS,
     URL_FIELDS,
+    apart,
     header,
     of_test_splits,
     records_of,
@@ -41,6 +42,7 @@ from vlmt_cli.mixtures.benchmark_records import (
     texts_of,
 )
 from vlmt_cli.mixtures.forms import FORMS
+from vlmt_cli.mixtures.json_images import is_address
 from vlmt_cli.mixtures.names import keys_of, keys_of_addresses
 
 _PICTURE = re.compile(r"data:image/|(?:[/_]9j[/_]|iVBORw0KGgo|R0lGOD|UklGR)[A-Za-z0-9+/_=\s-]{32}")
@@ -171,7 +173,10 @@ def _of_form(path: Path, form: str, marks: Marks | None, only_test: bool) -> Sho
             hashes = [f"{kind}:{row[kind]}" for kind in ("sha256", "md5") if row.get(kind)]
             hashes += marks(row["data"]) if marks and row.get("data") else []
             said = [text for text in texts[row["record"] - batch.first] or () if text]
-            shown.add(_listed(row.get("name")), _listed(row.get("url")), hashes, said, row.get("data") == b"")
+            also = row.get("also") or ()
+            names = [*_listed(row.get("name")), *(each for each in also if not is_address(each))]
+            urls = [*_listed(row.get("url")), *filter(is_address, also)]
+            shown.add(names, urls, hashes, said, row.get("data") == b"")
     return shown
 
 
@@ -192,7 +197,8 @@ def _of_text(path: Path, head: bytes, marks: Marks | None, only_test: bool) -> S
         return _of_list(path)
     loose = _Loose()
     for record in records:
-        _add(shown, record, marks, loose)
+        for each in apart(record):
+            _add(shown, each, marks, loose)
     if marks and loose.fields:
         _take_loose(shown, loose, marks)
     return shown

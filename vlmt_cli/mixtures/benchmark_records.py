@@ -11,6 +11,8 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.packed import open_packed
 from vlmt_cli.base.words import printable
 from vlmt_cli.mixtures.batch import split_field
+from vlmt_cli.mixtures.image_fields import IDS, IMAGES, NAMES, URLS
+from vlmt_cli.mixtures.json_images import FIELDS
 
 NAME_FIELDS = (
     "image", "images", "file_name", "filename", "image_path", "img_path", "img", "image_name", "image_file",
@@ -22,7 +24,29 @@ TEXT_FIELDS = (
     "question", "text", "sent", "sentence", "sentences", "caption", "captions", "expression", "phrase", "query",
     "hypothesis", "prompt", "raw", "value", "conversations", "answer",
 )  # fmt: skip
+_CALLED = {IMAGES: "image", NAMES: "file_name", URLS: "image_url", IDS: "image_id"}
+"""What fields are called here that have other names, by what they say of images."""
 _UNTESTED = ("train", "val", "dev", "restval", "minival")
+
+
+def apart(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a record once for each of its images that has fields of its own, under the names that are known here."""
+    own: dict[str, Any] = {}
+    others: dict[str, dict[str, Any]] = {}
+    has_image = False
+    for name, value in record.items():
+        field = FIELDS[name]
+        if field is None or field.kind not in _CALLED:
+            own[name] = value
+        elif field.slot:
+            others.setdefault(field.slot, {}).setdefault(_CALLED[field.kind], value)
+        else:
+            own.setdefault(name if name in NAME_FIELDS or name in URL_FIELDS else _CALLED[field.kind], value)
+            has_image |= field.kind in (IMAGES, NAMES)
+    if not others:
+        return [own]
+    said = {name: own[name] for name in TEXT_FIELDS if name in own}
+    return [*([own] if has_image else []), *({**said, **fields} for fields in others.values())]
 
 
 def of_test_splits(records: Iterable[dict[str, Any]]) -> tuple[list[dict[str, Any]], tuple[str, ...]]:

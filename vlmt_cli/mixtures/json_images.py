@@ -280,7 +280,11 @@ def images_of(value: Any, wants_data: bool) -> list[Image]:
         return [image for part in value for image in images_of(part, wants_data)]
     if isinstance(value, dict):
         fields = [(field, part) for name, part in value.items() if (field := FIELDS[name]) and field.kind in _OF_IMAGES]
-        inside = next(([(Field(IMAGES, ""), value[name])] for name in _INSIDE if value.get(name)), [])
+        given = [value[name] for name in _INSIDE if value.get(name)]
+        given = [
+            part for part in given if not (fields and isinstance(part, str)) or part.startswith(("data:", *EMBEDDED))
+        ]
+        inside = [(Field(IMAGES, ""), part) for part in given[:1]]
         return _shown([*inside, *fields], wants_data) if inside or fields else []
     if value is None or isinstance(value, bool):
         return []
@@ -353,6 +357,11 @@ def _checked(name: str) -> str:
 def _whole(text: str) -> str:
     """Return a text that UTF-8 can hold: half a pair of surrogates, which JSON allows, becomes a question mark."""
     return text.encode(errors="replace").decode()
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is an address, and not a name."""
+    return _ADDRESS.match(text) is not None
 
 
 def text_of(value: Any) -> str:
