@@ -7,6 +7,8 @@ import json
 import os
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -156,6 +158,16 @@ def test_bytes_of_an_image_in_base64_are_known_by_their_hash(tmp_path):
     for key in ("bytes", "data", "image_base64"):
         path = write(tmp_path / "mix.json", [{"image": {key: base64.b64encode(data).decode(), "path": None}}])
         assert [each["sha256"] for *_, each in images_of(path, "llava")] == [hashlib.sha256(data).hexdigest()]
+
+
+def test_base64_is_read_as_some_write_it(tmp_path):
+    data = b"\xff\xd8\xff" + bytes(range(256)) + b"x"
+    plain = base64.b64encode(data).decode()
+    written = [plain.rstrip("="), plain.replace("+", "-").replace("/", "_"), base64.encodebytes(data).decode()]
+    path = write(tmp_path / "mix.json", [{"image": f"data:image/jpeg;base64,{each}"} for each in written])
+    pq.write_table(pa.table({"image": [f"data:image/jpeg;base64,{each}" for each in written]}), tmp_path / "a.parquet")
+    for file, form in ((path, "llava"), (tmp_path / "a.parquet", "parquet")):
+        assert [image["data"] for *_, image in images_of(file, form, data=True)] == [data] * 3
 
 
 def test_images_whose_letters_are_written_as_escapes(tmp_path):

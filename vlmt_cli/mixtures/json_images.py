@@ -41,6 +41,7 @@ _SHOWING = (*_TURNS, "history", "query", "prompt", "chosen", "rejected", "instru
 TURN_FIELDS = (*_TURNS, *_VIDEOS, "query", "response", "chosen", "prompt", "instruction", "output")
 
 SHORTEST_EMBEDDED = 100
+_OF_ADDRESSES = str.maketrans("-_", "+/")
 _ADDRESS = re.compile(r"\s*(?:https?:)?//", re.IGNORECASE)
 _PAIR = re.compile(r"((?:train|dev|test[12])-\d+-\d+)-\d+", re.ASCII)
 _RAW = (*_TURNS, *_SAID)
@@ -310,11 +311,21 @@ def _embedded(text: str, wants_data: bool) -> Image:
     head, _, content = text.partition(",") if text.startswith("data:") else (";base64", "", text)
     try:
         is_packed = head.endswith(";base64")
-        data = base64.b64decode("".join(content.split()), validate=True) if is_packed else unquote_to_bytes(content)
+        data = unpacked(content) if is_packed else unquote_to_bytes(content)
     except ValueError:
         return Image()
     hashes = hashlib.sha256(data).hexdigest(), hashlib.md5(data, usedforsecurity=False).hexdigest()
     return Image(None, None, *hashes, data if wants_data else None)
+
+
+def unpacked(content: str) -> bytes:
+    """Decode base64, as some write it, too: with line ends, without padding, for addresses.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    content = "".join(content.split()).translate(_OF_ADDRESSES).rstrip("=")
+    return base64.b64decode(content + "=" * (-len(content) % 4), validate=True)
 
 
 def _in_said(value: Any, wants_data: bool) -> Iterator[Image]:

@@ -1,6 +1,5 @@
 """The records of a batch of a table's rows: Arrow in, Arrow out, and no Python for a single row."""
 
-import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
 
@@ -16,7 +15,7 @@ from vlmt_cli.mixtures.batch import IMAGES, Batch, Damaged, Wanted
 from vlmt_cli.mixtures.columns import INSIDE, Roles
 from vlmt_cli.mixtures.image_fields import IMAGES as IMAGE_FIELDS
 from vlmt_cli.mixtures.image_fields import LONGEST, MD5, OFFICIAL, SHA256, URLS, field_of
-from vlmt_cli.mixtures.json_images import Image, images_in
+from vlmt_cli.mixtures.json_images import Image, images_in, unpacked
 from vlmt_cli.mixtures.views import without_views
 
 _SPEAKERS = ("from", "role", "source")
@@ -259,7 +258,7 @@ def _named(values: pa.Array, wanted: Wanted) -> Part:
 def _unpacked(text: str | None) -> bytes | None:
     """Decode base64; what cannot be decoded is an image that nobody can see."""
     try:
-        return None if text is None else base64.b64decode(text.partition(",")[2] or text)
+        return None if text is None else unpacked(text.partition(",")[2] or text)
     except ValueError:
         return None
 
