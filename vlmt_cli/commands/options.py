@@ -43,8 +43,8 @@ AnswerBoxes = Annotated[
     typer.Option(
         "--boxes",
         metavar="UNIT[:ORDER]",
-        help="With --predictions: what boxes are, pixels, 0-1, 0-100, 0-1000 or loc1024, and :xywh or :yxyx where they"
-        " are so; auto tells it from the boxes, and says it.",
+        help="With --predictions: the unit of boxes, pixels, 0-1, 0-100, 0-1000 or loc1024, followed by :xywh or :yxyx"
+        " where that is their order; auto tells both from the boxes, and says which.",
     ),
 ]
 
