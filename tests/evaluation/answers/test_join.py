@@ -229,7 +229,7 @@ def test_questions_that_differ_in_how_to_answer_alone_are_not_mixed_up(tmp_path)
               for n in range(40)]  # fmt: skip
     table = [{"index": n, "question": each["text"], "image_path": each["image"], "prediction": "Yes"}
              for n, each in enumerate(labels[:39])]  # fmt: skip
-    with pytest.raises(DataError, match="image and question does not tell rows apart: 10 rows of pope share theirs"):
+    with pytest.raises(DataError, match="image and question does not tell rows apart: 10 rows of pope have that"):
         join(predictions(tmp_path, table), rows(tmp_path, labels))
 
 

@@ -63,7 +63,7 @@ def test_ranks_of_a_part_say_so_and_those_of_others_are_refused(table, tmp_path,
     assert report.reading == ("Recall of the first fold of 1,000 images (1k).",) and report.join.missing == 0
     other = table.set_column(0, "example_id", pa.array([f"x{n}" for n in range(CAPTIONS)]))
     judged = rules.judge("coco", "test", other, {"scores_CI": np.zeros((CAPTIONS, IMAGES), np.float32)})
-    with pytest.raises(DataError, match="has 24 of 24 captions that are none of coco:test"):
+    with pytest.raises(DataError, match="has 24 of 24 captions that are not in coco:test"):
         scored(own(tmp_path, judged), tmp_path)
     other = table.set_column(2, "images", pa.array([["coco:9"]] * CAPTIONS))
     judged = rules.judge("coco", "test", other, {"scores_CI": np.zeros((CAPTIONS, 1), np.float32)})

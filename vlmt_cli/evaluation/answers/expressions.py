@@ -43,7 +43,7 @@ def by_refer_ids(sides: Sides, refused: list[str]) -> tuple[Led | None, list[Led
         for each in led
         if each.agrees is not None and each.agrees.mean() < AGREE
     ]
-    refused += [f"only {each.found:,} of {len(predicted):,} join by {each.by}" for each in chosen[1]]
+    refused += [f"only {each.with_row:,} of {len(predicted):,} join by {each.by}" for each in chosen[1]]
     refused += [f"{each.by} contradicts the other ids of the file" for each in led if each.is_contradicted]
     return chosen
 

@@ -2,7 +2,7 @@
 
 By ids where a file has them, else by image and question, else by the row number that the file states, and only then by
 order, which is said. Whatever joins, it is checked by what else both sides say: the question's text, the image, the
-right answer. Ids that lead to other questions are no ids of this benchmark, as where a kit numbers questions by itself.
+right answer. Ids that lead to other questions are not this benchmark's, as where a kit numbers questions by itself.
 Where the same question about the same image stands in several categories, the category decides. Ids of referring
 expressions are of sentences, references or objects, see ``refer_ids``.
 """
@@ -14,11 +14,7 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.words import count, listed
 from vlmt_cli.evaluation.answers.expressions import by_refer_ids, of_one_object, said_elsewhere
 from vlmt_cli.evaluation.answers.joined import Joined
-from vlmt_cli.evaluation.answers.keys import (
-    AGREE,
-    NEARLY,
-    numbered,
-)
+from vlmt_cli.evaluation.answers.keys import AGREE, NEARLY, numbered
 from vlmt_cli.evaluation.answers.predicted import Predicted
 from vlmt_cli.evaluation.answers.refer_ids import columns_of
 from vlmt_cli.evaluation.answers.rows import Rows
@@ -44,10 +40,8 @@ def join(predicted: Predicted, rows: Rows) -> Joined:
             return sides.joined(led.at, led.to, led.by, led.checked, led.agrees, refused)
         few = [sides.joined(each.at, each.to, each.by, each.checked, each.agrees, refused) for each in scarce]
         if kinds:
-            what = (
-                f"has ids that fit {rows.name} as {listed([each.partition(',')[0] for each in kinds])}, with different"
-            )
-            what += " answers, and nothing beside them says which they are"
+            named = listed([each.partition(",")[0] for each in kinds])
+            what = f"has ids that fit {rows.name} as {named}, with different answers, and does not say which they are"
             untold = what, "name their field sent_id, ref_id or ann_id, or add the image's name and the expression"
     for by, ours, benchmark in sides.ways():
         if said := sides.of_untold_category(by, ours, benchmark):
@@ -65,11 +59,11 @@ def join(predicted: Predicted, rows: Rows) -> Joined:
                 refused.append(f"{by} contradicts the ids")
                 continue
             if by == "question text" and (strange := said_elsewhere(sides.text, sides.row_text)) > 1 - AGREE:
-                refused.append(f"{strange:.0%} of the expressions are none of {rows.name}, and no image is named")
+                refused.append(f"{strange:.0%} of the expressions are not in {rows.name}, and no image is named")
                 continue
         row = pc.index_in(ours, benchmark)
-        found = int(len(row) - row.null_count)
-        if not found:
+        with_row = int(len(row) - row.null_count)
+        if not with_row:
             refused.append(f"no {by} is one of {rows.name}")
         elif why := sides.is_ambiguous(ours, benchmark, row):
             refused.append(f"{by} does not tell rows apart: {why}")
@@ -81,13 +75,13 @@ def join(predicted: Predicted, rows: Rows) -> Joined:
             agrees, checked = sides.agree(at, to, by)
             if agrees is not None and agrees.mean() < AGREE:
                 refused.append(f"{by} leads to other {plural(checked)} in {1 - agrees.mean():.0%} of the rows")
-            elif found >= NEARLY * min(len(predicted), len(rows)):
+            elif with_row >= NEARLY * min(len(predicted), len(rows)):
                 joined = sides.joined(at, to, by + guessed + only, checked, agrees, refused)
                 if not only:
                     return joined
                 part = part or joined
             else:
-                refused.append(f"only {found:,} of {len(predicted):,} join by {by}")
+                refused.append(f"only {with_row:,} of {len(predicted):,} join by {by}")
                 if by != "question text":  # other images may have the same questions
                     few.append(sides.joined(at, to, by + guessed, checked, agrees, refused))
     if part and not sides.is_in_order():

@@ -11,8 +11,6 @@ AGREE = 0.95
 """What share of the joined predictions must agree with their rows in what both say."""
 NEARLY = 0.5
 """What share of predictions, or of rows where these are fewer, is to be joined."""
-
-
 _HOW = (
     r"\(?(?:please )?(?:try to )?(?:only |just |strictly |directly |simply )?(?:answer|respond|response|reply"
     r"|(?:select|choose|give) the (?:correct|best) (?:answer|option)|the best answer is|(?:short|brief) answer"

@@ -56,7 +56,7 @@ def read_ranks(path: Path, rows: Rows) -> tuple[NDArray[np.int64], pa.Table] | N
         benchmark's images; None where the file is another.
 
     Raises:
-        DataError: it is damaged, of other captions, or a rank is none.
+        DataError: it is damaged or of other captions, or a rank is missing or below 1.
     """
     if path.suffix != ".parquet":
         return None
@@ -72,16 +72,16 @@ def read_ranks(path: Path, rows: Rows) -> tuple[NDArray[np.int64], pa.Table] | N
             whole = [table[name].combine_chunks().cast(pa.int64()) for name in _RANKS]
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"is damaged ({str(error).splitlines()[0][:160]})", where=path) from error
-    found = np.flatnonzero(at.is_valid().to_numpy(zero_copy_only=False))
-    lost = len(table) - len(found)
-    mine = pc.list_element(rows.table["images"].combine_chunks(), 0).take(pa.array(found))
+    ranked = np.flatnonzero(at.is_valid().to_numpy(zero_copy_only=False))
+    lost = len(table) - len(ranked)
+    mine = pc.list_element(rows.table["images"].combine_chunks(), 0).take(pa.array(ranked))
     if lost or not pc.all(pc.equal(shown.take(at.drop_null()), mine), min_count=0).as_py():
-        what = f"has {lost:,} of {len(table):,} captions that are none of {rows.name}" if lost else (
+        what = f"has {lost:,} of {len(table):,} captions that are not in {rows.name}" if lost else (
             f"has captions of other images than {rows.name}")  # fmt: skip
         raise DataError(what, where=path, todo="name the dataset and split that it was made of with --benchmark")
     if any(each.null_count or (len(each) and pc.min(each).as_py() < 1) for each in whole):
-        raise DataError("has a rank that is none: they count from 1", where=path, todo="get the file again")
-    return found, table.take(at.drop_null())
+        raise DataError("has ranks that are missing or below 1", where=path, todo="get the file again")
+    return ranked, table.take(at.drop_null())
 
 
 def _of_table(path: Path, rows: Rows, images: pa.Array) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.evaluation.answers.keys import AGREE, first_line, within
+from vlmt_cli.evaluation.answers.keys import AGREE, first_line, keys_of_all, within
 from vlmt_cli.evaluation.answers.predicted import Predicted
 from vlmt_cli.evaluation.answers.records import read_records, strings
 
@@ -29,8 +29,8 @@ def with_questions(predicted: Predicted, path: Path) -> Predicted:
         raise DataError("has no question ids", where=lacking, todo="leave --questions out")
     ours, theirs = predicted.ids, ids
     if pc.count_distinct(ids).as_py() < len(ids) and texts is not None and predicted.texts is not None:
-        ours = pc.binary_join_element_wise(ours, first_line(predicted.texts), "\x1f")
-        theirs = pc.binary_join_element_wise(theirs, first_line(texts), "\x1f")
+        ours = keys_of_all(ours, first_line(predicted.texts))
+        theirs = keys_of_all(theirs, first_line(texts))
     rows = pc.index_in(ours, value_set=theirs)
     if rows.null_count > len(rows) / 2:
         what = f"has the questions of only {len(rows) - rows.null_count:,} of {len(rows):,} predictions"

@@ -61,20 +61,20 @@ def ranked(rows: Rows, path: Path) -> JudgedFile:
     return JudgedFile(path, "matrix of scores", len(rows), joined, judgement, ())
 
 
-def _ranked_before(rows: Rows, path: Path, found: NDArray[np.int64], table: pa.Table) -> JudgedFile:
+def _ranked_before(rows: Rows, path: Path, ranked_rows: NDArray[np.int64], table: pa.Table) -> JudgedFile:
     """Judge the ranks of a run's own file, which may be of the first captions or the first fold alone."""
     judged = judge_ranks(rows.split, table)
-    counted = found[judged.counted]
+    counted = ranked_rows[judged.counted]
     said: list[str] = []
     first = first_fold(rows.table["images"]) if rows.split == "test" else None
-    is_fold = len(found) < len(rows) and first is not None and np.array_equal(found, first)
+    is_fold = len(ranked_rows) < len(rows) and first is not None and np.array_equal(ranked_rows, first)
     if judged.protocol or is_fold:
         said.append(f"Recall of the first fold of 1,000 images ({PROTOCOL}).")
-    elif len(found) < len(rows):
+    elif len(ranked_rows) < len(rows):
         images = pc.count_distinct(pc.list_element(table["images"].combine_chunks(), 0)).as_py()
         said.append(f"Ranked among the {count(images, 'image')} of the file alone, which is easier than among all.")
-    missing = 0 if is_fold else len(rows) - len(found)
-    joined = Joined(np.arange(len(found)), found, "caption id", "image", 0, 0, 0, 0, missing, (), ())
+    missing = 0 if is_fold else len(rows) - len(ranked_rows)
+    joined = Joined(np.arange(len(ranked_rows)), ranked_rows, "caption id", "image", 0, 0, 0, 0, missing, (), ())
     columns = {"rank": judged.columns["rank"].take(pa.array(judged.counted))}
     judgement = Judgement(counted, judged.scores, TASKS[rows.task].metric, judged.extra, columns, tuple(said))
-    return JudgedFile(path, "vlmt", len(found), joined, judgement, ())
+    return JudgedFile(path, "vlmt", len(ranked_rows), joined, judgement, ())

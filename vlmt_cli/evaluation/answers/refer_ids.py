@@ -22,19 +22,19 @@ from vlmt_cli.evaluation.answers.predicted import Predicted
 
 _FEW = 20
 _OTHER = "question id"
-"""Ids of neither kind, as a benchmark's file has them."""
+"""Ids whose kind a benchmark's file does not say."""
 
 
 @dataclass(frozen=True)
 class Led:
-    """Where ids of a kind lead.
+    """The rows that a column of ids leads to, where it is read as one kind.
 
     Attributes:
         by: the kind, and how several sentences of an id are told apart, in words.
         at, to: (M,) predictions and their rows; a prediction may have several.
-        found: how many predictions have a row; ``has_all``, whether all do.
-        fits: whether they are many.
-        agrees, checked: as ``_Sides.agree`` says; None where nothing compares.
+        with_row: how many predictions have a row; ``has_all``, whether all do.
+        fits: whether enough do (``NEARLY``).
+        agrees, checked: as ``Sides.agree`` says; None where nothing compares.
         covers: the share of the rows' ids of the kind that predictions have.
         stated: the kind that the field says; empty where it says none.
         is_stated: whether it is this one.
@@ -44,7 +44,7 @@ class Led:
     by: str
     at: NDArray[np.int64]
     to: NDArray[np.int64]
-    found: int
+    with_row: int
     has_all: bool
     fits: bool
     agrees: NDArray[np.bool_] | None
@@ -57,7 +57,7 @@ class Led:
 
 def columns_of(predicted: Predicted) -> dict[str, pa.Array]:
     """Return the columns of ids that predictions have, by the kind that their field states; empty for one that says
-    nothing of it. Numbers that count sentences within each reference are no ids."""
+    nothing of it. Numbers that count sentences within each reference are not ids."""
     if predicted.form == "vlmt" and predicted.ids is not None:
         return {"sent_id": predicted.ids}
     named = dict(predicted.refer_ids)
@@ -74,7 +74,7 @@ def columns_of(predicted: Predicted) -> dict[str, pa.Array]:
 def leads(
     predicted: Predicted, name: str, ids: Mapping[str, pa.Array], row_ids: pa.Array, row_texts: pa.Array, agree: Any
 ) -> Iterator[Led | str]:
-    """Yield where each column of ids leads as each kind; what does not join as a sentence.
+    """Yield the rows that each column of ids leads to as each kind, or a sentence that says why it leads to none.
 
     Args:
         predicted: N predictions.
@@ -82,7 +82,7 @@ def leads(
         ids: of the M rows, by kind.
         row_ids: of the M rows where their kind is not known.
         row_texts: M first lines.
-        agree: ``_Sides.agree``.
+        agree: ``Sides.agree``.
     """
     columns = {kind: _bare(each) for kind, each in columns_of(predicted).items()}
     ids, row_ids = {kind: _bare(each) for kind, each in ids.items()}, _bare(row_ids)
@@ -95,8 +95,8 @@ def leads(
             if stated and kind == _OTHER:
                 continue
             at, to, how = _pairs(ours, keys, texts, row_texts)
-            found = len(np.unique(at))
-            if not found:
+            with_row = len(np.unique(at))
+            if not with_row:
                 yield f"no {stated or 'id'} is {'an' if kind == 'ann_id' else 'a'} {kind} of {name}"
                 continue
             agrees, checked = agree(at, to, kind)
@@ -105,9 +105,9 @@ def leads(
                 by=kind + how,
                 at=at,
                 to=to,
-                found=found,
-                has_all=found == len(predicted),
-                fits=found >= NEARLY * min(len(predicted), kinds),
+                with_row=with_row,
+                has_all=with_row == len(predicted),
+                fits=with_row >= NEARLY * min(len(predicted), kinds),
                 agrees=agrees,
                 checked=checked,
                 covers=pc.count_distinct(keys.take(pa.array(to))).as_py() / kinds,
@@ -139,9 +139,9 @@ def choose(led: list[Led], boxes: pa.Array | None) -> tuple[Led | None, list[Led
     usable = [each for each in proven if each.fits]
     if not usable:  # ids of a field that says another kind need proof
         unsaid = [each for each in agreeing if not each.stated and each.agrees is None and not each.is_contradicted]
-        most = max((each.found for each in unsaid if each.fits), default=None)
-        usable = [each for each in unsaid if most is not None and each.found >= NEARLY * most]
-    usable = sorted(usable, key=lambda each: (not each.fits, -each.found))
+        most = max((each.with_row for each in unsaid if each.fits), default=None)
+        usable = [each for each in unsaid if most is not None and each.with_row >= NEARLY * most]
+    usable = sorted(usable, key=lambda each: (not each.fits, -each.with_row))
     if not usable:
         return None, [*stated, *(each for each in proven if not each.is_stated)], []
     differing = [each.by for each in usable if not _have_same_answers(each, usable[0], boxes)]
@@ -231,10 +231,10 @@ def _differ(
     return False
 
 
-def _have_same_answers(one: Led, other: Led, boxes: pa.Array | None) -> bool:
+def _have_same_answers(led: Led, other: Led, boxes: pa.Array | None) -> bool:
     """Whether both lead to rows with the same right box, for the predictions that both lead anywhere."""
-    common, first, second = np.intersect1d(one.at, other.at, return_indices=True)
-    rows = one.to[first], other.to[second]
+    common, first, second = np.intersect1d(led.at, other.at, return_indices=True)
+    rows = led.to[first], other.to[second]
     if boxes is None or not len(common):
         return bool(np.array_equal(*rows))
     ours, theirs = (boxes.take(pa.array(each)).to_pylist() for each in rows)

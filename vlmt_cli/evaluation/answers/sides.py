@@ -10,14 +10,7 @@ from numpy.typing import NDArray
 from vlmt_cli.base.words import count, listed, printable
 from vlmt_cli.evaluation.answers.categories import KNOWN, categories_of, recur
 from vlmt_cli.evaluation.answers.joined import Joined
-from vlmt_cli.evaluation.answers.keys import (
-    AGREE,
-    as_mask,
-    first_line,
-    keys_of_all,
-    plain,
-    within,
-)
+from vlmt_cli.evaluation.answers.keys import AGREE, as_mask, first_line, keys_of_all, plain, within
 from vlmt_cli.evaluation.answers.predicted import Predicted
 from vlmt_cli.evaluation.answers.row_files import image_lists
 from vlmt_cli.evaluation.answers.rows import EXACT, YES_NO, Rows
@@ -155,13 +148,15 @@ class Sides:
         used = pc.is_in(benchmark, value_set=ours).to_numpy(zero_copy_only=False)
         distinct = pc.count_distinct(benchmark.filter(pa.array(used))).as_py()
         if twice := int(used.sum()) - distinct:
-            return f"{twice:,} rows of {self.rows.name} share theirs with another"
+            return f"{count(twice, 'row')} of {self.rows.name} {'has' if twice == 1 else 'have'} that of another row"
         known = ours.filter(row.is_valid())
         again = len(known) - pc.count_distinct(known).as_py()
         if again <= (1 - AGREE) * len(known) or self.text is None:
             return ""
         with_text = pc.count_distinct(keys_of_all(known.cast(pa.string()), self.text.filter(row.is_valid()))).as_py()
-        return f"{again:,} predictions share theirs with another question" if with_text > len(known) - again else ""
+        if with_text == len(known) - again:
+            return ""
+        return f"{count(again, 'prediction')} {'has' if again == 1 else 'have'} that of another question"
 
     def are_copies(self, ours: pa.Array, benchmark: pa.Array) -> bool:
         """Whether rows with equal keys ask the same of the same image, and have the same right answer, as POPE's do in

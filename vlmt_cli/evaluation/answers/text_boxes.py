@@ -40,10 +40,8 @@ _FARTHEST = 2e3
 """How large numbers of such boxes are."""
 _MARGIN = 15.0
 """By how much the logarithm of one unit's likelihood must exceed another's to be taken."""
-
-
 _CLEARLY = 0.25
-"""The same for each box, where another unit was stated: loc1024 is no clear case against 0 to 1000."""
+"""The same for each box, where another unit was stated: loc1024 is not clearly told from 0 to 1000."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ def parse_convention(text: str) -> tuple[str, str | None]:
     """
     unit, _, order = text.partition(":")
     if unit not in (*UNITS, AUTO) or (order and order not in ORDERS):
-        todo = f"take {listed([*UNITS, AUTO])}, with :{', :'.join(ORDERS)} behind it where boxes are so"
+        todo = f"take {listed([*UNITS, AUTO])}, followed by the order of boxes: :{', :'.join(ORDERS)}"
         raise UsageError(f"there is no convention {quoted(text)} of boxes", todo=todo)
     return unit, order or None
 
@@ -198,7 +196,7 @@ def _decide(
         raise DataError(what, where=where, todo=f"say it with --boxes pixels or --boxes {best}")
     close = [unit for unit, value in likely.items() if value > likely[best] - _MARGIN]
     if len(close) > 1:
-        what = f"has boxes that may be {listed(close)}: {count(len(numbers), 'box', 'boxes')} do not tell"
+        what = f"has boxes that may be {listed(close)}: {count(len(numbers), 'box does', 'boxes do')} not tell"
         raise DataError(what, where=where, todo=f"say it with --boxes {' or --boxes '.join(close)}")
     return best, orders[best]
 

@@ -31,7 +31,8 @@ class Unit:
         groups: of each of N rows its unit's number, (N,).
         name: images, questions or rows.
         said: what the reader must know of it, in sentences.
-        questions: of each row the number of the question that it is a permutation of, (N,); None where rows are none.
+        questions: of each row the number of the question that it is a permutation of, (N,); None where rows are not
+            permutations.
     """
 
     groups: NDArray[np.int64]
@@ -62,8 +63,8 @@ def unit_of(rows: Rows) -> Unit:
     alike = _alike(rows)
     if alike is not None:
         return Unit(alike, "questions", (f"{nothing} questions, which have the same text and the same options.",))
-    todo = "too narrow where several are about one image. A file that names them goes to --rows."
-    return Unit(np.arange(len(rows)), "rows", (f"{nothing} rows, each by itself, and {todo}",))
+    narrow = "They are too narrow where several rows are about one image: give a file that names the images to --rows."
+    return Unit(np.arange(len(rows)), "rows", (f"{nothing} rows. {narrow}",))
 
 
 def circular(questions: NDArray[np.int64], judgement: Judgement) -> Measure:
@@ -75,7 +76,7 @@ def circular(questions: NDArray[np.int64], judgement: Judgement) -> Measure:
 
 
 def _permuted(rows: Rows) -> NDArray[np.int64] | None:
-    """Number the questions that rows are permutations of, by their indexes; None where they are none."""
+    """Number the questions that rows are permutations of, by their indexes; None where they are not."""
     ids = rows.table["example_id"].combine_chunks()
     if rows.kind != EXACT or not pc.all(pc.match_substring_regex(ids, r"^[0-9]{1,9}\z")).as_py():
         return None
