@@ -57,7 +57,7 @@ def test_reads_width_and_height_where_it_is_told_to(tmp_path, form):
     [
         (
             {"image": "9", "boxes": [[0, 0, 1, 1]]},
-            "no photo is named .*9.*, and it says not which image it is; write coco:9",
+            "no photo is named .*9.*, and the name does not say which image it is; write coco:9",
         ),
         ({"image": "coco:x", "boxes": [[0, 0, 1, 1]]}, "is not an image key"),
         ({"image": "coco:9", "boxes": [[0, 0, 1, 1]]}, "coco:9 occurs twice"),
@@ -99,7 +99,7 @@ PHOTOS = [("coco:125870", "train2017/000000125870.jpg"), ("vg:2", "/x/VG_100K/2.
 def test_a_photo_may_be_named_in_every_official_spelling(tmp_path, name, key):
     path = write_lines(tmp_path / "boxes.jsonl", rows_of({name: [[0, 0, 1, 1]]}))
     if key is None:
-        with pytest.raises(DataError, match="says not which image it is"):
+        with pytest.raises(DataError, match="does not say which image it is"):
             read_boxes(path, photos=PHOTOS)
     else:
         assert read_boxes(path, photos=PHOTOS).keys() == {key}

@@ -23,14 +23,14 @@ def keys_of_photos(names: Sequence[tuple[str, str]], photos: Iterable[tuple[str,
     a number without a known folder is of the photos' source, where they have only one.
 
     Args:
-        names: each with the file and record, for the error.
+        names: pairs of a file and record, for the error, and the name that stands there.
         photos: that are extracted: image key and path.
 
     Returns:
         An image key for each name.
 
     Raises:
-        DataError: a name says not which image it is, or is no image key though it is written as one.
+        DataError: a name does not say which image it is, or is written as an image key and is not a valid one.
     """
     listed = list(photos)
     sources = {key.partition(":")[0] for key, _ in listed}
@@ -47,7 +47,9 @@ def keys_of_photos(names: Sequence[tuple[str, str]], photos: Iterable[tuple[str,
         key = mine.pop() if len(mine) == 1 else official
         if key is None:
             what = f"{quoted(name)} is the name of {len(mine)} photos" if mine else f"no photo is named {quoted(name)}"
-            raise DataError(f"{what}, and it says not which image it is", where=where, todo=f"write {SPELLINGS}")
+            raise DataError(
+                f"{what}, and the name does not say which image it is", where=where, todo=f"write {SPELLINGS}"
+            )
         keys.append(key)
     return keys
 

@@ -69,23 +69,23 @@ def compare_stores(store: FeatureStore, other_store: FeatureStore, damaged: set[
     the regions in both where one store has many more.
 
     Raises:
-        DataError: a record of ``there`` is damaged.
+        DataError: a record of ``other_store`` is damaged.
     """
     own_keys, other_keys = set(store.keys()), set(other_store.keys())
     shared = sorted((own_keys & other_keys) - damaged)
-    places = np.unique(np.linspace(0, len(shared) - 1, min(len(shared), _SAMPLE)).round().astype(int))
+    sampled = np.unique(np.linspace(0, len(shared) - 1, min(len(shared), _SAMPLE)).round().astype(int))
     counts: dict[str, Any] = {
         "shared": len(own_keys & other_keys),
         "only_here": len(own_keys - other_keys),
         "only_there": len(other_keys - own_keys),
-        "compared": len(places),
+        "compared": len(sampled),
         "classes": store.meta.classes,
         "classes_there": other_store.meta.classes,
     }
     if not shared:
         return Comparison(**counts, verdict="no shared images")
     sizes, overlaps, cosines, scales = [], [], [], []
-    for key in (shared[number] for number in places):
+    for key in (shared[number] for number in sampled):
         own, other_regions = store.read(key), other_store.read(key, verify=True)
         rows, partners, iou = match(own, other_regions)
         sizes.append((len(own.boxes), len(other_regions.boxes)))
@@ -117,10 +117,10 @@ def compare_stores(store: FeatureStore, other_store: FeatureStore, damaged: set[
 
 
 def _verdict(matched: float, overlap: bool, features: bool) -> Verdict:
-    """Say it in words.
+    """Say in words what two stores have in common.
 
     Args:
-        matched: the share of regions that have a partner, of the store of which it is less.
+        matched: the lower of the two stores' shares of regions that have a partner.
         overlap: whether the boxes of the store with fewer an image are among those of the other.
         features: whether partners' features are the same.
     """

@@ -47,8 +47,8 @@ def read_boxes(path: Path, form: str = FORMS[0], photos: Sequence[tuple[str, str
         Image key to (R, 4), ``[x1, y1, x2, y2]``, in the order of the file.
 
     Raises:
-        DataError: the file cannot be read, a name says not which image it is, an image occurs twice or has no box, or
-            most boxes are not of this form.
+        DataError: the file cannot be read, a name does not say which image it is, an image occurs twice or has no box,
+            or most boxes are not of this form.
 
     Impossible boxes among the others stay, for ``fit_boxes`` to drop where the size of the photo is known.
     """

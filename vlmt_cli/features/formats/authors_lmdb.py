@@ -131,13 +131,13 @@ def check_image(name: str, record: Mapping[str, Any], what: str) -> None:
     """
     named = identity(name)
     for field in _IMAGE_FIELDS:
-        stated = identity(_one(record.get(field)))
+        stated = identity(_scalar(record.get(field)))
         if named and stated and named[0] == stated[0] and named[1] != stated[1]:
-            said = _one(record.get(field))
+            said = _scalar(record.get(field))
             raise ValueError(f"{field} is {printable(repr(said))}, and {what} names another image")
 
 
-def _one(value: Any) -> Any:
+def _scalar(value: Any) -> Any:
     """Return what an array of one element holds, and of numpy's kinds Python's own."""
     if isinstance(value, (np.ndarray, np.generic)):
         return value.item() if value.size == 1 else None

@@ -90,18 +90,14 @@ def entries(path: Path, options: PackOptions) -> Generator[Entry]:
 
 
 def _unnamed(data: Mapping[str, h5py.Dataset | None], named: Container[int]) -> Iterator[int]:
-    """Yield the rows that hold regions, and that no id names; what is filled with zeros is no image."""
-    places, boxes, ranges = (
-        data["features"] if data["ranges"] is None else data["ranges"],
-        data["boxes"],
-        data["ranges"],
-    )
-    assert places is not None and boxes is not None
-    for row in range(len(places)):
+    """Yield the rows that hold regions, and that no id names; rows of zeros are padding."""
+    boxes, ranges = data["boxes"], data["ranges"]
+    images = data["features"] if ranges is None else ranges
+    assert images is not None and boxes is not None
+    for row in range(len(images)):
         if row not in named:
             try:
-                place = _place(ranges, row)
-                is_filled = bool(np.any(boxes[place]))
+                is_filled = bool(np.any(boxes[_rows_of(ranges, row)]))
             except (OSError, ValueError, TypeError, IndexError):
                 is_filled = True  # whatever it holds, no id names it
             if is_filled:
@@ -168,7 +164,7 @@ def _text(name: Any) -> str:
 
 def _read(data: Mapping[str, h5py.Dataset | None], row: int, facts: Mapping[str, Any]) -> Regions:
     try:
-        rows = _place(data["ranges"], row)
+        rows = _rows_of(data["ranges"], row)
         features, boxes = (numbers(_at(data[role], rows), role) for role in ("features", "boxes"))
         shares = None if data["shares"] is None else numbers(_at(data["shares"], rows), "spatial_features")
         count = facts.get("objectsNum", _at(data["counts"], row))
@@ -185,7 +181,8 @@ def _read(data: Mapping[str, h5py.Dataset | None], row: int, facts: Mapping[str,
     return assemble(boxes[:n], features[:n], whole(sizes[0], "width"), whole(sizes[1], "height"))
 
 
-def _place(ranges: h5py.Dataset | None, row: int) -> int | slice:
+def _rows_of(ranges: h5py.Dataset | None, row: int) -> int | slice:
+    """Return where an image's regions are. Raises a ValueError where their range is impossible."""
     if ranges is None:
         return row
     first, last = (int(end) for end in ranges[row])
