@@ -32,7 +32,7 @@ EMBEDDINGS = pa.schema([("model", pa.string()), ("image", pa.string()), ("embedd
 ALIASES = pa.schema([("alias", pa.string()), ("benchmark", pa.string()), ("image", pa.string()), ("how", pa.string())])
 
 OFFICIAL = "official files"
-"""The source of a benchmark that was made from them: what is true of it then replaces what others say."""
+"""The source of a benchmark made from them; its facts replace those of other sources."""
 AGAIN = "make it again with vlmt index add"
 BENCHMARK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,79}", re.ASCII)
 _MOST_PAIRS = 50_000_000
@@ -140,7 +140,7 @@ def image_rows(benchmark: str, images: pa.Array, texts: pa.Array | None = None) 
 def join_indexes(indexes: Iterable[Index]) -> Index:
     """Join indexes; a benchmark of several has the images of all.
 
-    What is true of it says the last that was made from official files, or else the first; the sources of all are named.
+    Its facts are those of the last index made from official files, or else of the first; all sources are named.
     """
     benchmarks: dict[str, Benchmark] = {}
     images, links, looks = [IMAGES.empty_table()], [LINKS.empty_table()], [LOOKS.empty_table()]
@@ -174,7 +174,7 @@ def join_indexes(indexes: Iterable[Index]) -> Index:
 
 
 def _with_source(benchmark: Benchmark, source: str) -> Benchmark:
-    """Return what is true of a benchmark of which a further source has images; its licence is that of its own list."""
+    """Name a further source of a benchmark's images; the licence stays that of the first source, and says so."""
     sources = benchmark.source.split(" and ")
     if not source or source in sources:
         return benchmark
