@@ -74,7 +74,7 @@ def attention(
     if words is None and maps is None:
         for option, number in (("--layer", layer), ("--head", head)):
             if number is not None:
-                what = f"{option} is of the pictures of --words and --maps; the page has every layer and head"
+                what = f"{option} goes with --words or --maps; the page has every layer and head"
                 raise UsageError(what, todo="leave it out, or name a picture")
     sources = find_photos([photo])[:1]
     check_options(sources, features, detector, backbone, detector_weights)
@@ -113,7 +113,7 @@ def attention(
     picture = read_image(str(path)) if path else None
     shown = None if isinstance(picture, str) else picture
     facts = [model, *([f"as {TASKS[task].title}"] if task else [])]
-    # Pictures of a layer that there is not are refused before anything is written.
+    # A layer or head that does not exist is refused before anything is written.
     if maps is not None:
         draw_maps(maps, attention_maps, shown, layer, head)
     if words is not None:

@@ -76,7 +76,7 @@ def schedule(
     folders = beside or run_folders(folder)
     singles, others, passed = schedules.companions(mine, folders)
     for path, reason in passed.items():
-        say(f"Passed over: {path} {reason}{'' if 'unfinished' in reason else '; --with names the one to take'}")
+        say(f"Passed over: {path} {reason}{'' if reason.startswith('is unfinished') else '; --with RUN takes another'}")
     if beside and len(singles) + len(others) + len(passed) < len(beside):
         say("Passed over runs that are neither single-task runs of the same model nor differ in the gap alone")
     gaps, source = schedules.gap_scores([mine, *others]) if others else ([], "validation")

@@ -73,7 +73,7 @@ def require_files(data: Path, names: list[str], available: bool) -> list[str]:
 
 
 def passed_over(data: Path) -> list[str]:
-    """Say of the first files below ``raw/`` that are not read, and should not just be left, what they are."""
+    """Say what the first files below ``raw/`` are that are not read, less those to be left as they are."""
     from vlmt_cli.base.words import be, count, printable
     from vlmt_cli.datasets.unread import UNKNOWN, unread_files
 

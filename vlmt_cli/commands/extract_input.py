@@ -40,7 +40,7 @@ def read_regions(text: str) -> tuple[int, int | None]:
 
 
 def refuse_unused(given: Mapping[str, object], why: str) -> None:
-    """Refuse the first option that was given and changes nothing; ``why`` has {} for its name."""
+    """Raise a UsageError for the first option that was given and changes nothing; ``why`` has {} for its name."""
     from vlmt_cli.base.errors import UsageError
 
     for name, value in given.items():
@@ -49,7 +49,7 @@ def refuse_unused(given: Mapping[str, object], why: str) -> None:
 
 
 def check_grid(side: int, extractor: str, detector: str | None, boxes: str | None) -> None:
-    """Refuse what a grid excludes."""
+    """Raise a UsageError for what a grid excludes."""
     from vlmt_cli.base.errors import UsageError
 
     if boxes is not None:
@@ -94,6 +94,7 @@ def _is_file(boxes: str | None) -> bool:
 
 
 def check_boxes(boxes: str | None, form: str | None) -> None:
+    """Raise a UsageError where ``--boxes`` names neither a file nor a dataset, or ``--box-format`` does not fit it."""
     from vlmt_cli.base.errors import UsageError
     from vlmt_cli.base.schema import nearest
     from vlmt_cli.features.given_boxes import ALL_CANDIDATES, FORMS, WITH_CANDIDATES
@@ -111,6 +112,14 @@ def check_boxes(boxes: str | None, form: str | None) -> None:
 
 
 def given_boxes(boxes: str | None, form: str | None, data: Path, photos: "list[File]") -> "dict[str, BoxArray] | None":
+    """Read what ``--boxes`` names.
+
+    Returns:
+        Image key to (R, 4) corners in pixels; None without ``--boxes``.
+
+    Raises:
+        DataError: the file cannot be read, or the datasets' examples were not prepared.
+    """
     from vlmt_cli.features.given_boxes import FORMS, candidate_boxes, read_boxes
 
     if boxes is None:

@@ -161,7 +161,7 @@ def _of_file(name: str, path: Path, source: str | None, images: bool, embedder: 
         raise UsageError(f"{source!r} is not a source of images", todo=todo)
     made, (unnamed, numbers, damaged) = index_of_file(name, path, source, images, embedder=embedder)
     if unnamed:
-        todo = "" if source or not numbers else "; say with --source what the numbers mean that name them"
+        todo = "" if source or not numbers else "; say with --source whose images their numbers are"
         say(f"{name}: {count(unnamed, 'image')} of the file cannot be named, and will not be recognised{todo}.")
     if damaged:
         what = count(damaged, "picture")

@@ -158,9 +158,9 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def check_named(data: Path) -> None:
-    """Raise a DataError where a data folder is named and missing: a typing error would become a new folder.
+    """Raise a DataError where a data folder is named and missing: a typo would become a new folder.
 
-    Without a name there need be none, as where only what is built in is asked for.
+    The default folder may be missing, as where only built-in data is used.
     """
     if data != DATA and not data.is_dir():
         todo = f"name the data folder with --data or VLMT_DATA, or make it with mkdir {shlex.quote(str(data))}"

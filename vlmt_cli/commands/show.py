@@ -88,8 +88,8 @@ class _Titled(Table):
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None, left: int = 1) -> Table:
-    """Lay out rows; the first ``left`` columns are words, the others numbers. The title is plain text of one
-    line: whoever wants an empty one above prints it."""
+    """Lay out rows; the first ``left`` columns are words, the others numbers. The title is one line of
+    plain text; an empty line above it is printed by itself."""
     result = _Titled(*header, header_style="dim", box=None)
     result.line = title
     for column_number, column in enumerate(result.columns):

@@ -8,7 +8,7 @@ from vlmt_cli.runs.folders import data_option
 
 
 def say_stale(runs: Iterable[Path], data: Path) -> None:
-    """Say it, with the command that scores a run as it is now."""
+    """Name the runs whose scores are of other weights, with the command that scores each as it is now."""
     from vlmt_cli.analysis.relations.seeds import stale_runs
 
     for mine in stale_runs(runs):

@@ -178,7 +178,7 @@ def launch(name: str, folder: str, over: dict[str, Any], options: TrainingOption
         in_the_way.insert(0, obstacles.no_gpus(asked.asked_gpus))
     obstacles.refuse(in_the_way, options.data, options.scale)
     if recipe.changed and recipe.reproduces and is_first() and not options.resume:
-        say(f"It stands for no row of the paper's tables: --set or --limit changed {', '.join(recipe.changed)}")
+        say(f"The run reproduces no row of the paper's tables: --set or --limit changed {', '.join(recipe.changed)}")
 
     from vlmt_cli.evaluation.processes import Devices
     from vlmt_cli.training.cluster import train_on_cluster
