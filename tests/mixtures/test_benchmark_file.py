@@ -55,6 +55,22 @@ def test_fields_are_those_of_all_forms(tmp_path):
     assert shown.urls[3:5] == [["http://a/1"], ["http://a/2"]] and shown.texts[1:3] == [["q"], ["q"]]
 
 
+@pytest.mark.parametrize("closed", ["", '"'])
+def test_a_quotation_that_runs_on_over_other_rows_is_named(tmp_path, closed):
+    path, rows = tmp_path / "x.tsv", [f"{n}\tq\t{name}" for n, name in enumerate(NAMES)]
+    said = '0\t"two lines,\nor\tthree\n"\t' + NAMES[0] + '\n1\t"one\n"\t' + NAMES[1]
+    path.write_text("\n".join(["index\tquestion\timage", said, *rows]))
+    assert len(read_benchmark(path)) == 8
+    path.write_text(
+        "\n".join(["index\tquestion\timage", said, '0\t"a 5\tx.jpg', *rows[:2], f"1\t{closed}b{closed}\tx.jpg"])
+    )
+    with pytest.raises(DataError, match=r"x\.tsv: line 7: opens a quotation that runs on over other rows; close it"):
+        read_benchmark(path)
+    path.write_text("\n".join(["index\tquestion\timage", '0\t"a 5\tx.jpg', f'1\t"b"\t{NAMES[0]}', *rows]))
+    with pytest.raises(DataError, match=r"x\.tsv: line 2: opens a quotation"):
+        read_benchmark(path)
+
+
 def test_of_a_saved_dataset_the_folders_are_the_splits(tmp_path):
     for split, names in (("train", NAMES[:4]), ("test", NAMES[4:])):
         (folder := tmp_path / "d" / split).mkdir(parents=True)

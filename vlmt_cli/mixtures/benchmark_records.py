@@ -117,14 +117,34 @@ def header(head: bytes) -> list[str]:
 
 
 def rows_of(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a TSV. Raises a DataError where it is none."""
+    """Yield the rows of a TSV. Raises a DataError where it is none, or a quotation runs on over other rows."""
     csv.field_size_limit(1 << 30)
     with open_packed(path) as file:
         lines = (line.decode("utf-8-sig" if not number else "utf-8", "replace") for number, line in enumerate(file))
         try:
-            yield from csv.DictReader(lines, delimiter="\t")
+            reader = csv.DictReader(lines, delimiter="\t")
+            tabs, begin = len(reader.fieldnames or ()) - 1, reader.line_num
+            for row in reader:
+                if reader.line_num - begin > 1 and _runs_on(row.values(), tabs):
+                    todo = "close it, or write the mark twice in quotation marks"
+                    what = "opens a quotation that runs on over other rows"
+                    raise DataError(what, where=f"{path}: line {begin + 1}", todo=todo)
+                begin = reader.line_num
+                yield row
         except csv.Error as error:
             raise DataError(f"is not a table of tab-separated columns ({printable(error)})", where=path) from error
+
+
+def _runs_on(values: Iterable[Any], tabs: int) -> bool:
+    """Whether lines within a quotation are rows by themselves, or end one and begin another, by their tabs."""
+    for place, value in enumerate(values):
+        lines = value.rstrip("\n").split("\n") if isinstance(value, str) else []
+        if len(lines) > 1:
+            first, *inner, last = (line.count("\t") for line in lines)
+            ends_one = last > 0 and last in (place, tabs)
+            if first == tabs - place and (tabs in inner or ends_one):
+                return True
+    return False
 
 
 def texts_of(value: Any) -> list[str]:
