@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vlmt_cli.base.errors import UsageError
-from vlmt_cli.commands.options import AUTO_BOXES, AnswerBoxes, AnswerForm
+from vlmt_cli.commands.options import AUTO_BOXES, AnswerBoxes, AnswerForm, refuse_unused
 
 if TYPE_CHECKING:
     from vlmt_cli.evaluation.answers.score import Scored
@@ -66,7 +66,7 @@ class OfPredictions:
     ] = None
 
     def check_unused(self) -> None:
-        """Refuse these options where a model is scored."""
+        """Raise a UsageError where one of these options is given and a model is scored."""
         given = {name: value for name, value in vars(self).items() if value not in (None, [], AUTO_BOXES)}
         if given:
             option = "--" + next(iter(given)).replace("_", "-")
@@ -90,13 +90,16 @@ def evaluate_predictions(
         data: the data folder.
         to: a folder for ``scores.json``, the same as a page, and the judged rows; None to write nothing.
         as_json: whether the scores are printed as JSON, a list with an object a file.
+
+    Raises:
+        UsageError: an option does not go with others, or the benchmark is not named.
+        DataError: a file cannot be read, or joined with the benchmark's rows.
     """
     from vlmt_cli.commands.show import progress, say, stdout, table
     from vlmt_cli.evaluation.answers.report import header_of, notes_of, rows_of
     from vlmt_cli.evaluation.answers.score import Asked, score_files
 
-    if lost := [name for name, value in others.items() if value]:
-        raise UsageError(f"{lost[0]} does not go with --predictions", todo="leave one of them out")
+    refuse_unused(others, "{} does not go with --predictions")
     if options.benchmark is None:
         todo = "give --benchmark, such as refcoco:testA or pope"
         raise UsageError("it is not said which benchmark the predictions are of", todo=todo)

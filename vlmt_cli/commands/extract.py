@@ -22,11 +22,10 @@ from vlmt_cli.commands.extract_input import (
     maker,
     photos_in,
     read_regions,
-    refuse_unused,
     store_name,
     workers_for,
 )
-from vlmt_cli.commands.options import DATA, DataFolder, Json, Launcher, Sbatch
+from vlmt_cli.commands.options import DATA, DataFolder, Json, Launcher, Sbatch, refuse_unused
 
 if TYPE_CHECKING:
     from vlmt_cli.base.boxes import BoxArray

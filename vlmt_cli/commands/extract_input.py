@@ -1,6 +1,5 @@
 """What goes into extraction: photos, given boxes, a grid, the networks; and how its store is named."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,15 +36,6 @@ def read_regions(text: str) -> tuple[int, int | None]:
         return (1, value) if kind else (value, None)
     todo = f"give a number of boxes, grid:N for N x N cells (N from 1 to {LARGEST_GRID}), or patches"
     raise UsageError(f"--regions cannot be {text!r}", todo=todo)
-
-
-def refuse_unused(given: Mapping[str, object], why: str) -> None:
-    """Raise a UsageError for the first option that was given and changes nothing; ``why`` has {} for its name."""
-    from vlmt_cli.base.errors import UsageError
-
-    for name, value in given.items():
-        if value:
-            raise UsageError(why.format(name), todo="leave it out")
 
 
 def check_grid(side: int, extractor: str, detector: str | None, boxes: str | None) -> None:

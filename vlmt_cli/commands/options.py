@@ -6,7 +6,7 @@ dataclass, which a command takes as one parameter under ``@grouped``.
 
 import inspect
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import wraps
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.commands import completion
 
 DATA = Path("data")
@@ -155,6 +155,13 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
     takes_fields.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
     takes_fields.__annotations__ = {parameter.name: parameter.annotation for parameter in shown}
     return takes_fields
+
+
+def refuse_unused(given: Mapping[str, object], why: str) -> None:
+    """Raise a UsageError for the first option that was given and changes nothing; ``why`` has {} for its name."""
+    for name, value in given.items():
+        if value:
+            raise UsageError(why.format(name), todo="leave it out")
 
 
 def check_named(data: Path) -> None:

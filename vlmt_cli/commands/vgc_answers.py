@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vlmt_cli.base.errors import UsageError
-from vlmt_cli.commands.options import AUTO_BOXES, AnswerBoxes, AnswerForm
+from vlmt_cli.commands.options import AUTO_BOXES, AnswerBoxes, AnswerForm, refuse_unused
 
 PAIRING = "vqa-refcoco"
 """The paper's pairing."""
@@ -54,7 +54,7 @@ class OfAnswers:
     boxes: AnswerBoxes = AUTO_BOXES
 
     def check_unused(self) -> None:
-        """Refuse these options where a model is run."""
+        """Raise a UsageError where one of these options is given and a model is run."""
         if self.pairing != PAIRING:
             what = f"a model that runs here is measured on {PAIRING} alone"
             raise UsageError(what, where="--pairing", todo="leave it out, or give --predictions a file of answers")
@@ -85,6 +85,10 @@ def vgc_answers(
         to: where to write.
         tagger, right, partial, gallery: as ``from_answers.run_answers`` takes them.
         as_json: whether the report is printed as JSON.
+
+    Raises:
+        UsageError: an option does not go with others.
+        DataError: answers cannot be read, or joined with the questions.
     """
     from vlmt_cli.analysis.consistency.concepts import check_tagger
     from vlmt_cli.analysis.consistency.vgc import rule_of
@@ -92,8 +96,7 @@ def vgc_answers(
     option = "--export" if given.export else "--predictions"
     if given.export and given.predictions:
         raise UsageError("--export and --predictions exclude each other", todo="leave one of them out")
-    if lost := [name for name, value in others.items() if value]:
-        raise UsageError(f"{lost[0]} does not go with {option}", todo="leave one of them out")
+    refuse_unused(others, f"{{}} does not go with {option}")
     check_tagger(tagger)
     rule_of(right)
     if given.export:
