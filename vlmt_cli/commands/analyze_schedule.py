@@ -154,7 +154,7 @@ def _settings(replays: Sequence[str] | None, own: "Setting") -> "list[Setting]":
                 raise UsageError(f"--replay {text!r}", todo="write it as gap=8,converged=0.002") from error
         setting = replace(own, **changes)
         if setting.gap < 1 or setting.converged < 0 or setting.diverged < 0 or setting.variant not in VARIANTS:
-            what = f"--replay {text!r} has no such value"
+            what = f"--replay {text!r} has a value out of range"
             raise UsageError(what, todo="a gap is 1 or more, a threshold 0 or more, a variant paper or authors")
         settings.append(setting)
     return settings

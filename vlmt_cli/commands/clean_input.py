@@ -15,7 +15,7 @@ _NAMED = 3  # addresses, or files, in one line
 
 
 def names_of(datasets: str) -> list[str]:
-    """Return the datasets that ``--datasets`` names; ``all`` stands for the twelve."""
+    """Return the datasets that ``--datasets`` names; ``all`` stands for the twelve. Raises a UsageError."""
     import difflib
 
     from vlmt_cli.base.errors import UsageError
@@ -48,7 +48,11 @@ def warn_of_copies(data: Path, names: Iterable[str]) -> None:
 
 
 def require_files(data: Path, names: list[str], available: bool) -> list[str]:
-    """Return the missing official files, or raise the error that lists them; say which files there are not read."""
+    """Return the missing official files, and say which files below ``raw/`` are not read.
+
+    Raises:
+        DataError: files are missing, and it was not said to do with what is ``available``.
+    """
     from vlmt_cli.base.errors import DataError
     from vlmt_cli.base.words import be, count
     from vlmt_cli.commands.show import say
@@ -172,6 +176,10 @@ def read_splits(
 
     Returns:
         The splits, and all identity links.
+
+    Raises:
+        UsageError: an image list has the name and role of a split.
+        DataError: there is no split, or an image list cannot be read.
     """
     import pyarrow as pa
     import pyarrow.compute as pc

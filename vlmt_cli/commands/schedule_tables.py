@@ -10,6 +10,7 @@ from vlmt_cli.evaluation.scores import COLUMNS
 
 
 def show_tasks(mine: Schedule, logged: Mapping[str, Totals]) -> None:
+    """Show what each task did in a run: updates, stops, and the state at the end."""
     rows = [
         [
             COLUMNS[name],
@@ -27,6 +28,7 @@ def show_tasks(mine: Schedule, logged: Mapping[str, Totals]) -> None:
 
 
 def show_replays(mine: Schedule, own: Setting, replayed: Mapping[Setting, Mapping[str, Totals]]) -> None:
+    """Show updates and stops of each task under other settings, beside those of the run's own."""
     header = ["updates (stops)"] + [_name(setting, own) for setting in replayed]
     rows = []
     for name in mine.tasks:
@@ -47,6 +49,7 @@ def _name(setting: Setting, own: Setting) -> str:
 
 
 def show_curves(mine: Schedule, singles: Mapping[str, Schedule]) -> None:
+    """Show each task's validation scores alone and together, in percent; nothing without single-task runs."""
     if not singles:
         return
     rows = []
@@ -60,6 +63,13 @@ def show_curves(mine: Schedule, singles: Mapping[str, Schedule]) -> None:
 
 
 def show_gaps(gaps: Sequence[schedules.GapScores], published: Sequence[schedules.GapScores], source: str) -> None:
+    """Show mean scores by gap, in percent, above the paper's.
+
+    Args:
+        gaps: of the runs.
+        published: of the paper; empty where they do not compare.
+        source: ``test`` or ``validation``.
+    """
     groups = list(gaps[0].groups)
     rows = []
     for whose, scores in (("", gaps), ("the paper's ", published)):

@@ -39,7 +39,7 @@ def read_matrix(path: Path, rows: Rows) -> tuple[NDArray[np.float32], str]:
         try:
             matrix = np.lib.format.read_array(file, allow_pickle=False, max_header_size=10_000)
         except (ValueError, EOFError, MemoryError) as error:
-            raise DataError(f"is no array ({str(error)[:160]})", where=path) from error
+            raise DataError(f"is not a NumPy array ({str(error)[:160]})", where=path) from error
     shape = len(rows), len(images)
     if matrix.shape != shape or matrix.dtype.kind != "f":
         turned = "; it seems to be transposed" if matrix.shape == shape[::-1] else ""
