@@ -67,6 +67,11 @@ def image_keys(source: str, ids: Sequence[int] | Sequence[str] | pa.Array, where
     return pc.binary_join_element_wise(source, names, ":").take(distinct.indices)
 
 
+def sources_of_keys(keys: pa.Array) -> pa.Array:
+    """Return the sources of N image keys."""
+    return pc.list_element(pc.split_pattern(keys, ":", max_splits=1), 0)
+
+
 def has_official_id(keys: pa.Array, source: str) -> pa.Array:
     """Say of N image keys whether they have an id of the form that a source's ids have."""
     return pc.match_substring_regex(keys, rf"^{source}:(?:{_IDS[source]})\z")

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from vlmt_cli.base.identity import HOW, all_links, same_image
+from vlmt_cli.base.keys import sources_of_keys
 
 _CROSSWALK = frozenset({"vg", "coco"})
 _WHOLE_CROSSWALK = 51_000
@@ -54,8 +55,3 @@ def told_apart(images: pa.ListArray, training: pa.Array, links: pa.Table, datase
         told &= np.isin(source_of, sorted(alike)) | has(source) | by_photo
     untold = ~told[pc.index_in(shown, keys).to_numpy()]
     return np.asarray(np.bincount(pc.list_parent_indices(images).to_numpy(), untold, minlength=len(images)) == 0)
-
-
-def sources_of_keys(keys: pa.Array) -> pa.Array:
-    """Return the sources of N image keys."""
-    return pc.list_element(pc.split_pattern(keys, ":", max_splits=1), 0)

@@ -65,6 +65,11 @@ def keys_of_all(*columns: pa.Array) -> pa.Array:
     return pc.binary_join_element_wise(*columns, "\x1f")
 
 
+def without_zeros(ids: pa.Array) -> pa.Array:
+    """Return N ids without leading zeros, as strings."""
+    return pc.utf8_ltrim(ids.cast(pa.string()), "0")
+
+
 def numbered(keys: pa.Array) -> pa.Array:
     """Make N keys distinct by how often each has stood there before."""
     codes = keys.dictionary_encode().indices.fill_null(-1).to_numpy()

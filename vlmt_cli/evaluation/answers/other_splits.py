@@ -12,6 +12,7 @@ from vlmt_cli.base.errors import DataError
 from vlmt_cli.datasets import refcoco
 from vlmt_cli.datasets.prepared import split_tables
 from vlmt_cli.datasets.table import DATASETS
+from vlmt_cli.evaluation.answers.keys import without_zeros
 from vlmt_cli.evaluation.answers.predicted import Predicted
 from vlmt_cli.evaluation.answers.refer_ids import columns_of
 from vlmt_cli.evaluation.answers.rows import REFER, WHOLE, Rows
@@ -74,4 +75,4 @@ def _sets(task: str, data: Path) -> Iterator[tuple[str, Mapping[str, pa.Array]]]
 
 def _bare(ids: pa.Array) -> pa.Array:
     """Return distinct ids without leading zeros."""
-    return pc.utf8_ltrim(ids.drop_null().cast(pa.string()).unique(), "0")
+    return without_zeros(ids.drop_null().unique())

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from vlmt_cli.evaluation.answers.keys import AGREE, NEARLY, first_line, keys_of_all
+from vlmt_cli.evaluation.answers.keys import AGREE, NEARLY, first_line, keys_of_all, without_zeros
 from vlmt_cli.evaluation.answers.predicted import Predicted
 
 _FEW = 20
@@ -84,8 +84,8 @@ def leads(
         row_texts: M first lines.
         agree: ``Sides.agree``.
     """
-    columns = {kind: _bare(each) for kind, each in columns_of(predicted).items()}
-    ids, row_ids = {kind: _bare(each) for kind, each in ids.items()}, _bare(row_ids)
+    columns = {kind: without_zeros(each) for kind, each in columns_of(predicted).items()}
+    ids, row_ids = {kind: without_zeros(each) for kind, each in ids.items()}, without_zeros(row_ids)
     texts = None if predicted.texts is None else first_line(predicted.texts)
     theirs = dict(ids) if "sent_id" in ids else {_OTHER: row_ids, **ids}
     for stated, ours in columns.items():
@@ -151,11 +151,6 @@ def choose(led: list[Led], boxes: pa.Array | None) -> tuple[Led | None, list[Led
 def _fits_whole(led: Led) -> bool:
     """Whether the ids of a field that states another kind are all ids of this kind, which chance does not make."""
     return not led.is_stated and led.covers == 1 and led.has_all and len(led.at) > _FEW
-
-
-def _bare(ids: pa.Array) -> pa.Array:
-    """Return ids without leading zeros."""
-    return pc.utf8_ltrim(ids.cast(pa.string()), "0")
 
 
 def _pairs(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from vlmt_cli.base.documents import read_json
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.base.file_systems import is_elsewhere
+from vlmt_cli.base.keys import sources_of_keys
 from vlmt_cli.base.progress import Progress
 from vlmt_cli.base.schema import parse
 from vlmt_cli.base.words import count, listed, quoted
@@ -27,7 +28,7 @@ from vlmt_cli.clean.scan_claim import partly_compared
 from vlmt_cli.clean.scan_report import ScanReport
 from vlmt_cli.datasets.prepared import prepared
 from vlmt_cli.datasets.table import DATASETS
-from vlmt_cli.evaluation.answers.apart import sources_of_keys, told_apart
+from vlmt_cli.evaluation.answers.apart import told_apart
 from vlmt_cli.evaluation.answers.rows import Rows
 from vlmt_cli.evaluation.contamination import seen_in_training
 from vlmt_cli.evaluation.leaks import read_links
@@ -100,8 +101,8 @@ def seen_by_scan(rows: Rows, hits: Path, data: Path) -> Saw:
     links = _links(data, index)
     looked_for = index.images.filter(pc.is_in(index.images["benchmark"], value_set=pa.array(list(report.benchmarks))))
     images = rows.table["images"]
-    found = pa.concat_arrays([table[name].combine_chunks().drop_null().cast(pa.string()) for name in ("image", "key")])
-    seen = seen_in_training(images, found, links)
+    hit = pa.concat_arrays([table[name].combine_chunks().drop_null().cast(pa.string()) for name in ("image", "key")])
+    seen = seen_in_training(images, hit, links)
     known = seen | seen_in_training(images, looked_for["image"], links)
     if not known.any():
         lost = sorted(report.benchmarks.keys() - index.benchmarks.keys())
@@ -118,7 +119,7 @@ def seen_by_scan(rows: Rows, hits: Path, data: Path) -> Saw:
 
 
 def _check_is_of_scan(path: Path, todo: str) -> None:
-    """Refuse a file that is none of a scan's hits, such as a clean split's removed.parquet."""
+    """Refuse a file that does not hold a scan's hits, such as a clean split's removed.parquet."""
     try:
         names = pq.read_schema(path).names
     except (OSError, pa.ArrowException) as error:

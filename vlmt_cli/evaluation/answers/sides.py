@@ -7,10 +7,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from vlmt_cli.base.keys import sources_of_keys
 from vlmt_cli.base.words import count, listed, printable
 from vlmt_cli.evaluation.answers.categories import KNOWN, categories_of, recur
 from vlmt_cli.evaluation.answers.joined import Joined
-from vlmt_cli.evaluation.answers.keys import AGREE, as_mask, first_line, keys_of_all, plain, within
+from vlmt_cli.evaluation.answers.keys import AGREE, as_mask, first_line, keys_of_all, plain, within, without_zeros
 from vlmt_cli.evaluation.answers.predicted import Predicted
 from vlmt_cli.evaluation.answers.row_files import image_lists
 from vlmt_cli.evaluation.answers.rows import EXACT, YES_NO, Rows
@@ -28,7 +29,7 @@ def plural(noun: str) -> str:
 
 def _same_source(images: pa.Array, others: pa.Array) -> pa.Array:
     """Whether N keys of images are of the same source, and not mere names or numbers of rows."""
-    ours, theirs = (pc.replace_substring_regex(each, ":.*", "") for each in (images, others))
+    ours, theirs = sources_of_keys(images), sources_of_keys(others)
     return pc.and_(pc.equal(ours, theirs), pc.invert(pc.is_in(ours, value_set=pa.array(["name", "row"]))))
 
 
@@ -118,7 +119,7 @@ class Sides:
         ids = table["example_id"].combine_chunks()
         if predicted.ids is not None and not self.rows.has_refer_ids:
             yield "question id", predicted.ids, ids
-            bare = [pc.utf8_ltrim(each, "0") for each in (predicted.ids, ids)]
+            bare = [without_zeros(each) for each in (predicted.ids, ids)]
             if not (bare[0].equals(predicted.ids) and bare[1].equals(ids)):
                 yield "question id without leading zeros", *bare
             if self.text is not None:
