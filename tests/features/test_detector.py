@@ -115,7 +115,7 @@ def test_random_weights_in_place_of_missing_ones_are_refused(networks, tmp_path)
     gone = next(name for name in weights if "encoder_input_proj" in name)
     save_file({name: one for name, one in weights.items() if name != gone}, tmp_path / "model.safetensors",
               metadata={"format": "pt"})  # fmt: skip
-    with pytest.raises(DataError, match="lacks 1 tensors of weights"):
+    with pytest.raises(DataError, match="lacks 1 tensor of weights"):
         load_detector(str(tmp_path), "cpu")
 
 

@@ -13,6 +13,7 @@ from vlmt_cli.analysis.relations.table2 import table2_rows
 from vlmt_cli.analysis.relations.table2_runs import scored_runs
 from vlmt_cli.analysis.report import Section, missing_list, write_page
 from vlmt_cli.base.errors import VlmtError
+from vlmt_cli.base.words import count
 from vlmt_cli.datasets.table import TASKS
 from vlmt_cli.evaluation.marks import is_leaked
 from vlmt_cli.evaluation.run_scores import RunScores, run_scores
@@ -162,9 +163,8 @@ def _add_scores(
 ) -> None:
     main = max(scored, key=lambda run: len(scored[run].tasks))
     known = baselines if baselines is not None else _baselines(report, main, data, scored[main])
-    count = len(scored[main].tasks)
     far = f", unfinished ({read[main].unfinished})" if read[main].unfinished else ""
-    title = f"{main.name}: {count} task{'s' * (count > 1)}{far}"
+    title = f"{main.name}: {count(len(scored[main].tasks), 'task')}{far}"
     report.sections.append(overview.scores_section(title, scored[main], known))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.origin import KEEP_FILE, read_origin
+from vlmt_cli.base.words import count
 from vlmt_cli.datasets.official import addresses, all_datasets, missing_files, raw_files
 from vlmt_cli.datasets.prepared import prepared
 from vlmt_cli.datasets.table import TWELVE
@@ -38,7 +39,7 @@ def listed_files(files: dict[str, str]) -> str:
     """Name a few files, each with its address, and count the others."""
     named = [f"{file} ({address})" for file, address in list(files.items())[:_NAMED]]
     more = len(files) - len(named)
-    others = f"{more} other file{'s' if more > 1 else ''} (vlmt data status lists them)"
+    others = f"{count(more, 'other file')} (vlmt data status lists them)"
     return f"{', '.join(named)} and {others}" if more else " and ".join(named)
 
 

@@ -30,7 +30,7 @@ from vlmt_cli.base.processes import (
     started_from_outside,
     started_here,
 )
-from vlmt_cli.base.words import too_few_gpus
+from vlmt_cli.base.words import count, too_few_gpus
 from vlmt_cli.tasks.process import Process
 
 Result = TypeVar("Result")
@@ -66,7 +66,7 @@ def check_devices(devices: Devices) -> None:
         return
     if started() != devices.processes * devices.nodes:
         option = "--gpus" if devices.kind == "cuda" else "--processes"
-        asked = f"{option} {devices.processes} on {devices.nodes} node{'s' if devices.nodes > 1 else ''}"
+        asked = f"{option} {devices.processes} on {count(devices.nodes, 'node')}"
         todo = f"give {option} the processes of a node, and --nodes the number of nodes"
         raise UsageError(f"{started()} processes were started, and {asked} asks for another number", todo=todo)
 

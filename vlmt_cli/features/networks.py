@@ -21,6 +21,7 @@ from torch import Tensor
 
 from vlmt_cli.base.errors import DataError, VlmtError
 from vlmt_cli.base.hub import is_local
+from vlmt_cli.base.words import count
 
 Result = TypeVar("Result")
 
@@ -83,7 +84,7 @@ def load_network(kind: str, source: str, device: str, unneeded: tuple[str, ...] 
         if bar:
             logging.enable_progress_bar()
     if missing := sorted(name for name in loaded["missing_keys"] if not name.startswith(unneeded or ("\0",))):
-        raise DataError(f"lacks {len(missing)} tensors of weights, such as {missing[0]}", where=source)
+        raise DataError(f"lacks {count(len(missing), 'tensor')} of weights, such as {missing[0]}", where=source)
     model = model.eval().requires_grad_(False)
     return Network(short_name(source), _hash(model, processor), model.to(device), processor, torch.device(device))
 

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from vlmt_cli.base.errors import DataError
 from vlmt_cli.base.opening import open_file
+from vlmt_cli.base.words import count
 from vlmt_cli.features.formats.entry import Entry, PackOptions, assemble, numbers, whole
 from vlmt_cli.features.record import Regions, is_within, problem
 
@@ -75,7 +76,7 @@ def layout(path: Path) -> tuple[Sequence[str], bool]:
             )
         if len(first) not in (len(SHORT), len(SHORT) + 1):
             raise DataError(
-                f"its first line has {len(first)} fields; bottom-up attention has 6 or 7, LXMERT 10",
+                f"its first line has {count(len(first), 'field')}; bottom-up attention has 6 or 7, LXMERT 10",
                 where=path,
                 todo="name the format with --format, or write the names of the fields into its first line",
             )
