@@ -457,7 +457,7 @@ def test_what_is_no_feature_file_is_said(tmp_path):
     (tmp_path / "folder2" / "train36.hdf5").write_bytes(b"x")
     for name, said in {
         "nothing": "there is no such file",
-        "text": "none of the formats that are known; name an LMDB, a TSV",
+        "text": "none of the known formats; name an LMDB, a TSV",
         "few": "its first line has 3 fields",
         "half.h5": "cannot be read as HDF5",
         "index.h5": "cannot be read as HDF5",

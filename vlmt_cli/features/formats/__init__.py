@@ -74,4 +74,4 @@ def _none_of_them(path: Path, start: bytes) -> DataError:
     if said := beginning(start):
         return DataError(f"{said[0]}, not a file of features", where=path, todo=_INSTEAD.get(said[0], said[1]))
     todo = "name an LMDB, a TSV, an HDF5 file, or .npy and .npz files or their folder"
-    return DataError("is none of the formats that are known", where=path, todo=todo)
+    return DataError("is in none of the known formats", where=path, todo=todo)
