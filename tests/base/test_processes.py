@@ -25,12 +25,15 @@ if __name__ == "__main__":
 
 
 SERVED = """
-import sys
+import sys, time
 from vlmt_cli.base.processes import fork_server, pool_of
 
 if __name__ == "__main__":
     try:
-        pool_of(1, context=fork_server("imports_slowly")).submit(int)
+        try:
+            pool_of(1, context=fork_server("imports_slowly")).submit(int)
+        except EOFError:  # Ctrl-C reached the server first, and is on its way
+            time.sleep(30)
     except KeyboardInterrupt:
         sys.exit(130)
 """
