@@ -29,7 +29,7 @@ from vlmt_cli.base.addresses import normal_addresses
 from vlmt_cli.base.identity import links_table
 from vlmt_cli.clean.drivers import Work, in_process, units_of
 from vlmt_cli.clean.index import Benchmark, image_rows, make_index
-from vlmt_cli.clean.scan import ready
+from vlmt_cli.clean.scan_index import ready
 from vlmt_cli.clean.scan_kept import scan_units
 from vlmt_cli.mixtures.opening import sources_of
 

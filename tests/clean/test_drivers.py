@@ -19,9 +19,10 @@ from vlmt_cli.base.identity import LINKS
 from vlmt_cli.clean import drivers
 from vlmt_cli.clean.drivers import Work, from_anywhere, in_process, in_processes, units_of, whole
 from vlmt_cli.clean.index import Benchmark, image_rows, make_index
-from vlmt_cli.clean.scan import Tally, ready
+from vlmt_cli.clean.scan import Tally
 from vlmt_cli.clean.scan_daft import daft_sources, on_daft
 from vlmt_cli.clean.scan_drive import Pictures, Scanned
+from vlmt_cli.clean.scan_index import ready
 from vlmt_cli.clean.scan_kept import Kept, packed, scan_units, unpacked
 from vlmt_cli.clean.scan_shards import read_shards, scan_shard
 from vlmt_cli.mixtures.batch import Source

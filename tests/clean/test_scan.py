@@ -16,8 +16,9 @@ from vlmt_cli.base.identity import LINKS, links_table
 from vlmt_cli.clean.builtin_index import builtin_index
 from vlmt_cli.clean.image_lists import image_list
 from vlmt_cli.clean.index import Benchmark, image_rows, make_index
-from vlmt_cli.clean.scan import HITS, ready, scan_batch
+from vlmt_cli.clean.scan import HITS, scan_batch
 from vlmt_cli.clean.scan_claim import compared_with, conclusion, without_hit
+from vlmt_cli.clean.scan_index import ready
 from vlmt_cli.clean.scan_report import make_report
 from vlmt_cli.clean.scan_write import write_mixture
 from vlmt_cli.clean.texts import hash_texts

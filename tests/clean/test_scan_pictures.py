@@ -15,8 +15,9 @@ from vlmt_cli.clean import scan_drive
 from vlmt_cli.clean.index import Benchmark, image_rows, make_index
 from vlmt_cli.clean.index_file import read_index, write_index
 from vlmt_cli.clean.own_index import index_of_file, without_idle_links
-from vlmt_cli.clean.scan import Tally, all_hits, ready
+from vlmt_cli.clean.scan import Tally, all_hits
 from vlmt_cli.clean.scan_drive import Pictures, Scanner
+from vlmt_cli.clean.scan_index import ready
 from vlmt_cli.clean.scan_pictures import NO_FILE
 from vlmt_cli.clean.verdicts import Verdicts, settled
 from vlmt_cli.mixtures.opening import sources_of

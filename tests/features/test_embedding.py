@@ -21,8 +21,8 @@ from vlmt_cli.clean.drivers import Work
 from vlmt_cli.clean.embeddings import Cosines, EmbeddingIndex, embedded, embedding_index
 from vlmt_cli.clean.index_file import read_index, write_index
 from vlmt_cli.clean.own_index import index_of_file
-from vlmt_cli.clean.scan import ready
 from vlmt_cli.clean.scan_gallery import write_hit_gallery
+from vlmt_cli.clean.scan_index import ready
 from vlmt_cli.clean.scan_kept import way_of
 from vlmt_cli.clean.verdicts import NONE, Verdicts, settled
 from vlmt_cli.commands.embedding import loader

@@ -13,8 +13,9 @@ import numpy as np
 
 from vlmt_cli.base.errors import VlmtError
 from vlmt_cli.base.processes import pool_of
-from vlmt_cli.clean.scan import ScanIndex, Tally, all_hits
+from vlmt_cli.clean.scan import Tally, all_hits
 from vlmt_cli.clean.scan_drive import Pictures, Scanned, Scanner
+from vlmt_cli.clean.scan_index import ScanIndex
 from vlmt_cli.mixtures.batch import Source
 from vlmt_cli.mixtures.forms import FORMS
 from vlmt_cli.mixtures.rules import NO_RULES, Rules

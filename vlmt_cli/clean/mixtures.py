@@ -22,7 +22,8 @@ from vlmt_cli.clean.index import Benchmark, Index, aliases_of, image_rows
 from vlmt_cli.clean.mixture_report import FOLDER, CleanedFile, MixtureReport
 from vlmt_cli.clean.overlap import Overlap, Share
 from vlmt_cli.clean.question import Mixture, list_hash
-from vlmt_cli.clean.scan import ScanIndex, Tally
+from vlmt_cli.clean.scan import Tally
+from vlmt_cli.clean.scan_index import ScanIndex
 from vlmt_cli.clean.scan_report import ScannedFile
 from vlmt_cli.clean.scan_write import write_mixture
 from vlmt_cli.clean.splits import with_role

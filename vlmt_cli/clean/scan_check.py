@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from vlmt_cli.base.image_names import SUFFIXES
 from vlmt_cli.base.words import count, listed, quoted
-from vlmt_cli.clean.scan import PICTURE
 from vlmt_cli.clean.scan_claim import compared_with, partly_compared
+from vlmt_cli.clean.scan_index import PICTURE
 from vlmt_cli.clean.scan_report import ScanReport
 
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)

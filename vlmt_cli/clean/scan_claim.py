@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from vlmt_cli.base.words import be, count, escaped, quoted
-from vlmt_cli.clean.scan import NAME, PICTURE
+from vlmt_cli.clean.scan_index import NAME, PICTURE
 from vlmt_cli.clean.scan_report import ScanReport
 
 _SHOWN, _EXAMPLES = 12, 3

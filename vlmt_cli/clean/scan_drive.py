@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from vlmt_cli.base.errors import VlmtError
 from vlmt_cli.base.processes import pool_of
-from vlmt_cli.clean.scan import ScanIndex, Tally, scan_batch
+from vlmt_cli.clean.scan import Tally, scan_batch
+from vlmt_cli.clean.scan_index import ScanIndex
 from vlmt_cli.mixtures.batch import Batch, Source, Wanted
 from vlmt_cli.mixtures.forms import FORMS
 from vlmt_cli.mixtures.rules import NO_RULES, Rules

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 from vlmt_cli.base.documents import read_json
 from vlmt_cli.base.errors import DataError, UsageError
 from vlmt_cli.clean.index_gaps import gaps_of
-from vlmt_cli.clean.scan import BORDERLINE_HIT, IMAGE_AND_TEXT, WAYS, ScanIndex, Tally, hit_images
+from vlmt_cli.clean.scan import BORDERLINE_HIT, IMAGE_AND_TEXT, Tally
+from vlmt_cli.clean.scan_index import WAYS, ScanIndex, hit_images
 from vlmt_cli.mixtures.rules import NO_RULES, Rules
 
 SCAN_VERSION = 3
@@ -54,7 +55,7 @@ class HitBenchmark(_Model):
         with_text: those of them that also have a text that the benchmark asks about the image.
         has_texts: whether the index has the benchmark's texts.
         how: images by how they are known; an image may be known in several ways.
-        ways: by which of ``clean.scan.WAYS`` the mixture's images are compared with it.
+        ways: by which of ``clean.scan_index.WAYS`` the mixture's images are compared with it.
         lacks: what the index lacks of it, and what that could hide.
     """
 
@@ -90,7 +91,7 @@ class ScanReport(_Model):
         damaged_examples: the first of them.
         unmet: records without an image whose text says ``<image>``.
         compared: images that were compared with any of the benchmarks.
-        ways: images by which of ``clean.scan.WAYS`` they can be looked up, with + between them.
+        ways: images by which of ``clean.scan_index.WAYS`` they can be looked up, with + between them.
         way_examples: of these, but for names, the first as they stand there.
         pictures: images whose picture was compared; None where pictures were not asked for.
         unseen: images whose picture was not compared, by the reason.

@@ -11,8 +11,8 @@ from vlmt_cli.base.progress import Progress
 from vlmt_cli.base.shards import complete_shards, part_of, shard_folder
 from vlmt_cli.clean.drivers import Driver, Units, Work, from_anywhere, in_processes
 from vlmt_cli.clean.index_file import read_index, write_index
-from vlmt_cli.clean.scan import ready
 from vlmt_cli.clean.scan_drive import Pictures, Scanned
+from vlmt_cli.clean.scan_index import ready
 from vlmt_cli.clean.scan_kept import Kept, kept_in, numbers_of, scan_units
 from vlmt_cli.mixtures.rules import Rules
 

@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from vlmt_cli.base.embedder import Embedder, LoadEmbedder
     from vlmt_cli.clean.embeddings import Cosines
-    from vlmt_cli.clean.scan import ScanIndex
+    from vlmt_cli.clean.scan_index import ScanIndex
 
 Embed = Annotated[
     str | None,

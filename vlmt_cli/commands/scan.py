@@ -133,10 +133,11 @@ def scan(
     from vlmt_cli.clean.index import choose
     from vlmt_cli.clean.leaks import write_scan_leaks
     from vlmt_cli.clean.own_index import OWN, files_of_benchmarks, known_index
-    from vlmt_cli.clean.scan import BORDERLINE_HIT, ready
+    from vlmt_cli.clean.scan import BORDERLINE_HIT
     from vlmt_cli.clean.scan_check import unchecked
     from vlmt_cli.clean.scan_claim import conclusion, markdown
     from vlmt_cli.clean.scan_drive import Pictures
+    from vlmt_cli.clean.scan_index import ready
     from vlmt_cli.clean.scan_report import make_report, refuse_other
     from vlmt_cli.clean.scan_write import targets, write_mixture
     from vlmt_cli.clean.verdicts import NONE, read_verdicts

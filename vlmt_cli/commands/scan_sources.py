@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
     from vlmt_cli.base.progress import Progress
     from vlmt_cli.clean.drivers import Units, Work
-    from vlmt_cli.clean.scan import ScanIndex, Tally
+    from vlmt_cli.clean.scan import Tally
     from vlmt_cli.clean.scan_drive import Pictures, Scanned
+    from vlmt_cli.clean.scan_index import ScanIndex
     from vlmt_cli.clean.scan_report import ScannedFile
     from vlmt_cli.clean.verdicts import Verdicts
     from vlmt_cli.commands.scan_ways import Way

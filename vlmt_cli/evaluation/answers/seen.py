@@ -23,8 +23,9 @@ from vlmt_cli.base.schema import parse
 from vlmt_cli.base.words import count, listed, quoted
 from vlmt_cli.clean.index import Benchmark, Index, image_rows, make_index
 from vlmt_cli.clean.own_index import known_index
-from vlmt_cli.clean.scan import HITS, Tally, all_hits, ready, scan_batch
+from vlmt_cli.clean.scan import HITS, Tally, all_hits, scan_batch
 from vlmt_cli.clean.scan_claim import partly_compared
+from vlmt_cli.clean.scan_index import ready
 from vlmt_cli.clean.scan_report import ScanReport
 from vlmt_cli.datasets.prepared import prepared
 from vlmt_cli.datasets.table import DATASETS
