@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mixtures.records import batches_of, damaged_of, ids_of, images_of, texts_of, write_kept
 
 from vlmt_cli.base.errors import DataError
-from vlmt_cli.mixtures import table
+from vlmt_cli.mixtures import table, table_records
 from vlmt_cli.mixtures.forms import FORMS
 
 CAPTIONS = b'a very typical bus station\thttp://a/1.jpg\n"a" bus, "new\thttp://a/2.jpg\r\ncaf\xc3\xa9\thttp://a/3.jpg'
@@ -128,6 +128,7 @@ OPEN = f'{PHOTO.format(9)},"a 5'
         ("image,caption", [f'{PHOTO.format(8)},a 5" pipe', OPEN, *ROWS, OPEN, *ROWS], {1: "runs on", 62: "runs on"}),
         ("caption,image", ['"a 5,' + PHOTO.format(9), *(f"x,{PHOTO.format(n)}" for n in range(9))], {0: "runs on"}),
         ("image_id,caption", ['9,"a 5', *(f"{n},x" for n in range(9)), '10,"b"', "11,c"], {0: "runs on"}),
+        ("image_id,caption", ['9,"a 5', '8,"b"', "7,c"], {0: "runs on"}),
         ("image,caption", [*ROWS, OPEN], {60: "opens a quotation that nothing closes"}),
         ("image,caption", [*ROWS, OPEN, "two", "three"], {60: "nothing closes", 61: "1 of 2", 62: "1 of 2"}),
     ],
@@ -143,6 +144,15 @@ def test_a_quotation_mark_that_is_not_closed_costs_one_record(tmp_path, monkeypa
     write_kept(file, "table", [n in bad for n in range(len(lines))], tmp_path / "b.csv")
     kept = [line for n, line in enumerate(lines) if n in bad]
     assert (tmp_path / "b.csv").read_text().splitlines() == [header, *kept]
+
+
+def test_a_table_whose_marks_are_letters_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(table_records, "_MOST_BAD", 100)
+    file = file_of(tmp_path / "a.csv", b"image,caption\n" + b'coco/1.jpg,"a\n' * 150)
+    with pytest.raises(
+        DataError, match=r"opens quotations that nothing closes in 101 of 101 records; write its texts in"
+    ):
+        images_of(file, "table")
 
 
 def test_texts_of_many_lines_are_no_damage(tmp_path, monkeypatch):

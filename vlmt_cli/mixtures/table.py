@@ -180,7 +180,11 @@ def _pieces(path: Path, layout: _Layout) -> Iterator[_Piece]:
     first, start, skip, rest = 0, layout.start, layout.start, b""
     for chunk in chain(_chunks(path, _BYTES), [b""]):
         rest, skip = (rest + chunk)[skip:], max(0, skip - len(chunk))
-        ends, bad = records_in(rest, layout.delimiter, layout.rows, is_all=not chunk)
+        try:
+            ends, bad = records_in(rest, layout.delimiter, layout.rows, is_all=not chunk)
+        except ValueError as error:
+            todo = "write its texts in quotation marks, and marks within them twice"
+            raise DataError(str(error), where=f"{path}: from record {first} on", todo=todo) from error
         if len(ends):
             whole = int(ends[-1])
             yield _Piece(first, start, rest[:whole], ends, bad)

@@ -5,7 +5,8 @@ record closes, would take the records in between for a part of its field. So a r
 
 - if no mark closes its quotation before the end of the file, or for a long time;
 - if lines within it are records by themselves: as many fields as the table has columns, and in a column of images what
-  looks like the name of one. Where images are named by bare ids, nearly all of its lines must have as many fields.
+  looks like the name of one. Where images have bare ids, the first and nearly all other lines must look so, or the
+  first and another that opens a quotation itself.
 
 The damaged record is then its first line alone, and the lines after it are read.
 """
@@ -29,6 +30,8 @@ _FEW, _NEARLY_ALL = 3, 0.8
 _LONGEST = 16 << 20
 """Bytes of a record of several lines."""
 _MOST_COLUMNS = 100
+_MOST_BAD = 10_000
+"""Damaged records of which most may be in a text."""
 # Records: fields that may begin with a quotation, which must be closed, up to the end of the line.
 _FIELD = rb'(?:"(?:[^"]++|"")*+"[^,\n]*+|(?!")[^,\n]*+)'
 _RECORD = re.compile(rb"%b(?:,%b)*+(?:\n|\Z)" % (_FIELD, _FIELD))
@@ -37,6 +40,8 @@ _NAME = (
     rf"{{0}}*(?:{'|'.join(map(re.escape, SUFFIXES))})"
     r"|{0}*(?:COCO_(?:train|val|test)20\d\d_\d{{12}}|v7w_\d+|-img[01])|(?:{0}*/)?0\d{{11}}|https?://{0}*"
 )
+_OPENS = r'(?:^|,)"[^",\r\n]'
+"""A mark that opens a quotation: within one it would stand twice, and behind one a comma or the end of the line."""
 _ANY, _NO_SPACE = "[^,]", r"[^,\s]"
 
 Ends = NDArray[np.int64]
@@ -92,6 +97,9 @@ def records_in(text: bytes, delimiter: bytes, forms: RowForms | None, is_all: bo
 
     Returns:
         The byte after each record, and those that are damaged.
+
+    Raises:
+        ValueError: most of many records are damaged, so that its quotation marks are no such marks.
     """
     if delimiter == b"\t" or b'"' not in text:
         ends: Ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n")) + 1
@@ -116,6 +124,8 @@ def records_in(text: bytes, delimiter: bytes, forms: RowForms | None, is_all: bo
         parts.append(ends + at)
         at, count = at + (int(ends[-1]) if len(ends) else 0), count + len(ends)
         size = _FIRST_BLOCK if why else 2 * size
+        if len(bad) > max(_MOST_BAD, count // 2):
+            raise ValueError(f"opens quotations that nothing closes in {len(bad):,} of {count:,} records")
     return (np.concatenate(parts) if parts else np.empty(0, np.int64)), bad
 
 
@@ -177,5 +187,7 @@ def _first_that_runs_on(
         runs_on = (within > 0) | (first & last)
     else:
         rows, many = within + last, np.add.reduceat(~is_first, starts)
-        runs_on = (first > 0) & (rows >= _FEW) & (rows >= _NEARLY_ALL * many)
+        opens = pc.match_substring_regex(lines, _OPENS).to_numpy(zero_copy_only=False)
+        opening = np.add.reduceat(is_row & opens & ~is_first, starts)
+        runs_on = (first > 0) & ((opening > 0) | ((rows >= _FEW) & (rows >= _NEARLY_ALL * many)))
     return int(records[np.argmax(runs_on)]) if runs_on.any() else None
