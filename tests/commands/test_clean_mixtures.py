@@ -88,7 +88,7 @@ def test_the_check_looks_at_what_was_written(vlmt, both, tested):
     content = path.read_bytes()
     path.write_text(json.dumps({"image": next(iter(tested)), "conversations": []}) + "\n")
     code, _, err = vlmt("clean", "--check", "--data", data)
-    assert code == 4 and "1 kept records show test images, the first of them mix mixture b.jsonl record 0" in err
+    assert code == 4 and "1 kept record shows test images, the first of them mix mixture b.jsonl record 0" in err
     path.write_text(json.dumps({"image": "a/b.jpg", "conversations": []}) + "\n")
     code, _, err = vlmt("clean", "--check", "--data", data)
     assert code == 3 and "b.jsonl is not what was written with the split" in err
