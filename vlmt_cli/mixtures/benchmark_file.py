@@ -42,7 +42,7 @@ from vlmt_cli.mixtures.benchmark_records import (
     texts_of,
 )
 from vlmt_cli.mixtures.forms import FORMS
-from vlmt_cli.mixtures.json_images import is_address
+from vlmt_cli.mixtures.json_image import is_address
 from vlmt_cli.mixtures.names import keys_of, keys_of_addresses
 
 _PICTURE = re.compile(r"data:image/|(?:[/_]9j[/_]|iVBORw0KGgo|R0lGOD|UklGR)[A-Za-z0-9+/_=\s-]{32}")

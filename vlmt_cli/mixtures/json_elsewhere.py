@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from vlmt_cli.base.image_names import EMBEDDED, SUFFIXES
-from vlmt_cli.mixtures.json_images import SHORTEST_EMBEDDED, TEXT_FIELDS, Image, image_of
+from vlmt_cli.mixtures.json_image import SHORTEST_EMBEDDED, Image, image_of
+from vlmt_cli.mixtures.json_images import TEXT_FIELDS
 
 _LONGEST = 4096
 _ENDING = "|".join(suffix[1:] for suffix in SUFFIXES)

@@ -1,21 +1,17 @@
 """Which images a record in JSON shows, whatever the field is called, and what it says."""
 
-import base64
-import hashlib
 import json
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
-from urllib.parse import unquote, unquote_to_bytes, urlsplit
+from typing import Any
 
 import msgspec
 
 from vlmt_cli.base.image_names import EMBEDDED
-from vlmt_cli.base.words import count, printable
+from vlmt_cli.base.words import printable
 from vlmt_cli.mixtures.image_fields import (
     IDS,
     IMAGES,
-    LONGEST,
     MD5,
     NAMES,
     SHA256,
@@ -23,6 +19,14 @@ from vlmt_cli.mixtures.image_fields import (
     Field,
     field_of,
     is_official,
+)
+from vlmt_cli.mixtures.json_image import (
+    Image,
+    checked,
+    image_of,
+    joined,
+    text_of,
+    whole,
 )
 from vlmt_cli.mixtures.json_values import as_value
 
@@ -40,9 +44,6 @@ ESCAPED_MARK = rb"\u003"
 _SHOWING = (*_TURNS, "history", "query", "prompt", "chosen", "rejected", "instruction", "input")
 TURN_FIELDS = (*_TURNS, *_VIDEOS, "query", "response", "chosen", "prompt", "instruction", "output")
 
-SHORTEST_EMBEDDED = 100
-_OF_ADDRESSES = str.maketrans("-_", "+/")
-_ADDRESS = re.compile(r"\s*(?:https?:)?//", re.IGNORECASE)
 _PAIR = re.compile(r"((?:train|dev|test[12])-\d+-\d+)-\d+", re.ASCII)
 _RAW = (*_TURNS, *_SAID)
 TEXT_FIELDS = frozenset(
@@ -56,17 +57,6 @@ _OF_IMAGES = (IMAGES, NAMES, URLS, IDS, SHA256, MD5)
 Record = dict[str, Any]
 """A record's fields by their names; what stands in them stays JSON until it is asked for."""
 _DECODER = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[dict[str, msgspec.Raw]])
-
-
-class Image(NamedTuple):
-    """An image as a record names it: its name, address, hashes, file, and further names and addresses."""
-
-    name: str | None = None
-    url: str | None = None
-    sha256: str | None = None
-    md5: str | None = None
-    data: bytes | None = None
-    also: tuple[str, ...] = ()
 
 
 class _Fields(dict[str, Field | None]):
@@ -125,7 +115,7 @@ def decoded_names(text: bytes | memoryview) -> str:
     value = json.loads(bytes(text))
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(f"is neither a name nor an id: '{printable(json.dumps(value))}'")
-    return _checked(text_of(value))
+    return checked(text_of(value))
 
 
 def texts_in(record: Record) -> list[str]:
@@ -256,23 +246,6 @@ def _said(kind: str, value: Any, wants_data: bool) -> Image | None:
     return images[0] if images else None
 
 
-def joined(image: Image, other: Image | None) -> Image:
-    """Give an image what else is said of it; a second name or address is said also."""
-    if other is None:
-        return image
-    name, url, sha256, md5, data, also = image
-    if other.name is not None and other.name != name:
-        name, also = (name, (*also, other.name)) if name else (other.name, also)
-    if other.url is not None and other.url != url:
-        url, also = (url, (*also, other.url)) if url else (other.url, also)
-    return Image(name, url, sha256 or other.sha256, md5 or other.md5, data or other.data, also + other.also)
-
-
-def with_id(image: Image, own: str) -> Image:
-    """Give an image its id; one that its name says is no other."""
-    return image if image.name and is_official(image.name) else joined(image, Image(own))
-
-
 def images_of(value: Any, wants_data: bool) -> list[Image]:
     """Return the images of a field: names, addresses, data URIs, Hugging Face's structs, and lists of them."""
     if isinstance(value, str):
@@ -290,42 +263,6 @@ def images_of(value: Any, wants_data: bool) -> list[Image]:
     if value is None or isinstance(value, bool):
         return []
     return [image_of(text_of(value), wants_data)]
-
-
-def image_of(name: str, wants_data: bool) -> Image:
-    """Return the image that a name, an address, a data URI or base64 stands for."""
-    if ":" in name[:8] or name.startswith("//"):
-        if _ADDRESS.match(name):
-            return Image(url=_checked(name))
-        if name.startswith("data:"):
-            return _embedded(name, wants_data)
-        if name.startswith("file:"):
-            name = unquote(urlsplit(name).path)
-    if len(name) > SHORTEST_EMBEDDED and name.startswith(EMBEDDED):
-        return _embedded(name, wants_data)
-    return Image(_checked(name))
-
-
-def _embedded(text: str, wants_data: bool) -> Image:
-    """Decode a data URI, or base64 alone; its hashes say which file it is. Damaged ones say nothing."""
-    head, _, content = text.partition(",") if text.startswith("data:") else (";base64", "", text)
-    try:
-        is_packed = head.endswith(";base64")
-        data = unpacked(content) if is_packed else unquote_to_bytes(content)
-    except ValueError:
-        return Image()
-    hashes = hashlib.sha256(data).hexdigest(), hashlib.md5(data, usedforsecurity=False).hexdigest()
-    return Image(None, None, *hashes, data if wants_data else None)
-
-
-def unpacked(content: str) -> bytes:
-    """Decode base64, as some write it, too: with line ends, without padding, for addresses.
-
-    Raises:
-        ValueError: it is damaged.
-    """
-    content = "".join(content.split()).translate(_OF_ADDRESSES).rstrip("=")
-    return base64.b64decode(content + "=" * (-len(content) % 4), validate=True)
 
 
 def _in_said(value: Any, wants_data: bool) -> Iterator[Image]:
@@ -359,31 +296,6 @@ def _marked(text: str, wants_data: bool) -> list[Image]:
     ]
 
 
-def _checked(name: str) -> str:
-    if len(name) > LONGEST:
-        raise ValueError(f"its image name has {count(len(name), 'character')}: '{printable(name, 40)}'")
-    return name if name.isascii() else _whole(name)
-
-
-def _whole(text: str) -> str:
-    """Return a text that UTF-8 can hold: half a pair of surrogates, which JSON allows, becomes a question mark."""
-    return text.encode(errors="replace").decode()
-
-
-def is_address(text: str) -> bool:
-    """Whether a text is an address, and not a name."""
-    return _ADDRESS.match(text) is not None
-
-
-def text_of(value: Any) -> str:
-    """Write out an id; floats that are whole numbers, as pandas writes ids, without their point."""
-    if type(value) is int:
-        return str(value)
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return _whole(value) if isinstance(value, str) else json.dumps(value)
-
-
 def _record(value: Any) -> Record:
     if not isinstance(value, dict):
         raise ValueError(f"is neither an object nor a list of objects: '{printable(json.dumps(value))}'")
@@ -402,7 +314,7 @@ def _flat(value: Any) -> Iterator[Any]:
 def _strings(value: Any) -> list[str]:
     """Return the texts of a turn, a list of turns, or a text; not who speaks."""
     if isinstance(value, str):
-        return [_whole(value)]
+        return [whole(value)]
     if isinstance(value, list):
         return [text for part in value for text in _strings(part)]
     if isinstance(value, dict):

@@ -8,9 +8,8 @@ import pyarrow as pa
 
 from vlmt_cli.mixtures.batch import IMAGES, Batch, Damaged, Wanted
 from vlmt_cli.mixtures.json_elsewhere import images_elsewhere, may_show_images
+from vlmt_cli.mixtures.json_image import SHORTEST_EMBEDDED, Image, with_id
 from vlmt_cli.mixtures.json_images import (
-    SHORTEST_EMBEDDED,
-    Image,
     decoded,
     images_in,
     images_of,
@@ -19,7 +18,6 @@ from vlmt_cli.mixtures.json_images import (
     packed_in,
     texts_in,
     videos_in,
-    with_id,
 )
 from vlmt_cli.mixtures.json_records import Window
 from vlmt_cli.mixtures.json_values import Spans

@@ -15,7 +15,8 @@ from vlmt_cli.mixtures.batch import IMAGES, Batch, Damaged, Wanted
 from vlmt_cli.mixtures.columns import INSIDE, Roles
 from vlmt_cli.mixtures.image_fields import IMAGES as IMAGE_FIELDS
 from vlmt_cli.mixtures.image_fields import LONGEST, MD5, OFFICIAL, SHA256, URLS, field_of
-from vlmt_cli.mixtures.json_images import Image, images_in, unpacked
+from vlmt_cli.mixtures.json_image import Image, unpacked
+from vlmt_cli.mixtures.json_images import images_in
 from vlmt_cli.mixtures.views import without_views
 
 _SPEAKERS = ("from", "role", "source")

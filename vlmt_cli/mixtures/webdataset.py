@@ -22,7 +22,8 @@ from vlmt_cli.base.words import quoted
 from vlmt_cli.mixtures.batch import IMAGES, Batch, Damaged, Form, Kept, Source, Wanted
 from vlmt_cli.mixtures.byte_ranges import merged, write_ranges
 from vlmt_cli.mixtures.image_fields import LONGEST, is_official
-from vlmt_cli.mixtures.json_images import Image, images_in, joined
+from vlmt_cli.mixtures.json_image import Image, joined
+from vlmt_cli.mixtures.json_images import images_in
 from vlmt_cli.mixtures.tar_file import BLOCK, RECORD, Member, Tar, opened
 
 _PARTS = re.compile(r"((?:.*/|)[^.]+)[.]([^/]*)", re.DOTALL)
