@@ -1,12 +1,10 @@
 """The records of a batch of a table's rows: Arrow in, Arrow out, and no Python for a single row."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 from pyarrow import types
 
 from vlmt_cli.base.image_names import EMBEDDED
@@ -17,17 +15,27 @@ from vlmt_cli.mixtures.image_fields import IMAGES as IMAGE_FIELDS
 from vlmt_cli.mixtures.image_fields import LONGEST, MD5, OFFICIAL, SHA256, URLS, field_of
 from vlmt_cli.mixtures.json_image import Image, unpacked
 from vlmt_cli.mixtures.json_images import images_in
+from vlmt_cli.mixtures.rows_beside import (
+    ADDRESS,
+    Part,
+    as_text,
+    beside_images,
+    decoded,
+    first_of,
+    is_list,
+    is_number,
+    is_text,
+    per_value,
+    positions,
+    with_beside,
+)
 from vlmt_cli.mixtures.views import without_views
 
 _SPEAKERS = ("from", "role", "source")
 _FILE = rf"(?i)\.(?:jpe?g|png|webp|gif|bmp|tiff?)$|{OFFICIAL}"
-_ADDRESS = r"(?i)^\s*(?:https?:)?//"
 _FILLS = {URLS: "url", SHA256: "sha256", MD5: "md5"}
 _EMBEDDED = f"^(?:data:image/|{'|'.join(EMBEDDED)})"
 """An image in the text itself: base64."""
-
-Part = dict[str, pa.Array]
-"""Some images: ``record``, counted from 0 and ascending, and any of the other columns of ``IMAGES``."""
 
 
 def batch_of(rows: pa.RecordBatch, roles: Roles, first: int, wanted: Wanted) -> Batch:
@@ -59,7 +67,7 @@ def batch_of(rows: pa.RecordBatch, roles: Roles, first: int, wanted: Wanted) -> 
         first,
         n,
         pa.RecordBatch.from_arrays([shown[name] for name in names], names),
-        _decoded(_text(columns[roles.ids[0]])) if roles.ids else pa.nulls(n, pa.string()),
+        decoded(as_text(columns[roles.ids[0]])) if roles.ids else pa.nulls(n, pa.string()),
         _texts(n, [columns[name] for name in roles.texts]) if wanted.texts else None,
         damaged=tuple(Damaged(first + record, reason) for record, reason in damaged.items()),
     )
@@ -71,7 +79,7 @@ def _images(n: int, columns: dict[str, pa.Array], roles: Roles, wanted: Wanted, 
     for slot in slots:
         part = _together([_inside(columns[name], wanted) for name in roles.images if roles.slot(name) == slot])
         beside = _beside_of(roles, slot)
-        parts.append(_with_beside(part, beside, columns, n) if len(slots) > 1 and any(beside.values()) else part)
+        parts.append(with_beside(part, beside, columns, n) if len(slots) > 1 and any(beside.values()) else part)
     parts += [_in_turns(name, columns[name], wanted, damaged) for name in roles.turns]
     beside = _beside_of(roles, "")
     # A record without an image of its own shows what its name or address beside it says.
@@ -83,16 +91,16 @@ def _images(n: int, columns: dict[str, pa.Array], roles: Roles, wanted: Wanted, 
     parts.append({"record": pa.array(np.flatnonzero(bare))})
     shown = _together([part for part in parts if len(part["record"])] or parts[:1])
     owner = shown["record"].to_numpy()
-    shown["position"] = pa.array(_positions(owner), pa.int32())
-    shown = _with_beside(shown, beside, columns, n)
+    shown["position"] = pa.array(positions(owner), pa.int32())
+    shown = with_beside(shown, beside, columns, n)
     for kind, length in (("sha256", 64), ("md5", 32)):
         if kind in shown:
             shown[kind] = _hashes(shown[kind], length)
     unnamed = "name" not in shown or shown["name"].null_count > 0
     if roles.ids and unnamed and "url" not in shown and len(owner):
-        ids = _beside(columns[roles.ids[0]], owner, n)
+        ids = beside_images(columns[roles.ids[0]], owner, n)
         ids = pc.if_else(pc.match_substring_regex(ids, _FILE), ids, None)
-        shown["name"] = _first([shown["name"], ids] if "name" in shown else [ids])
+        shown["name"] = first_of([shown["name"], ids] if "name" in shown else [ids])
     return shown
 
 
@@ -105,86 +113,11 @@ def _beside_of(roles: Roles, slot: str) -> dict[str, list[str]]:
     }
 
 
-def _positions(owner: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return which of its record's images each image is, from 0, by their records."""
-    is_first = np.diff(owner, prepend=-1) != 0
-    if is_first.all():
-        return np.zeros(len(owner), np.int64)
-    row = np.arange(len(owner))
-    return row - np.maximum.accumulate(np.where(is_first, row, 0))
-
-
-def _with_beside(shown: Part, beside: Mapping[str, Sequence[str]], columns: dict[str, pa.Array], n: int) -> Part:
-    """Give images what stands beside them; further names and addresses are said also."""
-    owner = shown["record"].to_numpy()
-    said: dict[str, list[pa.Array]] = {kind: [shown[kind]] if kind in shown else [] for kind in beside}
-    for kind, names in beside.items():
-        for name in names:
-            values = _beside(columns[name], owner, n)
-            if kind in ("name", "url"):
-                for of, part in _apart(kind, values).items():
-                    said[of].append(part)
-            elif values.null_count < len(values):
-                said[kind].append(values)
-    also = [shown["also"]] if "also" in shown else []
-    for kind, every in said.items():
-        every = [values for values in every if values.null_count < len(values)]
-        if every:
-            shown[kind] = _best(every) if kind == "name" else _first(every)
-        if len(every) > 1 and kind in ("name", "url"):
-            also += [_others(values, shown[kind]) for values in every]
-    also = [values for values in also if values.null_count < len(values)]
-    if also:
-        shown["also"] = _lists(also)
-    if "url" in shown:
-        shown["url"] = _decoded(shown["url"])
-    return shown
-
-
-def _apart(kind: str, values: pa.Array) -> dict[str, pa.Array]:
-    """Tell names and addresses apart in a column of one of them; nearly all hold that alone."""
-    is_other = _per_value(values, lambda texts: pc.match_substring(texts, "//"))
-    if kind == "url":
-        is_other = pc.invert(is_other)
-    if not pc.any(is_other, min_count=0).as_py():
-        return {kind: values} if values.null_count < len(values) else {}
-    is_url = _per_value(values, lambda texts: pc.match_substring_regex(texts, _ADDRESS))
-    values = _decoded(values)
-    return {"name": pc.if_else(is_url, None, values), "url": pc.if_else(is_url, values, None)}
-
-
-def _others(values: pa.Array, first: pa.Array) -> pa.Array:
-    """Return the values that are others than the first; a number alone beside an official name says nothing more."""
-    values, first = _decoded(values), _decoded(first)
-    is_number = pc.and_(
-        pc.match_substring_regex(values, r"^[0-9]+(?:\.\w+)?$"), pc.match_substring_regex(first, OFFICIAL)
-    )
-    is_same = pc.or_kleene(pc.equal(values, first), is_number)
-    return pc.if_else(is_same, None, values)
-
-
-def _lists(every: list[pa.Array]) -> pa.Array:
-    """Join values, and lists of them, N each, into N lists without nulls and without repetitions next to each other."""
-    owners, values = [], []
-    for column in every:
-        owner = np.arange(len(column))
-        if _is_list(column.type):
-            owner, column = np.asarray(pc.list_parent_indices(column), np.int64), column.flatten()
-        is_valid = column.is_valid().to_numpy(zero_copy_only=False)
-        owners.append(owner[is_valid])
-        values.append(column.drop_null().cast(pa.string()))
-    owner, joined = np.concatenate(owners), pa.concat_arrays(values)
-    order = np.argsort(owner, kind="stable")
-    lengths = np.bincount(owner, minlength=len(every[0]))
-    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
-    return pa.ListArray.from_arrays(offsets, joined.take(pa.array(order)))
-
-
 def _in_turns(name: str, column: pa.Array, wanted: Wanted, damaged: dict[int, str]) -> Part:
     """Return the images that N turns name themselves: blocks of content, and ``<img>`` marks."""
     record = np.arange(len(column))
-    if _is_text(column.type):
-        column = _decoded(column)
+    if is_text(column.type):
+        column = decoded(column)
         may_be = pc.match_substring_regex(column, r'<img>|"image').fill_null(False)
         record, column = record[may_be.to_numpy(zero_copy_only=False)], column.filter(may_be)
     rows: list[tuple[int, Image]] = []
@@ -205,7 +138,7 @@ def _in_turns(name: str, column: pa.Array, wanted: Wanted, damaged: dict[int, st
 def _inside(column: pa.Array, wanted: Wanted) -> Part:
     """Return the images of a column of images: structs, strings or bytes, or lists of them."""
     record, values = np.arange(len(column)), column
-    while _is_list(values.type):
+    while is_list(values.type):
         lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy().astype(np.int64)
         record, values = np.repeat(record, lengths), values.flatten()
     if values.null_count:
@@ -215,7 +148,7 @@ def _inside(column: pa.Array, wanted: Wanted) -> Part:
         return _of_structs(part, values, wanted)
     if types.is_binary(values.type) or types.is_large_binary(values.type):
         return part | ({"data": values.cast(pa.binary())} if wanted.data else {})
-    return part | (_named(_text(values), wanted) if values.null_count < len(values) else {})
+    return part | (_named(as_text(values), wanted) if values.null_count < len(values) else {})
 
 
 def _of_structs(part: Part, values: pa.Array, wanted: Wanted) -> Part:
@@ -236,19 +169,19 @@ def _of_structs(part: Part, values: pa.Array, wanted: Wanted) -> Part:
         elif (name in INSIDE or field is not None) and _is_said(kind) and inner[name].null_count < len(values):
             said[_FILLS.get(field.kind, "name") if field else "name"].append(name)
     first = next((name for name in said["name"] if name == "path"), next(iter(said["name"]), None))
-    if first is not None and not _is_number(inner[first].type):
-        part |= _named(_text(inner[first]), wanted)
+    if first is not None and not is_number(inner[first].type):
+        part |= _named(as_text(inner[first]), wanted)
         said["name"].remove(first)
-    return _with_beside(part, said, inner, 0) if any(said.values()) else part
+    return with_beside(part, said, inner, 0) if any(said.values()) else part
 
 
 def _named(values: pa.Array, wanted: Wanted) -> Part:
     """Tell names, addresses, and images in base64 from each other."""
-    is_url = _per_value(values, lambda texts: pc.match_substring_regex(texts, _ADDRESS))
-    is_embedded = _per_value(values, lambda texts: pc.match_substring_regex(texts, _EMBEDDED))
+    is_url = per_value(values, lambda texts: pc.match_substring_regex(texts, ADDRESS))
+    is_embedded = per_value(values, lambda texts: pc.match_substring_regex(texts, _EMBEDDED))
     if not pc.any(pc.or_(is_url, is_embedded)).as_py():
         return {"name": values}
-    values = _decoded(values)
+    values = decoded(values)
     is_name = pc.invert(pc.or_(is_url, is_embedded))
     part = {"name": pc.if_else(is_name, values, None), "url": pc.if_else(is_url, values, None)}
     if wanted.data and pc.any(is_embedded).as_py():
@@ -272,48 +205,13 @@ def _together(parts: list[Part]) -> Part:
     joined: Part = {}
     for kind in dict.fromkeys(kind for part in parts for kind in part):
         pieces = [part.get(kind, pa.nulls(len(part["record"]), IMAGES.field(kind).type)) for part in parts]
-        joined[kind] = pa.concat_arrays([_decoded(piece) for piece in pieces]).take(order)
+        joined[kind] = pa.concat_arrays([decoded(piece) for piece in pieces]).take(order)
     return joined
-
-
-def _beside(column: pa.Array, owner: NDArray[np.int64], n: int) -> pa.Array:
-    """Give images what stands beside them: a list's by position, a single value where the record has one image.
-
-    Args:
-        column: of N rows, or of the images themselves.
-        owner: the row of each image.
-        n: N; 0 where the column's values are the images'.
-    """
-    if not n:
-        return _text(column)
-    is_single = (np.bincount(owner, minlength=n) == 1)[owner]
-    if _is_list(column.type):
-        lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy().astype(np.int64)
-        position = _positions(owner)
-        at = (np.cumsum(lengths) - lengths)[owner] + position
-        return _text(column.flatten()).take(pa.array(at, mask=position >= lengths[owner]))
-    values = _text(column)
-    if len(owner) == n and is_single.all():
-        return values
-    return values.take(pa.array(owner, mask=~is_single))
-
-
-def _best(candidates: list[pa.Array]) -> pa.Array:
-    """Return for each image the first name that says which image it is, or else the first name."""
-    if len(candidates) == 1:
-        return candidates[0]
-    candidates = [_decoded(values) for values in candidates]
-    official = [pc.if_else(pc.match_substring_regex(values, OFFICIAL), values, None) for values in candidates]
-    return _first(official + candidates)
-
-
-def _first(candidates: list[pa.Array]) -> pa.Array:
-    return candidates[0] if len(candidates) == 1 else pc.coalesce(*map(_decoded, candidates))
 
 
 def _hashes(values: pa.Array, length: int) -> pa.Array:
     """Return hexadecimal hashes in small letters; what is none becomes null."""
-    values = pc.ascii_lower(_decoded(values))
+    values = pc.ascii_lower(decoded(values))
     return pc.if_else(pc.match_substring_regex(values, rf"^[0-9a-f]{{{length}}}\z"), values, None)
 
 
@@ -323,7 +221,7 @@ def _too_long(shown: Part) -> dict[int, str]:
     for kind, what in (("name", "image name"), ("url", "address")):
         if kind not in shown:
             continue
-        lengths = _per_value(shown[kind], pc.binary_length)
+        lengths = per_value(shown[kind], pc.binary_length)
         if (pc.max(lengths).as_py() or 0) > LONGEST:
             for row in np.flatnonzero(pc.fill_null(pc.greater(lengths, LONGEST), False)):
                 start = shown[kind].cast(pa.binary())[row].as_py()[:40].decode(errors="replace")
@@ -337,15 +235,15 @@ def _texts(n: int, columns: list[pa.Array]) -> pa.Array:
     owners, values = [], []
     for column in columns:
         owner = np.arange(n)
-        if _is_list(column.type):
+        if is_list(column.type):
             owner, column = np.repeat(owner, pc.fill_null(pc.list_value_length(column), 0)), column.flatten()
         if types.is_struct(column.type):
-            names = [field.name for field in column.type if field.name not in _SPEAKERS and _is_text(field.type)]
-            turns = [_decoded(_text(pc.struct_field(column, name))) for name in names]
+            names = [field.name for field in column.type if field.name not in _SPEAKERS and is_text(field.type)]
+            turns = [decoded(as_text(pc.struct_field(column, name))) for name in names]
             turn = np.arange(len(turns) * len(column)).reshape(len(turns), len(column)).T.ravel()
             column = pa.concat_arrays(turns).take(pa.array(turn)) if turns else pa.nulls(0, pa.string())
             owner = np.repeat(owner, len(turns))
-        column = _decoded(_text(column))
+        column = decoded(as_text(column))
         owners.append(owner[pc.is_valid(column).to_numpy(zero_copy_only=False)])
         values.append(column.drop_null())
     owner = np.concatenate(owners) if owners else np.empty(0, np.int64)
@@ -355,38 +253,5 @@ def _texts(n: int, columns: list[pa.Array]) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), said.take(order))
 
 
-def _per_value(values: pa.Array, function: Callable[[pa.Array], pa.Array]) -> pa.Array:
-    """Apply a function to each distinct value of a dictionary-encoded column, and to every value of any other."""
-    if types.is_dictionary(values.type):
-        return function(values.dictionary).take(values.indices)
-    return function(values)
-
-
-def _text(column: pa.Array) -> pa.Array:
-    """Return strings; those of a dictionary stay there, and numbers are written out, whole ones without a point."""
-    if types.is_dictionary(column.type):
-        return column.cast(pa.dictionary(column.type.index_type, pa.string()))
-    if types.is_floating(column.type):
-        return pc.replace_substring_regex(column.cast(pa.float64()).cast(pa.string()), r"\.0*$", "")
-    return column.cast(pa.string())
-
-
-def _decoded(column: pa.Array) -> pa.Array:
-    return column.dictionary_decode() if types.is_dictionary(column.type) else column
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    return bool(types.is_integer(kind) or types.is_floating(kind))
-
-
 def _is_said(kind: pa.DataType) -> bool:
-    return _is_text(kind) or _is_number(kind)
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    kind = kind.value_type if types.is_dictionary(kind) else kind
-    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
+    return is_text(kind) or is_number(kind)
