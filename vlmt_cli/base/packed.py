@@ -42,7 +42,7 @@ def open_packed(path: Path) -> Iterator[BinaryIO]:
 def _damaged(path: Path, file: BinaryIO, error: Exception) -> DataError:
     """Say what is wrong with a file that is named as a packed one."""
     file.seek(0)
-    if (head := file.read(2)) and head != b"\x1f\x8b":
+    if not b"\x1f\x8b".startswith(file.read(2)):  # of a file that was cut, no byte or one may be left
         name = path.name.removesuffix(".gz") if path.suffix == ".gz" else f"{path.stem}.tar"
         return DataError("is not packed with gzip, as its name says", where=path, todo=f"name it {name}")
     todo = "get the file again, or pack it again where it was made"
