@@ -47,6 +47,13 @@ def test_llava_onevision_data(tmp_path):
     assert texts_of(file, "parquet") == [["What?", "A bus."], [], []]
 
 
+def test_an_empty_cell_is_not_an_image(tmp_path):
+    names, listed = ["a.jpg", "", None, "NaN", "null"], [["a.jpg", ""], [""], None, ["None"], []]
+    for column in (names, listed):
+        file = parquet(tmp_path / "a.parquet", {"image": column, "text": ["words"] * 5})
+        assert images_of(file, "parquet") == [(0, 0, {"name": "a.jpg"})]
+
+
 def test_cauldron_and_finevision(tmp_path):
     file = parquet(
         tmp_path / "a.parquet",

@@ -35,7 +35,8 @@ def unchecked(report: ScanReport, asked: Collection[str] | None = None) -> Unche
         asked: the benchmarks each of which must have been compared with an image, if there are any; None for all.
     """
     if not report.records:
-        return Unchecked("there is no record", "give the files that have its records")
+        todo = "give the files that have its records, and leave out what is empty on purpose"
+        return Unchecked("there is no record", todo)
     if report.damaged:
         of = count(report.records, "record")
         what = f"{report.damaged:,} of {of} could not be read, such as {report.damaged_examples[0]}"

@@ -33,6 +33,8 @@ from vlmt_cli.mixtures.views import without_views
 
 _SPEAKERS = ("from", "role", "source")
 _FILE = rf"(?i)\.(?:jpe?g|png|webp|gif|bmp|tiff?)$|{OFFICIAL}"
+_NOTHING = ("", "nan", "none", "null")
+"""What stands in a cell without an image, as pandas and databases write it."""
 _FILLS = {URLS: "url", SHA256: "sha256", MD5: "md5"}
 _EMBEDDED = f"^(?:data:image/|{'|'.join(EMBEDDED)})"
 """An image in the text itself: base64."""
@@ -52,6 +54,8 @@ def batch_of(rows: pa.RecordBatch, roles: Roles, first: int, wanted: Wanted) -> 
     """
     n, rows = rows.num_rows, without_views(rows)
     columns = {name: rows.column(name) for name in rows.schema.names}
+    for name in {*roles.images, *roles.names, *roles.urls} & columns.keys():
+        columns[name] = _without_empty(columns[name])
     damaged: dict[int, str] = {}
     shown = _images(n, columns, roles, wanted, damaged)
     damaged |= _too_long(shown)
@@ -71,6 +75,21 @@ def batch_of(rows: pa.RecordBatch, roles: Roles, first: int, wanted: Wanted) -> 
         _texts(n, [columns[name] for name in roles.texts]) if wanted.texts else None,
         damaged=tuple(Damaged(first + record, reason) for record, reason in damaged.items()),
     )
+
+
+def _without_empty(column: pa.Array) -> pa.Array:
+    """Take texts that stand for nothing, such as an empty one, for missing values; in lists of texts, too."""
+    if types.is_list(column.type) or types.is_large_list(column.type):
+        if _without_empty(column.values) is column.values:
+            return column
+        column = pa.concat_arrays([column, column.slice(0, 0)])  # a part of an array takes no nulls of its own
+        return type(column).from_arrays(column.offsets, _without_empty(column.values), mask=column.is_null())
+    if not (types.is_string(column.type) or types.is_large_string(column.type)):
+        return column
+    is_short = pc.less_equal(pc.binary_length(column), max(map(len, _NOTHING)))
+    if not pc.any(is_short, min_count=0).as_py():
+        return column
+    return pc.if_else(pc.is_in(pc.utf8_lower(column), value_set=pa.array(_NOTHING, column.type)), None, column)
 
 
 def _images(n: int, columns: dict[str, pa.Array], roles: Roles, wanted: Wanted, damaged: dict[int, str]) -> Part:
