@@ -99,6 +99,7 @@ def test_of_a_sampled_file_all_records_count_and_it_is_said_which_training_sees(
     ("record", "advice", "way"),
     [
         ({"image": "ours/12.jpg"}, "--rules what their names mean, such as 'ours/{number}.jpg = coco'", "--rules"),
+        ({"image": "12.jpg#0"}, "such as '{number}.jpg = coco'", "--rules"),
         ({"image": "12.jpg"}, "or with --source where all their numbers are of one source", "--source"),
         ({"image": "https://a.org/b/12.jpg"}, "such as 'a.org/b/{number}.jpg = coco'", "--rules"),
         ({"image_sha256": "5" * 64}, "give --index a file with the hashes of the benchmarks' images", None),

@@ -16,6 +16,7 @@ from vlmt_cli.clean.scan_index import PICTURE
 from vlmt_cli.clean.scan_report import ScanReport
 
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
+_CAPTION = re.compile(r"#[0-9]+$")  # 1000092795.jpg#0, as Flickr30k writes it
 _PICTURES = "vlmt index add NAME=FOLDER --to FILE"
 _FEW = 3
 
@@ -83,7 +84,7 @@ def _cure(report: ScanReport) -> str:
 
 def _rule(folder: str, name: str) -> str:
     """Write the rule that a name in a folder could have; empty where none could fit."""
-    path = PurePosixPath(name.replace("\\", "/"))
+    path = PurePosixPath(_CAPTION.sub("", name).replace("\\", "/"))
     suffix = path.suffix if path.suffix.lower() in SUFFIXES else ""
     stem = path.name.removesuffix(suffix)
     if not _ID.fullmatch(stem) or "{" in folder:
