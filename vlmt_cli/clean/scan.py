@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from vlmt_cli.base.addresses import flickr_photos, normal_addresses, paths_of
+from vlmt_cli.base.keys import sources_of_keys
 from vlmt_cli.clean.scan_index import NAME, PICTURE, WAYS, ScanIndex
 from vlmt_cli.clean.texts import hash_parts
 from vlmt_cli.datasets.options import NearDuplicateOptions
@@ -242,7 +243,7 @@ def _shown(batch: Batch, index: ScanIndex, record: pa.Array, found: pa.Table) ->
 
 
 def _tally(batch: Batch, index: ScanIndex, keys: pa.Array) -> Tally:
-    sources = pc.list_element(pc.split_pattern(keys, ":", max_splits=1), 0)
+    sources = sources_of_keys(keys)
     by_source = Counter({each["values"]: each["counts"] for each in pc.value_counts(sources).to_pylist()})
     return Tally(
         records=batch.records,

@@ -186,7 +186,7 @@ def _of_text(path: Path, head: bytes, marks: Marks | None, only_test: bool) -> S
     if begins in (b"{", b"["):
         with open_packed(path) as file:
             data = file.read()
-        records: Iterable[dict[str, Any]] = records_of(data.removeprefix(b"\xef\xbb\xbf"), path)
+        records: Iterable[dict[str, Any]] = records_of(data, path)
         if only_test:
             records, shown.splits = of_test_splits(records)
     elif _is_table(path, head):

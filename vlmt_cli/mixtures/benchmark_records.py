@@ -5,9 +5,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.json_or_lines import json_or_lines
 from vlmt_cli.base.packed import open_packed
 from vlmt_cli.base.words import printable
 from vlmt_cli.mixtures.batch import split_field
@@ -69,13 +68,7 @@ def tests_among(values: Iterable[Any]) -> tuple[str, ...]:
 
 def records_of(data: bytes, path: Path) -> list[dict[str, Any]]:
     """Return the records of JSON in whichever form: a list, lines, records by id, or COCO's lists side by side."""
-    try:
-        value = msgspec.json.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as whole:
-        try:
-            value = msgspec.json.Decoder().decode_lines(data)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            raise _not_json(data, path, whole) from whole
+    value = json_or_lines(data, path)
     if isinstance(value, dict) and isinstance(value.get("images"), list) and isinstance(value.get("annotations"), list):
         said: dict[Any, list[str]] = {}
         for each in value["annotations"]:
@@ -96,19 +89,6 @@ def records_of(data: bytes, path: Path) -> list[dict[str, Any]]:
     return [each for each in flat if isinstance(each, dict)] or [
         {"image": each} for each in flat if isinstance(each, str)
     ]
-
-
-def _not_json(data: bytes, path: Path, whole: Exception) -> DataError:
-    """Say which line of JSON lines is damaged, or where JSON is."""
-    lines = data.split(b"\n")
-    if len(lines) > 1 and lines[0].strip()[-1:] == b"}":
-        for number, line in enumerate(lines, 1):
-            try:
-                msgspec.json.decode(line) if line.strip() else None
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-                what = f"is not valid JSON ({printable(error)})"
-                return DataError(what, where=f"{path}:{number}", todo="correct the line, or get the file again")
-    return DataError(f"is not valid JSON ({printable(whole)})", where=path, todo="get the file again")
 
 
 def header(head: bytes) -> list[str]:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from vlmt_cli.base.beginnings import beginning
 from vlmt_cli.base.collecting import gc_paused
 from vlmt_cli.base.errors import DataError
+from vlmt_cli.base.json_or_lines import json_or_lines
 from vlmt_cli.base.packed import open_packed
 from vlmt_cli.base.words import printable
 
@@ -109,28 +110,8 @@ def reading(path: Path) -> Iterator[None]:
 def _of_json(path: Path) -> list[Record]:
     with reading(path), open_packed(path) as file:
         data = file.read()
-    data = data.removeprefix(b"\xef\xbb\xbf")
     with gc_paused():
-        try:
-            value = msgspec.json.decode(data)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as whole:
-            try:
-                value = msgspec.json.Decoder().decode_lines(data)
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                raise DataError(_where_damaged(data, whole), where=path, todo="get the file again") from whole
-    return records_in(value)
-
-
-def _where_damaged(data: bytes, whole: Exception) -> str:
-    """Say which line of JSON lines is damaged, or where JSON is."""
-    lines = data.split(b"\n")
-    if len(lines) > 1 and lines[0].strip()[-1:] == b"}":
-        for number, line in enumerate(lines, 1):
-            try:
-                msgspec.json.decode(line) if line.strip() else None
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-                return f"line {number} is not valid JSON ({printable(error)})"
-    return f"is not valid JSON ({printable(whole)})"
+        return records_in(json_or_lines(data, path))
 
 
 def records_in(value: Any) -> list[Record]:
