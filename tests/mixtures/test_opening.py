@@ -251,7 +251,7 @@ def test_coco_json(tmp_path, order):
         ("- json_path: a\n  json_path: b\n", "the key 'json_path' stands twice"),
         ("a0: [1, 1]\n" + "".join(f"a{n}: &a{n} [{f'*a{n - 1}, ' * 9 if n > 1 else 1}]\n" for n in range(1, 30))
          + "json_path: a\n", "holds more than 100,000 values"),
-        ("datasets:\n  - path: a.jsonl\n    type: chat_template\n", "is no list of .*give the files of records"),
+        ("datasets:\n  - path: a.jsonl\n    type: chat_template\n", "is not a known list .*give the files of records"),
     ],
 )  # fmt: skip
 def test_yaml_is_refused_at_once_and_with_what_to_do(tmp_path, text, said):

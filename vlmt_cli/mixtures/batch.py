@@ -124,7 +124,8 @@ def column_of(images: pa.RecordBatch, name: str) -> pa.Array:
 def names_and_addresses(images: pa.RecordBatch) -> tuple[pa.Array, pa.Array]:
     """Return the names of a batch's images, and their addresses, wherever they stand; null where there is none.
 
-    A name that is an address is no name; a path in the place of an address is a name where there is no other.
+    A name that is an address counts as an address, and a path in the place of an address as a name where there is no
+    other name.
     """
     names = column_of(images, "name")
     is_address = pc.match_substring_regex(names, "(?i)^https?://")

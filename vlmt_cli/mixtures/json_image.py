@@ -81,7 +81,7 @@ def joined(image: Image, other: Image | None) -> Image:
 
 
 def with_id(image: Image, own: str) -> Image:
-    """Give an image its id; one that its name says is no other."""
+    """Take an id as a further name of an image, unless the image has an official name."""
     return image if image.name and is_official(image.name) else joined(image, Image(own))
 
 

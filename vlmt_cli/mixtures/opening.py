@@ -102,7 +102,7 @@ def form_of(path: Path) -> str:
         if form.is_form(path, head):
             return name
     if path.suffix in YAML:
-        what = "is no list of files of records that is known: those have json_path, annotation_path, or path and source"
+        what = "is not a known list of files of records: those have json_path, annotation_path, or path and source"
         raise DataError(what, where=path, todo="give the files of records that it names by themselves")
     todo, what = f"say what it is with --form {', '.join(FORMS)}", "is not a mixture of a known form"
     if not path.is_dir() and head.lstrip()[:1] not in (b"{", b"[", b"<") and (line := unnamed_line(head)):

@@ -99,7 +99,7 @@ def records_in(text: bytes, delimiter: bytes, forms: RowForms | None, is_all: bo
         The byte after each record, and those that are damaged.
 
     Raises:
-        ValueError: most of many records are damaged, so that its quotation marks are no such marks.
+        ValueError: most of many records are damaged, so that its quotation marks do not quote.
     """
     if delimiter == b"\t" or b'"' not in text:
         ends: Ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n")) + 1
