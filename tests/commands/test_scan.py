@@ -90,7 +90,7 @@ def test_of_a_sampled_file_all_records_count_and_it_is_said_which_training_sees(
     arguments = ("scan", tmp_path / "mix.yaml", "--data", tmp_path, "--against", "refcoco")
     code, out, _ = vlmt(*arguments)
     assert code == 0 and "(first:20%), and all its records are counted: training sees 1 of 5, 0 of 1 record" in out
-    assert "(random:1), and all its records are counted: which of them training sees, is drawn at random." in out
+    assert "(random:1), and all its records are counted: which of them training sees is drawn at random." in out
     report = (tmp_path / "scans" / "mix.yaml" / "report.md").read_text()
     assert "| 5 | 1 | first:20% |" in report and "training sees 1 of 5" in report
 

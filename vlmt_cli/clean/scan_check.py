@@ -61,19 +61,22 @@ def _not_compared(report: ScanReport, asked: Collection[str] | None) -> list[str
 def _cure(report: ScanReport) -> str:
     """Say how those images can be compared that were not, by what is known of most of them."""
     cures: list[tuple[int, str]] = []
-    looks = f"compare pictures with --images, and --index FILE of {_PICTURES}"
-    files = "say with --image-folder where their files are" if report.unseen else ""
-    by_pictures = looks if report.pictures is None else files
+    looks = f"give --index a file with the benchmarks' pictures, of {_PICTURES}"
+    by_pictures = looks
+    if report.pictures is None:
+        by_pictures = f"compare pictures with --images, and --index FILE of {_PICTURES}"
+    elif report.unseen:
+        by_pictures = "say with --image-folder where their files are"
     for folder, each in report.unnamed.items():
         rule = next((rule for name in each.examples if (rule := _rule(folder, name))), "")
         ways = [f"say with --rules what their names mean, such as {quoted(rule)}"] if rule else []
         if "{number}" in rule:
             ways.append("with --source where all their numbers are of one source")
-        cures.append((each.images, ", or ".join([*ways, *filter(None, [by_pictures])])))
+        cures.append((each.images, ", or ".join([*ways, by_pictures])))
     for some in partly_compared(report):
         ways = ["give --index a file that has the addresses of the benchmarks' images"]
         if some.by == PICTURE:
-            ways = [f"give --index a file with the benchmarks' pictures, of {_PICTURES}"]
+            ways = [looks]
         elif "hash" in some.by:
             ways = [f"give --index a file with the hashes of the benchmarks' images, of {_PICTURES}"]
         elif len(rules := {_rule_of_address(url) for url in some.examples}) == 1 and (rule := rules.pop()):

@@ -140,7 +140,7 @@ def _sampled(report: ScanReport) -> list[str]:
             continue
         what = f"{quoted(each.path)} is sampled by its list ({escaped(each.sampling)}), and all its records are counted"
         if each.seen_records is None:
-            lines.append(f"{what}: which of them training sees, is drawn at random.")
+            lines.append(f"{what}: which of them training sees is drawn at random.")
         else:
             hits = f"{each.seen_hit_records or 0:,} of {count(each.hit_records, 'record')} with test images among them"
             lines.append(f"{what}: training sees {each.seen_records:,} of {each.records:,}, {hits}.")
