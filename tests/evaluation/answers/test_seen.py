@@ -127,7 +127,7 @@ def test_a_dataset_says_what_it_lacks_and_what_it_does_not_tell(scanned, tmp_pat
     [
         ([], "has no records"),
         ([{"id": 1, "conversations": []}], "has 1 record without an image"),
-        ([{"id": 1, "image": "x/9.jpg", "conversations": []}], "has 1 image of which nothing says which it is"),
+        ([{"id": 1, "image": "x/9.jpg", "conversations": []}], "has 1 image that no name, address or hash identifies"),
     ],
 )
 def test_a_mixture_without_images_does_not_tell_what_training_saw(scanned, tmp_path, mixture, said):

@@ -175,9 +175,10 @@ def _check_compared(where: object, has: str, records: int, images: int, compared
     if compared:
         return
     what = f"{count(records, 'record')} without an image that is read" if records else "no records"
+    todo = "give the model's training data, with images"
     if images:
-        what = f"{count(images, 'image')} of which nothing says which it is"
-    todo = "give the model's training data, in a form that vlmt scan reads"
+        what = f"{count(images, 'image')} that no name, address or hash identifies"
+        todo = "vlmt scan of the model's training data, with --check, says what would help"
     raise DataError(f"{has} {what}, so that it does not tell what training saw", where=where, todo=todo)
 
 
